@@ -1,0 +1,1 @@
+"""Generative baselines from other fields, adapted to amorphous materials."""

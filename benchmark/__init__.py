@@ -1,0 +1,1 @@
+"""The benchmark: datasets, the method contract, training, generation, evaluation, results."""

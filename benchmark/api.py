@@ -1,0 +1,157 @@
+"""The few functions for notebooks; the command line is made of them too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import AmsbenchError
+from . import registry
+from .datasets.base import Dataset
+from .datasets.storage import load_dataset
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from .checkpoints import Checkpoint
+    from .evaluation import Evaluation
+    from .method import Method
+
+__all__ = ["evaluate", "generate", "load_checkpoint_for", "load_dataset", "load_method", "start_cells", "train"]
+
+
+def load_method(
+    name: str, *, dataset: str, checkpoint: str | Path | None = None, device: str = "cpu"
+) -> Method:
+    """A trained method: the released one for a dataset, or that of a checkpoint file."""
+    return load_checkpoint_for(name, dataset, checkpoint, device=device).method
+
+
+def load_checkpoint_for(
+    name: str, dataset: str, path: str | Path | None = None, *, device: str = "cpu"
+) -> Checkpoint:
+    """The checkpoint at ``path``, or the released one; AmsbenchError for one of another method or dataset."""
+    from .checkpoints import check_matches, load_checkpoint, released_path
+
+    registry.target("methods", name)
+    registry.target("datasets", dataset)
+    if path is None:
+        path = released_path(name, dataset)
+        if not path.is_file():
+            raise AmsbenchError(
+                f"no checkpoint of '{name}' on '{dataset}' comes with the package; "
+                f"train one with 'amsbench train --method {name} --dataset {dataset}' and give it with --checkpoint"
+            )
+    checkpoint = load_checkpoint(path, device)
+    check_matches(checkpoint, dataset, name)
+    return checkpoint
+
+
+def generate(
+    method: Method,
+    *,
+    targets: Mapping[str, float | Sequence[float]] | None = None,
+    count: int = 1,
+    steps: int = 5,
+    sampler: str | None = None,
+    cell: float | Sequence[float] | None = None,
+    seed: int = 0,
+    dataset: Dataset | None = None,
+) -> list[Atoms]:
+    """Generate ``count`` structures with the properties asked for.
+
+    targets: one value for all structures, or one per structure, in the dataset's units
+    cell: edge of a cube, three edges or nine numbers (rows are lattice vectors), angstrom; None takes the dataset's
+    dataset: where cells and density come from, by default the bundled one of the method's task
+    """
+    from . import generation
+
+    if count < 1:
+        raise AmsbenchError(f"{count} structures were asked for; give 1 or more")
+    wanted = {name: np.broadcast_to(np.asarray(value, dtype=float), (count,)) for name, value in (targets or {}).items()}
+    cells, counts = start_cells(method, count, cell, dataset)
+    made = generation.generate(
+        method, cells=cells, counts=counts, targets=wanted, steps=steps, sampler=sampler, seed=seed
+    )
+    return made.frames
+
+
+def start_cells(
+    method: Method, count: int, cell: float | Sequence[float] | None, dataset: Dataset | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells [count, 3, 3] and atom counts [count], ghosts included, to start a generation from."""
+    from .protocols import cells_of, plans_of
+
+    task = method.task
+    if cell is None or task.ghost_density is None:
+        dataset = dataset or load_dataset(task.dataset)
+    if cell is None:
+        assert dataset is not None
+        plan = plans_of(dataset.definition, "paper")[0]
+        return cells_of(plan.changed(count=count), dataset)
+    matrix = cell_matrix(cell)
+    density = task.ghost_density
+    if density is None:
+        assert dataset is not None
+        train = dataset.split("train")
+        density = float(train.counts.sum() / np.abs(np.linalg.det(train.cells)).sum())
+    atoms = int(density * abs(np.linalg.det(matrix)) + (0.5 if task.ghost_density is None else 0.0))
+    if atoms < 1:
+        raise AmsbenchError(f"a cell of {abs(np.linalg.det(matrix)):.3g} A^3 has no room for an atom; give a larger one")
+    return np.tile(matrix, (count, 1, 1)), np.full(count, atoms)
+
+
+def cell_matrix(cell: float | Sequence[float]) -> np.ndarray:
+    """Lattice vectors [3, 3] from the edge of a cube, three edges or nine numbers, angstrom."""
+    numbers = np.atleast_1d(np.asarray(cell, dtype=float)).ravel()
+    if len(numbers) not in (1, 3, 9) or not np.isfinite(numbers).all():
+        raise AmsbenchError(f"a cell is 1, 3 or 9 finite numbers in angstrom, not {numbers.tolist()}")
+    matrix = numbers.reshape(3, 3) if len(numbers) == 9 else np.diag(np.broadcast_to(numbers, 3)).astype(float)
+    if abs(np.linalg.det(matrix)) < 1.0:
+        raise AmsbenchError(f"the cell {numbers.tolist()} has no volume; give lattice vectors in angstrom")
+    return matrix
+
+
+def evaluate(
+    frames: Sequence[Atoms],
+    dataset: Dataset | str,
+    *,
+    targets: Mapping[str, Sequence[float] | np.ndarray] | None = None,
+    properties: Sequence[str] = (),
+    structural: bool = True,
+    executor: Executor | None = None,
+) -> Evaluation:
+    """Score structures of any origin against a dataset: RDF and ADF errors, properties, substance.
+
+    targets: the values that were asked for, one per structure, for each property to compare
+    """
+    from .evaluation import Reference
+    from .evaluation import evaluate as score
+
+    if isinstance(dataset, str):
+        dataset = load_dataset(dataset)
+    wanted = {name: np.asarray(values, dtype=float) for name, values in (targets or {}).items()}
+    return score(
+        frames,
+        Reference(dataset),
+        targets=wanted,
+        properties=properties,
+        structural=structural,
+        executor=executor,
+    )
+
+
+def train(method: str, dataset: Dataset | str, *, output: str | Path, **options: Any) -> Path:
+    """Train a method with the ``quick`` budget or the given TrainingOptions fields; returns the checkpoint."""
+    from .training import BUDGETS, TrainingOptions
+    from .training import train as fit
+
+    if isinstance(dataset, str):
+        dataset = load_dataset(dataset)
+    properties = tuple(options.pop("properties", dataset.definition.design_properties))
+    settings = TrainingOptions(**({"passes": BUDGETS["quick"]} | options))
+    return fit(method, dataset, output=Path(output), options=settings, properties=properties)

@@ -1,0 +1,1 @@
+"""Datasets of simulated amorphous structures: definitions, storage, simulation and property labels."""

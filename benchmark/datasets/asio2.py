@@ -1,0 +1,149 @@
+"""The dataset ``asio2``: silica glass under the Tersoff potential of Munetoh, quenched at once from its melt.
+
+These glasses are defective by nature of the potential and the quench (about 71 % of Si are four-fold bonded).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from ...metrics.potentials import TERSOFF_SILICA
+from ..protocols import EvaluationPlan
+from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .simulation import molecular_dynamics, random_packing
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMULA_UNITS = (27, 83)
+"""Fewest and most SiO2 units: 81 to 249 atoms, the multiples of three between the paper's 80 and 250."""
+VOLUME_FACTOR = 4.0
+"""Volume of the starting cube over the volume of all atoms as spheres of their covalent radii."""
+TIME_STEP = 0.0005
+"""ps; at 3500 K a step of 1 fs drifts by 50 meV per atom and ps."""
+MELT_TEMPERATURE = 3500.0
+"""K, from where the melt is quenched."""
+HOT_TEMPERATURE = 5000.0
+"""K, where the reduced recipe starts: what takes 100 ps at 3500 K takes 10 ps here."""
+COLD_TIME_STEP = 0.001
+"""ps, at the temperature of the sample."""
+SAMPLE_TEMPERATURE = 300.0
+"""K, the temperature of the sample."""
+QUENCH_FORCE = 0.01
+"""eV/A, where the minimisation that is the quench ends."""
+QUENCH_STEPS = 5_000
+"""Cap on the minimisation; what is left of the forces is lost in the heat of 300 K."""
+START_STEPS = 500
+"""The random start is only relaxed as far as it takes to survive the first steps of dynamics."""
+LEAST_DENSITY = 0.03
+"""Atoms per A^3, half of the glass: below it the melt has evaporated."""
+
+MELT: dict[Recipe, tuple[tuple[float, float, float], ...]] = {
+    "paper": ((MELT_TEMPERATURE, MELT_TEMPERATURE, 2000.0),),
+    "reduced": (
+        (HOT_TEMPERATURE, HOT_TEMPERATURE, 10.0),
+        (HOT_TEMPERATURE, MELT_TEMPERATURE, 10.0),
+        (MELT_TEMPERATURE, MELT_TEMPERATURE, 10.0),
+    ),
+}
+"""Stages of the melt: first and last temperature (K), duration (ps)."""
+ANNEAL = 10.0
+"""ps at the temperature of the sample after the quench."""
+
+TARGETS = {"shear_modulus": (10.0, 50.0), "ring_size": (4.0, 6.0)}
+"""First and last target of the paper's inverse design, in the properties' units."""
+GENERATED_CUBE = 18.0
+"""A, edge of the cells in which the paper generates."""
+PLANS: dict[str, tuple[int, tuple[int, ...]]] = {
+    "quick": (16, (1, 5, 25)),
+    "standard": (100, (1, 5, 10, 25, 50)),
+    "paper": (2_000, (1, 5, 10, 25, 50, 100, 250)),
+}
+"""Structures and step counts of each evaluation protocol."""
+
+
+class AmorphousSilica(DatasetDefinition):
+    """SiO2 glasses of 81 to 249 atoms, one per melt, with shear modulus and ring size."""
+
+    name: ClassVar[str] = "asio2"
+    title: ClassVar[str] = "silica glass, 81 to 249 atoms, Tersoff (Munetoh), instant quench from 3500 K"
+    elements: ClassVar[tuple[str, ...]] = ("Si", "O")
+    ghost_density: ClassVar[float | None] = 0.11
+    properties: ClassVar[tuple[Property, ...]] = (
+        Property(
+            name="shear_modulus", unit="GPa", description="(C44 + C55 + C66) / 3 of the relaxed structure"
+        ),
+        Property(
+            name="youngs_modulus",
+            unit="GPa",
+            description="(C11 - C12)(C11 + 2 C12) / (C11 + C12), C11 and C12 averaged over the axes",
+        ),
+        Property(
+            name="ring_size", unit="Si atoms", description="mean over the unique Guttman rings, in Si atoms"
+        ),
+    )
+    design_properties: ClassVar[tuple[str, ...]] = ("shear_modulus", "ring_size")
+    split_by: ClassVar[Literal["melt", "sample"]] = "sample"
+    split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
+
+    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+        """Random packing -> minimise -> melt -> minimise (quench) -> 300 K; the sample is the last structure."""
+        return {
+            "atoms": [3 * units for units in FORMULA_UNITS],
+            "start": "random positions without overlap of covalent spheres, in a cube",
+            "start_volume_over_covalent_spheres": VOLUME_FACTOR,
+            "ensemble": "NPT, isotropic (cubic cell), zero pressure, Nose-Hoover",
+            "time_step_ps": TIME_STEP,
+            "anneal_time_step_ps": COLD_TIME_STEP,
+            "melt_from_k_to_k_for_ps": [list(stage) for stage in MELT[recipe]],
+            "quench": f"conjugate gradients in the cell of the melt to {QUENCH_FORCE} eV/A",
+            "sample_temperature_k": SAMPLE_TEMPERATURE,
+            "anneal_ps": ANNEAL,
+        }
+
+    def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
+        """Inverse design of each trained property in cubes of 18 A; the targets reach past the data on purpose."""
+        count, steps = PLANS[protocol]
+        return tuple(
+            EvaluationPlan(
+                name=name,
+                kind="inverse-design",
+                protocol=protocol,
+                version=1,
+                count=count,
+                steps=steps,
+                targets={name: TARGETS[name]},
+                cube=GENERATED_CUBE,
+            )
+            for name in self.design_properties
+        )
+
+    def engine(self) -> dict[str, Any]:
+        return TERSOFF_SILICA.provenance()
+
+    def samples_per_simulation(self, recipe: Recipe) -> int:
+        return 1
+
+    def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
+        """One glass of a random size."""
+        random = np.random.default_rng(seed)
+        units = int(random.integers(FORMULA_UNITS[0], FORMULA_UNITS[1] + 1))
+        start = random_packing(["Si"] * units + ["O"] * 2 * units, VOLUME_FACTOR, random)
+        with molecular_dynamics(start, TERSOFF_SILICA, time_step=TIME_STEP) as dynamics:
+            dynamics.minimise(force=QUENCH_FORCE, max_steps=START_STEPS)
+            dynamics.set_velocities(MELT[recipe][0][0], seed)
+            for first, last, duration in MELT[recipe]:
+                dynamics.npt(first, last, duration)
+            dynamics.minimise(force=QUENCH_FORCE, max_steps=QUENCH_STEPS)
+            dynamics.set_time_step(COLD_TIME_STEP)
+            dynamics.set_velocities(SAMPLE_TEMPERATURE, seed)
+            dynamics.npt(SAMPLE_TEMPERATURE, SAMPLE_TEMPERATURE, ANNEAL)
+            glass = dynamics.snapshot()
+        density = len(glass) / glass.get_volume()
+        if density < LEAST_DENSITY:
+            raise SimulationFailed(f"the melt evaporated: {density:.3f} atoms per A^3")
+        return [glass]

@@ -1,0 +1,162 @@
+"""Molecular dynamics of a periodic cell: the few steps that melt-quench protocols are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...metrics.potentials import Potential, lammps_session
+from .base import SimulationFailed
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+THERMOSTAT_TIME = 0.1
+"""Relaxation time of the Nose-Hoover thermostat, ps."""
+BAROSTAT_TIME = 1.0
+"""Relaxation time of the isotropic Nose-Hoover barostat, ps."""
+
+NEIGHBOUR_SKIN = 1.0
+"""A; with LAMMPS' 2 A the lists of these short-ranged potentials cost more than rebuilding them saves."""
+PACKING_TRIES = 200_000
+"""Random places that are tried for an atom of a packing before it counts as stuck."""
+PACKING_BATCH = 200
+
+
+class MolecularDynamics:
+    """One periodic system in LAMMPS; times in ps, temperatures in K, lengths in angstrom."""
+
+    def __init__(self, engine: Any, atoms: Atoms, potential: Potential, *, time_step: float) -> None:
+        self._engine = engine
+        self._atoms = atoms
+        self._time_step = time_step
+        edges = atoms.cell.lengths()
+        if not np.allclose(atoms.cell.array, np.diag(edges)):
+            raise ValueError("simulations start from an orthorhombic cell with axes along x, y and z")
+        types = potential.types(atoms)
+        engine.command("region cell block " + " ".join(f"0 {edge!r}" for edge in edges.tolist()))
+        engine.command(f"create_box {len(potential.elements)} cell")
+        engine.create_atoms(
+            len(atoms), list(range(1, len(atoms) + 1)), types.tolist(), atoms.get_positions(wrap=True).ravel()
+        )
+        if engine.get_natoms() != len(atoms):
+            raise SimulationFailed(f"LAMMPS placed {engine.get_natoms()} of {len(atoms)} atoms")
+        engine.commands_list(potential.commands())
+        engine.commands_list([f"timestep {time_step!r}", "thermo 1000000", "thermo_modify lost error"])
+        engine.command(f"neighbor {NEIGHBOUR_SKIN} bin")
+
+    def set_time_step(self, time_step: float) -> None:
+        """Time step of the runs that follow, ps."""
+        self._time_step = time_step
+        self._run(f"timestep {time_step!r}")
+
+    def set_velocities(self, temperature: float, seed: int) -> None:
+        """Maxwell-Boltzmann velocities without a net momentum."""
+        self._run(f"velocity all create {temperature!r} {seed} mom yes rot no dist gaussian loop all")
+
+    def npt(self, start: float, stop: float, duration: float) -> None:
+        """Constant pressure (zero, isotropic), temperature going linearly from ``start`` to ``stop``."""
+        self._start_npt(start, stop)
+        self._run(f"run {self._steps(duration)}", "unfix npt")
+
+    def npt_snapshots(self, temperature: float, count: int, spacing: float) -> list[Atoms]:
+        """The present structure and those ``spacing`` ps apart that follow, ``count`` in all.
+
+        Thermostat and barostat run through: restarting them would set the cell's momentum to zero each time.
+        """
+        self._start_npt(temperature, temperature)
+        snapshots = [self.snapshot()]
+        while len(snapshots) < count:
+            self._run(f"run {self._steps(spacing)}")
+            snapshots.append(self.snapshot())
+        self._run("unfix npt")
+        return snapshots
+
+    def minimise(self, *, force: float, max_steps: int) -> None:
+        """Go to the next local minimum of the energy in the present cell: the instant quench."""
+        self._run("min_style cg", f"minimize 0.0 {force!r} {max_steps} {10 * max_steps}")
+
+    def track_displacement(self) -> None:
+        """Start the clock of ``displacement``."""
+        self._run("compute displacement all msd com yes")
+
+    def displacement(self) -> float:
+        """Mean squared displacement since ``track_displacement``, A^2, drift of the centre of mass removed."""
+        return float(self._engine.numpy.extract_compute("displacement", 0, 1)[3])
+
+    def energy(self) -> float:
+        """Potential energy per atom, eV."""
+        return float(self._engine.get_thermo("pe")) / len(self._atoms)
+
+    def snapshot(self) -> Atoms:
+        """The present structure, wrapped into its cell; SimulationFailed when it is no longer finite."""
+        from ase import Atoms
+
+        low, high = (np.array(corner) for corner in self._engine.extract_box()[:2])
+        flat = self._engine.gather_atoms("x", 1, 3)
+        positions = np.array(flat, dtype=np.float64).reshape(-1, 3) - low
+        if not (np.all(np.isfinite(positions)) and math.isfinite(self.energy())):
+            raise SimulationFailed("positions or energy are no longer finite")
+        structure = Atoms(
+            self._atoms.get_chemical_symbols(), positions=positions, cell=np.diag(high - low), pbc=True
+        )
+        structure.wrap()
+        return structure
+
+    def _start_npt(self, start: float, stop: float) -> None:
+        self._run(f"fix npt all npt temp {start!r} {stop!r} {THERMOSTAT_TIME} iso 0.0 0.0 {BAROSTAT_TIME}")
+
+    def _steps(self, duration: float) -> int:
+        return round(duration / self._time_step)
+
+    def _run(self, *commands: str) -> None:
+        for command in commands:
+            try:
+                self._engine.command(command)
+            except Exception as error:
+                # LAMMPS raises bare Exception; a run that lost atoms or blew up is worth another seed.
+                raise SimulationFailed(f"LAMMPS stopped at '{command}': {error}") from error
+
+
+@contextmanager
+def molecular_dynamics(atoms: Atoms, potential: Potential, *, time_step: float) -> Iterator[MolecularDynamics]:
+    """``MolecularDynamics`` of ``atoms`` (step in ps), its LAMMPS instance closed at the end."""
+    with lammps_session() as engine:
+        yield MolecularDynamics(engine, atoms, potential, time_step=time_step)
+
+
+def random_packing(symbols: list[str], volume_factor: float, random: np.random.Generator) -> Atoms:
+    """Atoms at random positions of a cube, no two closer than the sum of their covalent radii.
+
+    volume_factor: volume of the cube over the volume of all atoms as spheres of their covalent radii
+    Raises SimulationFailed when the packing gets stuck, which above a factor of 4 it practically does not.
+    """
+    from ase import Atoms
+    from ase.data import atomic_numbers, covalent_radii
+
+    radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in symbols])
+    edge = float((volume_factor * (4 / 3 * math.pi * radii**3).sum()) ** (1 / 3))
+    positions = np.empty((len(symbols), 3))
+    # Large atoms first: there is always room for a small one, not for a large one.
+    placed: list[int] = []
+    for index in np.argsort(-radii, kind="stable").tolist():
+        positions[index] = _free_place(positions[placed], radii[placed] + radii[index], edge, random)
+        placed.append(index)
+    return Atoms(symbols, positions=positions, cell=[edge] * 3, pbc=True)
+
+
+def _free_place(
+    others: np.ndarray, distances: np.ndarray, edge: float, random: np.random.Generator
+) -> np.ndarray:
+    for _ in range(PACKING_TRIES // PACKING_BATCH):
+        trials = random.uniform(0.0, edge, (PACKING_BATCH, 3))
+        apart = trials[:, None] - others[None]
+        apart -= edge * np.round(apart / edge)
+        free = np.all((apart**2).sum(-1) >= distances**2, axis=1)
+        if free.any():
+            return trials[np.argmax(free)]
+    raise SimulationFailed(f"no free place for an atom after {PACKING_TRIES} tries")

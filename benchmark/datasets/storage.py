@@ -1,0 +1,246 @@
+"""The packed file of a dataset: one ``.npz`` without code in it, checked by hash when it is read.
+
+Arrays (``s`` samples, ``n`` atoms in all, ``p`` properties):
+fractional [n, 3] uint16 (2.6e-4 A in a cell of 17 A), cells [s, 3, 3] float64 in angstrom, species [n] uint8,
+counts [s] int64, properties [s, p] float64 (NaN: no label), groups [s] int64, splits [s] int8,
+metadata: a JSON text (0-d string), content_hash: sha256 over all of them (0-d string).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import AmsbenchError
+from .. import registry
+from .base import SPLITS, Dataset, DatasetDefinition, Split
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMAT = "amsbench-dataset"
+FORMAT_VERSION = 1
+LEVELS = 1 << 16
+"""Fractional coordinates are stored as multiples of 1 / LEVELS."""
+ARRAYS = ("fractional", "cells", "species", "counts", "properties", "groups", "splits")
+
+
+def bundled_path(name: str) -> Path:
+    """Where a dataset that comes with the package lies: ``benchmark/datasets/bundled/<name>.npz``."""
+    return Path(__file__).parent / "bundled" / f"{name}.npz"
+
+
+def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
+    """The dataset called ``name``: the bundled file, or the one at ``path``.
+
+    AmsbenchError when the file is missing, damaged, of another format version or of another dataset.
+    """
+    definition_class = registry.load("datasets", name)
+    if path is None:
+        path = bundled_path(name)
+        if not path.is_file():
+            raise AmsbenchError(
+                f"no data of '{name}' comes with this installation; build it with "
+                f"'amsbench data build {name} --output {name}.npz' and pass that file"
+            )
+    dataset = load_dataset_file(path)
+    if dataset.definition.name != definition_class.name:
+        raise AmsbenchError(f"{path} holds the dataset '{dataset.definition.name}', not '{name}'")
+    return dataset
+
+
+def load_dataset_file(path: str | Path) -> Dataset:
+    """Read and check a packed file; the dataset's plug-in is found by the name stored in it."""
+    path = Path(path)
+    arrays, metadata, content_hash = read_packed(path)
+    definition: DatasetDefinition = registry.load("datasets", metadata["dataset"])()
+    _check_definition(path, metadata, definition)
+    counts = arrays["counts"]
+    return Dataset(
+        definition=definition,
+        positions=decode_positions(arrays["fractional"], arrays["cells"], counts).astype(np.float32),
+        cells=arrays["cells"].astype(np.float32),
+        species=arrays["species"].astype(np.int64),
+        counts=counts.astype(np.int64),
+        properties=arrays["properties"].astype(np.float32),
+        groups=arrays["groups"].astype(np.int64),
+        splits=arrays["splits"].astype(np.int8),
+        provenance=metadata["provenance"],
+        content_hash=content_hash,
+        path=str(path),
+    )
+
+
+def save_dataset(
+    path: str | Path, definition: DatasetDefinition, arrays: dict[str, np.ndarray], provenance: dict[str, Any]
+) -> str:
+    """Write a packed file in one go and return its content hash.
+
+    arrays: as in the module's docstring, without ``splits``, which follow from ``groups``
+    provenance: plain JSON data
+    """
+    path = Path(path)
+    arrays = {**arrays, "splits": splits_of_groups(arrays["groups"], definition.split_fractions)}
+    metadata = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "dataset": definition.name,
+        "elements": list(definition.elements),
+        "properties": [item.name for item in definition.properties],
+        "provenance": provenance,
+    }
+    text = json.dumps(metadata, sort_keys=True)
+    content_hash = _hash(arrays, text)
+    contents = {**{name: arrays[name] for name in ARRAYS}, "metadata": np.array(text)}
+    write_npz(path, {**contents, "content_hash": np.array(content_hash)})
+    return content_hash
+
+
+def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
+    """The checked arrays, metadata and content hash of a packed file."""
+    if not path.is_file():
+        raise AmsbenchError(f"there is no dataset file {path}")
+    contents = read_npz(path)
+    if "metadata" not in contents:
+        raise AmsbenchError(f"{path} is not an amsbench dataset: it has no metadata")
+    try:
+        metadata = json.loads(str(contents["metadata"]))
+    except json.JSONDecodeError as error:
+        raise AmsbenchError(f"{path} has been changed: its metadata is not JSON ({error})") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise AmsbenchError(f"{path} is not an amsbench dataset")
+    if metadata.get("version") != FORMAT_VERSION:
+        raise AmsbenchError(
+            f"{path} has dataset format {metadata.get('version')}, this amsbench reads {FORMAT_VERSION}; "
+            "build it again or install the matching version"
+        )
+    missing = [name for name in (*ARRAYS, "content_hash") if name not in contents]
+    if missing:
+        raise AmsbenchError(f"{path} is not a complete dataset: it lacks {', '.join(missing)}")
+    content_hash = str(contents["content_hash"])
+    arrays = {name: contents[name] for name in ARRAYS}
+    if _hash(arrays, str(contents["metadata"])) != content_hash:
+        raise AmsbenchError(f"{path} has been changed since it was written: its content hash does not match")
+    return arrays, metadata, content_hash
+
+
+def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:
+    """Write a compressed npz that is either there in full or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **contents)  # type: ignore[arg-type]
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz, none of which can run code; AmsbenchError when it is truncated or no npz."""
+    if not zipfile.is_zipfile(path):
+        raise AmsbenchError(f"{path} is truncated or is not an amsbench file")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise AmsbenchError(f"{path} is damaged or is not an amsbench file ({error})") from error
+
+
+def encode_structures(structures: Sequence[Atoms], elements: Sequence[str]) -> dict[str, np.ndarray]:
+    """``fractional``, ``cells``, ``species`` and ``counts`` of structures, as they are stored."""
+    for atoms in structures:
+        foreign = set(atoms.get_chemical_symbols()) - set(elements)
+        if foreign:
+            raise ValueError(f"a structure has {sorted(foreign)}, the dataset has {list(elements)}")
+    fractional = [atoms.get_scaled_positions(wrap=True).reshape(-1, 3) for atoms in structures]
+    levels = np.round(np.concatenate([np.zeros((0, 3)), *fractional]) * LEVELS).astype(np.int64)
+    kinds = [elements.index(symbol) for atoms in structures for symbol in atoms.get_chemical_symbols()]
+    return {
+        "fractional": (levels % LEVELS).astype(np.uint16),
+        "cells": np.array([atoms.cell.array for atoms in structures], dtype=np.float64).reshape(-1, 3, 3),
+        "species": np.array(kinds, dtype=np.uint8),
+        "counts": np.array([len(atoms) for atoms in structures], dtype=np.int64),
+    }
+
+
+def decode_positions(fractional: np.ndarray, cells: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Cartesian positions [n, 3] in angstrom, float64, inside the cell."""
+    sample = np.repeat(np.arange(len(counts)), counts)
+    return np.einsum("ni,nij->nj", fractional / LEVELS, cells[sample])
+
+
+def decode_structures(arrays: dict[str, np.ndarray], elements: Sequence[str]) -> list[Atoms]:
+    """The stored structures as ASE Atoms; labels are measured on these, so a file reproduces its labels."""
+    from ase import Atoms
+
+    positions = decode_positions(arrays["fractional"], arrays["cells"], arrays["counts"])
+    ends = np.cumsum(arrays["counts"])
+    return [
+        Atoms(
+            [elements[kind] for kind in arrays["species"][end - count : end]],
+            positions=positions[end - count : end],
+            cell=cell,
+            pbc=True,
+        )
+        for end, count, cell in zip(ends, arrays["counts"], arrays["cells"], strict=True)
+    ]
+
+
+def splits_of_groups(groups: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
+    """Split index [s] of samples by their group alone, so that a growing dataset moves nothing.
+
+    The fractional part of ``(group + 1/2) * golden ratio`` fills [0, 1) evenly from the first groups on
+    (Fibonacci hashing), so that also a handful of melts has the wanted shares.
+    """
+    place = (np.asarray(groups, dtype=np.float64) + 0.5) * ((1 + 5**0.5) / 2) % 1.0
+    edges = np.cumsum(fractions)[:-1]
+    return np.searchsorted(edges, place, side="right").astype(np.int8)
+
+
+def export_extxyz(dataset: Dataset, output: str | Path, split: Split | None = None) -> int:
+    """Write all samples, or those of one split, as extended XYZ; returns how many."""
+    from ase.io import write
+
+    chosen = np.arange(len(dataset)) if split is None else dataset.indices(split)
+    if len(chosen) == 0:
+        raise AmsbenchError(f"{dataset.path} has no samples in the split '{split}'; it has {SPLITS}")
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{output.name}.tmp")
+    try:
+        write(temporary, [dataset.atoms(int(index)) for index in chosen], format="extxyz")
+        os.replace(temporary, output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(chosen)
+
+
+def _check_definition(path: Path, metadata: dict[str, Any], definition: DatasetDefinition) -> None:
+    stored = (metadata["elements"], metadata["properties"])
+    expected = (list(definition.elements), [item.name for item in definition.properties])
+    if stored != expected:
+        raise AmsbenchError(
+            f"{path} was written for elements {stored[0]} and properties {stored[1]}, "
+            f"but '{definition.name}' now has {expected[0]} and {expected[1]}; build it again"
+        )
+
+
+def _hash(arrays: dict[str, np.ndarray], metadata: str) -> str:
+    digest = hashlib.sha256(metadata.encode())
+    for name in ARRAYS:
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

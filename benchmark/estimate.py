@@ -1,0 +1,43 @@
+"""How long a run should take, from one timed network call and one timed measurement per plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .generation import generate
+from .protocols import cells_of
+
+if TYPE_CHECKING:
+    from .evaluation import Reference  # noqa: F401
+    from .runner import Job, Run
+
+
+def estimate_seconds(run: Run, jobs: Sequence[Job], workers: int) -> float:
+    """Seconds that the given jobs should take; measured on one structure of each plan."""
+    per_evaluation: dict[str, float] = {}
+    per_measurement: dict[str, float] = {}
+    definition = run.dataset.definition
+    sample = run.dataset.atoms(int(run.dataset.indices("train")[0]))
+    for job in jobs:
+        name = job.plan.name
+        if name in per_evaluation:
+            continue
+        cells, counts = cells_of(job.plan, run.dataset)
+        made = generate(run.checkpoint.method, cells=cells[:1], counts=counts[:1], steps=1)
+        per_evaluation[name] = made.seconds / made.evaluations
+        began = time.perf_counter()
+        definition.measure(sample, tuple(job.plan.targets))
+        definition.energy(sample)
+        # generated structures are larger and rougher than the training sample: they take more relaxation steps
+        scale = float(counts[0]) / len(sample)
+        per_measurement[name] = (time.perf_counter() - began) * scale / workers
+    return sum(
+        job.plan.count
+        * (
+            per_evaluation[job.plan.name] * run.checkpoint.method.evaluations(job.steps, job.sampler)
+            + per_measurement[job.plan.name]
+        )
+        for job in jobs
+    )

@@ -1,0 +1,250 @@
+"""Scoring structures of any origin against a dataset: one code path for runs, files and notebooks."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import AmsbenchError
+from ..metrics.bootstrap import bootstrap_interval, rmsd_to
+from ..metrics.distributions import (
+    PAPER_PROTOCOL,
+    STANDARD_PROTOCOL,
+    StructuralCurves,
+    StructuralProtocol,
+    ideal_gas_ceiling,
+    noise_corrected,
+    noise_floor,
+    structural_curves,
+    structural_errors,
+)
+from ..metrics.inverse_design import InverseDesignErrors, inverse_design_errors
+from ..metrics.validity import structure_facts
+from .datasets.base import Dataset, DatasetDefinition
+from .results import Structural
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ase import Atoms
+
+METRICS_VERSION = "1"
+"""Raised whenever a change to the metrics changes a number, so that old result cells are computed again."""
+
+SUBSTANCE_SAMPLES = 200
+"""Training structures that the substance of a dataset is measured on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What became of a list of structures.
+
+    table: one row per structure: composition, density, energy, properties, targets, failures
+    structural: RDF and ADF errors, None where not asked for
+    inverse_design: errors per property with a target
+    substance: means over the structures of what they are made of, None where unknown
+    failures: structures that could not be measured, per property and reason
+    """
+
+    table: pd.DataFrame
+    structural: Structural | None
+    inverse_design: dict[str, InverseDesignErrors]
+    substance: dict[str, float | None]
+    failures: dict[str, dict[str, int]]
+
+
+class Reference:
+    """What a dataset says about itself, computed once: curves, floors, means."""
+
+    def __init__(self, dataset: Dataset, *, protocol: StructuralProtocol = STANDARD_PROTOCOL) -> None:
+        self.dataset, self.protocol = dataset, protocol
+
+    @cached_property
+    def train(self) -> StructuralCurves:
+        return structural_curves(self.dataset.split("train"), protocol=self.protocol)
+
+    @cached_property
+    def curves(self) -> StructuralCurves:
+        """The curves that generated structures are compared with."""
+        if self.protocol.reference == "train":
+            return self.train
+        return structural_curves(self.dataset.split("test"), protocol=self.protocol)
+
+    def training_mean(self, name: str) -> float:
+        """Mean label over the training split."""
+        column = self.dataset.split("train").properties[:, self.dataset.property_names.index(name)]
+        return float(np.nanmean(column))
+
+    @cached_property
+    def substance(self) -> dict[str, float | None]:
+        """The substance of the training set, on evenly chosen samples of it."""
+        train = self.dataset.indices("train")
+        rows = train[:: max(1, len(train) // SUBSTANCE_SAMPLES)]
+        frames = [self.dataset.atoms(int(k)) for k in rows]
+        return _substance([_facts(frame, self.dataset.definition) for frame in frames])
+
+    def structural(self, curves: StructuralCurves, frames: Sequence[Atoms], seed: int = 0) -> Structural:
+        """Errors with intervals, floor and ceiling at this number of structures."""
+        count = len(curves)
+        errors = structural_errors(curves, self.curves)
+        cells = np.array([frame.cell.array for frame in frames])
+        counts = np.array([len(frame) for frame in frames])
+        ceiling = ideal_gas_ceiling(self.curves, cells, counts, seed=seed)
+        values: dict[str, Any] = {"reference": self.protocol.reference}
+        for name in ("rdf", "adf"):
+            ours, theirs = getattr(curves, name), getattr(self.curves, name)
+            training = getattr(self.train, name)
+            rmsd = getattr(errors, f"{name}_rmsd")
+            floor = noise_floor(theirs, training, min(count, len(training)), seed=seed).value
+            interval = bootstrap_interval(ours.values, rmsd_to(theirs.mean), seed=seed) if count > 1 else None
+            values |= {
+                f"{name}_rmsd": rmsd,
+                f"{name}_low": max(0.0, interval.low) if interval else rmsd,
+                f"{name}_high": interval.high if interval else rmsd,
+                f"{name}_floor": floor,
+                f"{name}_corrected": noise_corrected(rmsd, floor),
+                f"{name}_ceiling": getattr(ceiling, f"{name}_rmsd"),
+                f"{name}_wasserstein": getattr(errors, f"{name}_wasserstein"),
+            }
+        return Structural(**values)
+
+
+def structural_protocol(protocol: str) -> StructuralProtocol:
+    """Held-out melts as the reference, except under ``paper``, which compares with the training set."""
+    return PAPER_PROTOCOL if protocol == "paper" else STANDARD_PROTOCOL
+
+
+def evaluate(
+    frames: Sequence[Atoms],
+    reference: Reference,
+    *,
+    targets: Mapping[str, np.ndarray] | None = None,
+    properties: Sequence[str] = (),
+    structural: bool = True,
+    executor: Executor | None = None,
+    progress: Callable[[int], None] | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure structures and compare them with a dataset.
+
+    targets: values [s] that were asked for, per property; these properties are measured and compared
+    properties: further properties to measure
+    executor: shares out the measurements, one task per structure
+    Raises AmsbenchError for no structures, unknown properties, and elements that the dataset does not have.
+    """
+    import pandas as pd
+
+    definition = reference.dataset.definition
+    targets = dict(targets or {})
+    if not frames:
+        raise AmsbenchError("there are no structures to evaluate; give at least one")
+    names = tuple(dict.fromkeys([*targets, *properties]))
+    for name in names:
+        definition.property_named(name)
+    _check_elements(frames, definition)
+
+    rows = []
+    for k, row in enumerate(_measured(frames, definition, names, executor)):
+        rows.append(row)
+        if progress:
+            progress(k + 1)
+    table = pd.DataFrame(rows)
+    inverse = {}
+    for name, wanted in targets.items():
+        table[f"target_{name}"] = np.asarray(wanted, dtype=float)
+        inverse[name] = inverse_design_errors(
+            wanted, table[name].to_numpy(dtype=float), training_mean=reference.training_mean(name), seed=seed
+        )
+    scored = None
+    if structural:
+        scored = reference.structural(_curves(frames, reference, executor), frames, seed)
+    failures = {
+        name: dict(Counter(reason for reason in table[f"{name}_failure"] if isinstance(reason, str)))
+        for name in names
+    }
+    return Evaluation(
+        table=table,
+        structural=scored,
+        inverse_design=inverse,
+        substance=_substance(rows),
+        failures={name: reasons for name, reasons in failures.items() if reasons},
+    )
+
+
+def _curves(frames: Sequence[Atoms], reference: Reference, executor: Executor | None) -> StructuralCurves:
+    return structural_curves(
+        list(frames), protocol=reference.protocol, executor=executor if len(frames) > 1_000 else None
+    )
+
+
+def _measured(
+    frames: Sequence[Atoms], definition: DatasetDefinition, names: tuple[str, ...], executor: Executor | None
+) -> Any:
+    """Rows in the order of the structures, as they are done."""
+    jobs = ([definition] * len(frames), frames, [names] * len(frames))
+    if executor is None:
+        return map(measure_structure, *jobs)
+    return executor.map(measure_structure, *jobs)
+
+
+def measure_structure(definition: DatasetDefinition, atoms: Atoms, names: tuple[str, ...]) -> dict[str, Any]:
+    """One row of the table; a function of the module, so that worker processes find it."""
+    row = _facts(atoms, definition)
+    if len(atoms) == 0:
+        measured: dict[str, float] = {}
+        reasons = dict.fromkeys(names, "no atoms")
+    else:
+        result = definition.measure(atoms, names)
+        measured, reasons = result.values, result.failures
+    for name in names:
+        row[name] = measured.get(name, math.nan)
+        row[f"{name}_failure"] = reasons.get(name)
+    return row
+
+
+def _facts(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
+    """Composition, density, shortest distance and energy of one structure."""
+    (facts,) = structure_facts([atoms])
+    row: dict[str, Any] = {
+        "atoms": len(atoms),
+        "density": facts.mass_density,
+        "minimum_distance": facts.minimum_distance,
+    }
+    if len(definition.elements) > 1:
+        row |= {f"fraction_{e}": facts.element_fractions.get(e, 0.0) for e in definition.elements}
+    row["energy_per_atom"], row["largest_force"] = definition.energy(atoms) if len(atoms) else (math.nan, math.nan)
+    return row
+
+
+def _substance(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Means (medians of what overlaps can blow up) over structures; the spread of the density beside it."""
+    names = [name for name in rows[0] if name in _MEANS or name.startswith("fraction_")]
+    values: dict[str, float | None] = {}
+    for name in names:
+        column = np.array([math.nan if row[name] is None else row[name] for row in rows], dtype=float)
+        column = column[np.isfinite(column)]
+        middle = np.median if name in _MEDIANS else np.mean
+        values[name] = float(middle(column)) if len(column) else None
+        if name == "density":
+            values["density_std"] = float(column.std()) if len(column) else None
+    return values
+
+
+_MEANS = ("atoms", "density", "minimum_distance", "energy_per_atom", "largest_force")
+_MEDIANS = ("energy_per_atom", "largest_force")
+
+
+def _check_elements(frames: Sequence[Atoms], definition: DatasetDefinition) -> None:
+    for k, frame in enumerate(frames):
+        unknown = sorted(set(frame.get_chemical_symbols()) - set(definition.elements))
+        if unknown:
+            raise AmsbenchError(
+                f"structure {k} has {', '.join(unknown)}, which dataset '{definition.name}' does not; "
+                f"its elements are {', '.join(definition.elements)}"
+            )

@@ -1,0 +1,56 @@
+"""Plug-ins by name: methods and datasets are found through entry points, ours and anybody's alike."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from ..errors import AmsbenchError
+
+Kind = Literal["methods", "datasets"]
+
+
+@cache
+def _found(kind: Kind) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"amsbench.{kind}"):
+        known = found.get(point.name)
+        if known is not None and known.value != point.value:
+            raise AmsbenchError(
+                f"two installed packages register the {kind[:-1]} '{point.name}' "
+                f"({known.value} and {point.value}); uninstall one of them"
+            )
+        found[point.name] = point
+    return found
+
+
+def names(kind: Kind) -> list[str]:
+    """The registered names, without importing what they stand for."""
+    return sorted(_found(kind))
+
+
+def target(kind: Kind, name: str) -> str:
+    """The ``module:attribute`` that a name stands for."""
+    return _entry(kind, name).value
+
+
+def load(kind: Kind, name: str) -> Any:
+    """Import and return the class registered under ``name``; AmsbenchError lists near matches."""
+    return _entry(kind, name).load()
+
+
+def near_matches(name: str, known: list[str]) -> str:
+    """``did you mean 'x'?`` or the list of what there is: the tail of an unknown-name message."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(f"'{item}'" for item in near) + "?"
+    return "known: " + (", ".join(known) or "none")
+
+
+def _entry(kind: Kind, name: str) -> EntryPoint:
+    found = _found(kind)
+    if name not in found:
+        raise AmsbenchError(f"unknown {kind[:-1]} '{name}'; {near_matches(name, names(kind))}")
+    return found[name]

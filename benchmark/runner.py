@@ -1,0 +1,191 @@
+"""A run: generate, time, measure and store one result cell per plan, sampler and step count."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from .. import __version__
+from ..errors import AmsbenchError
+from .checkpoints import Checkpoint
+from .datasets.base import Dataset
+from .evaluation import METRICS_VERSION, Reference, evaluate, structural_protocol
+from .files import check_writable, write_atomically
+from .generation import Generated, generate
+from .protocols import EvaluationPlan, cells_of
+from .results import CellKey, Environment, ResultCell, ResultStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Watcher(Protocol):
+    """Told how a run goes on; the command line shows it as progress bars."""
+
+    def cell(self, job: Job, number: int, total: int, known: bool) -> None:
+        """A cell begins, or is there already (``known``)."""
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Structures generated or measured so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One result cell to come."""
+
+    plan: EvaluationPlan
+    sampler: str
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A method's checkpoint against a dataset's plans.
+
+    samplers: rows of the table; an empty tuple takes the method's default one
+    """
+
+    checkpoint: Checkpoint
+    dataset: Dataset
+    plans: tuple[EvaluationPlan, ...]
+    samplers: tuple[str, ...]
+    store: ResultStore
+    seed: int = 0
+    _references: dict[str, Reference] = field(default_factory=dict)
+
+    def jobs(self) -> list[Job]:
+        """All cells of this run, those with few steps first."""
+        return [
+            Job(plan=plan, sampler=sampler, steps=steps)
+            for plan in self.plans
+            for steps in plan.steps
+            for sampler in self.samplers
+        ]
+
+    def key(self, job: Job) -> CellKey:
+        plan = job.plan
+        return CellKey(
+            dataset=self.dataset.definition.name,
+            dataset_hash=self.dataset.content_hash,
+            method=self.checkpoint.method.name,
+            checkpoint_hash=self.checkpoint.content_hash,
+            sampler=job.sampler,
+            steps=job.steps,
+            kind=plan.kind,
+            plan=plan.name,
+            protocol=plan.protocol,
+            protocol_version=plan.version,
+            metrics_version=METRICS_VERSION,
+            count=plan.count,
+            targets={name: (float(a), float(b)) for name, (a, b) in plan.targets.items()},
+            cube=plan.cube,
+            precision="float32",
+            seed=self.seed,
+        )
+
+    def execute(self, executor: Executor | None, watcher: Watcher) -> Iterator[ResultCell]:
+        """Yield every cell, computing those that the store does not have; a cell is stored as soon as it is done."""
+        check_writable(self.store.folder)
+        jobs = self.jobs()
+        for number, job in enumerate(jobs, start=1):
+            key = self.key(job)
+            cell = self.store.find(key)
+            watcher.cell(job, number, len(jobs), cell is not None)
+            if cell is None:
+                cell = self._compute(job, key, executor, watcher)
+            yield cell
+
+    def _compute(self, job: Job, key: CellKey, executor: Executor | None, watcher: Watcher) -> ResultCell:
+        plan, method = job.plan, self.checkpoint.method
+        cells, counts = cells_of(plan, self.dataset)
+        targets = plan.target_values()
+        made = generate(
+            method,
+            cells=cells,
+            counts=counts,
+            targets=targets,
+            steps=job.steps,
+            sampler=job.sampler,
+            seed=self.seed,
+            progress=lambda done: watcher.progress("generating", done, plan.count),
+        )
+        began = time.perf_counter()
+        reference = self._references.setdefault(
+            plan.protocol, Reference(self.dataset, protocol=structural_protocol(plan.protocol))
+        )
+        found = evaluate(
+            made.frames,
+            reference,
+            targets=targets,
+            structural=plan.kind == "structural",
+            executor=executor,
+            progress=lambda done: watcher.progress("measuring", done, plan.count),
+            seed=self.seed,
+        )
+        cell = ResultCell(
+            key=key,
+            mode=method.mode(job.steps, job.sampler),
+            trained_on=method.task.properties,
+            conditioned_on=tuple(targets),
+            seconds=made.seconds,
+            evaluations=made.evaluations,
+            measuring_seconds=time.perf_counter() - began,
+            structural=found.structural,
+            inverse_design={name: errors.row() for name, errors in found.inverse_design.items()},
+            substance=found.substance,
+            training_set=reference.substance,
+            failures=found.failures,
+            training=self.checkpoint.record,
+            environment=environment(method),
+        )
+        # the structures first: a cell that is there is a cell that is whole
+        self._keep(key, made, found.table)
+        self.store.write(cell)
+        return cell
+
+    def _keep(self, key: CellKey, made: Generated, table: pd.DataFrame) -> None:
+        write_frames(self.store.path(key, ".extxyz"), made.frames)
+        write_atomically(self.store.path(key, ".parquet"), lambda path: table.to_parquet(path))
+
+
+def write_frames(path: Path, frames: list) -> None:
+    """Structures as extxyz, atomically."""
+    from ase.io import write
+
+    write_atomically(path, lambda file: write(file, frames, format="extxyz"))
+
+
+def environment(method: object) -> Environment:
+    """What the numbers of a cell were made with."""
+    import torch
+
+    from ..metrics.potentials import lammps_version
+
+    device = next(method.parameters()).device  # type: ignore[attr-defined]
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+    try:
+        lammps: str | None = lammps_version()
+    except AmsbenchError:
+        lammps = None
+    return Environment(
+        amsbench=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        lammps=lammps,
+        platform=platform.platform(),
+        device=name,
+        threads=torch.get_num_threads(),
+        native=_native_path(),
+    )
+
+
+def _native_path() -> str:
+    return "torch"
+
+
+Confirm = Callable[[str], bool]

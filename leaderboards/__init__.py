@@ -1,0 +1,1 @@
+"""Leaderboard tables from stored result cells."""

@@ -1,0 +1,252 @@
+"""Tables of inverse design (Tables 2 and 3 of the paper): property obtained against property asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ..benchmark.results import ResultCell
+from ..errors import AmsbenchError
+from ..metrics.bootstrap import Interval
+from . import paper_values
+from .boards import Board, Column, boards, unit_of
+from .captions import conditions, paper_note, steps_note, ties_note
+from .layout import (
+    TIED,
+    CellText,
+    Place,
+    board_table,
+    joined,
+    same_everywhere,
+    stored_interval,
+    tied_for_best,
+)
+from .records import Record, measured_record, reported_record
+from .substance import substance_table
+from .table import EMPTY, Table, decimal, interval
+
+
+def inverse_design_tables(
+    cells: Iterable[ResultCell], *, with_paper: bool = False, detail: bool = False
+) -> list[Table]:
+    """Errors and rank correlation per dataset and property, and the substance of the structures beside them.
+
+    with_paper: the paper's values as further columns of the errors, where it reports the property
+    detail: further tables with intervals, with failures charged, and with the reasons of the failures
+    Raises AmsbenchError where there are no inverse-design results.
+    """
+    made: list[Table] = []
+    for board in boards(cells, "inverse-design"):
+        every: tuple[Record, ...] = ()
+        for name in board.key.targets:
+            ties = tied_for_best(board, partial(_charged_interval, name))
+            reported = paper_values.reported_errors(board.key.dataset, name) if with_paper else ()
+            records = _records(board, name, ties, reported)
+            every += records
+            made.append(_errors(board, name, ties, reported, with_paper, records))
+            if any(errors_of(cell, name)["spearman"] is not None for cell in board.cells):
+                made.append(_correlations(board, name, records))
+            if detail:
+                made += [_intervals(board, name, records), _charged(board, name, ties, records)]
+        made.append(substance_table(board, every))
+        if detail and any(cell.failures for cell in board.cells):
+            made.append(_failures(board, every))
+    return made
+
+
+def errors_of(cell: ResultCell, name: str) -> Mapping[str, Any]:
+    """The errors of one property; AmsbenchError where an inverse-design cell lacks them."""
+    if name not in cell.inverse_design:
+        raise AmsbenchError(
+            f"result {cell.key.stem} was asked for '{name}' but holds no errors of it; "
+            "delete it and run it again"
+        )
+    return cell.inverse_design[name]
+
+
+def coverage_text(row: Mapping[str, Any]) -> str:
+    """``92.1% measured`` where anything failed; rounded down, so that a failure never shows as 100 %."""
+    if row["measured"] == row["requested"]:
+        return ""
+    share = math.floor(1000 * row["measured"] / row["requested"]) / 10
+    return f"({share:g}% measured)"
+
+
+def _charged_interval(name: str, cell: ResultCell) -> Interval | None:
+    row = errors_of(cell, name)
+    if not row["measured"]:
+        return None
+    return stored_interval(
+        row["charged_mae"], row["charged_mae_low"], row["charged_mae_high"], row["requested"]
+    )
+
+
+def _errors(
+    board: Board,
+    name: str,
+    ties: set[Place],
+    reported: Sequence[paper_values.ReportedErrors],
+    with_paper: bool,
+    records: tuple[Record, ...],
+) -> Table:
+    def text(column: Column, steps: int) -> str:
+        row = errors_of(column.cells[steps], name)
+        star = TIED * ((column.label, steps) in ties)
+        errors = f"{decimal(row['mae'], 2)}{star} / {decimal(row['rmse'], 2)} / {_percent(row['mape'])}"
+        return joined(errors, coverage_text(row), column.mode_label(steps))
+
+    theirs = {(f"{r.method} ({r.training}) (reported)", r.steps): _reported_text(r) for r in reported}
+    failing = any(coverage_text(errors_of(cell, name)) for cell in board.cells)
+    return board_table(
+        board,
+        f"Inverse design, {_with_unit(board, name)}",
+        text,
+        caption=[
+            *conditions(board),
+            f"Cells: MAE / RMSE / MAPE% of the obtained {name} against its target, over the structures that "
+            "could be measured" + (", with their share where it is not all of them." if failing else "."),
+            "(All): trained on all design properties of the dataset, (Target): on those asked for only.",
+            "Training mean: MAE of always answering the mean of the training set.",
+            *ties_note(bool(ties), "MAE (a failed structure charged the error of the training mean)"),
+            *steps_note(board),
+            *paper_note(board, "its own measurements of the property", bool(reported), with_paper),
+        ],
+        records=records,
+        reported=theirs,
+        levels={
+            "training mean": [
+                same_everywhere(column, lambda cell: errors_of(cell, name)["training_mean_mae"], 2)
+                for column in board.columns
+            ]
+        },
+    )
+
+
+def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table:
+    """Spearman correlation, and below it the control with shuffled targets."""
+    return board_table(
+        board,
+        f"Rank correlation, {name}",
+        lambda column, steps: "; ".join(
+            _value(name, head, f"{prefix}_low", f"{prefix}_high")(column, steps)
+            for head, prefix in (("spearman", "spearman"), ("shuffled_correlation", "shuffled"))
+        ),
+        caption=[
+            f"Cells: Spearman correlation of the obtained {name} with its target [95 % bootstrap interval]; then "
+            "the same structures against targets dealt out at random, mean [95 % interval] of the permutations.",
+            "Over the structures that could be measured; - where targets or values are all the same.",
+        ],
+        records=records,
+    )
+
+
+def _intervals(board: Board, name: str, records: tuple[Record, ...]) -> Table:
+    return board_table(
+        board,
+        f"MAE and RMSE with intervals, {_with_unit(board, name)}",
+        lambda column, steps: " / ".join(
+            _value(name, head, f"{head}_low", f"{head}_high")(column, steps) for head in ("mae", "rmse")
+        ),
+        caption=["Cells: MAE / RMSE [95 % bootstrap interval], over the structures that could be measured."],
+        records=records,
+    )
+
+
+def _charged(board: Board, name: str, ties: set[Place], records: tuple[Record, ...]) -> Table:
+    def text(column: Column, steps: int) -> str:
+        row = errors_of(column.cells[steps], name)
+        star = TIED * ((column.label, steps) in ties)
+        limits = interval(row["charged_mae_low"], row["charged_mae_high"], 2)
+        return f"{decimal(row['charged_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
+
+    return board_table(
+        board,
+        f"MAE with failures charged, {_with_unit(board, name)}",
+        text,
+        caption=[
+            "Cells: MAE over all structures, a failed one charged the error of always answering the training "
+            "mean [95 % bootstrap interval] / MAE of the measured ones against shuffled targets.",
+            *ties_note(bool(ties), "charged MAE"),
+        ],
+        records=records,
+        levels={
+            "training mean": [
+                same_everywhere(column, lambda cell: errors_of(cell, name)["training_mean_mae"], 2)
+                for column in board.columns
+            ]
+        },
+    )
+
+
+def _failures(board: Board, records: tuple[Record, ...]) -> Table:
+    """Why structures could not be measured: one row per result, property and reason."""
+    rows = [
+        (f"{column.label}, {steps} steps", name, reason, f"{number} of {cell.key.count:,}")
+        for column in board.columns
+        for steps, cell in column.cells.items()
+        for name, reasons in cell.failures.items()
+        for reason, number in reasons.items()
+    ]
+    return Table(
+        title=f"Failures: {board.label}",
+        columns=("structures", "property", "reason", "failed"),
+        rows=tuple(rows),
+        caption=("Structures whose property could not be measured.",),
+        records=records,
+    )
+
+
+def _records(
+    board: Board, name: str, ties: set[Place], reported: Sequence[paper_values.ReportedErrors]
+) -> tuple[Record, ...]:
+    ours = [
+        measured_record(
+            column, steps, {**errors_of(cell, name), "tied_for_best": (column.label, steps) in ties}, name
+        )
+        for column in board.columns
+        for steps, cell in column.cells.items()
+    ]
+    theirs = [
+        reported_record(
+            board,
+            method=r.method,
+            steps=r.steps,
+            name=name,
+            training=r.training,
+            mae=r.mae,
+            rmse=r.rmse,
+            mape=r.mape,
+        )
+        for r in reported
+    ]
+    return (*ours, *theirs)
+
+
+def _value(name: str, head: str, low: str, high: str) -> CellText:
+    """Texts of a value with its interval."""
+
+    def text(column: Column, steps: int) -> str:
+        row = errors_of(column.cells[steps], name)
+        if row.get(head) is None:
+            return EMPTY
+        return f"{decimal(row[head], 2)}{interval(row[low], row[high], 2)}"
+
+    return text
+
+
+def _reported_text(reported: paper_values.ReportedErrors) -> str:
+    if reported.mae is None and reported.rmse is None and reported.mape is None:
+        return EMPTY
+    errors = f"{decimal(reported.mae, 2)} / {decimal(reported.rmse, 2)} / {_percent(reported.mape)}"
+    return joined(errors, paper_values.reported_mode(reported.method, reported.steps))
+
+
+def _percent(value: float | None) -> str:
+    return EMPTY if value is None else f"{value:.1f}%"
+
+
+def _with_unit(board: Board, name: str) -> str:
+    unit = unit_of(board.key.dataset, name)
+    return f"{name} ({unit})" if unit else name

@@ -1,0 +1,76 @@
+"""What the generated structures are made of, beside the training set.
+
+A target can be met by the wrong substance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import paper_values
+from .boards import Board
+from .layout import scaled_seconds
+from .records import Record
+from .table import EMPTY, Table, decimal, duration
+
+_FACTS = {
+    "density": ("density (g/cm³)", 2),
+    "minimum_distance": ("shortest distance (Å)", 2),
+    "energy_per_atom": ("energy (eV/atom)", 3),
+    "largest_force": ("largest force (eV/Å)", 2),
+    "atoms": ("atoms", 1),
+}
+"""Head and decimals of what is known to be measured; anything else is shown under its own name."""
+
+
+def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
+    """One row per result and one for the training set: composition, density, distances, energy, cost."""
+    training = {str(sorted(cell.training_set.items())): cell.training_set for cell in board.cells}
+    facts = [_row(known) for known in training.values()]
+    lines = [
+        (f"{column.label}, {steps} steps" + (f", {mode}" if (mode := column.mode_label(steps)) else ""), cell)
+        for column in board.columns
+        for steps, cell in column.cells.items()
+    ]
+    every = [*facts, *(_row(cell.substance) for _, cell in lines)]
+    heads = list(dict.fromkeys(head for row in every for head in row))
+    per = f"time per {paper_values.COUNTS[board.key.kind]:,}"
+    rows = [("training set", *(row.get(head, EMPTY) for head in heads), EMPTY, EMPTY) for row in facts]
+    for (label, cell), row in zip(lines, every[len(facts) :], strict=True):
+        cost = duration(scaled_seconds(cell)), str(cell.evaluations)
+        rows.append((label, *(row.get(head, EMPTY) for head in heads), *cost))
+    return Table(
+        title=f"Substance and cost: {board.label}",
+        columns=("structures", *heads, per, "network evaluations"),
+        rows=tuple(rows),
+        caption=(
+            "Means over the structures (energy and force: medians; density ± standard deviation), energy and "
+            "force under the potential that made the data, structures as generated. A property follows density "
+            "and composition: a target met by another substance than the training set's is not met.",
+        ),
+        records=records,
+    )
+
+
+def _row(facts: Mapping[str, float | None]) -> dict[str, str]:
+    """Texts by head; two elements are shown as their ratio, more as the share of each."""
+    shares = {name.removeprefix("fraction_"): facts[name] for name in facts if name.startswith("fraction_")}
+    texts: dict[str, str] = {}
+    if len(shares) == 2:
+        (first, a), (second, b) = shares.items()
+        texts[f"{first}:{second}"] = EMPTY if a is None or not b else decimal(a / b, 3)
+    elif len(shares) > 2:
+        texts |= {
+            f"{symbol} (%)": EMPTY if share is None else f"{100 * share:.1f}"
+            for symbol, share in shares.items()
+        }
+    known = [name for name in _FACTS if name in facts]
+    shown = {*_FACTS, "density_std", *(f"fraction_{symbol}" for symbol in shares)}
+    further = [name for name in facts if name not in shown]
+    for name in known + further:
+        head, places = _FACTS.get(name, (name, 3))
+        texts[head] = decimal(facts[name], places)
+        spread = facts.get("density_std") if name == "density" else None
+        if spread is not None:
+            texts[head] += f" ± {decimal(spread, 2)}"
+    return texts

@@ -1,0 +1,1 @@
+"""Material differential equation: material ODE, material SDE and AMShortcut."""

@@ -1,0 +1,97 @@
+"""AMShortcut: material SDE whose network also knows the step size and jumps over it (paper, 4.3 and B.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..benchmark.method import Method, Task
+from ..benchmark.noise import NoiseSource
+from ..benchmark.structures import Structures
+from .denoiser import Prediction, State
+from .material import MIN_TIME, squared_errors
+from .material_sde import MaterialSDE
+
+SDE_FROM = 10
+"""From this step count on the paper samples the SDE with the instantaneous drift (B.3)."""
+
+
+class AMShortcut(MaterialSDE):
+    """u(M_t, y, t, dt) is the average drift over [t - dt, t]; two steps in a row teach the step of twice the size.
+
+    L = L_SDE (dt = 0) + L_SC, the second on a share of the batches (Eq. 4 with the mean of the two drifts, which
+    is what two consecutive averages give; the paper prints their sum).
+    """
+
+    name = "amshortcut"
+    title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
+    samplers = ("euler-maruyama", "ancestral", "ode")
+    shortcut = True
+
+    @classmethod
+    def default_config(cls, network: str, task: Task) -> dict[str, Any]:
+        """Beside material SDE's:
+
+        warmup: share of the training before the first shortcut loss
+        consistency_share: share of the batches with a shortcut loss (paper: 0.25; more pays in short trainings)
+        start_share: share of the shortcut losses at t = 1, where sampling begins
+        full_share: share of the shortcut losses with a step all the way to t = 0
+        """
+        return super().default_config(network, task) | {
+            "warmup": 0.4,
+            "consistency_share": 0.75,
+            "start_share": 0.3,
+            "full_share": 0.35,
+        }
+
+    def training_loss(
+        self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
+    ) -> dict[str, Tensor]:
+        losses = super().training_loss(batch, noise, teacher=teacher, progress=progress)
+        chosen = float(noise.uniform_structures(1)[0, 0]) < self.config["consistency_share"]
+        if chosen and progress >= self.config["warmup"]:
+            consistency = self.consistency_loss(batch, noise, teacher)
+            losses |= {"consistency": consistency, "loss": losses["loss"] + consistency}
+        return losses
+
+    def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
+        """L_SC: one step of 2 dt against two of dt by the probability-flow ODE, under a stopped gradient."""
+        assert isinstance(teacher, AMShortcut)
+        batch = self.hide_properties(batch, noise)
+        t, dt = self.draw_steps(noise)
+        state, _ = self.corrupt(batch, t, noise)
+        null = self.denoiser.null_properties(noise)
+        with torch.no_grad():
+            first = teacher.predict(state, null, t[:, 0], dt[:, 0])
+            at, after = t[batch.batch], (t - dt)[batch.batch]
+            middle = self.step(state, first, at, after, "ode", noise)
+            second = teacher.predict(middle, null, (t - dt)[:, 0], dt[:, 0])
+            target = Prediction(
+                positions=(first.positions + second.positions) / 2,
+                elements=None
+                if first.elements is None or second.elements is None
+                else (first.elements + second.elements) / 2,
+            )
+        found = self.predict(state, null, t[:, 0], 2 * dt[:, 0])
+        return squared_errors(found, target)["loss"]
+
+    def draw_steps(self, noise: NoiseSource) -> tuple[Tensor, Tensor]:
+        """Times t [s, 1] and half steps dt [s, 1] with 0 < 2 dt <= t, continuous rather than powers of two."""
+        u = noise.uniform_structures(4)
+        t = u[:, :1] * (1 - 4 * MIN_TIME) + 4 * MIN_TIME
+        t = torch.where(u[:, 1:2] < self.config["start_share"], torch.ones_like(t), t)
+        whole = MIN_TIME + u[:, 2:3] * (t - MIN_TIME)
+        whole = torch.where(u[:, 3:4] < self.config["full_share"], t, whole)
+        return t, whole / 2
+
+    def sampler_rule(self, steps: int, sampler: str) -> str:
+        return "ode" if steps < SDE_FROM else sampler
+
+    def step_size(self, steps: int, sampler: str) -> float:
+        return 1 / steps if self.sampler_rule(steps, sampler) == "ode" else 0.0
+
+    def mode(self, steps: int, sampler: str) -> str:
+        rule = self.sampler_rule(steps, sampler)
+        return "shortcut" if rule == "ode" else super().mode(steps, sampler)

@@ -1,0 +1,91 @@
+"""The flexible denoiser: property embedding, element and time features around the EGNN (paper, 4.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..benchmark.method import Task
+from ..benchmark.noise import NoiseSource
+from ..benchmark.structures import Structures
+from .egnn import EGNN, EGNNConfig
+from .graph import neighbour_graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A noisy sample: structures with noisy positions, and element embeddings [n, K] (None: one element only)."""
+
+    structures: Structures
+    elements: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the network says of each atom: positions [n, 3], elements [n, K] or None."""
+
+    positions: Tensor
+    elements: Tensor | None
+
+
+class FlexiblePropertyEmbedding(nn.Module):
+    """LayerNorm(Linear(y)) where a property is given, a standard normal vector where it is not (Eq. 6)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, task: Task, width: int) -> None:
+        super().__init__()
+        self.shape = (len(task.properties), width)
+        self.register_buffer("mean", torch.tensor(task.property_mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(task.property_std, dtype=torch.float32), persistent=False)
+        self.weight = nn.Parameter(torch.randn(self.shape))
+        self.bias = nn.Parameter(torch.randn(self.shape))
+
+    def forward(self, properties: Tensor, null: Tensor) -> Tensor:
+        """properties [s, p] with NaN for absent, null [s, p * width] -> [s, p * width]."""
+        given = ~torch.isnan(properties)
+        # the zero under the mask is never read: where() takes the null vector there
+        y = torch.where(given, (properties - self.mean) / self.std, torch.zeros_like(properties))
+        embedded = nn.functional.layer_norm(y[..., None] * self.weight + self.bias, self.shape[1:])
+        return torch.where(given[..., None], embedded, null.unflatten(-1, self.shape)).flatten(1)
+
+
+class FlexibleDenoiser(nn.Module):
+    """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5)."""
+
+    def __init__(self, task: Task, config: EGNNConfig, property_width: int = 16) -> None:
+        super().__init__()
+        # with one element and no ghosts there is nothing to predict about elements
+        self.element_width = task.species_count if task.species_count > 1 else 0
+        self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
+        width = self.element_width + 3 + property_width * len(task.properties)
+        self.input = nn.Sequential(
+            nn.Linear(width, config.hidden), nn.SiLU(), nn.Linear(config.hidden, config.hidden)
+        )
+        self.backbone = EGNN(config)
+        self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
+
+    def null_properties(self, noise: NoiseSource) -> Tensor:
+        """Null property vectors [s, width], drawn anew at every sampling step and shared by all network calls
+        that belong together (one consistency loss)."""
+        return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
+
+    def forward(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
+        """Times t [s] and step sizes dt [s]; dt = 0 asks for the instantaneous prediction."""
+        structures = state.structures
+        embedded = null if self.embedding is None else self.embedding(structures.properties, null)
+        per_structure = torch.cat([torch.stack([t, dt, dt / t], dim=-1), embedded], dim=-1)
+        features = per_structure[structures.batch]
+        if state.elements is not None:
+            features = torch.cat([state.elements, features], dim=-1)
+        graph = neighbour_graph(structures, self.backbone.config.cutoff)
+        h, shift = self.backbone(self.input(features), structures.positions, graph)
+        # a uniform translation of the whole sample carries no structure
+        counts = structures.counts.to(shift.dtype)[:, None]
+        mean = shift.new_zeros(len(counts), 3).index_add_(0, structures.batch, shift) / counts
+        return Prediction(
+            positions=shift - mean[structures.batch], elements=None if self.head is None else self.head(h)
+        )

@@ -1,0 +1,192 @@
+/* The edge part of one message-passing layer, forward and backward, for one range of edges (see native.py).
+ *
+ * Plain C with a plain interface: no Python or torch headers, opened with ctypes. The body is compiled once for
+ * each instruction set and chosen at run time, so one binary runs on every processor. All matrix products are of
+ * blocks of 32 edges, whose tables stay in the first- and second-level caches from gather to scatter.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ABI 1
+#define BLOCK 32
+#define INLINE static inline __attribute__((always_inline, unused))
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+#if defined(__x86_64__) && defined(__linux__)
+#define X86 1
+#include <immintrin.h>
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#else
+#define X86 0
+#endif
+
+/* Mirrored field by field in native.py. */
+typedef struct {
+    int64_t level, nodes, edge_start, edge_stop;
+    int64_t hidden, radial;
+    int64_t lanes_in;  /* channels in, padded: 1 or 8 */
+    int64_t lanes_out; /* channels out, padded: 16 where lanes_in is 1, else even and at most 8 */
+    int64_t need_x;    /* backward: fill grad_x */
+    int64_t base;      /* backward: grad_sender and grad_x begin at this node */
+    const int64_t *receivers, *senders;
+    const float *shifts;   /* [e, 3] */
+    const float *features; /* [e, radial] */
+    const float *smooth;   /* [e] */
+    const float *receiver; /* [n, 2 hidden] */
+    const float *sender;   /* [n, 2 hidden] */
+    const float *x;        /* [n, 3, lanes_in] */
+    const float *edge_w;   /* [2 hidden, radial + (8 where lanes_in is 8)] */
+    const float *message_w, *message_b, *gate_w, *gate_b;
+    const float *shift_w, *shift_b; /* [columns, hidden], [columns]; rows (out, in), padded with zeros */
+    double cutoff;
+    /* forward */
+    float *out_h; /* [n, hidden], zero on entry */
+    float *out_x; /* [n, lanes_out, 3], zero on entry */
+    /* backward */
+    const float *grad_out_h, *grad_out_x;
+    float *grad_receiver;                   /* [n, 2 hidden], zero on entry */
+    float *grad_sender, *grad_x;            /* [.., 2 hidden], [.., 3, lanes_in], zero on entry */
+    float *grad_edge_w, *grad_message_w, *grad_message_b, *grad_gate_w, *grad_gate_b, *grad_shift_w, *grad_shift_b;
+} Args;
+
+/* levels */
+#define PLAIN 0
+#define AVX2 1
+#define AVX512 2
+#define AMX 3
+
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v8 __attribute__((vector_size(32)));
+typedef float v16 __attribute__((vector_size(64)));
+typedef int32_t i16 __attribute__((vector_size(64)));
+typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float v16u __attribute__((vector_size(64), aligned(4), may_alias));
+
+/* phi has one column per (out, in); a multiple of 32 columns for the tiles */
+static int64_t shift_columns(const Args *a) {
+    int64_t used = a->lanes_in == 1 ? 16 : a->lanes_out * 8;
+    return (used + 31) / 32 * 32;
+}
+
+#define CAT_(a, b) a##_##b
+#define CAT(a, b) CAT_(a, b)
+#define FN(name) CAT(name, SUFFIX)
+
+#define LEVEL PLAIN
+#define SUFFIX plain
+#include "edge_kernel_body.h"
+#undef LEVEL
+#undef SUFFIX
+
+#if X86
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define LEVEL AVX2
+#define SUFFIX avx2
+#include "edge_kernel_body.h"
+#undef LEVEL
+#undef SUFFIX
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma")
+#endif
+#define LEVEL AVX512
+#define SUFFIX avx512
+#include "edge_kernel_body.h"
+#undef LEVEL
+#undef SUFFIX
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma")
+#endif
+#define LEVEL AMX
+#define SUFFIX amx
+#include "edge_kernel_body.h"
+#undef LEVEL
+#undef SUFFIX
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+/* The kernel hands out the tile registers only on request; once per process is enough. */
+static int tiles_allowed(void) {
+    enum { REQUEST = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+
+static int highest_level(void) {
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLAIN;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return AVX2;
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return AVX512;
+    int tile = (d >> 24 & 1) && (d >> 22 & 1);
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) return AVX512;
+    return tile && (a >> 5 & 1) && tiles_allowed() ? AMX : AVX512;
+}
+
+#else
+
+static int highest_level(void) { return PLAIN; }
+
+#endif
+
+EXPORT int amsbench_edge_abi(void) { return ABI; }
+
+/* The best instruction set of this processor and operating system, of the levels above. */
+EXPORT int amsbench_edge_level(void) { return highest_level(); }
+
+/* 0, or 1: edges not sorted by receiver or out of range, 2: no memory, 3: unknown level. */
+EXPORT int amsbench_edge_run(const Args *a, int backward) {
+#if X86
+    /* denormal numbers cost a hundred cycles each; the caller's setting comes back below */
+    unsigned control = _mm_getcsr();
+    _mm_setcsr(control | 0x8040);
+#endif
+    int failed;
+    switch (a->level) {
+    case PLAIN: failed = backward ? edges_backward_plain(a) : edges_forward_plain(a); break;
+#if X86
+    case AVX2: failed = backward ? edges_backward_avx2(a) : edges_forward_avx2(a); break;
+    case AVX512: failed = backward ? edges_backward_avx512(a) : edges_forward_avx512(a); break;
+    case AMX: failed = backward ? edges_backward_amx(a) : edges_forward_amx(a); break;
+#endif
+    default: failed = 3;
+    }
+#if X86
+    _mm_setcsr(control);
+#endif
+    return failed;
+}
+
+#if defined(_WIN32)
+/* the build tools of Windows insist on this name; nothing imports the library as a module */
+EXPORT void *PyInit__edge_kernel(void) { return 0; }
+#endif

@@ -1,0 +1,909 @@
+/* The body of the edge kernel, compiled once for each LEVEL. Vectors are 16 floats wide in the source whatever
+ * the processor; the compiler splits them where it must. With LEVEL == AMX activations and weights of the matrix
+ * products are bfloat16 in tiles, and everything else, sums included, is float32. */
+
+#if LEVEL == AMX
+typedef uint16_t FN(act);
+#define DEPTH 4 /* blocks whose weight gradients are taken in one pass over the accumulators */
+#else
+typedef float FN(act);
+#endif
+#define act_t FN(act)
+
+INLINE v16 FN(ld)(const float *p) { return *(const v16u *)p; }
+INLINE void FN(st)(float *p, v16 v) { *(v16u *)p = v; }
+INLINE v8 FN(ld8)(const float *p) { return *(const v8u *)p; }
+INLINE void FN(st8)(float *p, v8 v) { *(v8u *)p = v; }
+INLINE v16 FN(set1)(float s) { return (v16){s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s}; }
+INLINE v8 FN(set8)(float s) { return (v8){s, s, s, s, s, s, s, s}; }
+#define LD FN(ld)
+#define ST FN(st)
+#define LD8 FN(ld8)
+#define ST8 FN(st8)
+#define SET1 FN(set1)
+#define SET8 FN(set8)
+
+INLINE float FN(hsum)(v16 v) {
+#if LEVEL >= AVX512
+    return _mm512_reduce_add_ps((__m512)v);
+#else
+    float t[16], s = 0;
+    ST(t, v);
+    for (int i = 0; i < 8; i++) t[i] += t[i + 8];
+    for (int i = 0; i < 4; i++) s += t[i] + t[i + 4];
+    return s;
+#endif
+}
+
+/* 1 / (1 + exp(-p)); NaN stays NaN. 2^f by minimax polynomials: relative errors 7e-5 (AMX, where it is rounded to
+ * bfloat16 anyway) and 7e-8. */
+INLINE v16 FN(sigmoid)(v16 p) {
+    v16 t = p * -1.44269504088896341f;
+#if LEVEL == AMX
+    v16 f = (v16)_mm512_reduce_ps((__m512)t, 0x09);
+    v16 e = 0.9999252213663745f + f * (0.6958335220630307f + f * (0.2260671784313209f + f * 0.07802451946805947f));
+    e = (v16)_mm512_scalef_ps((__m512)e, (__m512)t);
+    return (v16)_mm512_rcp14_ps((__m512)(e + 1.0f));
+#elif LEVEL == AVX512
+    t = (v16)_mm512_max_ps(_mm512_set1_ps(-126), _mm512_min_ps(_mm512_set1_ps(126), (__m512)t));
+    v16 f = (v16)_mm512_reduce_ps((__m512)t, 0x09);
+    v16 e = 0.6931469838439414f +
+            f * (0.24022983625070443f +
+                 f * (0.05548334204954815f +
+                      f * (0.009678840916762025f + f * (0.0012439688203435997f + f * 0.0002170225516532267f))));
+    e = (v16)_mm512_scalef_ps((__m512)(f * e + 1.0f), (__m512)t) + 1.0f;
+    v16 r = (v16)_mm512_rcp14_ps((__m512)e);
+    return r + r * (1.0f - e * r);
+#else
+    i16 over = t > 126.0f, under = t < -126.0f;
+    t = (v16)((over & (i16)SET1(126.0f)) | (under & (i16)SET1(-126.0f)) | (~(over | under) & (i16)t));
+    v16 shifted = t + 12582912.0f; /* 1.5 * 2^23: the sum is rounded to a whole number in its low bits */
+    v16 f = t - (shifted - 12582912.0f);
+    v16 e = 0.6931469670420414f +
+            f * (0.24022119720074642f +
+                 f * (0.05550713276094479f + f * (0.009675541540086405f + f * 0.0013276471737016186f)));
+    e = f * e + 1.0f;
+    e = (v16)((i16)e + ((i16)shifted << 23));
+    return 1.0f / (1.0f + e);
+#endif
+}
+
+INLINE v16 FN(root)(v16 v) {
+#if LEVEL >= AVX512
+    return (v16)_mm512_sqrt_ps((__m512)v);
+#else
+    for (int i = 0; i < 16; i++) v[i] = sqrtf(v[i]);
+    return v;
+#endif
+}
+
+/* Two vectors of neighbouring columns into a row of activations. */
+INLINE void FN(put)(act_t *p, v16 low, v16 high) {
+#if LEVEL == AMX
+    _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));
+#else
+    ST(p, low);
+    ST(p + 16, high);
+#endif
+}
+
+/* ------------------------------------------------------------------------------------------- matrix products */
+
+#if LEVEL == AMX
+
+#define BARRIER() __asm__ volatile("" ::: "memory")
+#define TILE_LOAD(t, p, stride) \
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p), "r"((int64_t)(stride)) : "memory")
+#define TILE_STORE(t, p, stride) \
+    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(p), "r"((int64_t)(stride)) : "memory")
+#define TILE_ZERO(t) __asm__ volatile("tilezero %%tmm" #t ::)
+#define TILE_DOT(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
+
+static void FN(tiles_begin)(void) {
+    struct {
+        uint8_t palette, start, zero[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } config;
+    memset(&config, 0, sizeof config);
+    config.palette = 1;
+    for (int t = 0; t < 8; t++) config.bytes[t] = 64, config.rows[t] = 16;
+    __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
+}
+
+static void FN(tiles_end)(void) { __asm__ volatile("tilerelease" ::: "memory"); }
+
+static inline uint16_t FN(round_bf16)(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    if (value != value) return (uint16_t)(bits >> 16 | 64);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* Element (k, n) = source[k * row + n * column], zero beyond (K_used, N_used); K is padded to 32 and N to 16.
+ * Tiles [n][k] of 16 x 32 in the pairwise order of the dot product instruction. */
+static void FN(pack)(const float *source, int64_t row, int64_t column, int K, int N, int K_used, int N_used, act_t *out) {
+    for (int n0 = 0; n0 < N; n0 += 16)
+        for (int k0 = 0; k0 < K; k0 += 32, out += 512)
+            for (int k = 0; k < 32; k++)
+                for (int n = 0; n < 16; n++)
+                    out[(k / 2) * 32 + 2 * n + k % 2] =
+                        k0 + k < K_used && n0 + n < N_used
+                            ? FN(round_bf16)(source[(k0 + k) * row + (n0 + n) * column]) : 0;
+}
+
+/* C [32, N] = A [32, K] W [K, N] (+ bias). */
+static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bias, float *C, int ldc, int N, int K) {
+    const int64_t a_row = 2 * (int64_t)lda, c_row = 4 * (int64_t)ldc, panel = 512 * (int64_t)(K / 32);
+    BARRIER();
+    int n = 0;
+    for (; n + 32 <= N; n += 32) {
+        if (bias) {
+            TILE_LOAD(0, bias + n, 0);
+            TILE_LOAD(1, bias + n + 16, 0);
+            TILE_LOAD(2, bias + n, 0);
+            TILE_LOAD(3, bias + n + 16, 0);
+        } else {
+            TILE_ZERO(0);
+            TILE_ZERO(1);
+            TILE_ZERO(2);
+            TILE_ZERO(3);
+        }
+        const act_t *w = W + (n / 16) * panel;
+        for (int k = 0; k < K; k += 32, w += 512) {
+            TILE_LOAD(4, A + k, a_row);
+            TILE_LOAD(6, w, 64);
+            TILE_LOAD(7, w + panel, 64);
+            TILE_LOAD(5, A + 16 * (int64_t)lda + k, a_row);
+            TILE_DOT(0, 4, 6);
+            TILE_DOT(1, 4, 7);
+            TILE_DOT(2, 5, 6);
+            TILE_DOT(3, 5, 7);
+        }
+        TILE_STORE(0, C + n, c_row);
+        TILE_STORE(1, C + n + 16, c_row);
+        TILE_STORE(2, C + 16 * (int64_t)ldc + n, c_row);
+        TILE_STORE(3, C + 16 * (int64_t)ldc + n + 16, c_row);
+    }
+    if (n < N) {
+        TILE_ZERO(0);
+        TILE_ZERO(2);
+        const act_t *w = W + (n / 16) * panel;
+        for (int k = 0; k < K; k += 32, w += 512) {
+            TILE_LOAD(4, A + k, a_row);
+            TILE_LOAD(6, w, 64);
+            TILE_LOAD(5, A + 16 * (int64_t)lda + k, a_row);
+            TILE_DOT(0, 4, 6);
+            TILE_DOT(2, 5, 6);
+        }
+        TILE_STORE(0, C + n, c_row);
+        TILE_STORE(2, C + 16 * (int64_t)ldc + n, c_row);
+    }
+    BARRIER();
+}
+
+/* Sums over edges, C [M, N] = A^T B, want the edges in pairs along the rows of B and along those of A^T.
+ * Both orders come from interleaving the rows of two edges, which takes the columns of each group of 32 in the
+ * order of `unshuffled` below; that is undone at the very end. Tiles lie [column group][slot]. */
+static void FN(pair_rows)(const act_t *X, int ld, int columns, act_t *tiles, int slot) {
+    for (int g = 0; g < columns; g += 32) {
+        act_t *low = tiles + ((int64_t)(g / 16) * DEPTH + slot) * 512, *high = low + DEPTH * 512;
+        for (int p = 0; p < 16; p++) {
+            __m512i a = _mm512_loadu_si512(X + (2 * p) * (int64_t)ld + g);
+            __m512i b = _mm512_loadu_si512(X + (2 * p + 1) * (int64_t)ld + g);
+            _mm512_storeu_si512(low + 32 * p, _mm512_unpacklo_epi16(a, b));
+            _mm512_storeu_si512(high + 32 * p, _mm512_unpackhi_epi16(a, b));
+        }
+    }
+}
+
+INLINE int FN(unshuffled)(int tile, int q) { return 32 * (tile / 2) + 8 * (q / 4) + 4 * (tile % 2) + q % 4; }
+
+INLINE void FN(transpose_store)(__m512i r[16], act_t *out) {
+    __m512i t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    /* r[4 g + c], lane l: column 4 l + c of rows 4 g .. 4 g + 3 */
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        __m512i a = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88), b = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+        __m512i d = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd), e = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
+        _mm512_storeu_si512(out + 32 * c, _mm512_shuffle_i32x4(a, b, 0x88));
+        _mm512_storeu_si512(out + 32 * (8 + c), _mm512_shuffle_i32x4(a, b, 0xdd));
+        _mm512_storeu_si512(out + 32 * (4 + c), _mm512_shuffle_i32x4(d, e, 0x88));
+        _mm512_storeu_si512(out + 32 * (12 + c), _mm512_shuffle_i32x4(d, e, 0xdd));
+    }
+}
+
+static void FN(pair_columns)(const act_t *X, int ld, int columns, act_t *tiles, int slot) {
+    for (int g = 0; g < columns; g += 32) {
+        act_t *low = tiles + ((int64_t)(g / 16) * DEPTH + slot) * 512, *high = low + DEPTH * 512;
+        __m512i r[16];
+#pragma GCC unroll 16
+        for (int p = 0; p < 16; p++)
+            r[p] = _mm512_unpacklo_epi16(_mm512_loadu_si512(X + (2 * p) * (int64_t)ld + g),
+                                         _mm512_loadu_si512(X + (2 * p + 1) * (int64_t)ld + g));
+        FN(transpose_store)(r, low);
+#pragma GCC unroll 16
+        for (int p = 0; p < 16; p++)
+            r[p] = _mm512_unpackhi_epi16(_mm512_loadu_si512(X + (2 * p) * (int64_t)ld + g),
+                                         _mm512_loadu_si512(X + (2 * p + 1) * (int64_t)ld + g));
+        FN(transpose_store)(r, high);
+    }
+}
+
+/* C += A^T B for `slots` blocks; C in tiles [M / 16][N / 16][16][16], M and N multiples of 32. */
+static void FN(outer)(const act_t *A, const act_t *B, float *C, int M, int N, int slots) {
+    BARRIER();
+    for (int m = 0; m < M / 16; m += 2)
+        for (int n = 0; n < N / 16; n += 2) {
+            float *c = C + ((int64_t)m * (N / 16) + n) * 256, *d = c + (N / 16) * 256;
+            const act_t *a = A + (int64_t)m * DEPTH * 512, *b = B + (int64_t)n * DEPTH * 512;
+            TILE_LOAD(0, c, 64);
+            TILE_LOAD(1, c + 256, 64);
+            TILE_LOAD(2, d, 64);
+            TILE_LOAD(3, d + 256, 64);
+            for (int s = 0; s < slots; s++, a += 512, b += 512) {
+                TILE_LOAD(4, a, 64);
+                TILE_LOAD(6, b, 64);
+                TILE_LOAD(7, b + DEPTH * 512, 64);
+                TILE_LOAD(5, a + DEPTH * 512, 64);
+                TILE_DOT(0, 4, 6);
+                TILE_DOT(1, 4, 7);
+                TILE_DOT(2, 5, 6);
+                TILE_DOT(3, 5, 7);
+            }
+            TILE_STORE(0, c, 64);
+            TILE_STORE(1, c + 256, 64);
+            TILE_STORE(2, d, 64);
+            TILE_STORE(3, d + 256, 64);
+        }
+    BARRIER();
+}
+
+/* The tiles C [M, N] transposed into out [N_used, M_used]. */
+static void FN(unpack)(const float *C, int M, int N, int M_used, int N_used, float *out) {
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) {
+            int row = FN(unshuffled)(m / 16, m % 16), column = FN(unshuffled)(n / 16, n % 16);
+            if (row < M_used && column < N_used)
+                out[(int64_t)column * M_used + row] = C[((m / 16) * (N / 16) + n / 16) * 256 + (m % 16) * 16 + n % 16];
+        }
+}
+
+#else /* float32 */
+
+#if LEVEL == AVX512
+typedef v16 FN(vg);
+typedef v16u FN(vgu);
+#define VL 16
+#define WIDE 4
+#elif LEVEL == AVX2
+typedef v8 FN(vg);
+typedef v8u FN(vgu);
+#define VL 8
+#define WIDE 2
+#else
+typedef v4 FN(vg);
+typedef v4u FN(vgu);
+#define VL 4
+#define WIDE 2
+#endif
+
+static void FN(tiles_begin)(void) {}
+static void FN(tiles_end)(void) {}
+
+static void FN(pack)(const float *source, int64_t row, int64_t column, int K, int N, int K_used, int N_used, act_t *out) {
+    for (int k = 0; k < K; k++)
+        for (int n = 0; n < N; n++) out[k * (int64_t)N + n] = k < K_used && n < N_used ? source[k * row + n * column] : 0;
+}
+
+/* C [4, VL * wide] (+)= sum over k of A(row, k) W [k, ..]; A(row, k) = A[row * a_row + k * a_step]. */
+INLINE void FN(panel)(const float *A, int64_t a_row, int64_t a_step, const float *W, int64_t w_row, const float *bias,
+                      float *C, int64_t c_row, int K, const int wide, const int add) {
+    FN(vg) c[4][WIDE];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < wide; j++)
+            if (add || bias)
+                c[i][j] = *(const FN(vgu) *)(add ? C + i * c_row + j * VL : bias + j * VL);
+            else
+                c[i][j] = (FN(vg)){0};
+    for (int k = 0; k < K; k++) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            float s = A[i * a_row + k * a_step];
+#pragma GCC unroll 4
+            for (int j = 0; j < wide; j++) c[i][j] += s * *(const FN(vgu) *)(W + k * w_row + j * VL);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < wide; j++) *(FN(vgu) *)(C + i * c_row + j * VL) = c[i][j];
+}
+
+static void FN(panels)(const float *A, int64_t a_row, int64_t a_step, int rows, const float *W, int64_t w_row,
+                       const float *bias, float *C, int64_t c_row, int N, int K, const int add) {
+    int n = 0;
+    for (; n + VL * WIDE <= N; n += VL * WIDE)
+        for (int r = 0; r < rows; r += 4)
+            if (add)
+                FN(panel)(A + r * a_row, a_row, a_step, W + n, w_row, 0, C + r * c_row + n, c_row, K, WIDE, 1);
+            else
+                FN(panel)(A + r * a_row, a_row, a_step, W + n, w_row, bias ? bias + n : 0, C + r * c_row + n, c_row, K,
+                          WIDE, 0);
+    for (; n < N; n += VL)
+        for (int r = 0; r < rows; r += 4)
+            if (add)
+                FN(panel)(A + r * a_row, a_row, a_step, W + n, w_row, 0, C + r * c_row + n, c_row, K, 1, 1);
+            else
+                FN(panel)(A + r * a_row, a_row, a_step, W + n, w_row, bias ? bias + n : 0, C + r * c_row + n, c_row, K,
+                          1, 0);
+}
+
+static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bias, float *C, int ldc, int N, int K) {
+    FN(panels)(A, lda, 1, BLOCK, W, N, bias, C, ldc, N, K, 0);
+}
+
+#undef VL
+#undef WIDE
+#endif
+
+/* ------------------------------------------------------------------------------------------------- workspace */
+
+typedef struct {
+    int h, radial, in, columns, vectors, width; /* width: padded columns of the edge features */
+    int count, segments;                        /* real edges of the block; runs of edges with one receiver */
+    int64_t edge, node[BLOCK];
+    int first[BLOCK + 1];
+    float *space;
+    act_t *edge_w, *message_w, *shift_w;       /* packed for forward */
+    act_t *edge_t, *message_t, *shift_t;       /* and for the way back */
+    act_t *F, *ACT, *DZ, *DPHI, *DPRE;
+    float *PRE, *Z, *SLOPE, *PHI, *DACT, *DINV;
+    float *D, *Q, *W, *T, *DIR, *DUP, *DD, *SMOOTH, *FEATURE;
+    float *gate, *dot, *g2, *bias;
+    float *sum_edge, *sum_message, *sum_shift; /* weight gradients, [in][out] */
+    act_t *a_edge, *a_act, *b_pre, *b_z, *b_phi;
+    int slots;
+} FN(space);
+#define Space FN(space)
+
+static void *FN(take)(char **at, int64_t bytes) {
+    void *p = *at;
+    /* an odd number of cache lines between tables, so that they do not share the same sets */
+    *at += (bytes + 63) / 64 * 64 + 64;
+    return p;
+}
+
+static int FN(prepare)(Space *s, const Args *a, int backward) {
+    const int h = (int)a->hidden, in = (int)a->lanes_in, invariants = in > 1 ? 8 : 0;
+    memset(s, 0, sizeof *s);
+    s->h = h;
+    s->in = in;
+    s->radial = (int)a->radial;
+    s->columns = (int)shift_columns(a);
+    s->vectors = in == 1 ? 1 : (int)a->lanes_out / 2;
+    s->width = LEVEL == AMX ? (s->radial + invariants + 31) / 32 * 32 : s->radial + invariants;
+    const int used = s->radial + invariants, width = s->width, X = s->columns;
+    for (int pass = 0; pass < 2; pass++) {
+        char *at = 0;
+        if (pass) {
+            at = (char *)(((uintptr_t)s->space + 63) / 64 * 64);
+        }
+#define TAKE(name, type, count) s->name = FN(take)(&at, (int64_t)sizeof(type) * (count))
+        TAKE(edge_w, act_t, width * 2 * h);
+        TAKE(message_w, act_t, h * h);
+        TAKE(shift_w, act_t, h * X);
+        TAKE(F, act_t, BLOCK * width);
+        TAKE(ACT, act_t, BLOCK * 2 * h);
+        TAKE(PRE, float, BLOCK * 2 * h);
+        TAKE(Z, float, BLOCK * h);
+        TAKE(PHI, float, BLOCK * X);
+        TAKE(D, float, 3 * BLOCK * in);
+        TAKE(DIR, float, 3 * BLOCK * in);
+        TAKE(DUP, float, 3 * BLOCK * 16);
+        TAKE(Q, float, BLOCK * in);
+        TAKE(W, float, BLOCK * in);
+        TAKE(T, float, BLOCK * in);
+        TAKE(SMOOTH, float, BLOCK * in);
+        TAKE(gate, float, BLOCK);
+        TAKE(dot, float, BLOCK);
+        TAKE(g2, float, 16 * 16 * 3);
+        if (backward) {
+            TAKE(edge_t, act_t, 2 * h * 16);
+            TAKE(message_t, act_t, h * h);
+            TAKE(shift_t, act_t, h * X);
+            TAKE(DZ, act_t, BLOCK * h);
+            TAKE(DPHI, act_t, BLOCK * X);
+            TAKE(DPRE, act_t, BLOCK * 2 * h);
+            TAKE(SLOPE, float, BLOCK * h);
+            TAKE(DACT, float, BLOCK * 2 * h);
+            TAKE(DINV, float, BLOCK * 16);
+            TAKE(DD, float, 3 * BLOCK * in);
+            TAKE(sum_edge, float, width * 2 * h);
+            TAKE(sum_message, float, h * h);
+            TAKE(sum_shift, float, h * X);
+#if LEVEL == AMX
+            TAKE(a_edge, act_t, BLOCK * width * DEPTH);
+            TAKE(a_act, act_t, BLOCK * 2 * h * DEPTH);
+            TAKE(b_pre, act_t, BLOCK * 2 * h * DEPTH);
+            TAKE(b_z, act_t, BLOCK * h * DEPTH);
+            TAKE(b_phi, act_t, BLOCK * X * DEPTH);
+#endif
+        }
+#undef TAKE
+        if (!pass) {
+            s->space = calloc(1, (size_t)(uintptr_t)at + 64);
+            if (!s->space) return 2;
+        }
+    }
+    FN(pack)(a->edge_w, 1, used, width, 2 * h, used, 2 * h, s->edge_w);
+    FN(pack)(a->message_w, 1, h, h, h, h, h, s->message_w);
+    FN(pack)(a->shift_w, 1, h, h, X, h, X, s->shift_w);
+    if (backward) {
+        FN(pack)(a->message_w, h, 1, h, h, h, h, s->message_t);
+        FN(pack)(a->shift_w, h, 1, X, h, X, h, s->shift_t);
+        if (invariants) FN(pack)(a->edge_w + s->radial, used, 1, 2 * h, 16, 2 * h, 8, s->edge_t);
+    }
+    return 0;
+}
+
+/* The next edges, at most BLOCK, and the runs of equal receivers among them. */
+static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
+    int64_t left = a->edge_stop - edge;
+    s->edge = edge;
+    s->count = left < BLOCK ? (int)left : BLOCK;
+    s->segments = 0;
+    int64_t last = edge > a->edge_start ? a->receivers[edge - 1] : 0;
+    for (int e = 0; e < s->count; e++) {
+        int64_t i = a->receivers[edge + e], j = a->senders[edge + e];
+        if (i < last || i >= a->nodes || j < 0 || j >= a->nodes) return 1;
+        if (!e || i != last) {
+            s->node[s->segments] = i;
+            s->first[s->segments++] = e;
+        }
+        last = i;
+    }
+    s->first[s->segments] = s->count;
+    if (s->count < BLOCK) { /* rows without an edge must not add anything to the sums over all rows */
+        memset(s->F, 0, sizeof(act_t) * BLOCK * s->width);
+        memset(s->D, 0, sizeof(float) * 3 * BLOCK * s->in);
+        memset(s->SMOOTH, 0, sizeof(float) * BLOCK * s->in);
+        memset(s->ACT, 0, sizeof(act_t) * BLOCK * 2 * s->h);
+        if (s->DZ) {
+            memset(s->DZ, 0, sizeof(act_t) * BLOCK * s->h);
+            memset(s->DPHI, 0, sizeof(act_t) * BLOCK * s->columns);
+            memset(s->DPRE, 0, sizeof(act_t) * BLOCK * 2 * s->h);
+        }
+    }
+    return 0;
+}
+
+/* Vectors, cutoff-weighted directions and invariants of a block; tables [3][edge][channel] and [edge][channel]. */
+INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
+    const int plane = BLOCK * in;
+    const float scale = (float)(1 / (a->cutoff * a->cutoff));
+    for (int g = 0; g < s->segments; g++)
+        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+            const float *xi = a->x + s->node[g] * 3 * in, *xj = a->x + a->senders[s->edge + e] * 3 * in;
+            const float *shift = a->shifts + 3 * (s->edge + e);
+            const float c = a->smooth[s->edge + e];
+            for (int k = 0; k < 3; k++)
+                if (in == 1)
+                    s->D[k * plane + e] = xi[k] - xj[k] - shift[k];
+                else
+                    ST8(s->D + k * plane + 8 * e, LD8(xi + 8 * k) - LD8(xj + 8 * k) - shift[k]);
+            if (in == 1)
+                s->SMOOTH[e] = c;
+            else
+                ST8(s->SMOOTH + 8 * e, SET8(c));
+        }
+    for (int v = 0; v < plane; v += 16) {
+        v16 x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
+        v16 squared = x * x + y * y + z * z;
+        v16 q = FN(root)(squared + 1e-12f);
+        v16 w = LD(s->SMOOTH + v) / (q + 1.0f);
+        ST(s->Q + v, q);
+        ST(s->W + v, w);
+        ST(s->DIR + v, x * w);
+        ST(s->DIR + plane + v, y * w);
+        ST(s->DIR + 2 * plane + v, z * w);
+        if (in > 1) {
+            v16 t = 2.0f * FN(sigmoid)(squared * (2 * scale)) - 1.0f;
+            ST(s->T + v, t);
+            v16 inv = 2.0f * t - 1.0f;
+#if LEVEL == AMX
+            __m256i b = (__m256i)_mm512_cvtneps_pbh((__m512)inv);
+            act_t *row = s->F + (v / 8) * s->width + s->radial;
+            if (v / 8 < s->count) _mm_storeu_si128((__m128i *)row, _mm256_castsi256_si128(b));
+            if (v / 8 + 1 < s->count) _mm_storeu_si128((__m128i *)(row + s->width), _mm256_extracti128_si256(b, 1));
+#else
+            for (int e = v / 8; e < v / 8 + 2 && e < s->count; e++)
+                for (int k = 0; k < 8; k++) s->F[e * s->width + s->radial + k] = inv[(e & 1) * 8 + k];
+#endif
+        }
+    }
+    if (in > 1) /* one vector holds phi of two outgoing channels */
+        for (int k = 0; k < 3; k++)
+            for (int e = 0; e < s->count; e++) {
+                v8 d = LD8(s->DIR + k * plane + 8 * e);
+                ST8(s->DUP + (k * BLOCK + e) * 16, d);
+                ST8(s->DUP + (k * BLOCK + e) * 16 + 8, d);
+            }
+    for (int e = 0; e < s->count; e++)
+        for (int f = 0; f < s->radial; f += 32) {
+            const float *from = a->features + (s->edge + e) * s->radial + f;
+            FN(put)(s->F + e * s->width + f, LD(from), LD(from + 16));
+        }
+}
+
+/* silu of both halves of the first layer into ACT; on the way back its slope replaces PRE. */
+INLINE void FN(first_layer)(Space *s, const Args *a, const int backward) {
+    const int h2 = 2 * s->h;
+    FN(product)(s->F, s->width, s->edge_w, 0, s->PRE, h2, h2, s->width);
+    for (int g = 0; g < s->segments; g++)
+        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+            const float *ri = a->receiver + s->node[g] * h2, *sj = a->sender + a->senders[s->edge + e] * h2;
+            float *pre = s->PRE + e * h2;
+            for (int f = 0; f < h2; f += 32) {
+                v16 p = LD(pre + f) + LD(ri + f) + LD(sj + f), q = LD(pre + f + 16) + LD(ri + f + 16) + LD(sj + f + 16);
+                v16 sp = FN(sigmoid)(p), sq = FN(sigmoid)(q);
+                p *= sp;
+                q *= sq;
+                FN(put)(s->ACT + e * h2 + f, p, q);
+                if (backward) {
+                    ST(pre + f, sp + p * (1.0f - sp));
+                    ST(pre + f + 16, sq + q * (1.0f - sq));
+                }
+            }
+        }
+    FN(product)(s->ACT, h2, s->message_w, a->message_b, s->Z, s->h, s->h, s->h);
+    FN(product)(s->ACT + s->h, h2, s->shift_w, a->shift_b, s->PHI, s->columns, s->columns, s->h);
+}
+
+/* -------------------------------------------------------------------------------------------------- forward */
+
+INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
+    const int h = s->h, X = s->columns, plane = BLOCK * in;
+    FN(geometry)(s, a, in);
+    FN(first_layer)(s, a, 0);
+    for (int e = 0; e < s->count; e++) {
+        v16 dot = SET1(0);
+        for (int f = 0; f < h; f += 32) {
+            v16 m = LD(s->Z + e * h + f), n = LD(s->Z + e * h + f + 16);
+            m *= FN(sigmoid)(m);
+            n *= FN(sigmoid)(n);
+            ST(s->Z + e * h + f, m);
+            ST(s->Z + e * h + f + 16, n);
+            dot += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + 16);
+        }
+        s->gate[e] = FN(hsum)(dot);
+    }
+    for (int v = 0; v < BLOCK; v += 16) ST(s->gate + v, FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]));
+    for (int e = 0; e < s->count; e++) s->gate[e] *= a->smooth[s->edge + e];
+    for (int g = 0; g < s->segments; g++) {
+        const int first = s->first[g], last = s->first[g + 1];
+        float *out = a->out_h + s->node[g] * h;
+        for (int f = 0; f < h; f += 32) {
+            v16 p = SET1(0), q = SET1(0);
+            for (int e = first; e < last; e++) {
+                p += s->gate[e] * LD(s->Z + e * h + f);
+                q += s->gate[e] * LD(s->Z + e * h + f + 16);
+            }
+            ST(out + f, LD(out + f) + p);
+            ST(out + f + 16, LD(out + f + 16) + q);
+        }
+        out = a->out_x + s->node[g] * a->lanes_out * 3;
+        for (int p = 0; p < s->vectors; p++) {
+            v16 sum[3] = {SET1(0), SET1(0), SET1(0)};
+            for (int e = first; e < last; e++) {
+                v16 phi = LD(s->PHI + e * X + 16 * p);
+                for (int k = 0; k < 3; k++)
+                    sum[k] += in == 1 ? phi * s->DIR[k * plane + e] : phi * LD(s->DUP + (k * BLOCK + e) * 16);
+            }
+            for (int k = 0; k < 3; k++) {
+                float t[16];
+                ST(t, sum[k]);
+                if (in == 1)
+                    for (int l = 0; l < 16; l++) out[l * 3 + k] += t[l];
+                else
+                    for (int l = 0; l < 2; l++) {
+                        float *u = t + 8 * l;
+                        out[(2 * p + l) * 3 + k] += ((u[0] + u[4]) + (u[1] + u[5])) + ((u[2] + u[6]) + (u[3] + u[7]));
+                    }
+            }
+        }
+    }
+}
+
+static int FN(edges_forward)(const Args *a) {
+    Space s;
+    int failed = FN(prepare)(&s, a, 0);
+    if (failed) return failed;
+    FN(tiles_begin)();
+    for (int64_t edge = a->edge_start; edge < a->edge_stop && !failed; edge += BLOCK) {
+        failed = FN(next_block)(&s, a, edge);
+        if (failed) break;
+        if (s.in == 1)
+            FN(forward_block)(&s, a, 1);
+        else
+            FN(forward_block)(&s, a, 8);
+    }
+    FN(tiles_end)();
+    free(s.space);
+    return failed;
+}
+
+/* ------------------------------------------------------------------------------------------------- backward */
+
+/* Gradients of m, of the gate and of the message layer: dz into DZ. */
+INLINE void FN(message_back)(Space *s, const Args *a) {
+    const int h = s->h;
+    for (int g = 0; g < s->segments; g++) {
+        const float *g1 = a->grad_out_h + s->node[g] * h;
+        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+            v16 gate = SET1(0), dot = SET1(0);
+            for (int f = 0; f < h; f += 16) {
+                v16 z = LD(s->Z + e * h + f), sz = FN(sigmoid)(z), m = z * sz;
+                ST(s->Z + e * h + f, m);
+                ST(s->SLOPE + e * h + f, sz + m * (1.0f - sz));
+                gate += m * LD(a->gate_w + f);
+                dot += m * LD(g1 + f);
+            }
+            s->gate[e] = FN(hsum)(gate);
+            s->dot[e] = FN(hsum)(dot);
+        }
+    }
+    /* gate: a c, the weight of m; dot: the gradient of the gate before its sigmoid */
+    float total = 0;
+    for (int v = 0; v < BLOCK; v += 16) {
+        v16 open = FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]);
+        ST(s->gate + v, open);
+        ST(s->dot + v, LD(s->dot + v) * open * (1.0f - open));
+    }
+    for (int e = 0; e < s->count; e++) {
+        s->gate[e] *= a->smooth[s->edge + e];
+        s->dot[e] *= a->smooth[s->edge + e];
+        total += s->dot[e];
+    }
+    a->grad_gate_b[0] += total;
+    for (int f = 0; f < h; f += 32) {
+        v16 w0 = LD(a->gate_w + f), w1 = LD(a->gate_w + f + 16);
+        v16 b0 = LD(a->grad_message_b + f), b1 = LD(a->grad_message_b + f + 16);
+        v16 d0 = LD(a->grad_gate_w + f), d1 = LD(a->grad_gate_w + f + 16);
+        for (int g = 0; g < s->segments; g++) {
+            v16 g0 = LD(a->grad_out_h + s->node[g] * h + f), g1 = LD(a->grad_out_h + s->node[g] * h + f + 16);
+            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+                const float ac = s->gate[e], dg = s->dot[e];
+                d0 += dg * LD(s->Z + e * h + f);
+                d1 += dg * LD(s->Z + e * h + f + 16);
+                v16 z0 = (g0 * ac + w0 * dg) * LD(s->SLOPE + e * h + f);
+                v16 z1 = (g1 * ac + w1 * dg) * LD(s->SLOPE + e * h + f + 16);
+                b0 += z0;
+                b1 += z1;
+                FN(put)(s->DZ + e * h + f, z0, z1);
+            }
+        }
+        ST(a->grad_message_b + f, b0);
+        ST(a->grad_message_b + f + 16, b1);
+        ST(a->grad_gate_w + f, d0);
+        ST(a->grad_gate_w + f + 16, d1);
+    }
+}
+
+/* Gradients of phi into DPHI and of the weighted directions into DD. */
+INLINE void FN(shift_back)(Space *s, const Args *a, const int in, const int vectors) {
+    const int X = s->columns, plane = BLOCK * in;
+    for (int g = 0; g < s->segments; g++) {
+        const float *g2 = a->grad_out_x + s->node[g] * a->lanes_out * 3;
+        v16 b[4];
+        for (int p = 0; p < vectors; p++) b[p] = LD(a->grad_shift_b + 16 * p);
+        if (in == 1) {
+            v16 gx, gy, gz;
+            for (int l = 0; l < 16; l++) gx[l] = g2[3 * l], gy[l] = g2[3 * l + 1], gz[l] = g2[3 * l + 2];
+            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+                v16 d = gx * s->DIR[e] + gy * s->DIR[plane + e] + gz * s->DIR[2 * plane + e];
+                b[0] += d;
+                FN(put)(s->DPHI + e * X, d, SET1(0));
+                if (a->need_x) {
+                    v16 phi = LD(s->PHI + e * X);
+                    s->DD[e] = FN(hsum)(phi * gx);
+                    s->DD[plane + e] = FN(hsum)(phi * gy);
+                    s->DD[2 * plane + e] = FN(hsum)(phi * gz);
+                }
+            }
+        } else {
+            for (int p = 0; p < vectors; p++)
+                for (int k = 0; k < 3; k++) {
+                    ST8(s->g2 + (3 * p + k) * 16, SET8(g2[(2 * p) * 3 + k]));
+                    ST8(s->g2 + (3 * p + k) * 16 + 8, SET8(g2[(2 * p + 1) * 3 + k]));
+                }
+            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+                v16 x = LD(s->DUP + e * 16), y = LD(s->DUP + (BLOCK + e) * 16), z = LD(s->DUP + (2 * BLOCK + e) * 16);
+                v16 dx = SET1(0), dy = SET1(0), dz = SET1(0), d[4];
+                for (int p = 0; p < 4; p++) d[p] = SET1(0);
+                for (int p = 0; p < vectors; p++) {
+                    v16 gx = LD(s->g2 + 48 * p), gy = LD(s->g2 + 48 * p + 16), gz = LD(s->g2 + 48 * p + 32);
+                    d[p] = gx * x + gy * y + gz * z;
+                    b[p] += d[p];
+                    v16 phi = LD(s->PHI + e * X + 16 * p);
+                    dx += phi * gx;
+                    dy += phi * gy;
+                    dz += phi * gz;
+                }
+                FN(put)(s->DPHI + e * X, d[0], d[1]);
+                if (vectors > 2) FN(put)(s->DPHI + e * X + 32, d[2], d[3]);
+                float t[48];
+                ST(t, dx);
+                ST(t + 16, dy);
+                ST(t + 32, dz);
+                for (int k = 0; k < 3; k++) ST8(s->DD + k * plane + 8 * e, LD8(t + 16 * k) + LD8(t + 16 * k + 8));
+            }
+        }
+        for (int p = 0; p < vectors; p++) ST(a->grad_shift_b + 16 * p, b[p]);
+    }
+}
+
+/* From the first layer to the nodes; DPRE for the weights. */
+INLINE void FN(first_layer_back)(Space *s, const Args *a) {
+    const int h2 = 2 * s->h;
+    FN(product)(s->DZ, s->h, s->message_t, 0, s->DACT, h2, s->h, s->h);
+    FN(product)(s->DPHI, s->columns, s->shift_t, 0, s->DACT + s->h, h2, s->h, s->columns);
+    for (int g = 0; g < s->segments; g++) {
+        float *gi = a->grad_receiver + s->node[g] * h2;
+        for (int f = 0; f < h2; f += 32) {
+            v16 p = LD(gi + f), q = LD(gi + f + 16);
+            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+                float *gj = a->grad_sender + (a->senders[s->edge + e] - a->base) * h2 + f;
+                v16 d0 = LD(s->DACT + e * h2 + f) * LD(s->PRE + e * h2 + f);
+                v16 d1 = LD(s->DACT + e * h2 + f + 16) * LD(s->PRE + e * h2 + f + 16);
+                FN(put)(s->DPRE + e * h2 + f, d0, d1);
+                p += d0;
+                q += d1;
+                ST(gj, LD(gj) + d0);
+                ST(gj + 16, LD(gj + 16) + d1);
+            }
+            ST(gi + f, p);
+            ST(gi + f + 16, q);
+        }
+    }
+}
+
+INLINE void FN(geometry_back)(Space *s, const Args *a, const int in) {
+    const int plane = BLOCK * in;
+    const float scale = (float)(4 / (a->cutoff * a->cutoff));
+    for (int v = 0; v < plane; v += 16) {
+        v16 x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
+        v16 dx = LD(s->DD + v), dy = LD(s->DD + plane + v), dz = LD(s->DD + 2 * plane + v);
+        v16 q = LD(s->Q + v), w = LD(s->W + v);
+        v16 along = (x * dx + y * dy + z * dz) * w / ((q + 1.0f) * q);
+        if (in > 1) {
+            v16 t = LD(s->T + v), inv;
+            float both[16];
+            ST8(both, LD8(s->DINV + (v / 8) * 16));
+            ST8(both + 8, LD8(s->DINV + (v / 8 + 1) * 16));
+            inv = LD(both);
+            along -= inv * scale * (1.0f - t * t);
+        }
+        ST(s->DD + v, dx * w - x * along);
+        ST(s->DD + plane + v, dy * w - y * along);
+        ST(s->DD + 2 * plane + v, dz * w - z * along);
+    }
+    for (int g = 0; g < s->segments; g++) {
+        float *gi = a->grad_x + (s->node[g] - a->base) * 3 * in;
+        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
+            float *gj = a->grad_x + (a->senders[s->edge + e] - a->base) * 3 * in;
+            for (int k = 0; k < 3; k++)
+                if (in == 1) {
+                    gi[k] += s->DD[k * plane + e];
+                    gj[k] -= s->DD[k * plane + e];
+                } else {
+                    v8 d = LD8(s->DD + k * plane + 8 * e);
+                    ST8(gi + 8 * k, LD8(gi + 8 * k) + d);
+                    ST8(gj + 8 * k, LD8(gj + 8 * k) - d);
+                }
+        }
+    }
+}
+
+static void FN(weights_back)(Space *s, int flush) {
+    const int h = s->h, X = s->columns, width = s->width;
+#if LEVEL == AMX
+    if (!flush) {
+        FN(pair_columns)(s->F, width, width, s->a_edge, s->slots);
+        FN(pair_columns)(s->ACT, 2 * h, 2 * h, s->a_act, s->slots);
+        FN(pair_rows)(s->DPRE, 2 * h, 2 * h, s->b_pre, s->slots);
+        FN(pair_rows)(s->DZ, h, h, s->b_z, s->slots);
+        FN(pair_rows)(s->DPHI, X, X, s->b_phi, s->slots);
+        if (++s->slots < DEPTH) return;
+    }
+    if (s->slots) {
+        FN(outer)(s->a_edge, s->b_pre, s->sum_edge, width, 2 * h, s->slots);
+        FN(outer)(s->a_act, s->b_z, s->sum_message, h, h, s->slots);
+        FN(outer)(s->a_act + (int64_t)(h / 16) * DEPTH * 512, s->b_phi, s->sum_shift, h, X, s->slots);
+    }
+    s->slots = 0;
+#else
+    if (flush) return;
+    FN(panels)(s->F, 1, width, width, s->DPRE, 2 * h, 0, s->sum_edge, 2 * h, 2 * h, BLOCK, 1);
+    FN(panels)(s->ACT, 1, 2 * h, h, s->DZ, h, 0, s->sum_message, h, h, BLOCK, 1);
+    FN(panels)(s->ACT + h, 1, 2 * h, h, s->DPHI, X, 0, s->sum_shift, X, X, BLOCK, 1);
+#endif
+}
+
+static void FN(weights_out)(Space *s, const Args *a) {
+    const int h = s->h, X = s->columns, width = s->width, used = s->radial + (s->in > 1 ? 8 : 0);
+#if LEVEL == AMX
+    FN(unpack)(s->sum_edge, width, 2 * h, used, 2 * h, a->grad_edge_w);
+    FN(unpack)(s->sum_message, h, h, h, h, a->grad_message_w);
+    FN(unpack)(s->sum_shift, h, X, h, X, a->grad_shift_w);
+#else
+    for (int n = 0; n < 2 * h; n++)
+        for (int m = 0; m < used; m++) a->grad_edge_w[n * used + m] = s->sum_edge[m * 2 * h + n];
+    for (int n = 0; n < h; n++)
+        for (int m = 0; m < h; m++) a->grad_message_w[n * h + m] = s->sum_message[m * h + n];
+    for (int n = 0; n < X; n++)
+        for (int m = 0; m < h; m++) a->grad_shift_w[n * h + m] = s->sum_shift[m * X + n];
+    (void)width;
+#endif
+}
+
+INLINE void FN(backward_block)(Space *s, const Args *a, const int in, const int vectors) {
+    FN(geometry)(s, a, in);
+    FN(first_layer)(s, a, 1);
+    FN(message_back)(s, a);
+    FN(shift_back)(s, a, in, vectors);
+    FN(first_layer_back)(s, a);
+    if (a->need_x) {
+        if (in > 1) FN(product)(s->DPRE, 2 * s->h, s->edge_t, 0, s->DINV, 16, 16, 2 * s->h);
+        FN(geometry_back)(s, a, in);
+    }
+    FN(weights_back)(s, 0);
+}
+
+static int FN(edges_backward)(const Args *a) {
+    Space s;
+    int failed = FN(prepare)(&s, a, 1);
+    if (failed) return failed;
+    FN(tiles_begin)();
+    for (int64_t edge = a->edge_start; edge < a->edge_stop; edge += BLOCK) {
+        failed = FN(next_block)(&s, a, edge);
+        if (failed) break;
+        if (s.in == 1)
+            FN(backward_block)(&s, a, 1, 1);
+        else if (s.vectors == 1)
+            FN(backward_block)(&s, a, 8, 1);
+        else if (s.vectors == 4)
+            FN(backward_block)(&s, a, 8, 4);
+        else
+            FN(backward_block)(&s, a, 8, s.vectors);
+    }
+    FN(weights_back)(&s, 1);
+    FN(tiles_end)();
+    FN(weights_out)(&s, a);
+    free(s.space);
+    return failed;
+}
+
+#undef LD
+#undef ST
+#undef LD8
+#undef ST8
+#undef SET1
+#undef SET8
+#undef act_t
+#undef Space
+#undef DEPTH

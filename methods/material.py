@@ -1,0 +1,145 @@
+"""What material ODE, material SDE and AMShortcut share: the denoiser, the prior and the sampling loop."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..benchmark.method import Method, Task
+from ..benchmark.noise import NoiseSource
+from ..benchmark.structures import Structures
+from .denoiser import FlexibleDenoiser, Prediction, State
+from .egnn import EGNNConfig
+from .processes import S_E, ElementProcess, PositionProcess
+
+NETWORKS: dict[str, EGNNConfig] = {
+    "standard": EGNNConfig(hidden=64, layers=3),
+    "wide": EGNNConfig(hidden=128, layers=4),
+    "paper": EGNNConfig(hidden=128, layers=4, edge_features="tanh"),
+}
+"""Presets: ``standard`` is what the released checkpoints use, ``paper`` is the network of B.4 to the letter."""
+
+ELEMENT_WEIGHT = 0.5
+"""Weight of the element error in every loss (paper, Eqs. 8 and 10)."""
+
+MIN_TIME = 1e-3
+"""Smallest training time: at t = 0 the noise has no scale."""
+
+
+class MaterialMethod(Method):
+    """A material differential equation with a learnt drift (paper, 4.1)."""
+
+    networks = tuple(NETWORKS)
+
+    def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
+        super().__init__(task, config)
+        self.denoiser = FlexibleDenoiser(
+            task, EGNNConfig(**config["network"]), property_width=config["property_width"]
+        )
+        self.positions = PositionProcess()
+        self.elements = ElementProcess()
+
+    @classmethod
+    def default_config(cls, network: str, task: Task) -> dict[str, Any]:
+        """
+        time_power: training times are u^power, denser near the data, where there is something to predict
+        property_dropout: share of the labels that a training step hides, each on its own; the paper hides none
+            and trusts that a null vector looks like any other, which short trainings do not bear out
+        """
+        return {
+            "network": asdict(NETWORKS[network]),
+            "property_width": 16,
+            "time_power": 2.0,
+            "property_dropout": 0.0 if network == "paper" else 0.2,
+        }
+
+    @property
+    def cutoff(self) -> float:
+        return self.denoiser.backbone.config.cutoff
+
+    def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
+        """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""
+        return self.denoiser(state, null, t, dt)
+
+    @abstractmethod
+    def step(
+        self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
+    ) -> State:
+        """One backward step of all atoms from times t [n, 1] to s [n, 1]."""
+
+    def step_size(self, steps: int, sampler: str) -> float:
+        """The dt that the network is told: 0 for the instantaneous drift."""
+        return 0.0
+
+    def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
+        """Uniform times from 1 to 0 (paper, Eq. 2), starting from the prior."""
+        self.check_sampler(sampler)
+        state = self.prior(start, noise)
+        rule = self.sampler_rule(steps, sampler)
+        ones = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
+        told = ones * self.step_size(steps, sampler)
+        for k in range(steps):
+            t, s = 1 - k / steps, 1 - (k + 1) / steps
+            prediction = self.predict(state, self.denoiser.null_properties(noise), ones * t, told)
+            atoms = torch.ones_like(state.structures.positions[:, :1])
+            state = self.step(state, prediction, atoms * t, atoms * s, rule, noise)
+        return self.finish(state)
+
+    def sampler_rule(self, steps: int, sampler: str) -> str:
+        """The kind of step behind a sampler's name at this step count."""
+        return sampler
+
+    def prior(self, start: Structures, noise: NoiseSource) -> State:
+        """Positions uniform in the cell, element embeddings normal with the process's scale at t = 1."""
+        fractions = noise.uniform_atoms(3)
+        positions = torch.einsum("ni,nij->nj", fractions, start.cells[start.batch])
+        width = self.denoiser.element_width
+        elements = S_E * noise.normal_atoms(width) if width else None
+        return State(structures=start.with_positions(positions), elements=elements)
+
+    def finish(self, state: State) -> Structures:
+        """Species from the largest element embedding."""
+        if state.elements is None:
+            return state.structures
+        return replace(state.structures, species=state.elements.argmax(dim=-1))
+
+    def one_hot(self, batch: Structures) -> Tensor | None:
+        """E_0 of a training batch, or None where there is one species only."""
+        width = self.denoiser.element_width
+        if not width:
+            return None
+        return torch.nn.functional.one_hot(batch.species, width).to(batch.positions.dtype)
+
+    def hide_properties(self, batch: Structures, noise: NoiseSource) -> Structures:
+        """The batch with a share of its labels absent."""
+        if not self.task.properties:
+            return batch
+        hidden = noise.uniform_structures(len(self.task.properties)) < self.config["property_dropout"]
+        return replace(batch, properties=batch.properties.masked_fill(hidden, torch.nan))
+
+    def draw_times(self, noise: NoiseSource) -> Tensor:
+        """Training times [s, 1]."""
+        u = noise.uniform_structures(1)
+        return u ** self.config["time_power"] * (1 - MIN_TIME) + MIN_TIME
+
+
+def squared_errors(found: Prediction, wanted: Prediction) -> dict[str, Tensor]:
+    """Mean over atoms of the squared error vectors, and their weighted sum ``loss`` (Eqs. 8 and 10)."""
+    errors = {"positions": ((found.positions - wanted.positions) ** 2).sum(-1).mean()}
+    errors["loss"] = errors["positions"]
+    if found.elements is not None and wanted.elements is not None:
+        errors["elements"] = ((found.elements - wanted.elements) ** 2).sum(-1).mean()
+        errors["loss"] = errors["loss"] + ELEMENT_WEIGHT * errors["elements"]
+    return errors
+
+
+def minimum_image(vectors: Tensor, batch: Structures) -> Tensor:
+    """The shortest periodic image of displacements [n, 3], for cells that are not very skewed."""
+    inverse = torch.linalg.inv(batch.cells)[batch.batch]
+    fractions = torch.einsum("ni,nij->nj", vectors, inverse)
+    return torch.einsum("ni,nij->nj", fractions - fractions.round(), batch.cells[batch.batch])

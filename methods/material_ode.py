@@ -1,0 +1,62 @@
+"""Material ODE: flow matching along straight lines from data to noise (paper, B.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..benchmark.method import Method
+from ..benchmark.noise import NoiseSource
+from ..benchmark.structures import Structures
+from .denoiser import Prediction, State
+from .material import MaterialMethod, minimum_image, squared_errors
+
+
+class MaterialODE(MaterialMethod):
+    """X_t = X_0 + t u_X and E_t = E_0 + t u_E; the network predicts u, sampling is Euler (Eqs. 7 and 8)."""
+
+    name = "material-ode"
+    title = "Material ODE: flow matching on positions and elements, Euler steps"
+    samplers = ("ode",)
+
+    def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
+        raw = super().predict(state, null, t, dt)
+        return Prediction(positions=spread(state.structures) * raw.positions, elements=raw.elements)
+
+    def training_loss(
+        self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
+    ) -> dict[str, Tensor]:
+        batch = self.hide_properties(batch, noise)
+        t = self.draw_times(noise)
+        at = t[batch.batch]
+        end = self.prior(batch, noise)
+        u_x = minimum_image(end.structures.positions - batch.positions, batch)
+        clean = self.one_hot(batch)
+        u_e = None if clean is None or end.elements is None else end.elements - clean
+        state = State(
+            structures=batch.with_positions(batch.positions + at * u_x),
+            elements=None if clean is None or u_e is None else clean + at * u_e,
+        )
+        null = self.denoiser.null_properties(noise)
+        found = self.predict(state, null, t[:, 0], torch.zeros_like(t[:, 0]))
+        # in units of its own spread u_X weighs as much as eps_X does in material SDE, whatever the cell
+        scale = spread(batch)
+        found = Prediction(positions=found.positions / scale, elements=found.elements)
+        return squared_errors(found, Prediction(positions=u_x / scale, elements=u_e))
+
+    def step(
+        self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
+    ) -> State:
+        elements = state.elements
+        if elements is not None and prediction.elements is not None:
+            elements = elements - (t - s) * prediction.elements
+        positions = state.structures.positions - (t - s) * prediction.positions
+        return State(structures=state.structures.with_positions(positions), elements=elements)
+
+    def mode(self, steps: int, sampler: str) -> str:
+        return "ODE"
+
+
+def spread(structures: Structures) -> Tensor:
+    """Standard deviation of a component of u_X, uniform over a cube of the cell's volume: [n, 1], angstrom."""
+    return (structures.volumes ** (1 / 3) / 12**0.5)[structures.batch, None]

@@ -1,0 +1,90 @@
+"""Material SDE: score matching with exploding positions and variance-preserving elements (paper, B.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..benchmark.method import Method, Task
+from ..benchmark.noise import NoiseSource
+from ..benchmark.structures import Structures
+from .denoiser import Prediction, State
+from .material import MaterialMethod, squared_errors
+
+
+class MaterialSDE(MaterialMethod):
+    """The network predicts eps of the positions and the velocity (or eps) of the elements (Eqs. 9 and 10).
+
+    Samplers: the paper's Euler-Maruyama, the exact posterior step (ancestral), and the probability-flow ODE.
+    """
+
+    name = "material-sde"
+    title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
+    samplers = ("euler-maruyama", "ancestral", "ode")
+
+    @classmethod
+    def default_config(cls, network: str, task: Task) -> dict[str, Any]:
+        """``element_output``: ``velocity``, or the paper's ``noise``, which says nothing of E_0 at t = 1."""
+        output = "noise" if network == "paper" else "velocity"
+        return super().default_config(network, task) | {"element_output": output}
+
+    def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
+        """eps_X and the element velocity v_E, whatever the network itself puts out for elements."""
+        raw = super().predict(state, null, t, dt)
+        if raw.elements is None or state.elements is None or self.config["element_output"] == "velocity":
+            return raw
+        at = t[:, None][state.structures.batch]
+        velocity = self.elements.velocity_from_noise(state.elements, raw.elements, at)
+        return Prediction(positions=raw.positions, elements=velocity)
+
+    def training_loss(
+        self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
+    ) -> dict[str, Tensor]:
+        batch = self.hide_properties(batch, noise)
+        t = self.draw_times(noise)
+        state, eps = self.corrupt(batch, t, noise)
+        null = self.denoiser.null_properties(noise)
+        raw = self.denoiser(state, null, t[:, 0], torch.zeros_like(t[:, 0]))
+        wanted = eps.elements
+        clean = self.one_hot(batch)
+        if wanted is not None and clean is not None and self.config["element_output"] == "velocity":
+            wanted = self.elements.velocity(clean, wanted, t[batch.batch])
+        return squared_errors(raw, Prediction(positions=eps.positions, elements=wanted))
+
+    def corrupt(self, batch: Structures, t: Tensor, noise: NoiseSource) -> tuple[State, Prediction]:
+        """M_t and its eps for times t [s, 1]."""
+        at = t[batch.batch]
+        eps_x = noise.normal_atoms(3)
+        clean = self.one_hot(batch)
+        eps_e = None if clean is None else noise.normal_atoms(clean.shape[1])
+        state = State(
+            structures=batch.with_positions(self.positions.corrupt(batch.positions, eps_x, at)),
+            elements=None if clean is None or eps_e is None else self.elements.corrupt(clean, eps_e, at),
+        )
+        return state, Prediction(positions=eps_x, elements=eps_e)
+
+    def step(
+        self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
+    ) -> State:
+        x, e = state.structures.positions, state.elements
+        eps, v = prediction.positions, prediction.elements
+        if sampler == "ode":
+            x = self.positions.ode_step(x, eps, t, s)
+            e = None if e is None or v is None else self.elements.ode_step(e, v, t, s)
+        else:
+            position_step = getattr(self.positions, _STEPS[sampler])
+            x = position_step(x, eps, t, s, noise.normal_atoms(3))
+            if e is not None and v is not None:
+                element_step = getattr(self.elements, _STEPS[sampler])
+                e = element_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
+        return State(structures=state.structures.with_positions(x), elements=e)
+
+    def mode(self, steps: int, sampler: str) -> str:
+        return {"ode": "ODE", "ancestral": "SDE, ancestral", "euler-maruyama": "SDE"}[
+            self.sampler_rule(steps, sampler)
+        ]
+
+
+_STEPS = {"ancestral": "ancestral_step", "euler-maruyama": "euler_maruyama_step"}

@@ -1,0 +1,1 @@
+"""Structural, mechanical and inverse-design metrics on ASE Atoms and arrays."""

@@ -1,0 +1,124 @@
+"""An ASE calculator over a LAMMPS instance that stays alive between evaluations.
+
+Relaxing a glass takes thousands of evaluations of one system: the instance is started once and then only gets
+new cells and positions. It prints nothing, writes no files, and takes cells of any orientation or handedness.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator, all_changes
+
+from ..errors import AmsbenchError
+from .potentials import Potential, open_lammps
+
+STRESS_TERMS = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
+"""LAMMPS' names of the pressure tensor in ASE's Voigt order."""
+
+
+class LammpsCalculator(Calculator):
+    """Energy (eV), forces (eV/A) and stress (eV/A^3, ASE's sign) of periodic cells under a ``Potential``.
+
+    Use it as a context manager, or call ``close``. AmsbenchError for a structure that is not periodic or has
+    elements that the potential lacks, FloatingPointError when LAMMPS gives numbers that are not finite.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]  # type: ignore[misc]
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__()
+        self._potential = potential
+        self._engine: Any = None
+        self._numbers = np.zeros(0, dtype=int)
+        self._cell = np.zeros((3, 3))
+
+    def __enter__(self) -> LammpsCalculator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the LAMMPS instance; the next evaluation starts another."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        atoms = self.atoms
+        if not atoms.pbc.all():
+            raise AmsbenchError(
+                f"a structure has pbc {atoms.pbc.tolist()}, the potential is evaluated in periodic cells only"
+            )
+        cell, rotation = lower_triangular(atoms.cell.array)
+        positions = np.ascontiguousarray(atoms.get_scaled_positions(wrap=True) @ cell)
+        if self._engine is None or not np.array_equal(atoms.numbers, self._numbers):
+            self._start(atoms, cell, positions)
+        else:
+            if not np.array_equal(cell, self._cell):
+                self._engine.command(f"change_box all {_final(cell)} units box")
+                self._cell = cell
+            address = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+            self._engine.scatter_atoms("x", 1, 3, address)
+        self._engine.command("run 0 post no")
+
+        energy = float(self._engine.get_thermo("pe"))
+        forces = np.array(self._engine.gather_atoms("f", 1, 3)).reshape(-1, 3)
+        pressure = np.array([self._engine.get_thermo(term) for term in STRESS_TERMS])
+        if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(pressure).all()):
+            raise FloatingPointError("energy, forces or stress are not finite")
+        xx, yy, zz, yz, xz, xy = -pressure * units.bar
+        stress = rotation @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ rotation.T
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": forces @ rotation.T,
+            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
+
+    def _start(self, atoms: Atoms, cell: np.ndarray, positions: np.ndarray) -> None:
+        self.close()
+        engine = open_lammps()
+        edges = " ".join(f"0 {edge!r}" for edge in np.diag(cell).tolist())
+        tilts = " ".join(repr(float(tilt)) for tilt in (cell[1, 0], cell[2, 0], cell[2, 1]))
+        engine.commands_list(
+            ["box tilt large", f"region cell prism {edges} {tilts}"]
+            + [f"create_box {len(self._potential.elements)} cell"]
+        )
+        types = self._potential.types(atoms).tolist()
+        engine.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, positions.ravel())
+        engine.commands_list(self._potential.commands())
+        engine.commands_list(["thermo_style custom step pe " + " ".join(STRESS_TERMS), "fix hold all nve"])
+        self._engine, self._numbers, self._cell = engine, atoms.numbers.copy(), cell
+
+
+def _final(cell: np.ndarray) -> str:
+    """The arguments of ``change_box`` for a lower triangular cell."""
+    edges = [f"{axis} final 0 {edge!r}" for axis, edge in zip("xyz", np.diag(cell).tolist(), strict=True)]
+    tilts = {"xy": cell[1, 0], "xz": cell[2, 0], "yz": cell[2, 1]}
+    return " ".join(edges + [f"{name} final {float(tilt)!r}" for name, tilt in tilts.items()])
+
+
+def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cell as LAMMPS wants it and the orthogonal matrix R that makes it: lower triangular = cell @ R.
+
+    cell [3, 3]: rows are lattice vectors. A left-handed cell gets an R that mirrors, which no energy notices.
+    """
+    orthogonal, upper = np.linalg.qr(cell.T)
+    signs = np.sign(np.diag(upper))
+    if np.any(signs == 0):
+        raise AmsbenchError(f"a cell has no volume: {cell.tolist()}")
+    return (upper.T * signs), orthogonal * signs

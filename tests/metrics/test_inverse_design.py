@@ -1,0 +1,177 @@
+"""Inverse-design errors on cases worked out by hand."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from amsbench.errors import AmsbenchError
+from amsbench.metrics.inverse_design import InverseDesignErrors, inverse_design_errors
+from scipy.stats import spearmanr
+
+
+def test_errors_by_hand_with_one_failure():
+    result = inverse_design_errors([10, 20, 40, 50], [12, 19, np.nan, 45], training_mean=25)
+    assert (result.requested, result.measured) == (4, 3)
+    assert result.coverage == pytest.approx(75.0)
+    assert result.mae == pytest.approx((2 + 1 + 5) / 3)
+    assert result.rmse == pytest.approx(np.sqrt((4 + 1 + 25) / 3))
+    assert result.mape == pytest.approx(100 * (0.2 + 0.05 + 0.1) / 3)
+    # The failure is charged |25 - 40|.
+    assert result.charged_mae == pytest.approx((2 + 1 + 15 + 5) / 4)
+    assert result.training_mean_mae == pytest.approx((15 + 5 + 15 + 25) / 4)
+    assert result.spearman == pytest.approx(1.0)
+
+
+def test_failing_where_it_is_hard_pays_in_the_mae_and_not_in_the_charged_one():
+    target = np.linspace(10, 50, 41)
+    honest = 0.5 * target + 12
+    hiding = np.where(np.abs(honest - target) > 4, np.nan, honest)
+    one, other = (inverse_design_errors(target, y, training_mean=24) for y in (honest, hiding))
+    assert other.mae < one.mae
+    assert other.charged_mae > one.charged_mae
+
+
+def test_a_method_that_answers_the_training_mean_scores_it():
+    target = np.linspace(10, 50, 20)
+    result = inverse_design_errors(target, np.full(20, 24.0), training_mean=24.0)
+    assert result.mae == result.charged_mae == result.training_mean_mae
+    assert result.spearman is None
+    assert result.shuffled is None
+
+
+def test_all_failed_leaves_nothing_but_the_charge():
+    result = inverse_design_errors([10, 30], [np.nan, np.nan], training_mean=24)
+    assert result.coverage == 0.0
+    assert result.charged_mae == result.training_mean_mae == pytest.approx((14 + 6) / 2)
+    for name in (
+        "mae",
+        "rmse",
+        "mape",
+        "mae_interval",
+        "rmse_interval",
+        "spearman",
+        "spearman_low",
+        "shuffled",
+    ):
+        assert getattr(result, name) is None
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_structures_have_errors_but_no_correlation(n):
+    result = inverse_design_errors(np.arange(1.0, n + 1), np.arange(2.0, n + 2), training_mean=0)
+    assert result.mae == pytest.approx(1.0)
+    assert result.spearman is None
+    assert (result.mae_interval is None) == (n == 1)
+
+
+def test_no_field_is_ever_nan_and_the_row_is_json():
+    for obtained in ([np.nan] * 4, [1, np.nan, np.nan, np.nan], [1, 1, 2, np.nan], [3, 1, 2, 5]):
+        result = inverse_design_errors([1, 2, 3, 4], obtained, training_mean=2, samples=50)
+        json.dumps(result.row(), allow_nan=False)
+
+
+def test_the_percentage_error_of_a_zero_target_does_not_exist():
+    result = inverse_design_errors([0, 10], [1, 11], training_mean=5)
+    assert result.mape is None
+    assert result.mae == pytest.approx(1.0)
+
+
+def test_percentage_errors_at_one_target_are_the_mae_over_the_target():
+    # Lithium at 15 percent throughout, as in the paper's Table 3.
+    obtained = np.random.default_rng(0).normal(15, 2, size=50)
+    result = inverse_design_errors(np.full(50, 15.0), obtained, training_mean=2.0)
+    assert result.mape == pytest.approx(100 * result.mae / 15)
+    assert result.spearman is None
+
+
+def test_spearman_is_scipys_with_ties():
+    rng = np.random.default_rng(1)
+    target = rng.integers(0, 8, size=60).astype(float)
+    obtained = np.round(target + rng.normal(scale=3, size=60))
+    result = inverse_design_errors(target, obtained, training_mean=4)
+    assert result.spearman == pytest.approx(spearmanr(target, obtained).statistic)
+    assert result.spearman_low < result.spearman < result.spearman_high
+
+
+def test_the_interval_of_spearman_narrows_as_fisher_says():
+    rng = np.random.default_rng(2)
+    target = rng.normal(size=500)
+    obtained = 0.6 * target + 0.8 * rng.normal(size=500)
+    result = inverse_design_errors(target, obtained, training_mean=0)
+    centre = np.arctanh(result.spearman)
+    width = 1.96 * np.sqrt((1 + result.spearman**2 / 2) / 497)
+    assert result.spearman_low == pytest.approx(np.tanh(centre - width), abs=0.02)
+    assert result.spearman_high == pytest.approx(np.tanh(centre + width), abs=0.02)
+
+
+def test_shuffled_targets_of_an_obedient_method_correlate_with_nothing():
+    rng = np.random.default_rng(3)
+    target = np.linspace(10, 50, 100)
+    result = inverse_design_errors(target, target + rng.normal(scale=3, size=100), training_mean=24)
+    control = result.shuffled
+    assert abs(control.correlation) < 0.02
+    # Under no association the rank correlation has the variance 1/(n - 1).
+    assert control.high == pytest.approx(1.96 / np.sqrt(99), rel=0.12)
+    assert control.low == pytest.approx(-1.96 / np.sqrt(99), rel=0.12)
+    assert control.p_value == pytest.approx(1 / 1001)
+    # Mean distance of two uniform numbers on an interval of length 40.
+    assert control.mae == pytest.approx(40 / 3, rel=0.06)
+
+
+def test_a_method_deaf_to_its_target_looks_like_its_control():
+    rng = np.random.default_rng(4)
+    target = np.linspace(10, 50, 200)
+    result = inverse_design_errors(target, rng.normal(24, 3, size=200), training_mean=24)
+    assert result.shuffled.low < result.spearman < result.shuffled.high
+    assert result.shuffled.p_value > 0.025
+    assert result.mae == pytest.approx(result.shuffled.mae, rel=0.05)
+
+
+def test_obeying_backwards_is_not_obeying():
+    target = np.linspace(10, 50, 30)
+    result = inverse_design_errors(target, -target, training_mean=24)
+    assert result.spearman == pytest.approx(-1.0)
+    assert result.shuffled.p_value == pytest.approx(1.0)
+
+
+def test_order_does_not_matter_and_seeds_repeat():
+    rng = np.random.default_rng(5)
+    target, order = np.linspace(1, 5, 40), rng.permutation(40)
+    obtained = target + rng.normal(size=40)
+    obtained[3] = np.nan
+    first = inverse_design_errors(target, obtained, training_mean=3)
+    assert inverse_design_errors(target, obtained, training_mean=3) == first
+    again = inverse_design_errors(target[order], obtained[order], training_mean=3)
+    for name in ("mae", "rmse", "mape", "charged_mae", "spearman", "coverage"):
+        assert getattr(again, name) == pytest.approx(getattr(first, name))
+
+
+@pytest.mark.parametrize(
+    ("target", "obtained", "mean", "message"),
+    [
+        ([1, 2], [1], 0.0, "one target and one obtained"),
+        ([], [], 0.0, "one target and one obtained"),
+        ([1, np.nan], [1, 2], 0.0, "every structure needs a target"),
+        ([1, 2], [1, np.inf], 0.0, "pass NaN"),
+        ([1, 2], [1, 2], np.nan, "training mean is nan"),
+    ],
+)
+def test_mistakes_are_named(target, obtained, mean, message):
+    with pytest.raises(AmsbenchError, match=message):
+        inverse_design_errors(target, obtained, training_mean=mean)
+
+
+def test_the_row_has_every_number():
+    result = inverse_design_errors([1, 2, 3, 4], [1, 2, 4, 3], training_mean=2)
+    row = result.row()
+    plain = {field.name for field in fields(InverseDesignErrors)} - {
+        "shuffled",
+        "mae_interval",
+        "rmse_interval",
+        "charged_mae_interval",
+    }
+    assert plain <= set(row)
+    assert row["mae_low"] == result.mae_interval.low
+    assert row["shuffled_p_value"] == result.shuffled.p_value
+    assert all(not isinstance(value, dict) for value in row.values())

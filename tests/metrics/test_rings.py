@@ -1,0 +1,234 @@
+"""Ring sizes against crystals with known answers, and the symmetries that a ring statistic must have."""
+
+import time
+
+import numpy as np
+import pytest
+from amsbench.errors import AmsbenchError
+from amsbench.metrics.rings import guttman_rings
+from ase import Atom, Atoms
+from ase.neighborlist import neighbor_list
+from ase.spacegroup import crystal
+
+
+def ideal_cristobalite():
+    """Diamond silicon with an O in the middle of every bond: 8 SiO2, Si-O 1.55 A."""
+    return crystal(
+        ["Si", "O"], [(0, 0, 0), (1 / 8, 1 / 8, 1 / 8)], spacegroup=227, cellpar=[7.16] * 3 + [90] * 3
+    )
+
+
+def quartz():
+    return crystal(
+        ["Si", "O"],
+        [(0.4697, 0, 2 / 3), (0.4133, 0.2672, 0.7855)],
+        spacegroup=154,
+        cellpar=[4.9137, 4.9137, 5.4047, 90, 90, 120],
+    )
+
+
+def defective_cristobalite(repeat=(3, 3, 3), seed=3):
+    """Cristobalite short of a tenth of its oxygens, rattled: rings of many sizes, and dangling bonds."""
+    rng = np.random.default_rng(seed)
+    atoms = ideal_cristobalite() * repeat
+    oxygens = np.flatnonzero(atoms.numbers == 8)
+    del atoms[rng.choice(oxygens, size=len(oxygens) // 10, replace=False)]
+    atoms.positions += rng.normal(scale=0.08, size=(len(atoms), 3))
+    return atoms
+
+
+def polygon(n_silicon, cell=30.0, centre=15.0):
+    """One regular ring of alternating Si and O with bonds of 1.6 A."""
+    angles = np.arange(2 * n_silicon) * np.pi / n_silicon
+    radius = 0.8 / np.sin(np.pi / (2 * n_silicon))
+    positions = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1) * radius + centre
+    return Atoms(["Si", "O"] * n_silicon, positions=positions, cell=[cell] * 3, pbc=True)
+
+
+def test_cristobalite_has_two_six_rings_per_silicon_and_no_others():
+    rings = guttman_rings(ideal_cristobalite())
+    assert rings.histogram == {6: 16}
+    assert rings.mean_size == rings.mean_size_over_bonds == 6.0
+    assert len(rings.bond_sizes) == 32
+    assert rings.failure is None
+
+
+def test_quartz_has_one_six_ring_per_silicon():
+    # Vertex symbol of the qtz net 6.6.6_2.6_2.8_7.8_7: every bond lies in six-rings, and six corners of
+    # six-rings at every Si, each ring with six corners, make one ring per Si. The rings outgrow the cell.
+    rings = guttman_rings(quartz())
+    assert rings.histogram == {6: 3}
+    assert (rings.bond_sizes == 6).all()
+    assert len(rings.bond_sizes) == 12
+
+
+@pytest.mark.parametrize("n_silicon", [2, 3, 5, 8, 16])
+def test_a_lone_polygon_is_one_ring_of_its_size(n_silicon):
+    rings = guttman_rings(polygon(n_silicon))
+    assert rings.histogram == {n_silicon: 1}
+    assert rings.bonds_without_ring == 0
+
+
+def test_a_ring_across_the_cell_boundary_counts():
+    assert guttman_rings(polygon(5, centre=0.3)).histogram == {5: 1}
+
+
+def test_edge_sharing_tetrahedra_make_a_two_ring_although_the_silicons_nearly_touch():
+    # Si-Si 2.26 A lies below the sum of radii times 1.3; bonding like pairs would turn this into triangles.
+    rings = guttman_rings(polygon(2))
+    assert rings.sizes.tolist() == [2]
+
+
+def test_a_ring_larger_than_the_cap_is_not_found():
+    rings = guttman_rings(polygon(9), max_size=8)
+    assert rings.mean_size is None
+    assert rings.failure == "no rings of at most 8 Si atoms"
+    assert rings.bonds_without_ring == 18
+
+
+@pytest.mark.parametrize("repeat", [1, 2, 3])
+def test_a_chain_that_wraps_round_the_cell_is_no_ring(repeat):
+    chain = Atoms(
+        "SiOSiO",
+        positions=[(0, 0, 0), (1.6, 0, 0), (3.2, 0, 0), (4.8, 0, 0)],
+        cell=[6.4, 15, 15],
+        pbc=True,
+    ) * (repeat, 1, 1)
+    rings = guttman_rings(chain)
+    assert rings.mean_size is None
+    assert rings.mean_size_over_bonds is None
+    assert rings.failure is not None
+    assert rings.bonds_without_ring == 4 * repeat
+
+
+def test_equal_shortest_paths_all_count():
+    # Two Si with three bridging O: three two-rings, two of them through each bond.
+    angles = np.arange(3) * 2 * np.pi / 3
+    oxygens = np.stack([0 * angles, 1.2 * np.cos(angles), 1.2 * np.sin(angles)], axis=1)
+    atoms = Atoms("Si2O3", positions=[(-1.1, 0, 0), (1.1, 0, 0), *oxygens], cell=[20] * 3, pbc=True)
+    rings = guttman_rings(atoms)
+    assert rings.histogram == {2: 3}
+    assert rings.mean_size_over_bonds == 2.0
+
+
+def test_the_mean_over_bonds_differs_from_the_mean_over_rings():
+    # A three-ring and a five-ring far apart: 6 bonds of size 3 and 10 of size 5.
+    atoms = polygon(3, centre=7.0) + polygon(5, centre=22.0)
+    rings = guttman_rings(atoms)
+    assert rings.mean_size == 4.0
+    assert rings.mean_size_over_bonds == pytest.approx((6 * 3 + 10 * 5) / 16)
+
+
+def test_order_translation_and_wrapping_do_not_matter():
+    atoms = defective_cristobalite((2, 2, 1))
+    expected = guttman_rings(atoms)
+    rng = np.random.default_rng(0)
+
+    moved = atoms[rng.permutation(len(atoms))]
+    moved.translate([3.3, -1.7, 0.9])
+    moved.wrap()
+    # Whole lattice vectors, and far enough away that the shifts between atoms are large.
+    moved.positions += rng.integers(-2000, 2000, size=(len(moved), 3)) @ moved.cell.array
+    rings = guttman_rings(moved)
+    assert rings.sizes.tolist() == expected.sizes.tolist()
+    assert sorted(rings.bond_sizes) == sorted(expected.bond_sizes)
+
+
+def test_another_choice_of_lattice_vectors_does_not_matter():
+    atoms = defective_cristobalite((2, 1, 1))
+    skewed = atoms.copy()
+    skewed.set_cell(np.array([[1, 0, 0], [1, 1, 0], [-1, 2, 1]]) @ atoms.cell.array, scale_atoms=False)
+    assert guttman_rings(skewed).sizes.tolist() == guttman_rings(atoms).sizes.tolist()
+
+
+@pytest.mark.parametrize("repeat", [(2, 1, 1), (1, 3, 1), (2, 2, 2)])
+@pytest.mark.parametrize("make", [quartz, lambda: defective_cristobalite((1, 1, 1), seed=5)])
+def test_a_supercell_multiplies_the_rings_and_keeps_the_means(make, repeat):
+    atoms = make()
+    small, large = guttman_rings(atoms), guttman_rings(atoms * repeat)
+    assert large.histogram == {size: count * np.prod(repeat) for size, count in small.histogram.items()}
+    assert large.mean_size == pytest.approx(small.mean_size)
+    assert large.mean_size_over_bonds == pytest.approx(small.mean_size_over_bonds)
+
+
+def test_agrees_with_sovapy_where_no_ring_reaches_round_the_cell():
+    # sovapy knows atoms, not images; a chain of 12 Si closes round this cell, so smaller rings must agree.
+    from sovapy.computation.rings import enumerate_guttman_ring
+
+    # Oxygens between second-neighbour Si are short circuits, so that rings of many sizes occur, odd ones too.
+    atoms = defective_cristobalite((3, 3, 3))
+    atoms.set_cell(atoms.cell * 0.85, scale_atoms=True)
+    first, second, vectors = neighbor_list("ijD", atoms[atoms.numbers == 14], 4.5)
+    silicon = atoms.positions[atoms.numbers == 14]
+    far = np.flatnonzero((np.linalg.norm(vectors, axis=1) > 3.6) & (first < second))
+    for pair in np.random.default_rng(1).choice(far, size=30, replace=False):
+        atoms.append(Atom("O", silicon[first[pair]] + vectors[pair] / 2))
+    rings = guttman_rings(atoms)
+    assert rings.sizes.max() < 12
+    assert {2, 4, 5, 6} <= set(rings.histogram)
+
+    distances = atoms.get_all_distances(mic=True)
+    silicon = atoms.numbers == 14
+    first, second = np.nonzero(np.triu((distances < 2.301) & (silicon[:, None] != silicon[None, :])))
+    nodes = np.arange(len(atoms))
+
+    class Silent:
+        def log(self, *_):
+            pass
+
+    bonds = np.stack([first, second], axis=1)
+    theirs = enumerate_guttman_ring(nodes, nodes, bonds, messenger=Silent())
+    unique = {frozenset(int(node) for node in ring) for ring in theirs}
+    assert sorted(len(ring) // 2 for ring in unique) == rings.sizes.tolist()
+
+
+def test_isolated_atoms_fail_with_a_reason():
+    atoms = Atoms("SiO2", positions=[(0, 0, 0), (5, 0, 0), (0, 5, 0)], cell=[12] * 3, pbc=True)
+    rings = guttman_rings(atoms)
+    assert rings.mean_size is None
+    assert rings.failure == "no Si-O bonds"
+    assert guttman_rings(Atoms("Si2", positions=[(0, 0, 0), (2, 0, 0)], cell=[9] * 3, pbc=True)).failure
+    assert guttman_rings(Atoms(cell=[9] * 3, pbc=True)).failure == "no Si-O bonds"
+
+
+def test_a_collapsed_structure_fails_quickly():
+    positions = np.random.default_rng(0).uniform(0, 1.0, size=(165, 3))
+    atoms = Atoms(["Si"] * 55 + ["O"] * 110, positions=positions, cell=[13.6] * 3, pbc=True)
+    start = time.perf_counter()
+    rings = guttman_rings(atoms)
+    assert time.perf_counter() - start < 2.0
+    assert rings.mean_size is None
+    assert "Si-O bonds, more than the 12" in rings.failure
+
+
+def test_too_many_equal_rings_are_a_failure_and_not_a_wait():
+    rings = guttman_rings(ideal_cristobalite(), max_paths=2)
+    assert rings.failure == "a bond has more than 2 equal shortest rings"
+
+
+def test_random_positions_are_handled():
+    rng = np.random.default_rng(2)
+    atoms = Atoms(["Si"] * 55 + ["O"] * 110, positions=rng.random((165, 3)) * 11, cell=[11] * 3, pbc=True)
+    rings = guttman_rings(atoms)
+    assert rings.failure is None
+    assert len(rings.bond_sizes) == sum(
+        ((d := atoms.get_all_distances(mic=True)[:55, 55:]) < 2.301).sum(axis=1)
+    )
+    assert d.shape == (55, 110)
+
+
+def test_positions_that_are_not_finite_are_refused():
+    atoms = ideal_cristobalite()
+    atoms.positions[3, 1] = np.nan
+    with pytest.raises(AmsbenchError, match="not finite"):
+        guttman_rings(atoms)
+
+
+def test_a_periodic_structure_without_a_cell_is_refused():
+    with pytest.raises(AmsbenchError, match="without volume"):
+        guttman_rings(Atoms("SiO", positions=[(0, 0, 0), (1.6, 0, 0)], pbc=True))
+
+
+def test_speed_on_a_sample_of_the_dataset_size(benchmark):
+    atoms = defective_cristobalite((2, 2, 2))  # 176 atoms
+    assert benchmark(guttman_rings, atoms).failure is None
