@@ -17,9 +17,9 @@ def conditions(board: Board) -> list[str]:
     """Dataset, protocol and what it leaves out of the paper's, training budgets, hardware."""
     key = board.key
     known = key.dataset in registry.names("datasets")
-    title = f" ({registry.load('datasets', key.dataset).title})" if known else ""
+    title = f": {registry.load('datasets', key.dataset).title}" if known else ""
     sentences = [
-        f"Dataset {key.dataset}{title}, file {key.dataset_hash[:8]}; protocol {key.protocol} version "
+        f"Dataset {key.dataset}{title}; file {key.dataset_hash[:8]}, protocol {key.protocol} version "
         f"{key.protocol_version}, metrics version {key.metrics_version}; {key.count:,} structures per result."
     ]
     found = board.columns[0].first.structural
@@ -56,8 +56,8 @@ def steps_note(board: Board) -> list[str]:
         said = [
             mode if len(by_mode) == 1 else f"{mode} at {_steps(at)} steps" for mode, at in by_mode.items()
         ]
-        texts.append(f"{column.label} {' and '.join(said)}")
-    return [f"Steps: {'; '.join(texts)}."]
+        texts.append(f"{column.label}: {' and '.join(said)}")
+    return [f"What a step is in {'; in '.join(texts)}."]
 
 
 def paper_note(board: Board, reference: str, any_reported: bool, with_paper: bool) -> list[str]:
@@ -86,8 +86,8 @@ def _trainings(board: Board) -> list[str]:
             seconds = record.get("seconds")
             time = f" in {duration(seconds)}" if isinstance(seconds, int | float) else ""
             where = f" on {record['device']}" if record.get("device") else ""
-            texts.append(f"{column.label} {record['passes']:,}{time}{where}")
-    return [f"Trained on so many structures (with repetition): {'; '.join(texts)}."] if texts else []
+            texts.append(f"{column.label}: {record['passes']:,}{time}{where}")
+    return [f"Structures seen in training (with repetition) by {'; '.join(texts)}."] if texts else []
 
 
 def _hardware(board: Board) -> list[str]:

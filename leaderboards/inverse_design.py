@@ -15,11 +15,11 @@ from .boards import Board, Column, boards, unit_of
 from .captions import conditions, paper_note, steps_note, ties_note
 from .layout import (
     TIED,
-    CellText,
     Place,
     board_table,
     joined,
     same_everywhere,
+    step_text,
     stored_interval,
     tied_for_best,
 )
@@ -125,17 +125,25 @@ def _errors(
 
 
 def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table:
-    """Spearman correlation, and below it the control with shuffled targets."""
+    """Spearman correlation, and beside it the control with shuffled targets."""
+
+    def text(column: Column, steps: int) -> str:
+        row = errors_of(column.cells[steps], name)
+        if row["spearman"] is None:
+            return EMPTY
+        real, control = (
+            _correlation(row[value], row[f"{prefix}_low"], row[f"{prefix}_high"])
+            for value, prefix in (("spearman", "spearman"), ("shuffled_correlation", "shuffled"))
+        )
+        return joined(f"{real}; {control}", column.mode_label(steps))
+
     return board_table(
         board,
         f"Rank correlation, {name}",
-        lambda column, steps: "; ".join(
-            _value(name, head, f"{prefix}_low", f"{prefix}_high")(column, steps)
-            for head, prefix in (("spearman", "spearman"), ("shuffled_correlation", "shuffled"))
-        ),
+        text,
         caption=[
-            f"Cells: Spearman correlation of the obtained {name} with its target [95 % bootstrap interval]; then "
-            "the same structures against targets dealt out at random, mean [95 % interval] of the permutations.",
+            f"Cells: Spearman correlation of the obtained {name} with its target [95 % bootstrap interval]; "
+            "then the same structures against shuffled targets, mean [95 % interval] of the permutations.",
             "Over the structures that could be measured; - where targets or values are all the same.",
         ],
         records=records,
@@ -143,12 +151,18 @@ def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table
 
 
 def _intervals(board: Board, name: str, records: tuple[Record, ...]) -> Table:
+    def text(column: Column, steps: int) -> str:
+        row = errors_of(column.cells[steps], name)
+        shown = " / ".join(
+            decimal(row[error], 2) + interval(row[f"{error}_low"], row[f"{error}_high"], 2)
+            for error in ("mae", "rmse")
+        )
+        return joined(shown, column.mode_label(steps))
+
     return board_table(
         board,
         f"MAE and RMSE with intervals, {_with_unit(board, name)}",
-        lambda column, steps: " / ".join(
-            _value(name, head, f"{head}_low", f"{head}_high")(column, steps) for head in ("mae", "rmse")
-        ),
+        text,
         caption=["Cells: MAE / RMSE [95 % bootstrap interval], over the structures that could be measured."],
         records=records,
     )
@@ -159,7 +173,8 @@ def _charged(board: Board, name: str, ties: set[Place], records: tuple[Record, .
         row = errors_of(column.cells[steps], name)
         star = TIED * ((column.label, steps) in ties)
         limits = interval(row["charged_mae_low"], row["charged_mae_high"], 2)
-        return f"{decimal(row['charged_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
+        shown = f"{decimal(row['charged_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
+        return joined(shown, column.mode_label(steps))
 
     return board_table(
         board,
@@ -183,7 +198,7 @@ def _charged(board: Board, name: str, ties: set[Place], records: tuple[Record, .
 def _failures(board: Board, records: tuple[Record, ...]) -> Table:
     """Why structures could not be measured: one row per result, property and reason."""
     rows = [
-        (f"{column.label}, {steps} steps", name, reason, f"{number} of {cell.key.count:,}")
+        (f"{column.label}, {step_text(steps)}", name, reason, f"{number} of {cell.key.count:,}")
         for column in board.columns
         for steps, cell in column.cells.items()
         for name, reasons in cell.failures.items()
@@ -224,16 +239,10 @@ def _records(
     return (*ours, *theirs)
 
 
-def _value(name: str, head: str, low: str, high: str) -> CellText:
-    """Texts of a value with its interval."""
-
-    def text(column: Column, steps: int) -> str:
-        row = errors_of(column.cells[steps], name)
-        if row.get(head) is None:
-            return EMPTY
-        return f"{decimal(row[head], 2)}{interval(row[low], row[high], 2)}"
-
-    return text
+def _correlation(value: float, low: float | None, high: float | None) -> str:
+    """``0.93 [0.91, 0.95]``; a correlation of 0.004 is 0.00, not a number to be read to its last digit."""
+    limits = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    return f"{value:.2f}{limits}".replace("-0.00", "0.00")
 
 
 def _reported_text(reported: paper_values.ReportedErrors) -> str:

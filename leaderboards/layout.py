@@ -83,6 +83,11 @@ def same_everywhere(column: Column, value: Callable[[ResultCell], float], places
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
 
 
+def step_text(steps: int) -> str:
+    """``1 step``, ``5 steps``."""
+    return f"{steps} step{'s' if steps > 1 else ''}"
+
+
 def joined(*parts: str | None) -> str:
     """The parts that say something, a space between them."""
     return " ".join(part for part in parts if part)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from . import paper_values
 from .boards import Board
-from .layout import scaled_seconds
+from .layout import scaled_seconds, step_text
 from .records import Record
 from .table import EMPTY, Table, decimal, duration
 
@@ -28,7 +28,11 @@ def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
     training = {str(sorted(cell.training_set.items())): cell.training_set for cell in board.cells}
     facts = [_row(known) for known in training.values()]
     lines = [
-        (f"{column.label}, {steps} steps" + (f", {mode}" if (mode := column.mode_label(steps)) else ""), cell)
+        (
+            f"{column.label}, {step_text(steps)}"
+            + (f", {mode}" if (mode := column.mode_label(steps)) else ""),
+            cell,
+        )
         for column in board.columns
         for steps, cell in column.cells.items()
     ]
@@ -45,8 +49,8 @@ def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
         rows=tuple(rows),
         caption=(
             "Means over the structures (energy and force: medians; density ± standard deviation), energy and "
-            "force under the potential that made the data, structures as generated. A property follows density "
-            "and composition: a target met by another substance than the training set's is not met.",
+            "force under the potential that made the data, structures as generated. A property follows "
+            "density and composition: a target met by another substance than the training set's is not met.",
         ),
         records=records,
     )

@@ -66,7 +66,7 @@ def decimal(value: float | None, places: int) -> str:
     """A number with ``places`` decimals, or with two digits where that would leave fewer; - for None."""
     if value is None:
         return EMPTY
-    if value == 0 or abs(value) >= 10.0 ** (1 - places):
+    if value == 0 or round(abs(value) * 10**places) >= 10:
         return f"{value:.{places}f}"
     return f"{value:.2g}"
 
@@ -95,18 +95,21 @@ def _csv(tables: Sequence[Table]) -> str:
     import pandas as pd
 
     records = {id(record): record for table in tables for record in table.records}
-    return pd.DataFrame(list(records.values())).to_csv(index=False, lineterminator="\n")
+    frame = pd.DataFrame(list(records.values())).convert_dtypes()  # whole numbers stay whole beside gaps
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _github(table: Table) -> str:
-    body = _grid(table.columns, [[cell.replace("|", "\\|") for cell in row] for row in table.rows], "github")
-    notes = [sentence.replace("*", "\\*") for sentence in table.caption]
-    return "\n\n".join([f"**{table.title}**", body, *notes])
+    heads, *rows = [[text.replace("|", "\\|") for text in row] for row in (table.columns, *table.rows)]
+    body = _grid(heads, rows, "github")
+    note = " ".join(table.caption).replace("*", "\\*")
+    return f"**{table.title}**\n\n{body}\n\n{note}"
 
 
 def _plain(table: Table, width: int | None) -> str:
     blocks = [_grid(columns, rows, "simple") for columns, rows in _blocks(table, width)]
-    return "\n\n".join([table.title, *blocks, "\n".join(_wrapped(table.caption, width))])
+    title, caption = ("\n".join(_wrapped(texts, width)) for texts in ((table.title,), table.caption))
+    return "\n\n".join([title, *blocks, caption])
 
 
 def _latex(table: Table) -> str:
@@ -130,7 +133,8 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> 
 
 def _blocks(table: Table, width: int | None) -> list[tuple[Sequence[str], Sequence[Sequence[str]]]]:
     """The table cut into groups of columns that fit ``width``, the row labels repeated in each."""
-    sizes = [max(len(text) for text in column) for column in zip(table.columns, *table.rows, strict=True)]
+    heads = [f"{head}  " for head in table.columns]  # tabulate pads the heads
+    sizes = [max(map(len, texts)) for texts in zip(heads, *table.rows, strict=True)]
     groups: list[list[int]] = [[]]
     used = sizes[0]
     for k, size in enumerate(sizes[1:], start=1):

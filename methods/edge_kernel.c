@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 1
+#define ABI 2
 #define BLOCK 32
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -39,8 +39,8 @@ typedef struct {
     int64_t base;      /* backward: grad_sender and grad_x begin at this node */
     const int64_t *receivers, *senders;
     const float *shifts;   /* [e, 3] */
-    const float *features; /* [e, radial] */
-    const float *smooth;   /* [e] */
+    const float *distance; /* [e], of the atoms' own positions */
+    const float *smooth;   /* [e], the smooth cutoff */
     const float *receiver; /* [n, 2 hidden] */
     const float *sender;   /* [n, 2 hidden] */
     const float *x;        /* [n, 3, lanes_in] */
@@ -184,6 +184,18 @@ EXPORT int amsbench_edge_run(const Args *a, int backward) {
     _mm_setcsr(control);
 #endif
     return failed;
+}
+
+/* Distances and smooth cutoffs 2 tanh(1 - min(r, r_cut) / r_cut)^2 of all edges; failures as above. */
+EXPORT int amsbench_edge_distances(int64_t level, int64_t edges, int64_t nodes, const int64_t *receivers,
+                                   const int64_t *senders, const float *shifts, const float *positions, double cutoff,
+                                   float *distance, float *smooth) {
+#if X86
+    if (level >= AVX512) return distances_avx512(edges, nodes, receivers, senders, shifts, positions, cutoff, distance, smooth);
+    if (level == AVX2) return distances_avx2(edges, nodes, receivers, senders, shifts, positions, cutoff, distance, smooth);
+#endif
+    if (level != PLAIN) return 3;
+    return distances_plain(edges, nodes, receivers, senders, shifts, positions, cutoff, distance, smooth);
 }
 
 #if defined(_WIN32)

@@ -374,7 +374,7 @@ typedef struct {
     act_t *F, *ACT, *DZ, *DPHI, *DPRE;
     float *PRE, *Z, *SLOPE, *PHI, *DACT, *DINV;
     float *D, *Q, *W, *T, *DIR, *DUP, *DD, *SMOOTH, *FEATURE;
-    float *gate, *dot, *g2, *bias;
+    float *gate, *dot, *g2, *centres;
     float *sum_edge, *sum_message, *sum_shift; /* weight gradients, [in][out] */
     act_t *a_edge, *a_act, *b_pre, *b_z, *b_phi;
     int slots;
@@ -422,6 +422,7 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
         TAKE(gate, float, BLOCK);
         TAKE(dot, float, BLOCK);
         TAKE(g2, float, 16 * 16 * 3);
+        TAKE(centres, float, s->radial);
         if (backward) {
             TAKE(edge_t, act_t, 2 * h * 16);
             TAKE(message_t, act_t, h * h);
@@ -450,6 +451,7 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
             if (!s->space) return 2;
         }
     }
+    for (int k = 0; k < s->radial; k++) s->centres[k] = (float)(k * a->cutoff / (s->radial - 1));
     FN(pack)(a->edge_w, 1, used, width, 2 * h, used, 2 * h, s->edge_w);
     FN(pack)(a->message_w, 1, h, h, h, h, h, s->message_w);
     FN(pack)(a->shift_w, 1, h, h, X, h, X, s->shift_w);
@@ -490,6 +492,16 @@ static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
         }
     }
     return 0;
+}
+
+INLINE v16 FN(bell)(v16 u) {
+    v16 t = 1.0f - u * u;
+#if LEVEL >= AVX512
+    t = (v16)_mm512_max_ps(_mm512_setzero_ps(), (__m512)t); /* NaN in the second place stays */
+#else
+    t = (v16)(~(t < 0.0f) & (i16)t);
+#endif
+    return t * t * t;
 }
 
 /* Vectors, cutoff-weighted directions and invariants of a block; tables [3][edge][channel] and [edge][channel]. */
@@ -543,11 +555,15 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
                 ST8(s->DUP + (k * BLOCK + e) * 16, d);
                 ST8(s->DUP + (k * BLOCK + e) * 16 + 8, d);
             }
-    for (int e = 0; e < s->count; e++)
-        for (int f = 0; f < s->radial; f += 32) {
-            const float *from = a->features + (s->edge + e) * s->radial + f;
-            FN(put)(s->F + e * s->width + f, LD(from), LD(from + 16));
+    /* bells (1 - u^2)^3 around even centres; a support is three steps */
+    const float per_support = (float)((s->radial - 1) / (3 * a->cutoff));
+    for (int f = 0; f < s->radial; f += 32) {
+        const v16 low = LD(s->centres + f), high = LD(s->centres + f + 16);
+        for (int e = 0; e < s->count; e++) {
+            const float r = a->distance[s->edge + e];
+            FN(put)(s->F + e * s->width + f, FN(bell)((r - low) * per_support), FN(bell)((r - high) * per_support));
         }
+    }
 }
 
 /* silu of both halves of the first layer into ACT; on the way back its slope replaces PRE. */
@@ -897,6 +913,35 @@ static int FN(edges_backward)(const Args *a) {
     free(s.space);
     return failed;
 }
+
+/* ------------------------------------------------------------------------------------------------- distances */
+
+#if LEVEL != AMX
+static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers, const int64_t *senders,
+                         const float *shifts, const float *positions, double cutoff, float *distance, float *smooth) {
+    const float scale = (float)(1 / cutoff);
+    for (int64_t edge = 0; edge < edges; edge += 16) {
+        float squared[16] = {0}, cut[16];
+        const int count = edges - edge < 16 ? (int)(edges - edge) : 16;
+        for (int e = 0; e < count; e++) {
+            const int64_t i = receivers[edge + e], j = senders[edge + e];
+            if (i < 0 || i >= nodes || j < 0 || j >= nodes) return 1;
+            for (int k = 0; k < 3; k++) {
+                float d = positions[3 * i + k] - positions[3 * j + k] - shifts[3 * (edge + e) + k];
+                squared[e] += d * d;
+            }
+        }
+        v16 r = FN(root)(LD(squared) + 1e-12f), u = 1.0f - r * scale;
+        u = (v16)(~(u < 0.0f) & (i16)u);
+        v16 t = 2.0f * FN(sigmoid)(2.0f * u) - 1.0f;
+        ST(squared, r);
+        ST(cut, 2.0f * t * t);
+        memcpy(distance + edge, squared, sizeof(float) * (size_t)count);
+        memcpy(smooth + edge, cut, sizeof(float) * (size_t)count);
+    }
+    return 0;
+}
+#endif
 
 #undef LD
 #undef ST

@@ -98,11 +98,14 @@ class Layer(nn.Module):
     def forward(
         self, h: Tensor, x: Tensor, graph: Graph, edges: Tensor, smooth: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """h [n, hidden], x [n, channels_in, 3], edges [e, width], smooth [e] -> new h, new x."""
+        """h [n, hidden], x [n, channels_in, 3], edges [e, width], smooth [e] -> new h, new x.
+
+        ``edges`` may be the distances [e] alone, which ask for the native kernel.
+        """
         config = self.config
         normed = self.node_norm(h)
         nodes = self.receiver(normed), self.sender(normed), x
-        if native.usable(self, nodes[0]):
+        if edges.dim() == 1:
             gathered, total = native.sum_messages(self, graph, (edges, smooth), nodes)
         else:
             gathered, total = sum_over_edges(
@@ -144,15 +147,21 @@ class EGNN(nn.Module):
 
     def forward(self, h: Tensor, positions: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """h [n, hidden], positions [n, 3] -> h [n, hidden], displacement X^(0) - X^(L) [n, 3] (B.4)."""
+        if native.usable(self.config, h):
+            edges, smooth = native.edge_inputs(graph, positions, self.config.cutoff)
+        else:
+            edges, smooth = self._edge_inputs(graph, positions)
+        x = positions[:, None]
+        for layer in self.layers:
+            h, x = layer(h, x, graph, edges, smooth)
+        return h, positions - x[:, 0]
+
+    def _edge_inputs(self, graph: Graph, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [e, width] and smooth cutoff [e] of all edges."""
         config = self.config
         squared = (graph.vectors(positions) ** 2).sum(-1)
         distance = torch.sqrt(squared + 1e-12)
         smooth = smooth_cutoff(distance, config.cutoff)
         if config.edge_features == "radial":
-            edges = self.basis(distance)
-        else:
-            edges = tanh_distance(squared, config.cutoff)[:, None]
-        x = positions[:, None]
-        for layer in self.layers:
-            h, x = layer(h, x, graph, edges, smooth)
-        return h, positions - x[:, 0]
+            return self.basis(distance), smooth
+        return tanh_distance(squared, config.cutoff)[:, None], smooth

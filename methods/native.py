@@ -29,9 +29,9 @@ from ..errors import AmsbenchError
 from .graph import Graph
 
 if TYPE_CHECKING:
-    from .egnn import Layer
+    from .egnn import EGNNConfig, Layer
 
-ABI = 1
+ABI = 2
 """Counts changes of the structure below, so that a library of an older build is never called."""
 
 LEVELS = ("plain", "avx2", "avx512", "amx")
@@ -47,7 +47,7 @@ class _Arguments(ctypes.Structure):
             "level", "nodes", "edge_start", "edge_stop", "hidden", "radial", "lanes_in", "lanes_out", "need_x", "base"
         )),
         *((name, ctypes.c_void_p) for name in (
-            "receivers", "senders", "shifts", "features", "smooth", "receiver", "sender", "x",
+            "receivers", "senders", "shifts", "distance", "smooth", "receiver", "sender", "x",
             "edge_w", "message_w", "message_b", "gate_w", "gate_b", "shift_w", "shift_b",
         )),
         ("cutoff", ctypes.c_double),
@@ -75,6 +75,9 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
         if found != ABI:
             return None, f"{path.name} is of another version ({found}, not {ABI}); install amsbench again"
         library.amsbench_edge_run.argtypes = (ctypes.POINTER(_Arguments), ctypes.c_int)
+        library.amsbench_edge_distances.argtypes = (
+            *(ctypes.c_int64,) * 3, *(ctypes.c_void_p,) * 4, ctypes.c_double, *(ctypes.c_void_p,) * 2
+        )  # fmt: skip
         return library, path.name
     return None, "not built: no C compiler was found at installation"
 
@@ -100,15 +103,24 @@ def _level() -> int:
     return LEVELS.index(asked)
 
 
-def info() -> dict[str, Any]:
-    """What runs and why: active, level, mode (bfloat16 or float32), threads, reason."""
+def _active() -> tuple[bool, str]:
+    """Whether the kernel runs at all, and why."""
     library, reason = _library()
-    active = library is not None
     if os.environ.get("AMSBENCH_NATIVE") == "0":
-        active, reason = False, "switched off by AMSBENCH_NATIVE=0"
+        return False, "switched off by AMSBENCH_NATIVE=0"
+    if library is None:
+        return False, reason
+    if _level() == 0 and not os.environ.get("AMSBENCH_NATIVE_LEVEL"):
+        return False, "this processor has no AVX2, and torch is faster than the kernel without it"
+    return True, reason
+
+
+def info() -> dict[str, Any]:
+    """What runs and why: built, active, level, mode (bfloat16 or float32), threads, reason."""
+    active, reason = _active()
     level = LEVELS[_level()] if active else None
     return {
-        "built": library is not None,
+        "built": _library()[0] is not None,
         "active": active,
         "level": level,
         "mode": ("bfloat16" if level == "amx" else "float32") if active else None,
@@ -117,20 +129,33 @@ def info() -> dict[str, Any]:
     }
 
 
-def usable(layer: Layer, receiver: Tensor) -> bool:
-    """Whether the kernel can take this layer on these tensors."""
-    config, (outgoing, incoming) = layer.config, layer.channels
+def usable(config: EGNNConfig, h: Tensor) -> bool:
+    """Whether the kernel can take the layers of a network for node features of this device and type."""
     return (
-        receiver.device.type == "cpu"
-        and receiver.dtype == torch.float32
+        h.device.type == "cpu"
+        and h.dtype == torch.float32
         and config.edge_features == "radial"
         and config.hidden % 32 == 0
         and config.radial % 32 == 0
-        and max(outgoing, incoming) <= LANES
+        and config.channels <= LANES
         and not torch.is_autocast_enabled("cpu")
-        and os.environ.get("AMSBENCH_NATIVE") != "0"
-        and _library()[0] is not None
+        and _active()[0]
     )
+
+
+def edge_inputs(graph: Graph, positions: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Distances and smooth cutoffs (``smooth_cutoff``) of all edges [e], without gradients."""
+    library, reason = _library()
+    if library is None:
+        raise RuntimeError(reason)
+    inputs = [t.long().contiguous() for t in (graph.receivers, graph.senders)]
+    inputs += [t.detach().float().contiguous() for t in (graph.shifts, positions)]
+    distance, smooth = torch.empty(2, len(inputs[0]), dtype=torch.float32, device="cpu")
+    _raise(library.amsbench_edge_distances(
+        _level(), len(inputs[0]), len(positions), *(t.data_ptr() for t in inputs), cutoff,
+        distance.data_ptr(), smooth.data_ptr(),
+    ))  # fmt: skip
+    return distance, smooth
 
 
 def sum_messages(
@@ -138,12 +163,14 @@ def sum_messages(
 ) -> tuple[Tensor, Tensor]:
     """What ``sum_over_edges`` gives for ``layer._messages``; only where ``usable``.
 
-    edges: radial basis [e, radial] and smooth cutoff [e]; no gradient flows into them
+    edges: distance [e], of which the kernel makes the radial basis itself, and smooth cutoff [e], both of
+        ``edge_inputs``; no gradient flows into them
     nodes: receiver part [n, 2 hidden], sender part [n, 2 hidden], positions [n, channels_in, 3]
     returns [n, hidden] and [n, channels_out, 3]; once differentiable
     """
-    if len(edges[0]) != len(graph.receivers) or len(edges[1]) != len(graph.receivers):
-        raise ValueError(f"{len(edges[0])} and {len(edges[1])} edge features for {len(graph.receivers)} edges")
+    for t in edges:
+        if t.shape != graph.receivers.shape:
+            raise ValueError(f"{tuple(t.shape)} distances or cutoffs for {len(graph.receivers)} edges")
     outgoing, incoming = layer.channels
     x, edge_w = nodes[2].transpose(1, 2), layer.edge.weight
     shift_w = layer.shift.weight.unflatten(0, layer.channels)
@@ -160,7 +187,7 @@ def sum_messages(
         shift_w = functional.pad(shift_w, (0, 0, 0, width, 0, rows))
         shift_b = functional.pad(shift_b, (0, width, 0, rows))
     h, d = _SumMessages.apply(
-        graph, edges, layer.config.cutoff, lanes, *nodes[:2], x, edge_w, layer.message.weight, layer.message.bias,
+        graph, edges, layer.config, lanes, *nodes[:2], x, edge_w, layer.message.weight, layer.message.bias,
         layer.gate.weight, layer.gate.bias, shift_w.flatten(0, 1), shift_b.flatten(),
     )  # fmt: skip
     return h, d[:, :outgoing]
@@ -172,9 +199,9 @@ _PARAMETERS = ("edge_w", "message_w", "message_b", "gate_w", "gate_b", "shift_w"
 class _SumMessages(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, graph: Graph, edges: tuple[Tensor, Tensor], cutoff: float, lanes: int, *tensors: Tensor
+        ctx: Any, graph: Graph, edges: tuple[Tensor, Tensor], config: EGNNConfig, lanes: int, *tensors: Tensor
     ) -> tuple[Tensor, Tensor]:
-        call = _Call(graph, edges, cutoff, lanes, tensors)
+        call = _Call(graph, edges, config, lanes, tensors)
         ctx.call = call
         ctx.save_for_backward(*tensors)
         nodes = len(tensors[0])
@@ -221,11 +248,11 @@ class _Call:
     """The inputs of one call, held for the backward pass, and the ranges of edges of its threads."""
 
     def __init__(
-        self, graph: Graph, edges: tuple[Tensor, Tensor], cutoff: float, lanes: int, tensors: tuple[Tensor, ...]
+        self, graph: Graph, edges: tuple[Tensor, Tensor], config: EGNNConfig, lanes: int, tensors: tuple[Tensor, ...]
     ) -> None:
         names = ("receiver", "sender", "x", *_PARAMETERS)
         self.tensors = {name: t.detach().float().contiguous() for name, t in zip(names, tensors, strict=True)}
-        for name, t in (("shifts", graph.shifts), ("features", edges[0]), ("smooth", edges[1])):
+        for name, t in (("shifts", graph.shifts), ("distance", edges[0]), ("smooth", edges[1])):
             self.tensors[name] = t.detach().float().contiguous()
         self.tensors["receivers"] = graph.receivers.long().contiguous()
         self.tensors["senders"] = graph.senders.long().contiguous()
@@ -234,11 +261,11 @@ class _Call:
             "level": _level(),
             "nodes": len(tensors[0]),
             "hidden": self.hidden,
-            "radial": edges[0].shape[1],
+            "radial": config.radial,
             "lanes_in": tensors[2].shape[2],
             "lanes_out": lanes,
         }
-        self.cutoff = cutoff
+        self.cutoff = config.cutoff
         self.ranges = self._split(torch.get_num_threads())
 
     def _split(self, threads: int) -> list[tuple[int, int]]:
@@ -272,12 +299,16 @@ class _Call:
             return library.amsbench_edge_run(ctypes.byref(arguments), int(backward))
 
         failed = max(_pool(os.getpid(), len(jobs)).map(one, jobs)) if len(jobs) > 1 else one(jobs[0])
-        if failed == 1:
-            raise ValueError("edges are not sorted by receiver or name atoms that there are not")
-        if failed == 2:
-            raise MemoryError("no memory for the workspace of the edge kernel")
-        if failed:
-            raise RuntimeError(f"the edge kernel has no level {self.sizes['level']}")
+        _raise(failed)
+
+
+def _raise(failed: int) -> None:
+    if failed == 1:
+        raise ValueError("edges are not sorted by receiver or name atoms that there are not")
+    if failed == 2:
+        raise MemoryError("no memory for the workspace of the edge kernel")
+    if failed:
+        raise RuntimeError(f"the edge kernel has no level {os.environ.get('AMSBENCH_NATIVE_LEVEL')}")
 
 
 @lru_cache(maxsize=1)

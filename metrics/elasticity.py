@@ -8,21 +8,15 @@ tolerance goes with the strain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.filters import Filter
 
-from ._structures import neighbor_pairs
-
-if TYPE_CHECKING:
-    from ase import Atoms
-    from ase.calculators.calculator import Calculator
-
-OVERLAP = 1.0
-"""A; atoms closer than this overlap. The shortest bond of silica is 1.5 A, and no relaxation starts below."""
 STRAIN = 0.01
 """Each strain component goes to plus and minus this."""
 FORCE_PER_STRAIN = 0.5
@@ -49,9 +43,9 @@ class Relaxation:
 class ElasticConstants:
     """Stiffness C [6, 6] in GPa, Voigt order xx, yy, zz, yz, xz, xy, engineering shear strains.
 
-    stiffness: NaN-free also when not converged, but then it means nothing
-    converged: whether the atoms relaxed in all strained cells
-    steps: relaxation steps in all strained cells together
+    stiffness: NaN throughout when not converged
+    converged: whether the atoms relaxed in all strained cells; the first that does not ends the work
+    steps: relaxation steps in all cells together
     """
 
     stiffness: np.ndarray
@@ -80,30 +74,18 @@ class ElasticConstants:
         return (self.c11 - self.c12) * (self.c11 + 2 * self.c12) / (self.c11 + self.c12)
 
 
-def overlapping(atoms: Atoms, distance: float = OVERLAP) -> bool:
-    """Whether two atoms, periodic images included, are closer than ``distance`` (A)."""
-    (found,) = neighbor_pairs(
-        atoms.positions, atoms.cell.array, atoms.pbc, distance, full_list=False, quantities="d"
-    )
-    return len(found) > 0
-
-
 def relax(
     atoms: Atoms, calculator: Calculator, *, fmax: float = 0.05, max_steps: int = 1500, cell: bool = True
 ) -> Relaxation:
     """Relax positions and, with ``cell``, all of the cell to zero stress; ``atoms`` is left as it is.
 
-    fmax: largest force in eV/A; with ``cell`` the stress counts too, as forces of the Frechet cell filter
-    Raises FloatingPointError when energies are no longer finite.
+    fmax: largest force in eV/A; with ``cell`` also the largest row of (volume / atoms) x stress, in eV
+    Raises EvaluationFailed where the structure breaks down on the way.
     """
-    from ase.filters import FrechetCellFilter
-
     relaxed = atoms.copy()
-    with _calculating(relaxed, calculator):
-        target: Any = FrechetCellFilter(relaxed) if cell else relaxed
-        converged, steps = _minimise(target, fmax, max_steps)
-        energy = float(relaxed.get_potential_energy())
-    return Relaxation(atoms=relaxed, converged=converged, steps=steps, energy=energy)
+    target = _Relaxable(relaxed, calculator, cell=cell)
+    converged, steps = _minimise(target, fmax, max_steps)
+    return Relaxation(atoms=relaxed, converged=converged, steps=steps, energy=target.get_potential_energy())
 
 
 def elastic_constants(
@@ -121,7 +103,7 @@ def elastic_constants(
 
     fmax: force tolerance in the strained cells, eV/A; ``FORCE_PER_STRAIN * strain`` by default
     max_steps: cap on the steps in each strained cell
-    Raises FloatingPointError when energies are no longer finite.
+    Raises EvaluationFailed where the structure breaks down on the way.
     """
     from ase.units import GPa
 
@@ -131,17 +113,17 @@ def elastic_constants(
     start = relax(atoms, calculator, fmax=tolerance, max_steps=max_steps, cell=False)
     converged, steps = start.converged, start.steps
     stiffness = np.zeros((6, 6))
-    for component in range(6):
-        for sign in (1, -1):
-            deformed = start.atoms.copy()
-            deformed.set_cell(
-                deformed.cell.array @ _deformation(component, sign * strain), scale_atoms=True
-            )
-            with _calculating(deformed, calculator):
-                relaxed, taken = _minimise(deformed, tolerance, max_steps)
-                stress = deformed.get_stress(voigt=True)
-            converged, steps = converged and relaxed, steps + taken
-            stiffness[:, component] += sign * stress / (2 * strain * GPa)
+    for component, sign in itertools.product(range(6), (1, -1)):
+        if not converged:
+            break
+        deformed = start.atoms.copy()
+        deformed.set_cell(deformed.cell.array @ _deformation(component, sign * strain), scale_atoms=True)
+        target = _Relaxable(deformed, calculator, cell=False)
+        converged, taken = _minimise(target, tolerance, max_steps)
+        steps += taken
+        stiffness[:, component] += sign * target.stress / (2 * strain * GPa)
+    if not converged:
+        stiffness = np.full((6, 6), np.nan)
     return ElasticConstants(stiffness=stiffness, converged=converged, steps=steps)
 
 
@@ -154,7 +136,7 @@ def _deformation(component: int, strain: float) -> np.ndarray:
     return deformation
 
 
-def _minimise(target: Any, fmax: float, max_steps: int) -> tuple[bool, int]:
+def _minimise(target: _Relaxable, fmax: float, max_steps: int) -> tuple[bool, int]:
     from ase.optimize import LBFGS
 
     with LBFGS(target, logfile=None) as optimizer:
@@ -162,11 +144,60 @@ def _minimise(target: Any, fmax: float, max_steps: int) -> tuple[bool, int]:
         return bool(converged), int(optimizer.nsteps)
 
 
-@contextmanager
-def _calculating(atoms: Atoms, calculator: Calculator) -> Iterator[None]:
-    """Lend the calculator to ``atoms``, which go on without it: results hold plain structures."""
-    atoms.calc = calculator
-    try:
-        yield
-    finally:
-        atoms.calc = None
+class _Relaxable(Filter):
+    """What the optimizer moves: the positions and, with ``cell``, a deformation D of the cell.
+
+    With ``cell`` the coordinates are the positions in the undeformed cell, X = x D^-1, and n D (n atoms, so that
+    a step of the cell is as soft as one of the atoms). ASE's FrechetCellFilter does the same in the logarithm
+    of D, takes as many steps on these glasses, and spends 10 ms of each in matrix functions. The optimizer asks
+    for the same forces three times per step: they are computed once.
+    """
+
+    def __init__(self, atoms: Atoms, calculator: Calculator, *, cell: bool) -> None:
+        super().__init__(atoms, indices=np.arange(len(atoms)))
+        self._calculator = calculator
+        self._cell = atoms.cell.array.copy() if cell else None
+        self._deformation = np.eye(3)
+        self._results: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.atoms) + (0 if self._cell is None else 3)
+
+    @property
+    def stress(self) -> np.ndarray:
+        """Voigt stress [6], eV/A^3."""
+        return self._evaluated()["stress"]
+
+    def get_positions(self) -> np.ndarray:
+        if self._cell is None:
+            return self.atoms.get_positions()
+        undeformed = self.atoms.positions @ np.linalg.inv(self._deformation)
+        return np.vstack([undeformed, len(self.atoms) * self._deformation])
+
+    def set_positions(self, positions: np.ndarray, **kwargs: Any) -> None:
+        self._results = {}
+        if self._cell is None:
+            self.atoms.positions = positions
+            return
+        self._deformation = positions[-3:] / len(self.atoms)
+        self.atoms.set_cell(self._cell @ self._deformation)
+        self.atoms.positions = positions[:-3] @ self._deformation
+
+    def get_potential_energy(self, force_consistent: bool = True) -> float:
+        return float(self._evaluated()["energy"])
+
+    def get_forces(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        results = self._evaluated()
+        if self._cell is None:
+            return results["forces"]
+        xx, yy, zz, yz, xz, xy = results["stress"]
+        stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        # dE = V stress : (D^-1 dD), since the cell's rows and the positions are X D.
+        on_cell = -self.atoms.get_volume() * np.linalg.solve(self._deformation.T, stress)
+        return np.vstack([results["forces"] @ self._deformation.T, on_cell / len(self.atoms)])
+
+    def _evaluated(self) -> dict[str, Any]:
+        if not self._results:
+            self._calculator.calculate(self.atoms, ["energy", "forces", "stress"], all_changes)
+            self._results = dict(self._calculator.results)
+        return self._results

@@ -15,17 +15,21 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 
 from ..errors import AmsbenchError
-from .potentials import Potential, open_lammps
+from .potentials import EvaluationFailed, Potential, open_lammps
 
 STRESS_TERMS = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 """LAMMPS' names of the pressure tensor in ASE's Voigt order."""
+
+VOLUME_PER_ATOM = (1.0, 1e4)
+"""A^3; a cell that collapses beyond has too many neighbours to finish, one that expands beyond is a gas."""
 
 
 class LammpsCalculator(Calculator):
     """Energy (eV), forces (eV/A) and stress (eV/A^3, ASE's sign) of periodic cells under a ``Potential``.
 
     Use it as a context manager, or call ``close``. AmsbenchError for a structure that is not periodic or has
-    elements that the potential lacks, FloatingPointError when LAMMPS gives numbers that are not finite.
+    elements that the potential lacks; EvaluationFailed where LAMMPS stops, numbers are not finite or a cell has
+    left ``VOLUME_PER_ATOM``.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]  # type: ignore[misc]
@@ -63,23 +67,11 @@ class LammpsCalculator(Calculator):
             raise AmsbenchError(
                 f"a structure has pbc {atoms.pbc.tolist()}, the potential is evaluated in periodic cells only"
             )
+        volume = atoms.get_volume() / max(len(atoms), 1)
+        if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
+            raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
         cell, rotation = lower_triangular(atoms.cell.array)
-        positions = np.ascontiguousarray(atoms.get_scaled_positions(wrap=True) @ cell)
-        if self._engine is None or not np.array_equal(atoms.numbers, self._numbers):
-            self._start(atoms, cell, positions)
-        else:
-            if not np.array_equal(cell, self._cell):
-                self._engine.command(f"change_box all {_final(cell)} units box")
-                self._cell = cell
-            address = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-            self._engine.scatter_atoms("x", 1, 3, address)
-        self._engine.command("run 0 post no")
-
-        energy = float(self._engine.get_thermo("pe"))
-        forces = np.array(self._engine.gather_atoms("f", 1, 3)).reshape(-1, 3)
-        pressure = np.array([self._engine.get_thermo(term) for term in STRESS_TERMS])
-        if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(pressure).all()):
-            raise FloatingPointError("energy, forces or stress are not finite")
+        energy, forces, pressure = self._evaluate(atoms, cell)
         xx, yy, zz, yz, xz, xy = -pressure * units.bar
         stress = rotation @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ rotation.T
         self.results = {
@@ -89,20 +81,50 @@ class LammpsCalculator(Calculator):
             "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
         }
 
+    def _evaluate(self, atoms: Atoms, cell: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Energy, forces [n, 3] and pressure [6] (bar), in the axes of the lower triangular cell."""
+        positions = np.ascontiguousarray(atoms.get_scaled_positions(wrap=True) @ cell)
+        try:
+            if self._engine is None or not np.array_equal(atoms.numbers, self._numbers):
+                self._start(atoms, cell, positions)
+            else:
+                self._move(cell, positions)
+            self._engine.command("run 0 post no")
+            energy = float(self._engine.get_thermo("pe"))
+            forces = np.array(self._engine.gather_atoms("f", 1, 3)).reshape(-1, 3)
+            pressure = np.array([self._engine.get_thermo(term) for term in STRESS_TERMS])
+        except AmsbenchError:
+            raise
+        except Exception as error:
+            # LAMMPS raises bare Exception, and an instance that has stopped once is not to be trusted.
+            self.close()
+            raise EvaluationFailed(f"LAMMPS stopped: {error}") from error
+        if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(pressure).all()):
+            self.close()
+            raise EvaluationFailed("energy, forces or stress are not finite")
+        return energy, forces, pressure
+
+    def _move(self, cell: np.ndarray, positions: np.ndarray) -> None:
+        if not np.array_equal(cell, self._cell):
+            self._engine.command(f"change_box all {_final(cell)} units box")
+            self._cell = cell
+        self._engine.scatter_atoms("x", 1, 3, positions.ctypes.data_as(ctypes.POINTER(ctypes.c_double)))
+
     def _start(self, atoms: Atoms, cell: np.ndarray, positions: np.ndarray) -> None:
         self.close()
+        types = self._potential.types(atoms).tolist()
         engine = open_lammps()
+        # Kept from here on, so that close() finds it also when one of these commands fails.
+        self._engine, self._numbers, self._cell = engine, atoms.numbers.copy(), cell
         edges = " ".join(f"0 {edge!r}" for edge in np.diag(cell).tolist())
         tilts = " ".join(repr(float(tilt)) for tilt in (cell[1, 0], cell[2, 0], cell[2, 1]))
         engine.commands_list(
             ["box tilt large", f"region cell prism {edges} {tilts}"]
             + [f"create_box {len(self._potential.elements)} cell"]
         )
-        types = self._potential.types(atoms).tolist()
         engine.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, positions.ravel())
         engine.commands_list(self._potential.commands())
         engine.commands_list(["thermo_style custom step pe " + " ".join(STRESS_TERMS), "fix hold all nve"])
-        self._engine, self._numbers, self._cell = engine, atoms.numbers.copy(), cell
 
 
 def _final(cell: np.ndarray) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AmsbenchError
+from ._structures import neighbor_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -29,6 +30,14 @@ SILENT = ["-log", "none", "-screen", "none", "-nocite"]
 
 MPI_LIBRARIES = ("libmpi.so.12", "libmpi.12.dylib")
 """The MPICH library on Linux and macOS; the wheel's unversioned names are broken links."""
+
+
+OVERLAP = 1.0
+"""A; atoms closer than this overlap. The shortest bond of silica is 1.5 A long, and no relaxation starts here."""
+
+
+class EvaluationFailed(Exception):
+    """A structure has no usable energy: it collapsed, flew apart or gave numbers that are not finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +112,28 @@ TERSOFF_SILICA = Potential(
     elements=("Si", "O"),
     reference="Munetoh, Motooka, Moriguchi and Shintani, Comput. Mater. Sci. 39, 334 (2007)",
 )
+
+
+def overlapping(atoms: Atoms, distance: float = OVERLAP) -> bool:
+    """Whether two atoms, periodic images included, are closer than ``distance`` (A)."""
+    (found,) = neighbor_pairs(
+        atoms.positions, atoms.cell.array, atoms.pbc, distance, full_list=False, quantities="d"
+    )
+    return len(found) > 0
+
+
+def energy_per_atom(potential: Potential, atoms: Atoms) -> tuple[float, float]:
+    """Energy per atom (eV) and the largest force on an atom (eV/A).
+
+    Raises EvaluationFailed where the structure has no finite energy.
+    """
+    from .lammps_calculator import LammpsCalculator
+
+    with LammpsCalculator(potential) as calculator:
+        calculator.calculate(atoms)
+        forces = calculator.results["forces"]
+        energy = calculator.results["energy"] / len(atoms)
+    return energy, float(np.linalg.norm(forces, axis=1).max())
 
 
 @cache

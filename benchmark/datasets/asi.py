@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials import STILLINGER_WEBER_SILICON
+from ...metrics.potentials import STILLINGER_WEBER_SILICON, energy_per_atom
 from ..protocols import EvaluationPlan
 from .base import DatasetDefinition, Property, Recipe, SimulationFailed
 from .simulation import molecular_dynamics
@@ -110,6 +110,10 @@ class AmorphousSilicon(DatasetDefinition):
             dynamics.npt(MELT_TEMPERATURE, SAMPLE_TEMPERATURE, duration["cool"])
             dynamics.npt(SAMPLE_TEMPERATURE, SAMPLE_TEMPERATURE, duration["hold"])
             return dynamics.npt_snapshots(SAMPLE_TEMPERATURE, samples, SNAPSHOT_SPACING)
+
+    def energy(self, atoms: Atoms) -> tuple[float, float]:
+        """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
+        return energy_per_atom(STILLINGER_WEBER_SILICON, atoms)
 
 
 def _crystal() -> Atoms:

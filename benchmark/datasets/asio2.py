@@ -5,13 +5,13 @@ These glasses are defective by nature of the potential and the quench (about 71 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials import TERSOFF_SILICA
+from ...metrics.potentials import TERSOFF_SILICA, EvaluationFailed, energy_per_atom, overlapping
+from ...metrics.rings import guttman_rings
 from ..protocols import EvaluationPlan
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 from .simulation import molecular_dynamics, random_packing
@@ -147,3 +147,61 @@ class AmorphousSilica(DatasetDefinition):
         if density < LEAST_DENSITY:
             raise SimulationFailed(f"the melt evaporated: {density:.3f} atoms per A^3")
         return [glass]
+
+    def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
+        """Rings are counted on the structure as it is, moduli on the relaxed one.
+
+        Every structure gets a value or a reason for each property, labels and generated structures by the same
+        rules; a structure with overlapping atoms has neither rings nor moduli.
+        """
+        wanted = [self.property_named(name).name for name in names or [item.name for item in self.properties]]
+        if len(atoms) == 0 or overlapping(atoms):
+            reason = "atoms overlap" if len(atoms) else "no atoms"
+            return Measurement(failures=dict.fromkeys(wanted, reason))
+        parts = []
+        if "ring_size" in wanted:
+            parts.append(_ring_size(atoms))
+        if set(wanted) & {"shear_modulus", "youngs_modulus"}:
+            parts.append(_moduli(atoms))
+        return Measurement(
+            values={name: value for part in parts for name, value in part.values.items() if name in wanted},
+            failures={name: text for part in parts for name, text in part.failures.items() if name in wanted},
+        )
+
+    def energy(self, atoms: Atoms) -> tuple[float, float]:
+        """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
+        return energy_per_atom(TERSOFF_SILICA, atoms)
+
+
+def _ring_size(atoms: Atoms) -> Measurement:
+    rings = guttman_rings(atoms)
+    if rings.mean_size is None:
+        return Measurement(failures={"ring_size": rings.failure or "no rings"})
+    return Measurement(values={"ring_size": rings.mean_size})
+
+
+def _moduli(atoms: Atoms) -> Measurement:
+    """Both moduli from one relaxation and one set of strains."""
+    # ASE's optimizers take a second to import, which listing the datasets should not cost.
+    from ...metrics.elasticity import elastic_constants, relax
+    from ...metrics.lammps_calculator import LammpsCalculator
+
+    failure = None
+    with LammpsCalculator(TERSOFF_SILICA) as calculator:
+        try:
+            relaxed = relax(atoms, calculator)
+            if not relaxed.converged:
+                failure = "relaxation did not converge"
+            else:
+                elastic = elastic_constants(relaxed.atoms, calculator)
+                if not elastic.converged:
+                    failure = "relaxation in a strained cell did not converge"
+                elif np.any(np.diag(elastic.stiffness)[3:] <= 0):
+                    failure = "shear constant is not positive"
+        except EvaluationFailed as error:
+            failure = f"relaxation broke down: {error}"
+    if failure is not None:
+        return Measurement(failures={"shear_modulus": failure, "youngs_modulus": failure})
+    return Measurement(
+        values={"shear_modulus": elastic.c44, "youngs_modulus": elastic.youngs_modulus}
+    )

@@ -1,0 +1,50 @@
+"""Fixtures that several rooms of tests use."""
+
+import numpy as np
+import pytest
+import torch
+
+from amsbench.benchmark.method import Task
+from amsbench.benchmark.structures import Structures
+
+
+@pytest.fixture(scope="session")
+def silicon():
+    """A task with one element and a fixed atom count."""
+    return Task(dataset="asi", dataset_hash="none", elements=("Si",), ghost_density=None)
+
+
+@pytest.fixture(scope="session")
+def silica():
+    """A task with ghosts and two properties."""
+    return Task(
+        dataset="asio2",
+        dataset_hash="none",
+        elements=("Si", "O"),
+        ghost_density=0.11,
+        properties=("shear_modulus", "ring_size"),
+        property_mean=(24.0, 5.1),
+        property_std=(2.7, 0.2),
+        property_min=(18.0, 4.7),
+        property_max=(31.0, 5.6),
+    )
+
+
+@pytest.fixture
+def small_batch():
+    """Builds a batch of random structures: ``small_batch(species, properties, sizes, dtype)``."""
+
+    def build(species: int, properties: int, sizes=(20, 31), dtype=torch.float32, seed=0) -> Structures:
+        random = np.random.default_rng(seed)
+        cells = [np.diag(random.uniform(8.0, 9.0, 3)) + random.uniform(-0.8, 0.8, (3, 3)) for _ in sizes]
+        positions = [random.random((n, 3)) @ cell for n, cell in zip(sizes, cells, strict=True)]
+        return Structures(
+            positions=torch.tensor(np.concatenate(positions), dtype=dtype),
+            cells=torch.tensor(np.array(cells), dtype=dtype),
+            species=torch.tensor(random.integers(species, size=sum(sizes))),
+            batch=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
+            counts=torch.tensor(sizes),
+            properties=torch.full((len(sizes), properties), torch.nan, dtype=dtype),
+        )
+
+    return build

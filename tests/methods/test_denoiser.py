@@ -1,0 +1,154 @@
+"""The denoiser: symmetries in float64, absent properties, batch independence."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from amsbench.benchmark.noise import BatchNoise
+from amsbench.methods.denoiser import FlexibleDenoiser, State
+from amsbench.methods.egnn import EGNNConfig
+
+CONFIGS = {
+    "standard": EGNNConfig(hidden=32, layers=3, cutoff=5.0),
+    "paper": EGNNConfig(hidden=32, layers=4, cutoff=5.0, edge_features="tanh"),
+}
+
+
+@pytest.fixture(params=CONFIGS)
+def denoiser(request, silica):
+    torch.manual_seed(1)
+    return FlexibleDenoiser(silica, CONFIGS[request.param]).double()
+
+
+def predict(denoiser, batch, elements, null, t=0.4, dt=0.1):
+    times = torch.full((len(batch),), t, dtype=torch.float64)
+    with torch.no_grad():
+        found = denoiser(State(structures=batch, elements=elements), null, times, torch.full_like(times, dt))
+    return found.positions, found.elements
+
+
+@pytest.fixture
+def example(small_batch, denoiser):
+    batch = small_batch(3, 2, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(3)
+    elements = torch.randn(len(batch.positions), 3, generator=generator, dtype=torch.float64)
+    noise = BatchNoise(len(batch.positions), len(batch), generator, dtype=torch.float64)
+    return batch, elements, denoiser.null_properties(noise)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_rotation_and_mirror(denoiser, example, mirrored):
+    batch, elements, null = example
+    matrix = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.7]).as_matrix()) * (-1 if mirrored else 1)
+    turned = replace(batch, positions=batch.positions @ matrix, cells=batch.cells @ matrix)
+    positions, types = predict(denoiser, batch, elements, null)
+    turned_positions, turned_types = predict(denoiser, turned, elements, null)
+    assert positions.abs().max() > 1e-3  # the output is there at all
+    torch.testing.assert_close(turned_positions, positions @ matrix, rtol=0, atol=1e-10)
+    torch.testing.assert_close(turned_types, types, rtol=0, atol=1e-10)
+
+
+def test_translation_and_images(denoiser, example):
+    batch, elements, null = example
+    random = np.random.default_rng(5)
+    images = torch.tensor(random.integers(-2, 3, (len(batch.positions), 3)), dtype=torch.float64)
+    moved = batch.positions + torch.einsum("ni,nij->nj", images, batch.cells[batch.batch]) + 1.234
+    for before, after in zip(
+        predict(denoiser, batch, elements, null),
+        predict(denoiser, batch.with_positions(moved), elements, null),
+        strict=True,
+    ):
+        torch.testing.assert_close(after, before, rtol=0, atol=1e-10)
+
+
+def test_permutation_within_structures(denoiser, example):
+    batch, elements, null = example
+    random = np.random.default_rng(6)
+    offsets = batch.offsets.tolist()
+    order = np.concatenate(
+        [random.permutation(np.arange(a, b)) for a, b in zip(offsets, offsets[1:], strict=False)]
+    )
+    shuffled = replace(batch, positions=batch.positions[order], species=batch.species[order])
+    for before, after in zip(
+        predict(denoiser, batch, elements, null),
+        predict(denoiser, shuffled, elements[order], null),
+        strict=True,
+    ):
+        torch.testing.assert_close(after, before[order], rtol=0, atol=1e-10)
+
+
+def test_a_structure_does_not_see_its_batch_mates(denoiser, example):
+    batch, elements, null = example
+    first = int(batch.counts[0])
+    alone = replace(
+        batch,
+        positions=batch.positions[:first],
+        cells=batch.cells[:1],
+        species=batch.species[:first],
+        batch=batch.batch[:first],
+        counts=batch.counts[:1],
+        properties=batch.properties[:1],
+    )
+    for together, single in zip(
+        predict(denoiser, batch, elements, null),
+        predict(denoiser, alone, elements[:first], null[:1]),
+        strict=True,
+    ):
+        torch.testing.assert_close(single, together[:first], rtol=0, atol=1e-10)
+
+
+def test_edges_appear_smoothly(silicon, small_batch):
+    """An atom that enters the cutoff of another changes nothing at once."""
+    torch.manual_seed(0)
+    denoiser = FlexibleDenoiser(silicon, CONFIGS["standard"]).double()
+    cell = torch.eye(3, dtype=torch.float64)[None] * 30
+    outputs = []
+    for distance in (5.0 - 1e-7, 5.0 + 1e-7):
+        batch = small_batch(1, 0, sizes=(2,), dtype=torch.float64)
+        positions = torch.tensor([[0.0, 0, 0], [distance, 0, 0]], dtype=torch.float64)
+        batch = replace(batch, positions=positions, cells=cell)
+        outputs.append(predict(denoiser, batch, None, torch.zeros(1, 0, dtype=torch.float64))[0])
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-10)
+
+
+def test_an_absent_property_is_never_a_number(denoiser, example):
+    """With a property absent the output follows the null vector and nothing else; 0 and the mean differ from it."""
+    batch, elements, null = example
+    absent, _ = predict(denoiser, batch, elements, null)
+    other, _ = predict(denoiser, batch, elements, null + 1.0)
+    assert (absent - other).abs().max() > 1e-6
+    for value in (0.0, 24.0):
+        given = batch.properties.clone()
+        given[:, 0] = value
+        found, _ = predict(denoiser, replace(batch, properties=given), elements, null)
+        assert (found - absent).abs().max() > 1e-6
+        # where it is given the null vector of that property is not read
+        width = denoiser.embedding.shape[1]
+        changed = null.clone()
+        changed[:, :width] += 1.0
+        again, _ = predict(denoiser, replace(batch, properties=given), elements, changed)
+        torch.testing.assert_close(again, found, rtol=0, atol=0)
+
+
+def test_small_cells_have_several_images(silicon, small_batch):
+    """In a cell thinner than twice the cutoff an atom meets another through several images: a supercell agrees."""
+    torch.manual_seed(0)
+    denoiser = FlexibleDenoiser(silicon, CONFIGS["standard"]).double()
+    batch = small_batch(1, 0, sizes=(12,), dtype=torch.float64)
+    batch = replace(batch, cells=torch.eye(3, dtype=torch.float64)[None] * 5.5)
+    shifts = torch.cartesian_prod(*[torch.arange(2)] * 3).double() * 5.5
+    double = replace(
+        batch,
+        positions=(batch.positions[:, None] + shifts).reshape(-1, 3),
+        cells=batch.cells * 2,
+        species=batch.species.repeat_interleave(8),
+        batch=batch.batch.repeat_interleave(8),
+        counts=batch.counts * 8,
+    )
+    null = torch.zeros(1, 0, dtype=torch.float64)
+    small, _ = predict(denoiser, batch, None, null)
+    large, _ = predict(denoiser, double, None, null)
+    torch.testing.assert_close(large, small.repeat_interleave(8, dim=0), rtol=0, atol=1e-10)

@@ -1,0 +1,176 @@
+"""What every method of this room keeps to: step counts, seeds, batch independence, losses that fall."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from amsbench.benchmark.method import Method
+from amsbench.benchmark.noise import BatchNoise, StructureNoise, structure_seeds
+from amsbench.benchmark.structures import Structures, add_ghosts
+from amsbench.errors import AmsbenchError
+from amsbench.methods.amshortcut import AMShortcut
+from amsbench.methods.denoiser import Prediction, State
+from amsbench.methods.material_ode import MaterialODE
+from amsbench.methods.material_sde import MaterialSDE
+
+METHODS = (MaterialODE, MaterialSDE, AMShortcut)
+SMALL = {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
+
+
+def build(method_class: type[Method], task, network="standard", **changes) -> Method:
+    torch.manual_seed(0)
+    config = method_class.default_config(network, task)
+    config["network"] = config["network"] | SMALL
+    return method_class(task, config | changes)
+
+
+def start(task, sizes=(20, 31), edge=9.0, properties=None) -> Structures:
+    table = torch.full((len(sizes), len(task.properties)), torch.nan) if properties is None else properties
+    return Structures.empty_cells(torch.eye(3).repeat(len(sizes), 1, 1) * edge, torch.tensor(sizes), table)
+
+
+@pytest.mark.parametrize("method_class", METHODS)
+@pytest.mark.parametrize("network", ["standard", "paper"])
+@pytest.mark.parametrize("steps", [1, 3, 11])
+def test_any_step_count(method_class, network, steps, silica):
+    method = build(method_class, silica, network)
+    cells = start(silica)
+    for sampler in method.samplers:
+        with torch.no_grad():
+            made = method.sample(cells, steps, sampler, StructureNoise([20, 31], [1, 2]))
+        assert bool(torch.isfinite(made.positions).all())
+        assert made.species.min() >= 0
+        assert made.species.max() <= silica.ghost
+        torch.testing.assert_close(made.cells, cells.cells)
+        torch.testing.assert_close(made.counts, cells.counts)
+        assert method.evaluations(steps, sampler) == steps
+
+
+@pytest.mark.parametrize("method_class", METHODS)
+def test_seed_and_batch_mates(method_class, silica):
+    """A sample depends on its own seed: same again, alone or in company; another seed gives another sample."""
+    method = build(method_class, silica)
+    seeds = structure_seeds(7, 0, 2)
+
+    def sample(sizes, seeds):
+        with torch.no_grad():
+            return method.sample(start(silica, sizes), 4, method.samplers[-1], StructureNoise(sizes, seeds))
+
+    both = sample((20, 31), seeds)
+    alone = sample((31,), seeds[1:])
+    torch.testing.assert_close(both.positions[20:], alone.positions, rtol=0, atol=2e-3)
+    other = sample((31,), structure_seeds(8, 1, 1))
+    assert (other.positions - alone.positions).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("method_class", METHODS)
+def test_every_subset_of_properties(method_class, silica):
+    method = build(method_class, silica)
+    nan = math.nan
+    rows = torch.tensor([[nan, nan], [24.0, nan], [nan, 5.1], [24.0, 5.1]])
+    made = []
+    for row in rows:
+        cells = start(silica, (20,), properties=row[None])
+        with torch.no_grad():
+            made.append(method.sample(cells, 3, method.samplers[-1], StructureNoise([20], [5])).positions)
+    for k in range(4):
+        assert bool(torch.isfinite(made[k]).all())
+        for other in range(k):
+            assert (made[k] - made[other]).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("method_class", METHODS)
+@pytest.mark.parametrize("network", ["standard", "paper"])
+def test_training_lowers_the_loss(method_class, network, silica, small_batch):
+    changes = {"warmup": 0.0, "consistency_share": 1.0} if method_class is AMShortcut else {}
+    method = build(method_class, silica, network, property_dropout=0.5, **changes)
+    batch = small_batch(2, 2, sizes=(30, 40))
+    batch.properties[:] = torch.tensor([[23.0, 5.0], [25.0, 5.2]])
+    batch = add_ghosts(batch, 0.11, 2, torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
+    teacher = copy.deepcopy(method)
+    losses = []
+    for step in range(40):
+        noise = BatchNoise(len(batch.positions), 2, torch.Generator().manual_seed(step % 4))
+        loss = method.training_loss(batch, noise, teacher=teacher, progress=1.0)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-4:]) < 0.95 * sum(losses[:4])
+
+
+def test_exact_averages_have_no_consistency_loss(silicon, small_batch):
+    """With the closed solution of a Gaussian (data at one point per atom) in place of the network, L_SC is 0."""
+
+    class Exact(AMShortcut):
+        spread = 0.3
+
+        def predict(self, state: State, null, t, dt):
+            at, step = t[:, None][state.structures.batch], dt[:, None][state.structures.batch]
+            x, s = state.structures.positions, self.positions.scale
+            ratio = torch.sqrt((self.spread**2 + (s * (at - step)) ** 2) / (self.spread**2 + (s * at) ** 2))
+            return Prediction(positions=x * (1 - ratio) / (s * step), elements=None)
+
+    method = build(Exact, silicon).double()
+    batch = small_batch(1, 0, dtype=torch.float64)
+    noise = BatchNoise(len(batch.positions), 2, torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert float(method.consistency_loss(batch, noise, method)) < 1e-20
+
+    class Wrong(Exact):
+        def predict(self, state: State, null, t, dt):
+            found = super().predict(state, null, t, dt)
+            return Prediction(positions=found.positions * (1 + dt[:, None][state.structures.batch]), elements=None)
+
+    wrong = build(Wrong, silicon).double()
+    assert float(wrong.consistency_loss(batch, noise, wrong)) > 1e-4
+
+
+def test_shortcut_steps_fit_into_the_time(silicon):
+    method = build(AMShortcut, silicon)
+    t, dt = method.draw_steps(BatchNoise(1, 10_000, torch.Generator().manual_seed(0)))
+    assert bool((dt > 0).all())
+    assert bool((2 * dt <= t + 1e-6).all())
+    assert float((t == 1).float().mean()) == pytest.approx(method.config["start_share"], abs=0.02)
+    assert float((2 * dt == t).float().mean()) == pytest.approx(method.config["full_share"], abs=0.02)
+
+
+def test_shortcut_mode_changes_at_ten_steps(silicon):
+    method = build(AMShortcut, silicon)
+    assert method.step_size(9, "ancestral") == pytest.approx(1 / 9)
+    assert method.step_size(10, "ancestral") == 0.0
+    assert method.mode(5, "ancestral") == "shortcut"
+    assert method.mode(10, "ancestral") == "SDE, ancestral"
+    assert method.mode(10, "ode") == "shortcut"
+
+
+def test_unknown_sampler(silicon):
+    with pytest.raises(AmsbenchError, match="no sampler 'heun'"):
+        build(MaterialSDE, silicon).sample(start(silicon), 2, "heun", StructureNoise([20, 31], [1, 2]))
+
+
+def test_prior_is_uniform_in_skewed_cells(silicon):
+    method = build(MaterialSDE, silicon)
+    cell = torch.tensor([[8.0, 0, 0], [3, 7, 0], [-2, 1, 9]])
+    cells = Structures.empty_cells(cell[None], torch.tensor([20_000]), torch.zeros(1, 0))
+    state = method.prior(cells, StructureNoise([20_000], [0]))
+    fractions = state.structures.positions @ torch.linalg.inv(cell)
+    assert float(fractions.min()) > -1e-5
+    assert float(fractions.max()) < 1 + 1e-5
+    assert float((fractions.mean(0) - 0.5).abs().max()) < 0.01
+    assert float((fractions.var(0) - 1 / 12).abs().max()) < 0.002
+
+
+def test_displacements_of_material_ode_are_shortest(silicon, small_batch):
+    from amsbench.methods.material import minimum_image
+
+    batch = small_batch(1, 0, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(len(batch.positions), 3, generator=generator, dtype=torch.float64) * 8
+    short = minimum_image(vectors, batch)
+    fractions = torch.einsum("ni,nij->nj", short, torch.linalg.inv(batch.cells)[batch.batch])
+    assert float(fractions.abs().max()) <= 0.5 + 1e-9
+    lattice = torch.einsum("ni,nij->nj", vectors - short, torch.linalg.inv(batch.cells)[batch.batch])
+    torch.testing.assert_close(lattice, lattice.round(), rtol=0, atol=1e-9)
