@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .console import RunBars, duration, progress_bars, say
+from .cli_options import (
+    announce,
+    changed_settings,
+    checkpoint_or_training,
+    chosen_plans,
+    chosen_samplers,
+    names_in,
+    parsed_numbers,
+    parsed_targets,
+    property_names,
+    train_with_bars,
+    use_threads,
+)
+from .console import RunBars, duration, progress_bars, say, terminal_width
 from .errors import AmsbenchError
-
-if TYPE_CHECKING:
-    from .benchmark.checkpoints import Checkpoint
-    from .benchmark.datasets.base import Dataset
-    from .benchmark.protocols import EvaluationPlan
-    from .benchmark.runner import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,7 +49,9 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use
 def run(
     method: MethodName,
     dataset: DatasetName,
-    protocol: Annotated[str, typer.Option(help="quick, standard or paper: sizes of the comparison.")] = "quick",
+    protocol: Annotated[
+        str, typer.Option(help="quick, standard or paper: sizes of the comparison.")
+    ] = "quick",
     steps: Annotated[str | None, typer.Option(help="Step counts instead of the protocol's: 1,5,25.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Structures per cell of the table.")] = None,
     samplers: Annotated[str | None, typer.Option(help="Samplers, comma separated, or 'all'.")] = None,
@@ -80,12 +89,14 @@ def run(
     with local_pool(workers) as pool, progress_bars() as bars:
         watcher = RunBars(bars)
         for cell in job.execute(pool, watcher):
-            watcher.finished(f"generated in {duration(cell.seconds)}, measured in {duration(cell.measuring_seconds)}")
+            watcher.finished(
+                f"generated in {duration(cell.seconds)}, measured in {duration(cell.measuring_seconds)}"
+            )
             done.append(cell)
-    for table in tables_of(done):
-        print(render(table, "plain"))
-        print()
-    say(f"Results: {len(done)} cells in {output / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet).")
+    print(render(tables_of(done), "plain", width=terminal_width()))
+    say(
+        f"Results: {len(done)} cells in {output / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
+    )
     say(f"All tables of this folder: amsbench table --results {output}")
 
 
@@ -94,8 +105,12 @@ def table(
     kind: Annotated[str | None, typer.Argument(help="structural or inverse-design; both by default.")] = None,
     results: Annotated[Path, typer.Option("--results", "-r", help="Results folder.")] = Path("results"),
     format: Annotated[str, typer.Option("--format", "-f", help="plain, github, csv or latex.")] = "plain",
-    with_paper: Annotated[bool, typer.Option("--with-paper", help="Add the values that the paper reports.")] = False,
-    detail: Annotated[bool, typer.Option("--detail", help="Intervals, floors, correlations, substance.")] = False,
+    with_paper: Annotated[
+        bool, typer.Option("--with-paper", help="Add the values that the paper reports.")
+    ] = False,
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Intervals, noise-corrected values, charged errors, failures.")
+    ] = False,
     figures: Annotated[Path | None, typer.Option(help="Also draw the figures into this folder.")] = None,
 ) -> None:
     """Print the leaderboard tables of a results folder."""
@@ -103,9 +118,8 @@ def table(
     from .leaderboards.tables import render, tables_of
 
     store = ResultStore(results)
-    for item in tables_of(store.cells(), kind=kind, with_paper=with_paper, detail=detail):
-        print(render(item, format))
-        print()
+    tables = tables_of(store.cells(), kind=kind, with_paper=with_paper, detail=detail)
+    print(render(tables, format, width=terminal_width()))
     if figures is not None:
         from .leaderboards.figures import save_figures
 
@@ -117,9 +131,13 @@ def table(
 def train(
     method: MethodName,
     dataset: DatasetName,
-    budget: Annotated[str, typer.Option(help="quick, standard or paper: how many structures are seen.")] = "quick",
+    budget: Annotated[
+        str, typer.Option(help="quick, standard or paper: how many structures are seen.")
+    ] = "quick",
     passes: Annotated[int | None, typer.Option(min=1, help="Structures seen, instead of a budget.")] = None,
-    properties: Annotated[str, typer.Option(help="all, none, or names: what the model is conditioned on.")] = "all",
+    properties: Annotated[
+        str, typer.Option(help="all, none, or names: what the model is conditioned on.")
+    ] = "all",
     network: Annotated[str | None, typer.Option(help="Network preset of the method.")] = None,
     initial: Annotated[Path | None, typer.Option(help="Checkpoint whose weights to start from.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: name=value.")] = None,
@@ -166,11 +184,15 @@ def generate(
     method: MethodName,
     dataset: DatasetName,
     output: Annotated[Path, typer.Option("--output", "-o", help="An .extxyz file.")],
-    target: Annotated[list[str] | None, typer.Option(help="name=value or name=first:last; may be repeated.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="name=value or name=first:last; may be repeated.")
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="Structures.")] = 1,
     steps: Annotated[int, typer.Option(help="Sampling steps, 1 or more.")] = 5,
     sampler: Annotated[str | None, typer.Option(help="One of the method's samplers.")] = None,
-    cell: Annotated[str | None, typer.Option(help="Edge of a cube, three edges or nine numbers, angstrom.")] = None,
+    cell: Annotated[
+        str | None, typer.Option(help="Edge of a cube, three edges or nine numbers, angstrom.")
+    ] = None,
     checkpoint: CheckpointFile = None,
     data: DataFile = None,
     seed: Seed = 0,
@@ -215,8 +237,12 @@ def evaluate(
     targets: Annotated[
         str | None, typer.Option(help="Keys in the frames' info that hold targets: target_shear_modulus,...")
     ] = None,
-    properties: Annotated[str | None, typer.Option(help="Further properties to measure, comma separated.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Per-structure table, .csv or .parquet.")] = None,
+    properties: Annotated[
+        str | None, typer.Option(help="Further properties to measure, comma separated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Per-structure table, .csv or .parquet.")
+    ] = None,
     data: DataFile = None,
     threads: Threads = None,
 ) -> None:
@@ -260,171 +286,25 @@ def datasets() -> None:
         print(f"{item:8} {cls.title}; {names}")
 
 
-# -- what commands share --------------------------------------------------------------------------------------
+@app.command()
+def info() -> None:
+    """Show versions, hardware and the computing paths that are active here."""
+    import platform
 
+    import torch
 
-def names_in(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    from . import __version__
+    from .benchmark.execution import cores
+    from .methods import native
+    from .metrics.potentials import lammps_version
 
-
-def parsed_numbers(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in names_in(text)]
-    except ValueError as error:
-        raise AmsbenchError(f"'{text}' is not a list of numbers; write 18 or 18,18,20") from error
-
-
-def parsed_targets(items: list[str], count: int) -> dict[str, Any]:
-    """``name=value`` or ``name=first:last`` as one value per structure."""
-    import numpy as np
-
-    found: dict[str, Any] = {}
-    for item in items:
-        name, _, text = item.partition("=")
-        try:
-            ends = [float(part) for part in text.split(":")]
-            if len(ends) not in (1, 2) or not np.isfinite(ends).all():
-                raise ValueError
-        except ValueError as error:
-            raise AmsbenchError(f"'{item}' is not a target; write name=value or name=first:last") from error
-        found[name] = np.linspace(ends[0], ends[-1], count)
-    return found
-
-
-def chosen_plans(
-    plans: tuple[EvaluationPlan, ...], names: str | None, steps: str | None, count: int | None
-) -> tuple[EvaluationPlan, ...]:
-    from .benchmark.registry import near_matches
-
-    known = [plan.name for plan in plans]
-    for name in names_in(names):
-        if name not in known:
-            raise AmsbenchError(f"unknown target '{name}'; {near_matches(name, known)}")
-    counts = None
-    if steps is not None:
-        try:
-            counts = tuple(int(part) for part in names_in(steps))
-        except ValueError as error:
-            raise AmsbenchError(f"'{steps}' is not a list of step counts; write 1,5,25") from error
-        if not counts or min(counts) < 1:
-            raise AmsbenchError(f"step counts are 1 or more, not '{steps}'")
-    return tuple(
-        plan.changed(steps=counts, count=count) for plan in plans if names is None or plan.name in names_in(names)
-    )
-
-
-def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
-    method = checkpoint.method
-    if text is None:
-        return method.samplers[:2]
-    return method.samplers if text == "all" else tuple(method.check_sampler(name) for name in names_in(text))
-
-
-def property_names(text: str, dataset: Dataset) -> tuple[str, ...]:
-    if text == "all":
-        return dataset.definition.design_properties
-    return () if text == "none" else names_in(text)
-
-
-def changed_settings(items: list[str]) -> dict[str, Any]:
-    import json
-
-    found: dict[str, Any] = {}
-    for item in items:
-        name, _, value = item.partition("=")
-        try:
-            found[name] = json.loads(value)
-        except ValueError as error:
-            raise AmsbenchError(f"'{item}' is not a setting; write name=value with a JSON value") from error
-    return found
-
-
-def use_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def checkpoint_or_training(
-    method: str, dataset: Dataset, path: Path | None, device: str, threads: int
-) -> Checkpoint:
-    """The checkpoint asked for, the released one, or one trained now with the quick budget."""
-    from .benchmark.api import load_checkpoint_for
-    from .benchmark.checkpoints import released_path
-    from .benchmark.generation import pick_device
-    from .benchmark.training import BUDGETS, TrainingOptions
-
-    use_threads(threads)
-    name = dataset.definition.name
-    if path is None and not released_path(method, name).is_file():
-        say(
-            f"No released checkpoint of '{method}' on '{name}': training one first with the quick budget "
-            f"({BUDGETS['quick']:,} sample passes, far too few for good structures; see 'amsbench train')."
-        )
-        path = train_with_bars(
-            method,
-            dataset,
-            output=Path("runs") / f"{method}-{name}-quick",
-            options=TrainingOptions(passes=BUDGETS["quick"]),
-            properties=dataset.definition.design_properties,
-            network=None,
-            config={},
-            initial=None,
-            device=device,
-            threads=threads,
-        )
-    return load_checkpoint_for(method, name, path, device=pick_device(device))
-
-
-def train_with_bars(
-    method: str, dataset: Dataset, *, output: Path, device: str, threads: int | None, **settings: Any
-) -> Path:
-    from .benchmark.generation import pick_device
-    from .benchmark.training import train as fit
-
-    use_threads(threads)
-    begun: list[float] = []
-    with progress_bars() as bars:
-        options = settings["options"]
-        bar = bars.add_task(f"training {method} on {dataset.definition.name}", total=options.steps)
-
-        def report(progress: Any) -> None:
-            begun.append(progress.seconds)
-            if len(begun) == 6:
-                left = (begun[-1] - begun[0]) / 5 * (options.steps - progress.step)
-                bars.console.print(f"Training {method} takes about {duration(left)} from here.", highlight=False)
-            bars.update(bar, completed=progress.step)
-            if progress.validation is not None:
-                bars.console.print(
-                    f"{progress.step * options.batch_size:,} passes, {duration(progress.seconds)}: "
-                    f"validation loss {progress.validation:.4f}",
-                    highlight=False,
-                )
-
-        return fit(method, dataset, output=output, device=pick_device(device), report=report, **settings)
-
-
-def announce(job: Run, workers: int) -> None:
-    """What the run will do and how long that should take, from one timed network call and one measurement."""
-    from .benchmark.estimate import estimate_seconds
-
-    jobs = job.jobs()
-    missing = [item for item in jobs if job.store.find(job.key(item)) is None]
-    name = job.dataset.definition.name
-    steps = ", ".join(str(k) for k in sorted({item.steps for item in jobs}))
-    counts = sorted({item.plan.count for item in jobs})
-    say(
-        f"{job.checkpoint.method.name} on {name}: {len(jobs)} cells ({', '.join(plan.name for plan in job.plans)}; "
-        f"{' and '.join(job.samplers)}; {steps} steps), {' or '.join(map(str, counts))} structures each, "
-        f"protocol '{job.plans[0].protocol}', checkpoint {job.checkpoint.path.name}."
-    )
-    if len(missing) < len(jobs):
-        say(f"{len(jobs) - len(missing)} of them are in {job.store.folder} already.")
-    if missing:
-        say(f"Expected time on {workers} cores: about {duration(estimate_seconds(job, missing, workers))}.")
+    print(f"amsbench {__version__}, Python {platform.python_version()}, torch {torch.__version__}, {cores()} cores")
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    print(f"CUDA device: {cuda}")
+    kernel = native.info()
+    state = f"{kernel['level']}, {kernel['mode']}" if kernel["active"] else "not active"
+    print(f"native edge kernel: {state} ({kernel['reason']})")
+    print(f"LAMMPS: {lammps_version()}")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The one thing that pyproject.toml cannot say: a native kernel that is built where a C compiler is present."""
+"""The one thing that pyproject.toml cannot say: a native kernel built where a C compiler is present."""
 
 from setuptools import Extension, setup
 
@@ -9,7 +9,7 @@ setup(
             sources=["methods/edge_kernel.c"],
             depends=["methods/edge_kernel_body.h"],
             # no -march: the kernel chooses among instruction sets at run time
-            extra_compile_args=["-O3", "-std=gnu11", "-fno-math-errno", "-Wno-psabi"],
+            extra_compile_args=["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-Wno-psabi"],
             optional=True,
         )
     ]

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .method import Method
 
-__all__ = ["evaluate", "generate", "load_checkpoint_for", "load_dataset", "load_method", "start_cells", "train"]
+__all__ = [
+    "evaluate",
+    "generate",
+    "load_checkpoint_for",
+    "load_dataset",
+    "load_method",
+    "start_cells",
+    "train",
+]
 
 
 def load_method(
@@ -72,7 +80,10 @@ def generate(
 
     if count < 1:
         raise AmsbenchError(f"{count} structures were asked for; give 1 or more")
-    wanted = {name: np.broadcast_to(np.asarray(value, dtype=float), (count,)) for name, value in (targets or {}).items()}
+    wanted = {
+        name: np.broadcast_to(np.asarray(value, dtype=float), (count,))
+        for name, value in (targets or {}).items()
+    }
     cells, counts = start_cells(method, count, cell, dataset)
     made = generation.generate(
         method, cells=cells, counts=counts, targets=wanted, steps=steps, sampler=sampler, seed=seed
@@ -101,7 +112,9 @@ def start_cells(
         density = float(train.counts.sum() / np.abs(np.linalg.det(train.cells)).sum())
     atoms = int(density * abs(np.linalg.det(matrix)) + (0.5 if task.ghost_density is None else 0.0))
     if atoms < 1:
-        raise AmsbenchError(f"a cell of {abs(np.linalg.det(matrix)):.3g} A^3 has no room for an atom; give a larger one")
+        raise AmsbenchError(
+            f"a cell of {abs(np.linalg.det(matrix)):.3g} A^3 has no room for an atom; give a larger one"
+        )
     return np.tile(matrix, (count, 1, 1)), np.full(count, atoms)
 
 
@@ -110,7 +123,9 @@ def cell_matrix(cell: float | Sequence[float]) -> np.ndarray:
     numbers = np.atleast_1d(np.asarray(cell, dtype=float)).ravel()
     if len(numbers) not in (1, 3, 9) or not np.isfinite(numbers).all():
         raise AmsbenchError(f"a cell is 1, 3 or 9 finite numbers in angstrom, not {numbers.tolist()}")
-    matrix = numbers.reshape(3, 3) if len(numbers) == 9 else np.diag(np.broadcast_to(numbers, 3)).astype(float)
+    matrix = (
+        numbers.reshape(3, 3) if len(numbers) == 9 else np.diag(np.broadcast_to(numbers, 3)).astype(float)
+    )
     if abs(np.linalg.det(matrix)) < 1.0:
         raise AmsbenchError(f"the cell {numbers.tolist()} has no volume; give lattice vectors in angstrom")
     return matrix

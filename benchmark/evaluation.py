@@ -218,7 +218,9 @@ def _facts(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
     }
     if len(definition.elements) > 1:
         row |= {f"fraction_{e}": facts.element_fractions.get(e, 0.0) for e in definition.elements}
-    row["energy_per_atom"], row["largest_force"] = definition.energy(atoms) if len(atoms) else (math.nan, math.nan)
+    row["energy_per_atom"], row["largest_force"] = (
+        definition.energy(atoms) if len(atoms) else (math.nan, math.nan)
+    )
     return row
 
 

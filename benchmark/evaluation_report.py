@@ -27,7 +27,9 @@ def read_structures(path: Path) -> list[Atoms]:
     try:
         found = read(path, index=":")
     except Exception as error:  # every reader of ASE fails in its own way
-        raise AmsbenchError(f"{path} cannot be read as structures ({error}); give a valid .extxyz file") from error
+        raise AmsbenchError(
+            f"{path} cannot be read as structures ({error}); give a valid .extxyz file"
+        ) from error
     frames = found if isinstance(found, list) else [found]
     for k, frame in enumerate(frames):
         if not frame.pbc.all() or abs(frame.cell.volume) < 1.0:
@@ -48,7 +50,9 @@ def targets_in(
         values = [frame.info.get(f"target_{name}", frame.info.get(name)) for frame in frames]
         missing = [k for k, value in enumerate(values) if value is None]
         if missing:
-            raise AmsbenchError(f"structure {missing[0]} in {path} has no value for '{key}'; add it to its info")
+            raise AmsbenchError(
+                f"structure {missing[0]} in {path} has no value for '{key}'; add it to its info"
+            )
         found[name] = np.array(values, dtype=float)
     return found
 

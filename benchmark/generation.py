@@ -87,15 +87,15 @@ def generate(
     return Generated(frames=frames, seconds=seconds, evaluations=method.evaluations(steps, sampler))
 
 
-def property_table(task: Task, targets: Mapping[str, Sequence[float] | np.ndarray], count: int) -> torch.Tensor:
+def property_table(
+    task: Task, targets: Mapping[str, Sequence[float] | np.ndarray], count: int
+) -> torch.Tensor:
     """Targets as the table [count, p] that the method reads, NaN where absent."""
     table = torch.full((count, len(task.properties)), torch.nan)
     for name, values in targets.items():
         if name not in task.properties:
             known = ", ".join(task.properties) or "none"
-            raise AmsbenchError(
-                f"this checkpoint was not trained on property '{name}'; it knows: {known}"
-            )
+            raise AmsbenchError(f"this checkpoint was not trained on property '{name}'; it knows: {known}")
         column = torch.as_tensor(np.asarray(values, dtype=np.float64), dtype=torch.float32)
         if column.shape != (count,) or not bool(torch.isfinite(column).all()):
             raise AmsbenchError(f"property '{name}' needs {count} finite target values, one per structure")

@@ -80,7 +80,8 @@ class Task:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Task:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 class Method(torch.nn.Module, ABC):
@@ -139,6 +140,10 @@ class Method(torch.nn.Module, ABC):
     def mode(self, steps: int, sampler: str) -> str:
         """What a step is in this row of a table, such as ``ODE`` or ``SDE``."""
         return sampler
+
+    def backend(self) -> str:
+        """What computes the network here, for the record of a result: ``torch``, or a kernel of the method's own."""
+        return "torch"
 
     def check_sampler(self, sampler: str) -> str:
         """``sampler`` itself, or an AmsbenchError that lists what the method has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -84,7 +84,7 @@ class StructureNoise:
     def uniform_structures(self, width: int) -> Tensor:
         return self._each(torch.rand, [1] * len(self._counts), width)
 
-    def _each(self, draw, counts: list[int], width: int) -> Tensor:
+    def _each(self, draw: Callable[..., Tensor], counts: list[int], width: int) -> Tensor:
         # drawn in float32 always, so that a float64 run starts from the same noise
         parts = [draw(n, width, generator=g) for n, g in zip(counts, self._generators, strict=True)]
         return torch.cat(parts).to(self._device, self._dtype)

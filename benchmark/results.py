@@ -1,4 +1,4 @@
-"""Result cells: one JSON file per method, sampler, step count and set of targets, schema-checked and content-addressed."""
+"""Result cells: one schema-checked, content-addressed JSON file per method, sampler, step count and targets."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ class ResultStore:
     def cells(self) -> Iterator[ResultCell]:
         """All cells in the folder, in the order of their names; AmsbenchError for a damaged one."""
         if not self.folder.is_dir():
-            raise AmsbenchError(f"no results folder at {self.folder}; run 'amsbench run' first or give --results")
+            raise AmsbenchError(
+                f"no results folder at {self.folder}; run 'amsbench run' first or give --results"
+            )
         for path in sorted(self.folder.rglob("*.json")):
             yield read_cell(path)
 
@@ -164,5 +166,7 @@ def read_cell(path: Path) -> ResultCell:
             f"{path} has cell format {cell.format}, this version reads {FORMAT}; delete it to compute it again"
         )
     if path.stem != cell.key.stem:
-        raise AmsbenchError(f"{path} was edited or renamed: its content belongs to {cell.key.stem}.json; delete it")
+        raise AmsbenchError(
+            f"{path} was edited or renamed: its content belongs to {cell.key.stem}.json; delete it"
+        )
     return cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from .datasets.base import Dataset
 from .evaluation import METRICS_VERSION, Reference, evaluate, structural_protocol
 from .files import check_writable, write_atomically
 from .generation import Generated, generate
+from .method import Method
 from .protocols import EvaluationPlan, cells_of
 from .results import CellKey, Environment, ResultCell, ResultStore
 
@@ -160,13 +161,13 @@ def write_frames(path: Path, frames: list) -> None:
     write_atomically(path, lambda file: write(file, frames, format="extxyz"))
 
 
-def environment(method: object) -> Environment:
+def environment(method: Method) -> Environment:
     """What the numbers of a cell were made with."""
     import torch
 
     from ..metrics.potentials import lammps_version
 
-    device = next(method.parameters()).device  # type: ignore[attr-defined]
+    device = next(method.parameters()).device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
     try:
         lammps: str | None = lammps_version()
@@ -180,12 +181,5 @@ def environment(method: object) -> Environment:
         platform=platform.platform(),
         device=name,
         threads=torch.get_num_threads(),
-        native=_native_path(),
+        native=method.backend(),
     )
-
-
-def _native_path() -> str:
-    return "torch"
-
-
-Confirm = Callable[[str], bool]

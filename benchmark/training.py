@@ -30,7 +30,6 @@ BUDGETS: dict[str, int] = {"quick": 2_000, "standard": 100_000, "paper": 5_000_0
 """Sample passes (structures seen, with repetition) of each budget; ``paper`` is our estimate of the paper's."""
 
 
-
 def budget_passes(name: str) -> int:
     """Sample passes of a budget; AmsbenchError for an unknown one."""
     if name not in BUDGETS:
@@ -224,7 +223,15 @@ class _Trainer:
             if self.step % every == 0 or self.step == options.steps:
                 validation = self.validate()
                 self.seconds = time.perf_counter() - started
-                _log(self.output / "log.csv", self.step, self.step * options.batch_size, self.seconds, rate, losses, validation)
+                _log(
+                    self.output / "log.csv",
+                    self.step,
+                    self.step * options.batch_size,
+                    self.seconds,
+                    rate,
+                    losses,
+                    validation,
+                )
                 save_checkpoint(self.output / "last.safetensors", self.average, self.record(validation))
                 if validation <= self.best:
                     self.best = validation
@@ -251,7 +258,9 @@ class _Trainer:
         self.check_finite(values)
         self.optimizer.zero_grad()
         self.fabric.backward(losses["loss"])
-        norm = self.fabric.clip_gradients(self.raw, self.optimizer, max_norm=self.options.clip, error_if_nonfinite=False)
+        norm = self.fabric.clip_gradients(
+            self.raw, self.optimizer, max_norm=self.options.clip, error_if_nonfinite=False
+        )
         self.check_finite(values | {"gradient": float(norm)})
         self.optimizer.step()
         decay = min(self.options.averaging, (1 + self.step) / (10 + self.step))
@@ -361,7 +370,13 @@ _COLUMNS = ("step", "passes", "seconds", "rate", "loss", "validation", "losses")
 
 
 def _log(
-    path: Path, step: int, passes: int, seconds: float, rate: float, losses: dict[str, float], validation: float
+    path: Path,
+    step: int,
+    passes: int,
+    seconds: float,
+    rate: float,
+    losses: dict[str, float],
+    validation: float,
 ) -> None:
     fresh = not path.exists()
     with open(path, "a", newline="", encoding="utf-8") as file:
@@ -370,7 +385,15 @@ def _log(
             writer.writerow(_COLUMNS)
         parts = " ".join(f"{name}={value:.6g}" for name, value in losses.items())
         writer.writerow(
-            [step, passes, f"{seconds:.1f}", f"{rate:.3e}", f"{losses['loss']:.6g}", f"{validation:.6g}", parts]
+            [
+                step,
+                passes,
+                f"{seconds:.1f}",
+                f"{rate:.3e}",
+                f"{losses['loss']:.6g}",
+                f"{validation:.6g}",
+                parts,
+            ]
         )
 
 

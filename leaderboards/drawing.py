@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +50,12 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure  # drawn without pyplot: no window system, no global state
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def set_title(figure: Figure, *sentences: str) -> None:
+    """The title, a line per sentence, broken where the figure is too narrow for it."""
+    letters = int(14 * figure.get_figwidth())  # of 10 points, the usual width of a letter is 5
+    figure.suptitle("\n".join(textwrap.fill(text, letters) for text in sentences), fontsize=10)
 
 
 def log_scales(ax: Axes) -> None:
@@ -187,5 +194,5 @@ def finish(
     for method, training in reported:
         text = f"{method} ({training}), paper" if training else f"{method}, paper"
         handles.append(Line2D([], [], **_reported_style(method, training), label=text))
-    figure.suptitle(f"{title}\nbars: 95 % bootstrap intervals over structures", fontsize=10)
+    set_title(figure, title, "bars: 95 % bootstrap intervals over structures")
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7.5, frameon=False)

@@ -15,7 +15,18 @@ from ..benchmark.results import ResultCell, ResultStore
 from ..errors import AmsbenchError
 from . import paper_values
 from .boards import Board, Column, boards, unit_of
-from .drawing import Point, draw, draw_reported, finish, label_costs, level, log_scales, new_figure, styles_of
+from .drawing import (
+    Point,
+    draw,
+    draw_reported,
+    finish,
+    label_costs,
+    level,
+    log_scales,
+    new_figure,
+    set_title,
+    styles_of,
+)
 from .inverse_design import coverage_text, errors_of
 from .layout import scaled_seconds, step_text
 from .structural import PLACES, part_of
@@ -127,7 +138,7 @@ def targets_figure(board: Board, name: str, store: ResultStore) -> Figure:
     first, last = sorted(board.key.targets[name])
     low, high = _panel_limits([obtained for _, obtained in values.values()], first, last)
     constant = first == last
-    figure = new_figure(1.4 + 2.2 * len(board.steps), 1.4 + 2.3 * len(board.columns))
+    figure = new_figure(max(6.0, 1.4 + 2.2 * len(board.steps)), 1.4 + 2.3 * len(board.columns))
     axes = figure.subplots(len(board.columns), len(board.steps), sharex=True, sharey=True, squeeze=False)
     styles = styles_of(board.columns)
     for panels, column in zip(axes, board.columns, strict=True):
@@ -145,7 +156,9 @@ def targets_figure(board: Board, name: str, store: ResultStore) -> Figure:
             else:
                 ax.plot([first, last], [first, last], color="black", linewidth=1)
                 ax.plot(wanted[~outside], shown[~outside], "o", color=colour, markersize=2.5, alpha=0.6)
-                ax.plot(wanted[outside], shown[outside], "x", color=colour, markersize=4, clip_on=False)
+                edge = outside & np.isfinite(shown)
+                if edge.any():  # unclipped, so that an empty line would count as one at the figure's corner
+                    ax.plot(wanted[edge], shown[edge], "x", color=colour, markersize=4, clip_on=False)
             ax.set_title(_panel_title(column, steps, name), fontsize=8)
         axis = "structures" if constant else "obtained"
         panels[0].set_ylabel("\n".join([*textwrap.wrap(column.label, 24), axis]), fontsize=8)
@@ -156,7 +169,7 @@ def targets_figure(board: Board, name: str, store: ResultStore) -> Figure:
     legend = (
         "line: the target; outermost bars: all beyond" if constant else "line: as asked; x: beyond the panel"
     )
-    figure.suptitle(f"{_with_unit(board, name)}: {board.label}\n{legend}", fontsize=10)
+    set_title(figure, f"{_with_unit(board, name)}: {board.label}", legend)
     return figure
 
 

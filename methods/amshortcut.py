@@ -10,7 +10,7 @@ from torch import Tensor
 from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
-from .denoiser import Prediction, State
+from .denoiser import Prediction
 from .material import MIN_TIME, squared_errors
 from .material_sde import MaterialSDE
 

@@ -73,7 +73,10 @@ class _SumOverEdges(torch.autograd.Function):
             with torch.enable_grad():
                 outputs = ctx.function(*gathered, *(t[piece] for t in edge_inputs))
                 pulled = torch.autograd.grad(
-                    outputs, [*gathered, *parameters], [g.index_select(0, rows) for g in grads], allow_unused=True
+                    outputs,
+                    [*gathered, *parameters],
+                    [g.index_select(0, rows) for g in grads],
+                    allow_unused=True,
                 )
             receiver, sender, d = pulled[:3]
             into[0].index_add_(0, rows, receiver)

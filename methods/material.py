@@ -13,6 +13,7 @@ from torch import Tensor
 from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
+from . import native
 from .denoiser import FlexibleDenoiser, Prediction, State
 from .egnn import EGNNConfig
 from .processes import S_E, ElementProcess, PositionProcess
@@ -61,6 +62,12 @@ class MaterialMethod(Method):
     @property
     def cutoff(self) -> float:
         return self.denoiser.backbone.config.cutoff
+
+    def backend(self) -> str:
+        kernel = native.info()
+        if next(self.parameters()).is_cuda or not kernel["active"] or self.config["network"]["edge_features"] == "tanh":
+            return "torch"
+        return f"native {kernel['level']} {kernel['mode']}"
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""

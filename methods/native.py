@@ -1,8 +1,8 @@
 """The edge part of a message-passing layer as one native kernel on the CPU (edge_kernel.c).
 
 The kernel is the same function as ``Layer._messages`` under ``sum_over_edges``, from gather to sum, without
-tables of all edges. It is used where it applies and was built; otherwise the torch code runs, which is also what
-the tests compare it with. Two environment variables, read at every call:
+tables of all edges. It is used where it applies and was built; otherwise the torch code runs, with which the
+tests compare it. Two environment variables, read at every call:
 
 AMSBENCH_NATIVE: ``0`` switches the kernel off
 AMSBENCH_NATIVE_LEVEL: ``plain``, ``avx2``, ``avx512`` (float32) or ``amx`` (bfloat16 products) instead of the
@@ -16,6 +16,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,8 @@ class _Arguments(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in (
-            "level", "nodes", "edge_start", "edge_stop", "hidden", "radial", "lanes_in", "lanes_out", "need_x", "base"
+            "level", "nodes", "edge_start", "edge_stop", "hidden", "radial",
+            "lanes_in", "lanes_out", "need_x", "base",
         )),
         *((name, ctypes.c_void_p) for name in (
             "receivers", "senders", "shifts", "distance", "smooth", "receiver", "sender", "x",
@@ -221,7 +223,11 @@ class _SumMessages(torch.autograd.Function):
         jobs, sums, parts = [], [], []
         for start, stop in call.ranges:
             # a range of receivers has senders in its own structures only, so its share of the nodes is small
-            low, high = (int(senders[start:stop].min()), int(senders[start:stop].max()) + 1) if stop > start else (0, 0)
+            low, high = (
+                (int(senders[start:stop].min()), int(senders[start:stop].max()) + 1)
+                if stop > start
+                else (0, 0)
+            )
             first, last = call.nodes_between(start, stop)
             low, high = min(low, first), max(high, last)
             whole = len(call.ranges) == 1
@@ -248,7 +254,12 @@ class _Call:
     """The inputs of one call, held for the backward pass, and the ranges of edges of its threads."""
 
     def __init__(
-        self, graph: Graph, edges: tuple[Tensor, Tensor], config: EGNNConfig, lanes: int, tensors: tuple[Tensor, ...]
+        self,
+        graph: Graph,
+        edges: tuple[Tensor, Tensor],
+        config: EGNNConfig,
+        lanes: int,
+        tensors: tuple[Tensor, ...],
     ) -> None:
         names = ("receiver", "sender", "x", *_PARAMETERS)
         self.tensors = {name: t.detach().float().contiguous() for name, t in zip(names, tensors, strict=True)}
@@ -278,7 +289,7 @@ class _Call:
         for k in range(1, threads):
             cuts.append(int(np.searchsorted(receivers, receivers[self.count * k // threads])))
         cuts.append(self.count)
-        return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+        return [(a, b) for a, b in pairwise(cuts) if b > a]
 
     def nodes_between(self, start: int, stop: int) -> tuple[int, int]:
         if stop <= start:

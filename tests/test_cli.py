@@ -57,11 +57,13 @@ def amsbench(monkeypatch, capsys, tmp_path):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["amsbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
+        try:
             cli.main()
-            raise SystemExit(0)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
         captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
+        return code, captured.out, captured.err
 
     return call
 
@@ -91,7 +93,9 @@ def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     cells = sorted((tmp_path / "results" / "asi").glob("*.json"))
     assert len(cells) == 2
     stamps = [path.stat().st_mtime_ns for path in cells]
-    assert all(path.with_suffix(".extxyz").exists() and path.with_suffix(".parquet").exists() for path in cells)
+    assert all(
+        path.with_suffix(".extxyz").exists() and path.with_suffix(".parquet").exists() for path in cells
+    )
     code, again, err = amsbench(*run_arguments(files, "--samplers", "ode"))
     assert code == 0
     assert "2 of them are in results already" in err
@@ -122,7 +126,9 @@ def test_generate_and_evaluate(amsbench, files, tmp_path):
     frames = read(tmp_path / "made.extxyz", index=":")
     assert [len(frame) for frame in frames] == [64] * 3
     assert all(frame.pbc.all() for frame in frames)
-    code, out, err = amsbench("evaluate", "made.extxyz", "--dataset", "asi", "--data", data, "--output", "t.csv")
+    code, out, err = amsbench(
+        "evaluate", "made.extxyz", "--dataset", "asi", "--data", data, "--output", "t.csv"
+    )
     assert code == 0, err
     assert "RDF RMSD" in out
     assert "ADF RMSD" in out
@@ -152,12 +158,18 @@ def test_unknown_names(amsbench, files, arguments, words):
 def test_bad_numbers(amsbench, files):
     data, checkpoint = files
     options = ("--method", "amshortcut", "--dataset", "asi", "--data", data, "--checkpoint", checkpoint)
-    mistake(amsbench("generate", *options, "--steps", 0, "--output", "a.extxyz"), "0 sampling steps", "1 or more")
+    mistake(
+        amsbench("generate", *options, "--steps", 0, "--output", "a.extxyz"), "0 sampling steps", "1 or more"
+    )
     mistake(amsbench("generate", *options, "--steps", -3, "--output", "a.extxyz"), "-3 sampling steps")
-    mistake(amsbench("generate", *options, "--cell", "3.5", "--output", "a.extxyz"), "3.50 A", "cutoff of 4 A")
+    mistake(
+        amsbench("generate", *options, "--cell", "3.5", "--output", "a.extxyz"), "3.50 A", "cutoff of 4 A"
+    )
     mistake(amsbench("generate", *options, "--cell", "a,b", "--output", "a.extxyz"), "'a,b'")
     mistake(
-        amsbench("generate", *options, "--target", "shear_modulus=30", "--output", "a.extxyz"), "shear_modulus", "none"
+        amsbench("generate", *options, "--target", "shear_modulus=30", "--output", "a.extxyz"),
+        "shear_modulus",
+        "none",
     )
     mistake(amsbench("generate", *options, "--target", "ring_size=x", "--output", "a.extxyz"), "ring_size=x")
     mistake(amsbench(*run_arguments(files)[:-1], "1,0"), "1,0")
@@ -168,13 +180,18 @@ def test_damaged_and_foreign_files(amsbench, files, tmp_path):
     data, checkpoint = files
     cut = tmp_path / "cut.npz"
     cut.write_bytes(data.read_bytes()[:-200])
-    mistake(amsbench("run", "-m", "amshortcut", "-d", "asi", "--data", cut, "--checkpoint", checkpoint), "cut.npz")
+    mistake(
+        amsbench("run", "-m", "amshortcut", "-d", "asi", "--data", cut, "--checkpoint", checkpoint), "cut.npz"
+    )
     edited = tmp_path / "edited.npz"
     with np.load(data) as arrays:
         contents = dict(arrays)
     contents["cells"] = contents["cells"] * 1.01
     np.savez(edited, **contents)
-    mistake(amsbench("run", "-m", "amshortcut", "-d", "asi", "--data", edited, "--checkpoint", checkpoint), "edited.npz")
+    mistake(
+        amsbench("run", "-m", "amshortcut", "-d", "asi", "--data", edited, "--checkpoint", checkpoint),
+        "edited.npz",
+    )
     mistake(amsbench("run", "-m", "amshortcut", "-d", "asio2", "--data", data), "'asi'", "'asio2'")
     mistake(
         amsbench("run", "-m", "material-sde", "-d", "asi", "--data", data, "--checkpoint", checkpoint),

@@ -1,7 +1,7 @@
 """The dataset ``asi``: silicon at 2500 K under the Stillinger-Weber potential.
 
-The paper calls it amorphous silicon; at 2500 K and zero pressure this potential is far above its melting point
-(1691 K), so the structures are snapshots of an equilibrated liquid.
+The paper calls it amorphous silicon; at 2500 K and zero pressure this potential is far above its melting
+point (1691 K), so the structures are snapshots of an equilibrated liquid.
 """
 
 from __future__ import annotations

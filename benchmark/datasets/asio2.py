@@ -5,7 +5,7 @@ These glasses are defective by nature of the potential and the quench (about 71 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -54,6 +54,8 @@ MELT: dict[Recipe, tuple[tuple[float, float, float], ...]] = {
 ANNEAL = 10.0
 """ps at the temperature of the sample after the quench."""
 
+STRAINS = {"shear_modulus": (3, 4, 5), "youngs_modulus": (0, 1, 2)}
+"""The Voigt strains that each modulus needs."""
 TARGETS = {"shear_modulus": (10.0, 50.0), "ring_size": (4.0, 6.0)}
 """First and last target of the paper's inverse design, in the properties' units."""
 GENERATED_CUBE = 18.0
@@ -91,7 +93,7 @@ class AmorphousSilica(DatasetDefinition):
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
     def protocol(self, recipe: Recipe) -> dict[str, Any]:
-        """Random packing -> minimise -> melt -> minimise (quench) -> 300 K; the sample is the last structure."""
+        """Random packing -> minimise -> melt -> minimise (quench) -> 300 K; the last is the sample."""
         return {
             "atoms": [3 * units for units in FORMULA_UNITS],
             "start": "random positions without overlap of covalent spheres, in a cube",
@@ -106,7 +108,7 @@ class AmorphousSilica(DatasetDefinition):
         }
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        """Inverse design of each trained property in cubes of 18 A; the targets reach past the data on purpose."""
+        """Inverse design of each trained property in cubes of 18 A; targets reach past the data on purpose."""
         count, steps = PLANS[protocol]
         return tuple(
             EvaluationPlan(
@@ -151,21 +153,18 @@ class AmorphousSilica(DatasetDefinition):
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
         """Rings are counted on the structure as it is, moduli on the relaxed one.
 
-        Every structure gets a value or a reason for each property, labels and generated structures by the same
-        rules; a structure with overlapping atoms has neither rings nor moduli.
+        Every structure gets a value or a reason for each property, labels and generated ones by the
+        same rules; a structure with overlapping atoms has neither rings nor moduli.
         """
-        wanted = [self.property_named(name).name for name in names or [item.name for item in self.properties]]
-        if len(atoms) == 0 or overlapping(atoms):
-            reason = "atoms overlap" if len(atoms) else "no atoms"
-            return Measurement(failures=dict.fromkeys(wanted, reason))
-        parts = []
-        if "ring_size" in wanted:
-            parts.append(_ring_size(atoms))
-        if set(wanted) & {"shear_modulus", "youngs_modulus"}:
-            parts.append(_moduli(atoms))
+        wanted = {self.property_named(name).name for name in names or [item.name for item in self.properties]}
+        if len(atoms) == 0:
+            return _failed(wanted, "no atoms")
+        if overlapping(atoms):
+            return _failed(wanted, "atoms overlap")
+        rings = _ring_size(atoms) if "ring_size" in wanted else Measurement()
+        moduli = _moduli(atoms, wanted & set(STRAINS)) if wanted & set(STRAINS) else Measurement()
         return Measurement(
-            values={name: value for part in parts for name, value in part.values.items() if name in wanted},
-            failures={name: text for part in parts for name, text in part.failures.items() if name in wanted},
+            values={**rings.values, **moduli.values}, failures={**rings.failures, **moduli.failures}
         )
 
     def energy(self, atoms: Atoms) -> tuple[float, float]:
@@ -176,32 +175,40 @@ class AmorphousSilica(DatasetDefinition):
 def _ring_size(atoms: Atoms) -> Measurement:
     rings = guttman_rings(atoms)
     if rings.mean_size is None:
-        return Measurement(failures={"ring_size": rings.failure or "no rings"})
+        return _failed(["ring_size"], rings.failure or "no rings")
     return Measurement(values={"ring_size": rings.mean_size})
 
 
-def _moduli(atoms: Atoms) -> Measurement:
-    """Both moduli from one relaxation and one set of strains."""
+def _moduli(atoms: Atoms, names: set[str]) -> Measurement:
+    """The wanted moduli from one relaxation; each needs three of the six strains."""
     # ASE's optimizers take a second to import, which listing the datasets should not cost.
     from ...metrics.elasticity import elastic_constants, relax
     from ...metrics.lammps_calculator import LammpsCalculator
 
-    failure = None
+    components = [axis for name, axes in STRAINS.items() if name in names for axis in axes]
     with LammpsCalculator(TERSOFF_SILICA) as calculator:
         try:
             relaxed = relax(atoms, calculator)
             if not relaxed.converged:
-                failure = "relaxation did not converge"
-            else:
-                elastic = elastic_constants(relaxed.atoms, calculator)
-                if not elastic.converged:
-                    failure = "relaxation in a strained cell did not converge"
-                elif np.any(np.diag(elastic.stiffness)[3:] <= 0):
-                    failure = "shear constant is not positive"
+                return _failed(names, "relaxation did not converge")
+            elastic = elastic_constants(relaxed.atoms, calculator, components=components)
         except EvaluationFailed as error:
-            failure = f"relaxation broke down: {error}"
-    if failure is not None:
-        return Measurement(failures={"shear_modulus": failure, "youngs_modulus": failure})
-    return Measurement(
-        values={"shear_modulus": elastic.c44, "youngs_modulus": elastic.youngs_modulus}
-    )
+            return _failed(names, f"relaxation broke down: {error}")
+    if not elastic.converged:
+        return _failed(names, "relaxation in a strained cell did not converge")
+    values, failures = {}, {}
+    if "shear_modulus" in names:
+        if np.all(np.diag(elastic.stiffness)[3:] > 0):
+            values["shear_modulus"] = elastic.c44
+        else:
+            failures["shear_modulus"] = "shear constant is not positive"
+    if "youngs_modulus" in names:
+        if elastic.c11 > abs(elastic.c12):
+            values["youngs_modulus"] = elastic.youngs_modulus
+        else:
+            failures["youngs_modulus"] = "C11 is not larger than C12"
+    return Measurement(values=values, failures=failures)
+
+
+def _failed(names: Iterable[str], reason: str) -> Measurement:
+    return Measurement(failures=dict.fromkeys(names, reason))

@@ -182,7 +182,11 @@ class Dataset:
             for name, value in zip(self.property_names, self.properties[index], strict=True)
             if np.isfinite(value)
         }
-        info: dict[str, Any] = {"group": int(self.groups[index]), "split": SPLITS[self.splits[index]], **labels}
+        info: dict[str, Any] = {
+            "group": int(self.groups[index]),
+            "split": SPLITS[self.splits[index]],
+            **labels,
+        }
         return Atoms(
             symbols, positions=self.positions[start:stop], cell=self.cells[index], pbc=True, info=info
         )

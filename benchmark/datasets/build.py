@@ -1,7 +1,7 @@
 """Building a dataset: independent simulations in a pool, each stored as soon as it is finished.
 
-Finished simulations lie in ``<output>.parts/``; a build that was killed goes on from there and loses only what
-was running. The packed file is refreshed while the build goes on, so it can be used before the end.
+Finished simulations lie in ``<output>.parts/``; a build that was killed goes on from there and loses only
+what was running. The packed file is refreshed while the build goes on, so it can be used before the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
@@ -28,7 +28,7 @@ from .parts import Parts
 from .storage import decode_structures, encode_structures
 
 Progress = Callable[[str, int, int], None]
-"""Called with the stage (``simulate`` or ``label``), how many simulations passed it, and how many there are."""
+"""Called with the stage (``simulate`` or ``label``), how many simulations passed it, and how many in all."""
 
 ATTEMPTS = 5
 """A simulation that fails this often in one build is given up; the next build goes on with new seeds."""
@@ -61,6 +61,7 @@ def build(
     seed: int = 0,
     workers: int = 1,
     executor: Executor | None = None,
+    properties: Sequence[str] | None = None,
     refresh: int = 8,
     progress: Progress | None = None,
 ) -> BuildReport:
@@ -69,6 +70,7 @@ def build(
     seed: everything random follows from (seed, number of the simulation, attempt)
     workers: processes of the local pool, one simulation each
     executor: used instead of a local pool, for example a cluster's
+    properties: what to measure on the samples, all by default; a later build measures what is missing
     refresh: the packed file is rewritten after so many finished simulations
     Raises AmsbenchError when the parts beside ``output`` were made with other arguments, when a worker dies,
     or when no simulation succeeds.
@@ -76,6 +78,10 @@ def build(
     if samples < 1 or workers < 1:
         raise AmsbenchError(f"a build needs at least one sample and one worker, not {samples} and {workers}")
     path = Path(output)
+    names = tuple(
+        definition.property_named(name).name
+        for name in (properties if properties is not None else [item.name for item in definition.properties])
+    )
     parts = Parts.open(path, definition, recipe=recipe, seed=seed)
     per_simulation = definition.samples_per_simulation(recipe)
     wanted = {
@@ -84,7 +90,7 @@ def build(
     }
     pool = _local_pool(workers) if executor is None else nullcontext(executor)
     with pool as running:
-        _Build(definition, parts, wanted, progress, refresh, samples).run(running, workers)
+        _Build(definition, parts, wanted, names, progress, refresh, samples).run(running, workers)
     return _report(parts, samples, sorted(set(wanted) - set(parts.finished(wanted))))
 
 
@@ -96,14 +102,14 @@ class _Build:
         definition: DatasetDefinition,
         parts: Parts,
         wanted: dict[int, int],
+        names: tuple[str, ...],
         progress: Progress | None,
         refresh: int,
         samples: int,
     ) -> None:
-        self._definition, self._parts, self._wanted = definition, parts, wanted
+        self._definition, self._parts, self._wanted, self._names = definition, parts, wanted, names
         self._progress, self._refresh, self._samples = progress, refresh, samples
         finished = parts.finished(wanted)
-        self._names = tuple(item.name for item in definition.properties)
         unlabelled = [index for index in finished if parts.missing_labels(index, self._names)]
         self._done = {"simulate": len(finished), "label": len(finished) - len(unlabelled)}
         self._queue = deque([("label", index) for index in unlabelled])

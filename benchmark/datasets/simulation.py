@@ -85,7 +85,7 @@ class MolecularDynamics:
         self._run("compute displacement all msd com yes")
 
     def displacement(self) -> float:
-        """Mean squared displacement since ``track_displacement``, A^2, drift of the centre of mass removed."""
+        """Mean squared displacement since ``track_displacement``, A^2, without the drift of the whole."""
         return float(self._engine.numpy.extract_compute("displacement", 0, 1)[3])
 
     def energy(self) -> float:
@@ -123,7 +123,9 @@ class MolecularDynamics:
 
 
 @contextmanager
-def molecular_dynamics(atoms: Atoms, potential: Potential, *, time_step: float) -> Iterator[MolecularDynamics]:
+def molecular_dynamics(
+    atoms: Atoms, potential: Potential, *, time_step: float
+) -> Iterator[MolecularDynamics]:
     """``MolecularDynamics`` of ``atoms`` (step in ps), its LAMMPS instance closed at the end."""
     with lammps_session() as engine:
         yield MolecularDynamics(engine, atoms, potential, time_step=time_step)

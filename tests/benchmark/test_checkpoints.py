@@ -27,9 +27,13 @@ def test_round_trip_gives_the_same_samples(saved):
     assert loaded.record == {"passes": 12}
     assert loaded.method.task == method.task
     assert loaded.method.config == method.config
-    cells = Structures.empty_cells(torch.eye(3)[None] * 9, torch.tensor([40]), torch.tensor([[24.0, torch.nan]]))
+    cells = Structures.empty_cells(
+        torch.eye(3)[None] * 9, torch.tensor([40]), torch.tensor([[24.0, torch.nan]])
+    )
     with torch.no_grad():
-        one, two = (m.sample(cells, 3, "ode", StructureNoise([40], [1])) for m in (method.eval(), loaded.method))
+        one, two = (
+            m.sample(cells, 3, "ode", StructureNoise([40], [1])) for m in (method.eval(), loaded.method)
+        )
     torch.testing.assert_close(one.positions, two.positions, rtol=0, atol=0)
     torch.testing.assert_close(one.species, two.species)
 

@@ -58,7 +58,10 @@ def test_a_killed_training_goes_on_to_the_same_losses(method, name, tmp_path, re
         list(csv.reader((tmp_path / run / "log.csv").read_text().splitlines())) for run in ("whole", "killed")
     ]
     assert [row[0] for row in logs[0]] == [row[0] for row in logs[1]] == ["step", "4", "8", "12"]
-    states = [load_checkpoint(tmp_path / run / "best.safetensors").method.state_dict() for run in ("whole", "killed")]
+    states = [
+        load_checkpoint(tmp_path / run / "best.safetensors").method.state_dict()
+        for run in ("whole", "killed")
+    ]
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-4, atol=1e-5)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from amsbench.benchmark.results import CellKey, Environment, ResultCell, Structural
 
 TARGETS = {"shear_modulus": (10.0, 50.0)}

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from amsbench.benchmark.results import ResultStore
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.boards import boards
@@ -115,6 +116,9 @@ def test_long_labels_stay_within_their_panels(inverse, store):
         label, panel = ax.yaxis.label.get_window_extent(), ax.get_window_extent()
         assert "trained on" in ax.get_ylabel().replace("\n", " ")
         assert label.height <= panel.height
+    title = figure.get_suptitle()
+    assert "50 structures" in title.replace("\n", " ")
+    assert figure._suptitle.get_window_extent().width <= figure.bbox.width
 
 
 def test_all_figures_of_a_folder_are_saved(structural, inverse, store, tmp_path):

@@ -1,6 +1,7 @@
 """The reported values, spot-checked against the print of the paper."""
 
 import pytest
+
 from amsbench.leaderboards import paper_values
 from amsbench.leaderboards.paper_values import reported_errors, reported_mode, reported_structure
 

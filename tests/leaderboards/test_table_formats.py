@@ -4,6 +4,7 @@ import io
 
 import pandas as pd
 import pytest
+
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.table import Table, decimal, duration, interval, render
 from amsbench.leaderboards.tables import tables_of

@@ -1,6 +1,7 @@
 """Known numbers in, exact text out: cells, rows, columns, ties and captions of the tables."""
 
 import pytest
+
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.boards import boards
 from amsbench.leaderboards.tables import inverse_design_tables, render, structural_tables, tables_of

@@ -122,7 +122,9 @@ def test_exact_averages_have_no_consistency_loss(silicon, small_batch):
     class Wrong(Exact):
         def predict(self, state: State, null, t, dt):
             found = super().predict(state, null, t, dt)
-            return Prediction(positions=found.positions * (1 + dt[:, None][state.structures.batch]), elements=None)
+            return Prediction(
+                positions=found.positions * (1 + dt[:, None][state.structures.batch]), elements=None
+            )
 
     wrong = build(Wrong, silicon).double()
     assert float(wrong.consistency_loss(batch, noise, wrong)) > 1e-4

@@ -86,7 +86,8 @@ def test_float32_levels_agree_with_torch(monkeypatch, level, hidden, channels_in
 
 @pytest.mark.skipif("amx" not in AVAILABLE, reason="this processor has no bfloat16 tiles")
 @pytest.mark.parametrize(
-    ("hidden", "channels_in", "channels_out"), [(64, 1, 8), (64, 8, 8), (64, 8, 1), (128, 8, 8), (32, 3, 5), (96, 1, 1)]
+    ("hidden", "channels_in", "channels_out"),
+    [(64, 1, 8), (64, 8, 8), (64, 8, 1), (128, 8, 8), (32, 3, 5), (96, 1, 1)],
 )
 def test_bfloat16_stays_within_its_rounding(monkeypatch, hidden, channels_in, channels_out):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "amx")

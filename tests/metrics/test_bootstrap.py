@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.bootstrap import Interval, bootstrap_interval, rmsd_to, tie_groups
 

@@ -5,6 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.geometry.rdf import CellTooSmall, get_rdf
+from ase.neighborlist import NeighborList, PrimitiveNeighborList
+
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.distributions import (
     PAPER_PROTOCOL,
@@ -23,10 +28,6 @@ from amsbench.metrics.distributions import (
     structural_errors,
     wasserstein,
 )
-from ase import Atoms
-from ase.build import bulk
-from ase.geometry.rdf import CellTooSmall, get_rdf
-from ase.neighborlist import NeighborList, PrimitiveNeighborList
 
 
 def random_packing(n=64, cell=None, closest=2.1, seed=0, symbols="Si"):

@@ -5,9 +5,10 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
+
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.inverse_design import InverseDesignErrors, inverse_design_errors
-from scipy.stats import spearmanr
 
 
 def test_errors_by_hand_with_one_failure():

@@ -4,11 +4,12 @@ import time
 
 import numpy as np
 import pytest
-from amsbench.errors import AmsbenchError
-from amsbench.metrics.rings import guttman_rings
 from ase import Atom, Atoms
 from ase.neighborlist import neighbor_list
 from ase.spacegroup import crystal
+
+from amsbench.errors import AmsbenchError
+from amsbench.metrics.rings import guttman_rings
 
 
 def ideal_cristobalite():

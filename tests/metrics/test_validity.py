@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from amsbench.errors import AmsbenchError
-from amsbench.metrics.validity import minimum_distance, overlapping, structure_facts
 from ase import Atoms
 from ase.build import bulk
 from ase.spacegroup import crystal
+
+from amsbench.errors import AmsbenchError
+from amsbench.metrics.validity import minimum_distance, overlapping, structure_facts
 
 
 def quartz():

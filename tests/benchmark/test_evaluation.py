@@ -1,0 +1,105 @@
+"""Evaluation: what is known to be right scores right, failures are counted and charged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from amsbench.benchmark.datasets.base import Measurement
+from amsbench.benchmark.evaluation import Reference, evaluate
+from amsbench.errors import AmsbenchError
+
+
+@pytest.fixture
+def reference(tiny_asio2, monkeypatch):
+    """Labels stand for measurements: the 'modulus' of a structure is its density, and some fail."""
+    definition = type(tiny_asio2.definition)
+
+    def measure(self, atoms, names=None):
+        if atoms.info.get("fails"):
+            return Measurement(failures=dict.fromkeys(names, "relaxation did not converge"))
+        return Measurement(values={name: len(atoms) / atoms.get_volume() * 300 for name in names})
+
+    monkeypatch.setattr(definition, "measure", measure)
+    monkeypatch.setattr(definition, "energy", lambda self, atoms: (-6.5, 0.1))
+    return Reference(tiny_asio2)
+
+
+def frames_of(dataset, count):
+    return [dataset.atoms(k) for k in range(count)]
+
+
+def test_training_structures_score_near_the_floor(reference, tiny_asio2):
+    found = evaluate(frames_of(tiny_asio2, 16), reference).structural
+    assert found.rdf_low <= found.rdf_rmsd <= found.rdf_high
+    assert found.rdf_rmsd < 3 * found.rdf_floor + 1e-12
+    assert found.rdf_ceiling > 3 * found.rdf_rmsd
+
+
+def test_targets_that_are_met_have_no_error(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 10)
+    truth = np.array([len(f) / f.get_volume() * 300 for f in frames])
+    found = evaluate(frames, reference, targets={"shear_modulus": truth}, structural=False)
+    errors = found.inverse_design["shear_modulus"]
+    assert errors.mae == pytest.approx(0.0, abs=1e-12)
+    assert errors.coverage == 100.0
+    assert errors.spearman == pytest.approx(1.0)
+    assert found.failures == {}
+    assert found.structural is None
+
+
+def test_failures_are_counted_and_charged(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 10)
+    for frame in frames[:3]:
+        frame.info["fails"] = True
+    target = np.full(10, 25.0)
+    found = evaluate(frames, reference, targets={"shear_modulus": target}, structural=False)
+    errors = found.inverse_design["shear_modulus"]
+    assert found.failures == {"shear_modulus": {"relaxation did not converge": 3}}
+    assert errors.measured == 7
+    assert errors.coverage == pytest.approx(70.0)
+    mean = float(np.nanmean(tiny_asio2.split("train").properties[:, 0]))
+    expected = (7 * errors.mae + 3 * abs(mean - 25.0)) / 10
+    assert errors.charged_mae == pytest.approx(expected)
+    assert found.table["shear_modulus"].isna().sum() == 3
+
+
+def test_substance(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 6)
+    found = evaluate(frames, reference, structural=False).substance
+    silicon = np.mean([np.mean([s == "Si" for s in f.get_chemical_symbols()]) for f in frames])
+    assert found["fraction_Si"] == pytest.approx(silicon)
+    assert found["fraction_Si"] + found["fraction_O"] == pytest.approx(1.0)
+    density = np.mean([f.get_masses().sum() / f.get_volume() * 1.66053906660 for f in frames])
+    assert found["density"] == pytest.approx(density)
+
+
+def test_a_structure_without_atoms_fails_and_does_not_crash(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 3)
+    frames[1] = frames[1][:0]
+    found = evaluate(frames, reference, targets={"ring_size": np.full(3, 5.0)}, structural=False)
+    assert found.failures == {"ring_size": {"no atoms": 1}}
+
+
+def test_mistakes(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 2)
+    with pytest.raises(AmsbenchError, match="no property 'hardness'"):
+        evaluate(frames, reference, targets={"hardness": np.zeros(2)})
+    with pytest.raises(AmsbenchError, match="no structures"):
+        evaluate([], reference)
+    frames[1].symbols[:2] = "Na"
+    with pytest.raises(AmsbenchError, match="structure 1 has Na"):
+        evaluate(frames, reference)
+
+
+def test_protocol_paper_compares_with_the_training_set(tiny_asi, monkeypatch):
+    from amsbench.benchmark.evaluation import structural_protocol
+
+    monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
+    train = [tiny_asi.atoms(int(k)) for k in tiny_asi.indices("train")]
+    against = Reference(tiny_asi, protocol=structural_protocol("paper"))
+    found = evaluate(train, against)
+    assert found.structural.reference == "train"
+    assert found.structural.rdf_rmsd == pytest.approx(0.0, abs=1e-12)
+    held_out = Reference(replace(tiny_asi), protocol=structural_protocol("quick"))
+    assert evaluate(train, held_out).structural.rdf_rmsd > 0
