@@ -1,5 +1,5 @@
-/* The body of the edge kernel, compiled once for each LEVEL. Vectors are 16 floats wide in the source whatever
- * the processor; the compiler splits them where it must. With LEVEL == AMX activations and weights of the matrix
+/* The body of the edge kernel, compiled once for each LEVEL. `vec` is the widest vector of the level, of VW floats,
+ * and loops over columns go on by VW or two of them. With LEVEL == AMX activations and weights of the matrix
  * products are bfloat16 in tiles, and everything else, sums included, is float32. */
 
 #if LEVEL == AMX
@@ -10,80 +10,107 @@ typedef float FN(act);
 #endif
 #define act_t FN(act)
 
-INLINE v16 FN(ld)(const float *p) { return *(const v16u *)p; }
-INLINE void FN(st)(float *p, v16 v) { *(v16u *)p = v; }
+#if LEVEL >= AVX512
+#define VW 16
+typedef v16 FN(vec);
+typedef v16u FN(vecu);
+typedef i16 FN(ivec);
+#elif LEVEL == AVX2
+#define VW 8
+typedef v8 FN(vec);
+typedef v8u FN(vecu);
+typedef i8 FN(ivec);
+#else
+#define VW 4
+typedef v4 FN(vec);
+typedef v4u FN(vecu);
+typedef i4 FN(ivec);
+#endif
+#define vec FN(vec)
+#define vecu FN(vecu)
+#define ivec FN(ivec)
+
+INLINE vec FN(ld)(const float *p) { return *(const vecu *)p; }
+INLINE void FN(st)(float *p, vec v) { *(vecu *)p = v; }
 INLINE v8 FN(ld8)(const float *p) { return *(const v8u *)p; }
 INLINE void FN(st8)(float *p, v8 v) { *(v8u *)p = v; }
-INLINE v16 FN(set1)(float s) { return (v16){s, s, s, s, s, s, s, s, s, s, s, s, s, s, s, s}; }
-INLINE v8 FN(set8)(float s) { return (v8){s, s, s, s, s, s, s, s}; }
 #define LD FN(ld)
 #define ST FN(st)
 #define LD8 FN(ld8)
 #define ST8 FN(st8)
-#define SET1 FN(set1)
-#define SET8 FN(set8)
+#define ZERO ((vec){0})
 
-INLINE float FN(hsum)(v16 v) {
+INLINE float FN(hsum)(vec v) {
 #if LEVEL >= AVX512
     return _mm512_reduce_add_ps((__m512)v);
 #else
-    float t[16], s = 0;
+    float t[VW], s = 0;
     ST(t, v);
-    for (int i = 0; i < 8; i++) t[i] += t[i + 8];
-    for (int i = 0; i < 4; i++) s += t[i] + t[i + 4];
+    for (int i = 0; i < VW; i += 4) s += (t[i] + t[i + 2]) + (t[i + 1] + t[i + 3]);
     return s;
+#endif
+}
+
+/* max(v, 0); NaN stays NaN. */
+INLINE vec FN(positive)(vec v) {
+#if LEVEL >= AVX512
+    return (vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v);
+#else
+    return (vec)(~(v < 0.0f) & (ivec)v);
 #endif
 }
 
 /* 1 / (1 + exp(-p)); NaN stays NaN. 2^f by minimax polynomials: relative errors 7e-5 (AMX, where it is rounded to
  * bfloat16 anyway) and 7e-8. */
-INLINE v16 FN(sigmoid)(v16 p) {
-    v16 t = p * -1.44269504088896341f;
+INLINE vec FN(sigmoid)(vec p) {
+    vec t = p * -1.44269504088896341f;
 #if LEVEL == AMX
-    v16 f = (v16)_mm512_reduce_ps((__m512)t, 0x09);
-    v16 e = 0.9999252213663745f + f * (0.6958335220630307f + f * (0.2260671784313209f + f * 0.07802451946805947f));
-    e = (v16)_mm512_scalef_ps((__m512)e, (__m512)t);
-    return (v16)_mm512_rcp14_ps((__m512)(e + 1.0f));
+    vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09); /* t less the whole number below */
+    vec e = 0.9999252213663745f + f * (0.6958335220630307f + f * (0.2260671784313209f + f * 0.07802451946805947f));
+    e = (vec)_mm512_scalef_ps((__m512)e, (__m512)t);
+    return (vec)_mm512_rcp14_ps((__m512)(e + 1.0f));
 #elif LEVEL == AVX512
-    t = (v16)_mm512_max_ps(_mm512_set1_ps(-126), _mm512_min_ps(_mm512_set1_ps(126), (__m512)t));
-    v16 f = (v16)_mm512_reduce_ps((__m512)t, 0x09);
-    v16 e = 0.6931469838439414f +
+    t = (vec)_mm512_max_ps(_mm512_set1_ps(-126), _mm512_min_ps(_mm512_set1_ps(126), (__m512)t));
+    vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09);
+    vec e = 0.6931469838439414f +
             f * (0.24022983625070443f +
                  f * (0.05548334204954815f +
                       f * (0.009678840916762025f + f * (0.0012439688203435997f + f * 0.0002170225516532267f))));
-    e = (v16)_mm512_scalef_ps((__m512)(f * e + 1.0f), (__m512)t) + 1.0f;
-    v16 r = (v16)_mm512_rcp14_ps((__m512)e);
+    e = (vec)_mm512_scalef_ps((__m512)(f * e + 1.0f), (__m512)t) + 1.0f;
+    vec r = (vec)_mm512_rcp14_ps((__m512)e);
     return r + r * (1.0f - e * r);
 #else
-    i16 over = t > 126.0f, under = t < -126.0f;
-    t = (v16)((over & (i16)SET1(126.0f)) | (under & (i16)SET1(-126.0f)) | (~(over | under) & (i16)t));
-    v16 shifted = t + 12582912.0f; /* 1.5 * 2^23: the sum is rounded to a whole number in its low bits */
-    v16 f = t - (shifted - 12582912.0f);
-    v16 e = 0.6931469670420414f +
+    ivec over = t > 126.0f, under = t < -126.0f;
+    t = (vec)((over & (ivec)(ZERO + 126.0f)) | (under & (ivec)(ZERO - 126.0f)) | (~(over | under) & (ivec)t));
+    vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the sum is rounded to a whole number in its low bits */
+    vec f = t - (shifted - 12582912.0f);
+    vec e = 0.6931469670420414f +
             f * (0.24022119720074642f +
                  f * (0.05550713276094479f + f * (0.009675541540086405f + f * 0.0013276471737016186f)));
     e = f * e + 1.0f;
-    e = (v16)((i16)e + ((i16)shifted << 23));
+    e = (vec)((ivec)e + ((ivec)shifted << 23));
     return 1.0f / (1.0f + e);
 #endif
 }
 
-INLINE v16 FN(root)(v16 v) {
+INLINE vec FN(root)(vec v) {
 #if LEVEL >= AVX512
-    return (v16)_mm512_sqrt_ps((__m512)v);
+    return (vec)_mm512_sqrt_ps((__m512)v);
+#elif LEVEL == AVX2
+    return (vec)_mm256_sqrt_ps((__m256)v);
 #else
-    for (int i = 0; i < 16; i++) v[i] = sqrtf(v[i]);
+    for (int i = 0; i < VW; i++) v[i] = sqrtf(v[i]);
     return v;
 #endif
 }
 
 /* Two vectors of neighbouring columns into a row of activations. */
-INLINE void FN(put)(act_t *p, v16 low, v16 high) {
+INLINE void FN(put)(act_t *p, vec low, vec high) {
 #if LEVEL == AMX
     _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));
 #else
     ST(p, low);
-    ST(p + 16, high);
+    ST(p + VW, high);
 #endif
 }
 
@@ -283,22 +310,7 @@ static void FN(unpack)(const float *C, int M, int N, int M_used, int N_used, flo
 
 #else /* float32 */
 
-#if LEVEL == AVX512
-typedef v16 FN(vg);
-typedef v16u FN(vgu);
-#define VL 16
-#define WIDE 4
-#elif LEVEL == AVX2
-typedef v8 FN(vg);
-typedef v8u FN(vgu);
-#define VL 8
-#define WIDE 2
-#else
-typedef v4 FN(vg);
-typedef v4u FN(vgu);
-#define VL 4
-#define WIDE 2
-#endif
+#define WIDE (LEVEL == AVX512 ? 4 : 2) /* vectors of a row in registers, times four rows */
 
 static void FN(tiles_begin)(void) {}
 static void FN(tiles_end)(void) {}
@@ -308,43 +320,43 @@ static void FN(pack)(const float *source, int64_t row, int64_t column, int K, in
         for (int n = 0; n < N; n++) out[k * (int64_t)N + n] = k < K_used && n < N_used ? source[k * row + n * column] : 0;
 }
 
-/* C [4, VL * wide] (+)= sum over k of A(row, k) W [k, ..]; A(row, k) = A[row * a_row + k * a_step]. */
+/* C [4, VW * wide] (+)= sum over k of A(row, k) W [k, ..]; A(row, k) = A[row * a_row + k * a_step]. */
 INLINE void FN(panel)(const float *A, int64_t a_row, int64_t a_step, const float *W, int64_t w_row, const float *bias,
                       float *C, int64_t c_row, int K, const int wide, const int add) {
-    FN(vg) c[4][WIDE];
+    vec c[4][WIDE];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < wide; j++)
             if (add || bias)
-                c[i][j] = *(const FN(vgu) *)(add ? C + i * c_row + j * VL : bias + j * VL);
+                c[i][j] = LD(add ? C + i * c_row + j * VW : bias + j * VW);
             else
-                c[i][j] = (FN(vg)){0};
+                c[i][j] = ZERO;
     for (int k = 0; k < K; k++) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             float s = A[i * a_row + k * a_step];
 #pragma GCC unroll 4
-            for (int j = 0; j < wide; j++) c[i][j] += s * *(const FN(vgu) *)(W + k * w_row + j * VL);
+            for (int j = 0; j < wide; j++) c[i][j] += s * LD(W + k * w_row + j * VW);
         }
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < wide; j++) *(FN(vgu) *)(C + i * c_row + j * VL) = c[i][j];
+        for (int j = 0; j < wide; j++) ST(C + i * c_row + j * VW, c[i][j]);
 }
 
 static void FN(panels)(const float *A, int64_t a_row, int64_t a_step, int rows, const float *W, int64_t w_row,
                        const float *bias, float *C, int64_t c_row, int N, int K, const int add) {
     int n = 0;
-    for (; n + VL * WIDE <= N; n += VL * WIDE)
+    for (; n + VW * WIDE <= N; n += VW * WIDE)
         for (int r = 0; r < rows; r += 4)
             if (add)
                 FN(panel)(A + r * a_row, a_row, a_step, W + n, w_row, 0, C + r * c_row + n, c_row, K, WIDE, 1);
             else
                 FN(panel)(A + r * a_row, a_row, a_step, W + n, w_row, bias ? bias + n : 0, C + r * c_row + n, c_row, K,
                           WIDE, 0);
-    for (; n < N; n += VL)
+    for (; n < N; n += VW)
         for (int r = 0; r < rows; r += 4)
             if (add)
                 FN(panel)(A + r * a_row, a_row, a_step, W + n, w_row, 0, C + r * c_row + n, c_row, K, 1, 1);
@@ -357,7 +369,6 @@ static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bi
     FN(panels)(A, lda, 1, BLOCK, W, N, bias, C, ldc, N, K, 0);
 }
 
-#undef VL
 #undef WIDE
 #endif
 
@@ -373,7 +384,7 @@ typedef struct {
     act_t *edge_t, *message_t, *shift_t;       /* and for the way back */
     act_t *F, *ACT, *DZ, *DPHI, *DPRE;
     float *PRE, *Z, *SLOPE, *PHI, *DACT, *DINV;
-    float *D, *Q, *W, *T, *DIR, *DUP, *DD, *SMOOTH, *FEATURE;
+    float *D, *Q, *W, *T, *INV, *DIR, *DUP, *DD, *SMOOTH, *FEATURE;
     float *gate, *dot, *g2, *centres;
     float *sum_edge, *sum_message, *sum_shift; /* weight gradients, [in][out] */
     act_t *a_edge, *a_act, *b_pre, *b_z, *b_phi;
@@ -418,10 +429,11 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
         TAKE(Q, float, BLOCK * in);
         TAKE(W, float, BLOCK * in);
         TAKE(T, float, BLOCK * in);
+        TAKE(INV, float, BLOCK * in);
         TAKE(SMOOTH, float, BLOCK * in);
         TAKE(gate, float, BLOCK);
         TAKE(dot, float, BLOCK);
-        TAKE(g2, float, 16 * 16 * 3);
+        TAKE(g2, float, 3 * 64);
         TAKE(centres, float, s->radial);
         if (backward) {
             TAKE(edge_t, act_t, 2 * h * 16);
@@ -494,20 +506,10 @@ static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
     return 0;
 }
 
-INLINE v16 FN(bell)(v16 u) {
-    v16 t = 1.0f - u * u;
-#if LEVEL >= AVX512
-    t = (v16)_mm512_max_ps(_mm512_setzero_ps(), (__m512)t); /* NaN in the second place stays */
-#else
-    t = (v16)(~(t < 0.0f) & (i16)t);
-#endif
-    return t * t * t;
-}
-
 /* Vectors, cutoff-weighted directions and invariants of a block; tables [3][edge][channel] and [edge][channel]. */
 INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
     const int plane = BLOCK * in;
-    const float scale = (float)(1 / (a->cutoff * a->cutoff));
+    const float scale = (float)(2 / (a->cutoff * a->cutoff));
     for (int g = 0; g < s->segments; g++)
         for (int e = s->first[g]; e < s->first[g + 1]; e++) {
             const float *xi = a->x + s->node[g] * 3 * in, *xj = a->x + a->senders[s->edge + e] * 3 * in;
@@ -521,47 +523,47 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
             if (in == 1)
                 s->SMOOTH[e] = c;
             else
-                ST8(s->SMOOTH + 8 * e, SET8(c));
+                ST8(s->SMOOTH + 8 * e, (v8){c, c, c, c, c, c, c, c});
         }
-    for (int v = 0; v < plane; v += 16) {
-        v16 x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
-        v16 squared = x * x + y * y + z * z;
-        v16 q = FN(root)(squared + 1e-12f);
-        v16 w = LD(s->SMOOTH + v) / (q + 1.0f);
+    for (int v = 0; v < plane; v += VW) {
+        vec x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
+        vec squared = x * x + y * y + z * z;
+        vec q = FN(root)(squared + 1e-12f);
+        vec w = LD(s->SMOOTH + v) / (q + 1.0f);
         ST(s->Q + v, q);
         ST(s->W + v, w);
         ST(s->DIR + v, x * w);
         ST(s->DIR + plane + v, y * w);
         ST(s->DIR + 2 * plane + v, z * w);
-        if (in > 1) {
-            v16 t = 2.0f * FN(sigmoid)(squared * (2 * scale)) - 1.0f;
+        if (in > 1) { /* tanh(d^2 / r_cut^2) */
+            vec t = 2.0f * FN(sigmoid)(squared * scale) - 1.0f;
             ST(s->T + v, t);
-            v16 inv = 2.0f * t - 1.0f;
-#if LEVEL == AMX
-            __m256i b = (__m256i)_mm512_cvtneps_pbh((__m512)inv);
-            act_t *row = s->F + (v / 8) * s->width + s->radial;
-            if (v / 8 < s->count) _mm_storeu_si128((__m128i *)row, _mm256_castsi256_si128(b));
-            if (v / 8 + 1 < s->count) _mm_storeu_si128((__m128i *)(row + s->width), _mm256_extracti128_si256(b, 1));
-#else
-            for (int e = v / 8; e < v / 8 + 2 && e < s->count; e++)
-                for (int k = 0; k < 8; k++) s->F[e * s->width + s->radial + k] = inv[(e & 1) * 8 + k];
-#endif
+            ST(s->INV + v, 2.0f * t - 1.0f);
         }
     }
-    if (in > 1) /* one vector holds phi of two outgoing channels */
-        for (int k = 0; k < 3; k++)
-            for (int e = 0; e < s->count; e++) {
-                v8 d = LD8(s->DIR + k * plane + 8 * e);
-                ST8(s->DUP + (k * BLOCK + e) * 16, d);
-                ST8(s->DUP + (k * BLOCK + e) * 16 + 8, d);
-            }
+    for (int e = 0; in > 1 && e < s->count; e++) {
+        act_t *row = s->F + e * s->width + s->radial;
+#if LEVEL == AMX
+        _mm_storeu_si128((__m128i *)row, (__m128i)_mm256_cvtneps_pbh((__m256)LD8(s->INV + 8 * e)));
+#else
+        ST8(row, LD8(s->INV + 8 * e));
+#endif
+        for (int k = 0; k < 3; k++) { /* twice, as 16 columns of phi belong to two outgoing channels */
+            v8 d = LD8(s->DIR + k * plane + 8 * e);
+            ST8(s->DUP + (k * BLOCK + e) * 16, d);
+            ST8(s->DUP + (k * BLOCK + e) * 16 + 8, d);
+        }
+    }
     /* bells (1 - u^2)^3 around even centres; a support is three steps */
     const float per_support = (float)((s->radial - 1) / (3 * a->cutoff));
-    for (int f = 0; f < s->radial; f += 32) {
-        const v16 low = LD(s->centres + f), high = LD(s->centres + f + 16);
+    for (int f = 0; f < s->radial; f += 2 * VW) {
+        const vec first = LD(s->centres + f), second = LD(s->centres + f + VW);
         for (int e = 0; e < s->count; e++) {
             const float r = a->distance[s->edge + e];
-            FN(put)(s->F + e * s->width + f, FN(bell)((r - low) * per_support), FN(bell)((r - high) * per_support));
+            vec u = (r - first) * per_support, v = (r - second) * per_support;
+            u = FN(positive)(1.0f - u * u);
+            v = FN(positive)(1.0f - v * v);
+            FN(put)(s->F + e * s->width + f, u * u * u, v * v * v);
         }
     }
 }
@@ -574,9 +576,9 @@ INLINE void FN(first_layer)(Space *s, const Args *a, const int backward) {
         for (int e = s->first[g]; e < s->first[g + 1]; e++) {
             const float *ri = a->receiver + s->node[g] * h2, *sj = a->sender + a->senders[s->edge + e] * h2;
             float *pre = s->PRE + e * h2;
-            for (int f = 0; f < h2; f += 32) {
-                v16 p = LD(pre + f) + LD(ri + f) + LD(sj + f), q = LD(pre + f + 16) + LD(ri + f + 16) + LD(sj + f + 16);
-                v16 sp = FN(sigmoid)(p), sq = FN(sigmoid)(q);
+            for (int f = 0; f < h2; f += 2 * VW) {
+                vec p = LD(pre + f) + LD(ri + f) + LD(sj + f), q = LD(pre + f + VW) + LD(ri + f + VW) + LD(sj + f + VW);
+                vec sp = FN(sigmoid)(p), sq = FN(sigmoid)(q);
                 p *= sp;
                 q *= sq;
                 FN(put)(s->ACT + e * h2 + f, p, q);
@@ -597,51 +599,46 @@ INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
     FN(geometry)(s, a, in);
     FN(first_layer)(s, a, 0);
     for (int e = 0; e < s->count; e++) {
-        v16 dot = SET1(0);
-        for (int f = 0; f < h; f += 32) {
-            v16 m = LD(s->Z + e * h + f), n = LD(s->Z + e * h + f + 16);
+        vec dot = ZERO;
+        for (int f = 0; f < h; f += 2 * VW) {
+            vec m = LD(s->Z + e * h + f), n = LD(s->Z + e * h + f + VW);
             m *= FN(sigmoid)(m);
             n *= FN(sigmoid)(n);
             ST(s->Z + e * h + f, m);
             ST(s->Z + e * h + f + 16, n);
-            dot += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + 16);
+            dot += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + VW);
         }
         s->gate[e] = FN(hsum)(dot);
     }
-    for (int v = 0; v < BLOCK; v += 16) ST(s->gate + v, FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]));
+    for (int v = 0; v < BLOCK; v += VW) ST(s->gate + v, FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]));
     for (int e = 0; e < s->count; e++) s->gate[e] *= a->smooth[s->edge + e];
     for (int g = 0; g < s->segments; g++) {
         const int first = s->first[g], last = s->first[g + 1];
         float *out = a->out_h + s->node[g] * h;
-        for (int f = 0; f < h; f += 32) {
-            v16 p = SET1(0), q = SET1(0);
+        for (int f = 0; f < h; f += 2 * VW) {
+            vec p = ZERO, q = ZERO;
             for (int e = first; e < last; e++) {
                 p += s->gate[e] * LD(s->Z + e * h + f);
-                q += s->gate[e] * LD(s->Z + e * h + f + 16);
+                q += s->gate[e] * LD(s->Z + e * h + f + VW);
             }
             ST(out + f, LD(out + f) + p);
-            ST(out + f + 16, LD(out + f + 16) + q);
+            ST(out + f + 16, LD(out + f + VW) + q);
         }
         out = a->out_x + s->node[g] * a->lanes_out * 3;
-        for (int p = 0; p < s->vectors; p++) {
-            v16 sum[3] = {SET1(0), SET1(0), SET1(0)};
+        for (int f = 0; f < 16 * s->vectors; f += VW) {
+            vec sum[3] = {ZERO, ZERO, ZERO};
             for (int e = first; e < last; e++) {
-                v16 phi = LD(s->PHI + e * X + 16 * p);
+                vec phi = LD(s->PHI + e * X + f);
                 for (int k = 0; k < 3; k++)
-                    sum[k] += in == 1 ? phi * s->DIR[k * plane + e] : phi * LD(s->DUP + (k * BLOCK + e) * 16);
+                    sum[k] += in == 1 ? phi * s->DIR[k * plane + e] : phi * LD(s->DUP + (k * BLOCK + e) * 16 + f % 16);
             }
-            for (int k = 0; k < 3; k++) {
-                float t[16];
-                ST(t, sum[k]);
-                if (in == 1)
-                    for (int l = 0; l < 16; l++) out[l * 3 + k] += t[l];
-                else
-                    for (int l = 0; l < 2; l++) {
-                        float *u = t + 8 * l;
-                        out[(2 * p + l) * 3 + k] += ((u[0] + u[4]) + (u[1] + u[5])) + ((u[2] + u[6]) + (u[3] + u[7]));
-                    }
-            }
+            for (int k = 0; k < 3; k++) ST(s->g2 + 64 * k + f, sum[k]);
         }
+        for (int l = 0; l < a->lanes_out; l++)
+            for (int k = 0; k < 3; k++) {
+                const float *u = s->g2 + 64 * k + l * in;
+                out[l * 3 + k] += in == 1 ? u[0] : ((u[0] + u[4]) + (u[1] + u[5])) + ((u[2] + u[6]) + (u[3] + u[7]));
+            }
     }
 }
 
@@ -671,9 +668,9 @@ INLINE void FN(message_back)(Space *s, const Args *a) {
     for (int g = 0; g < s->segments; g++) {
         const float *g1 = a->grad_out_h + s->node[g] * h;
         for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-            v16 gate = SET1(0), dot = SET1(0);
-            for (int f = 0; f < h; f += 16) {
-                v16 z = LD(s->Z + e * h + f), sz = FN(sigmoid)(z), m = z * sz;
+            vec gate = ZERO, dot = ZERO;
+            for (int f = 0; f < h; f += VW) {
+                vec z = LD(s->Z + e * h + f), sz = FN(sigmoid)(z), m = z * sz;
                 ST(s->Z + e * h + f, m);
                 ST(s->SLOPE + e * h + f, sz + m * (1.0f - sz));
                 gate += m * LD(a->gate_w + f);
@@ -685,8 +682,8 @@ INLINE void FN(message_back)(Space *s, const Args *a) {
     }
     /* gate: a c, the weight of m; dot: the gradient of the gate before its sigmoid */
     float total = 0;
-    for (int v = 0; v < BLOCK; v += 16) {
-        v16 open = FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]);
+    for (int v = 0; v < BLOCK; v += VW) {
+        vec open = FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]);
         ST(s->gate + v, open);
         ST(s->dot + v, LD(s->dot + v) * open * (1.0f - open));
     }
@@ -696,18 +693,18 @@ INLINE void FN(message_back)(Space *s, const Args *a) {
         total += s->dot[e];
     }
     a->grad_gate_b[0] += total;
-    for (int f = 0; f < h; f += 32) {
-        v16 w0 = LD(a->gate_w + f), w1 = LD(a->gate_w + f + 16);
-        v16 b0 = LD(a->grad_message_b + f), b1 = LD(a->grad_message_b + f + 16);
-        v16 d0 = LD(a->grad_gate_w + f), d1 = LD(a->grad_gate_w + f + 16);
+    for (int f = 0; f < h; f += 2 * VW) {
+        vec w0 = LD(a->gate_w + f), w1 = LD(a->gate_w + f + VW);
+        vec b0 = LD(a->grad_message_b + f), b1 = LD(a->grad_message_b + f + VW);
+        vec d0 = LD(a->grad_gate_w + f), d1 = LD(a->grad_gate_w + f + VW);
         for (int g = 0; g < s->segments; g++) {
-            v16 g0 = LD(a->grad_out_h + s->node[g] * h + f), g1 = LD(a->grad_out_h + s->node[g] * h + f + 16);
+            vec g0 = LD(a->grad_out_h + s->node[g] * h + f), g1 = LD(a->grad_out_h + s->node[g] * h + f + VW);
             for (int e = s->first[g]; e < s->first[g + 1]; e++) {
                 const float ac = s->gate[e], dg = s->dot[e];
                 d0 += dg * LD(s->Z + e * h + f);
-                d1 += dg * LD(s->Z + e * h + f + 16);
-                v16 z0 = (g0 * ac + w0 * dg) * LD(s->SLOPE + e * h + f);
-                v16 z1 = (g1 * ac + w1 * dg) * LD(s->SLOPE + e * h + f + 16);
+                d1 += dg * LD(s->Z + e * h + f + VW);
+                vec z0 = (g0 * ac + w0 * dg) * LD(s->SLOPE + e * h + f);
+                vec z1 = (g1 * ac + w1 * dg) * LD(s->SLOPE + e * h + f + VW);
                 b0 += z0;
                 b1 += z1;
                 FN(put)(s->DZ + e * h + f, z0, z1);
@@ -722,54 +719,49 @@ INLINE void FN(message_back)(Space *s, const Args *a) {
 
 /* Gradients of phi into DPHI and of the weighted directions into DD. */
 INLINE void FN(shift_back)(Space *s, const Args *a, const int in, const int vectors) {
-    const int X = s->columns, plane = BLOCK * in;
+    const int X = s->columns, plane = BLOCK * in, columns = 16 * vectors;
     for (int g = 0; g < s->segments; g++) {
         const float *g2 = a->grad_out_x + s->node[g] * a->lanes_out * 3;
-        v16 b[4];
-        for (int p = 0; p < vectors; p++) b[p] = LD(a->grad_shift_b + 16 * p);
-        if (in == 1) {
-            v16 gx, gy, gz;
-            for (int l = 0; l < 16; l++) gx[l] = g2[3 * l], gy[l] = g2[3 * l + 1], gz[l] = g2[3 * l + 2];
+        /* the gradient with respect to (out, direction), at every column of phi that it meets */
+        float *gx = s->g2, *gy = gx + 64, *gz = gy + 64;
+        for (int c = 0; c < columns; c++) gx[c] = g2[c / in * 3], gy[c] = g2[c / in * 3 + 1], gz[c] = g2[c / in * 3 + 2];
+        for (int f = 0; f < columns; f += 2 * VW) {
+            const int o = f % 16, p = (f + VW) % 16, two = f + VW < columns;
+            vec b = LD(a->grad_shift_b + f), c = LD(a->grad_shift_b + f + VW);
             for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-                v16 d = gx * s->DIR[e] + gy * s->DIR[plane + e] + gz * s->DIR[2 * plane + e];
-                b[0] += d;
-                FN(put)(s->DPHI + e * X, d, SET1(0));
-                if (a->need_x) {
-                    v16 phi = LD(s->PHI + e * X);
-                    s->DD[e] = FN(hsum)(phi * gx);
-                    s->DD[plane + e] = FN(hsum)(phi * gy);
-                    s->DD[2 * plane + e] = FN(hsum)(phi * gz);
+                vec u, v = ZERO;
+                if (in == 1) {
+                    const float x = s->DIR[e], y = s->DIR[plane + e], z = s->DIR[2 * plane + e];
+                    u = LD(gx + f) * x + LD(gy + f) * y + LD(gz + f) * z;
+                    if (two) v = LD(gx + f + VW) * x + LD(gy + f + VW) * y + LD(gz + f + VW) * z;
+                } else {
+                    const float *x = s->DUP + e * 16, *y = x + BLOCK * 16, *z = y + BLOCK * 16;
+                    u = LD(gx + f) * LD(x + o) + LD(gy + f) * LD(y + o) + LD(gz + f) * LD(z + o);
+                    if (two) v = LD(gx + f + VW) * LD(x + p) + LD(gy + f + VW) * LD(y + p) + LD(gz + f + VW) * LD(z + p);
                 }
+                b += u;
+                c += v;
+                FN(put)(s->DPHI + e * X + f, u, v);
             }
-        } else {
-            for (int p = 0; p < vectors; p++)
-                for (int k = 0; k < 3; k++) {
-                    ST8(s->g2 + (3 * p + k) * 16, SET8(g2[(2 * p) * 3 + k]));
-                    ST8(s->g2 + (3 * p + k) * 16 + 8, SET8(g2[(2 * p + 1) * 3 + k]));
-                }
-            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-                v16 x = LD(s->DUP + e * 16), y = LD(s->DUP + (BLOCK + e) * 16), z = LD(s->DUP + (2 * BLOCK + e) * 16);
-                v16 dx = SET1(0), dy = SET1(0), dz = SET1(0), d[4];
-                for (int p = 0; p < 4; p++) d[p] = SET1(0);
-                for (int p = 0; p < vectors; p++) {
-                    v16 gx = LD(s->g2 + 48 * p), gy = LD(s->g2 + 48 * p + 16), gz = LD(s->g2 + 48 * p + 32);
-                    d[p] = gx * x + gy * y + gz * z;
-                    b[p] += d[p];
-                    v16 phi = LD(s->PHI + e * X + 16 * p);
-                    dx += phi * gx;
-                    dy += phi * gy;
-                    dz += phi * gz;
-                }
-                FN(put)(s->DPHI + e * X, d[0], d[1]);
-                if (vectors > 2) FN(put)(s->DPHI + e * X + 32, d[2], d[3]);
-                float t[48];
-                ST(t, dx);
-                ST(t + 16, dy);
-                ST(t + 32, dz);
-                for (int k = 0; k < 3; k++) ST8(s->DD + k * plane + 8 * e, LD8(t + 16 * k) + LD8(t + 16 * k + 8));
-            }
+            ST(a->grad_shift_b + f, b);
+            ST(a->grad_shift_b + f + VW, c);
         }
-        for (int p = 0; p < vectors; p++) ST(a->grad_shift_b + 16 * p, b[p]);
+        if (!a->need_x) continue;
+        for (int e = s->first[g]; e < s->first[g + 1]; e++)
+            for (int k = 0; k < 3; k++) {
+                float t[16];
+                vec total = ZERO;
+                for (int o = 0; o < 16; o += VW) {
+                    vec sum = ZERO;
+                    for (int f = o; f < columns; f += 16) sum += LD(s->PHI + e * X + f) * LD(gx + 64 * k + f);
+                    total += sum;
+                    ST(t + o, sum);
+                }
+                if (in == 1)
+                    s->DD[k * plane + e] = FN(hsum)(total);
+                else
+                    ST8(s->DD + k * plane + 8 * e, LD8(t) + LD8(t + 8));
+            }
     }
 }
 
@@ -780,17 +772,17 @@ INLINE void FN(first_layer_back)(Space *s, const Args *a) {
     FN(product)(s->DPHI, s->columns, s->shift_t, 0, s->DACT + s->h, h2, s->h, s->columns);
     for (int g = 0; g < s->segments; g++) {
         float *gi = a->grad_receiver + s->node[g] * h2;
-        for (int f = 0; f < h2; f += 32) {
-            v16 p = LD(gi + f), q = LD(gi + f + 16);
+        for (int f = 0; f < h2; f += 2 * VW) {
+            vec p = LD(gi + f), q = LD(gi + f + VW);
             for (int e = s->first[g]; e < s->first[g + 1]; e++) {
                 float *gj = a->grad_sender + (a->senders[s->edge + e] - a->base) * h2 + f;
-                v16 d0 = LD(s->DACT + e * h2 + f) * LD(s->PRE + e * h2 + f);
-                v16 d1 = LD(s->DACT + e * h2 + f + 16) * LD(s->PRE + e * h2 + f + 16);
+                vec d0 = LD(s->DACT + e * h2 + f) * LD(s->PRE + e * h2 + f);
+                vec d1 = LD(s->DACT + e * h2 + f + VW) * LD(s->PRE + e * h2 + f + VW);
                 FN(put)(s->DPRE + e * h2 + f, d0, d1);
                 p += d0;
                 q += d1;
                 ST(gj, LD(gj) + d0);
-                ST(gj + 16, LD(gj + 16) + d1);
+                ST(gj + VW, LD(gj + VW) + d1);
             }
             ST(gi + f, p);
             ST(gi + f + 16, q);
@@ -801,18 +793,15 @@ INLINE void FN(first_layer_back)(Space *s, const Args *a) {
 INLINE void FN(geometry_back)(Space *s, const Args *a, const int in) {
     const int plane = BLOCK * in;
     const float scale = (float)(4 / (a->cutoff * a->cutoff));
-    for (int v = 0; v < plane; v += 16) {
-        v16 x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
-        v16 dx = LD(s->DD + v), dy = LD(s->DD + plane + v), dz = LD(s->DD + 2 * plane + v);
-        v16 q = LD(s->Q + v), w = LD(s->W + v);
-        v16 along = (x * dx + y * dy + z * dz) * w / ((q + 1.0f) * q);
+    for (int e = 0; in > 1 && e < BLOCK; e++) ST8(s->INV + 8 * e, LD8(s->DINV + 16 * e)); /* now their gradients */
+    for (int v = 0; v < plane; v += VW) {
+        vec x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
+        vec dx = LD(s->DD + v), dy = LD(s->DD + plane + v), dz = LD(s->DD + 2 * plane + v);
+        vec q = LD(s->Q + v), w = LD(s->W + v);
+        vec along = (x * dx + y * dy + z * dz) * w / ((q + 1.0f) * q);
         if (in > 1) {
-            v16 t = LD(s->T + v), inv;
-            float both[16];
-            ST8(both, LD8(s->DINV + (v / 8) * 16));
-            ST8(both + 8, LD8(s->DINV + (v / 8 + 1) * 16));
-            inv = LD(both);
-            along -= inv * scale * (1.0f - t * t);
+            vec t = LD(s->T + v);
+            along -= LD(s->INV + v) * scale * (1.0f - t * t);
         }
         ST(s->DD + v, dx * w - x * along);
         ST(s->DD + plane + v, dy * w - y * along);
@@ -920,7 +909,7 @@ static int FN(edges_backward)(const Args *a) {
 static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers, const int64_t *senders,
                          const float *shifts, const float *positions, double cutoff, float *distance, float *smooth) {
     const float scale = (float)(1 / cutoff);
-    for (int64_t edge = 0; edge < edges; edge += 16) {
+    for (int64_t edge = 0; edge < edges; edge += VW) {
         float squared[16] = {0}, cut[16];
         const int count = edges - edge < 16 ? (int)(edges - edge) : 16;
         for (int e = 0; e < count; e++) {
@@ -931,11 +920,12 @@ static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers,
                 squared[e] += d * d;
             }
         }
-        v16 r = FN(root)(LD(squared) + 1e-12f), u = 1.0f - r * scale;
-        u = (v16)(~(u < 0.0f) & (i16)u);
-        v16 t = 2.0f * FN(sigmoid)(2.0f * u) - 1.0f;
-        ST(squared, r);
-        ST(cut, 2.0f * t * t);
+        for (int v = 0; v < 16; v += VW) {
+            vec r = FN(root)(LD(squared + v) + 1e-12f);
+            vec t = 2.0f * FN(sigmoid)(2.0f * FN(positive)(1.0f - r * scale)) - 1.0f;
+            ST(squared + v, r);
+            ST(cut + v, 2.0f * t * t);
+        }
         memcpy(distance + edge, squared, sizeof(float) * (size_t)count);
         memcpy(smooth + edge, cut, sizeof(float) * (size_t)count);
     }
@@ -947,8 +937,11 @@ static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers,
 #undef ST
 #undef LD8
 #undef ST8
-#undef SET1
-#undef SET8
+#undef ZERO
+#undef VW
+#undef vec
+#undef vecu
+#undef ivec
 #undef act_t
 #undef Space
 #undef DEPTH

@@ -148,7 +148,7 @@ def _deformation(component: int, strain: float) -> np.ndarray:
 def _minimise(target: _Relaxable, fmax: float, max_steps: int) -> tuple[bool, int]:
     from ase.optimize import LBFGS
 
-    with LBFGS(target, logfile=None) as optimizer:
+    with LBFGS(target, logfile=None) as optimizer:  # type: ignore[arg-type]  # ASE annotates Atoms, takes Filter
         converged = optimizer.run(fmax=fmax, steps=max_steps)
         return bool(converged), int(optimizer.nsteps)
 
@@ -192,7 +192,7 @@ class _Relaxable(Filter):
         self.atoms.set_cell(self._cell @ self._deformation)
         self.atoms.positions = positions[:-3] @ self._deformation
 
-    def get_potential_energy(self, force_consistent: bool = True) -> float:
+    def get_potential_energy(self, **kwargs: Any) -> float:
         return float(self._evaluated()["energy"])
 
     def get_forces(self, *args: Any, **kwargs: Any) -> np.ndarray:

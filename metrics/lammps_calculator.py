@@ -62,7 +62,8 @@ class LammpsCalculator(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties, system_changes)
-        atoms = self.atoms
+        if atoms is None:
+            raise ValueError("calculate() needs the atoms")
         if not atoms.pbc.all():
             raise AmsbenchError(
                 f"a structure has pbc {atoms.pbc.tolist()}, the potential is evaluated in periodic cells only"

@@ -106,7 +106,7 @@ def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
         assert code == 0, err
         assert "amshortcut" in text
     code, text, _ = amsbench("table", "structural", "--with-paper")
-    assert "0.02513" in text
+    assert "0.0251" in text
 
 
 def test_a_damaged_cell_is_named(amsbench, files, tmp_path):

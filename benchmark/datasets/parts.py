@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from ..files import write_text
 from .base import DatasetDefinition, Recipe
 from .storage import read_npz, save_dataset, write_npz
 
@@ -66,7 +66,6 @@ class Parts:
                 f"{output} exists without its parts in {folder}; choose another --output or delete it"
             )
         else:
-            folder.mkdir(parents=True, exist_ok=True)
             _write_json(manifest, made_with)
         return cls(output, definition, made_with)
 
@@ -219,6 +218,4 @@ def _read_json(path: Path) -> Any:
 
 
 def _write_json(path: Path, data: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(data, indent=1) + "\n")

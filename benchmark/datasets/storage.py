@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -22,7 +20,8 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .. import registry
-from .base import SPLITS, Dataset, DatasetDefinition, Split
+from ..files import write_atomically
+from .base import Dataset, DatasetDefinition, Split
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -135,16 +134,12 @@ def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]
 
 def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:
     """Write a compressed npz that is either there in full or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **contents)  # type: ignore[arg-type]
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as stream:
+            np.savez_compressed(stream, **contents)  # type: ignore[arg-type]
+
+    write_atomically(path, write)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -215,15 +210,10 @@ def export_extxyz(dataset: Dataset, output: str | Path, split: Split | None = No
 
     chosen = np.arange(len(dataset)) if split is None else dataset.indices(split)
     if len(chosen) == 0:
-        raise AmsbenchError(f"{dataset.path} has no samples in the split '{split}'; it has {SPLITS}")
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.tmp")
-    try:
-        write(temporary, [dataset.atoms(int(index)) for index in chosen], format="extxyz")
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
+        where = dataset.path if split is None else f"the split '{split}' of {dataset.path}"
+        raise AmsbenchError(f"there are no samples in {where}; choose another split or a larger dataset")
+    structures = [dataset.atoms(int(index)) for index in chosen]
+    write_atomically(Path(output), lambda temporary: write(temporary, structures, format="extxyz"))
     return len(chosen)
 
 
