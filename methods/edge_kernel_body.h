@@ -584,7 +584,7 @@ INLINE void FN(first_layer)(Space *s, const Args *a, const int backward) {
                 FN(put)(s->ACT + e * h2 + f, p, q);
                 if (backward) {
                     ST(pre + f, sp + p * (1.0f - sp));
-                    ST(pre + f + 16, sq + q * (1.0f - sq));
+                    ST(pre + f + VW, sq + q * (1.0f - sq));
                 }
             }
         }
@@ -605,7 +605,7 @@ INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
             m *= FN(sigmoid)(m);
             n *= FN(sigmoid)(n);
             ST(s->Z + e * h + f, m);
-            ST(s->Z + e * h + f + 16, n);
+            ST(s->Z + e * h + f + VW, n);
             dot += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + VW);
         }
         s->gate[e] = FN(hsum)(dot);
@@ -622,7 +622,7 @@ INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
                 q += s->gate[e] * LD(s->Z + e * h + f + VW);
             }
             ST(out + f, LD(out + f) + p);
-            ST(out + f + 16, LD(out + f + VW) + q);
+            ST(out + f + VW, LD(out + f + VW) + q);
         }
         out = a->out_x + s->node[g] * a->lanes_out * 3;
         for (int f = 0; f < 16 * s->vectors; f += VW) {
@@ -711,9 +711,9 @@ INLINE void FN(message_back)(Space *s, const Args *a) {
             }
         }
         ST(a->grad_message_b + f, b0);
-        ST(a->grad_message_b + f + 16, b1);
+        ST(a->grad_message_b + f + VW, b1);
         ST(a->grad_gate_w + f, d0);
-        ST(a->grad_gate_w + f + 16, d1);
+        ST(a->grad_gate_w + f + VW, d1);
     }
 }
 
@@ -785,7 +785,7 @@ INLINE void FN(first_layer_back)(Space *s, const Args *a) {
                 ST(gj + VW, LD(gj + VW) + d1);
             }
             ST(gi + f, p);
-            ST(gi + f + 16, q);
+            ST(gi + f + VW, q);
         }
     }
 }
@@ -909,7 +909,7 @@ static int FN(edges_backward)(const Args *a) {
 static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers, const int64_t *senders,
                          const float *shifts, const float *positions, double cutoff, float *distance, float *smooth) {
     const float scale = (float)(1 / cutoff);
-    for (int64_t edge = 0; edge < edges; edge += VW) {
+    for (int64_t edge = 0; edge < edges; edge += 16) {
         float squared[16] = {0}, cut[16];
         const int count = edges - edge < 16 ? (int)(edges - edge) : 16;
         for (int e = 0; e < count; e++) {

@@ -89,7 +89,7 @@ def info(dataset: Dataset) -> dict[str, Any]:
 def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str, Any]:
     """How samples of a shorter recipe differ from those of the paper's, as plain JSON data.
 
-    energies: of at most so many samples of each, spread evenly, the energy is computed
+    energies: of at most so many samples of each, spread evenly, the energy is computed; 0 for none
     Each quantity has ``reduced`` and ``paper`` (mean, std, samples), their ``difference`` of means and its
     ``standard_error``, so that a difference within the scatter of a few paper-length samples shows as such.
     ``rdf_rmsd`` is between the two mean curves, r < 5 A.
@@ -101,10 +101,9 @@ def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str
             "compare two files of one dataset"
         )
     both = (reduced, paper)
-    quantities = {
-        "mass_density": _difference(*(mass_density(item) for item in both)),
-        "energy_per_atom": _difference(*(_energies(item, energies) for item in both)),
-    }
+    quantities = {"mass_density": _difference(*(mass_density(item) for item in both))}
+    if energies:
+        quantities["energy_per_atom"] = _difference(*(_energies(item, energies) for item in both))
     for column, name in _columns(reduced):
         labels = [item.properties[:, column].astype(np.float64) for item in both]
         known = [values[np.isfinite(values)] for values in labels]
