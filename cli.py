@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .cli_data import app as data_commands
 from .cli_options import (
     announce,
     changed_settings,
@@ -31,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Benchmark generative models of amorphous materials, and make glass structures with chosen properties.",
 )
+
+app.add_typer(data_commands, name="data")
 
 MethodName = Annotated[str, typer.Option("--method", "-m", help="A name from 'amsbench methods'.")]
 DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="A name from 'amsbench datasets'.")]
@@ -298,7 +301,9 @@ def info() -> None:
     from .methods import native
     from .metrics.potentials import lammps_version
 
-    print(f"amsbench {__version__}, Python {platform.python_version()}, torch {torch.__version__}, {cores()} cores")
+    print(
+        f"amsbench {__version__}, Python {platform.python_version()}, torch {torch.__version__}, {cores()} cores"
+    )
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"CUDA device: {cuda}")
     kernel = native.info()

@@ -232,3 +232,43 @@ def test_help_and_import_are_quick():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_data_commands(amsbench, files, tmp_path):
+    from ase.io import read
+
+    data, _ = files
+    code, out, _ = amsbench("data", "info", "asi", "--data", data)
+    assert code == 0
+    assert "24 samples of 24 independent simulations" in out
+    code, out, _ = amsbench("data", "export", "asi", "--data", data, "--output", "all.extxyz")
+    assert code == 0
+    assert len(read(tmp_path / "all.extxyz", index=":")) == 24
+    code, out, _ = amsbench("data", "list")
+    assert code == 0
+    assert "asi " in out
+    from amsbench.benchmark.datasets.storage import bundled_path
+
+    code, out, err = amsbench("data", "verify", bundled_path("asi"))
+    assert code == 0, err
+    assert "intact" in out
+
+
+def test_data_mistakes(amsbench, files, tmp_path):
+    data, _ = files
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(data.read_bytes()[:500])
+    mistake(amsbench("data", "verify", cut), "cut.npz")
+    mistake(amsbench("data", "verify", tmp_path / "none.npz"), "none.npz")
+    mistake(amsbench("data", "info", "asi", "--data", cut), "cut.npz")
+    mistake(
+        amsbench("data", "export", "asi", "--data", data, "--output", "a.extxyz", "--split", "exam"), "exam"
+    )
+    mistake(
+        amsbench("data", "build", "asi", "--output", "a.npz", "--samples", 1, "--recipe", "quick"),
+        "quick",
+        "reduced",
+    )
+    mistake(amsbench("data", "build", "asi2", "--output", "a.npz", "--samples", 1), "asi2", "asi")
+    assert not (tmp_path / "a.extxyz").exists()
+    assert not (tmp_path / "a.npz").exists()

@@ -139,7 +139,6 @@ class Parts:
         names = [item.name for item in self._definition.properties]
         pieces: list[dict[str, np.ndarray]] = []
         labels: list[dict[str, Any]] = []
-        seconds = 0.0
         left = samples
         for index in finished:
             stored = self._read(index)
@@ -155,7 +154,6 @@ class Parts:
                 }
             )
             labels.extend(self.labels(index)[:keep])
-            seconds += float(stored["seconds"])
             left -= keep
             if left == 0:
                 break
@@ -167,7 +165,6 @@ class Parts:
             "samples": len(labels),
             "samples_requested": samples,
             "simulations": len(pieces),
-            "simulation_seconds": round(seconds, 1),
             "simulation_failures": self._all_failures(),
             "labelled": {name: sum(name in item["values"] for item in labels) for name in names},
             "label_failures": {

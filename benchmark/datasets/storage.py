@@ -147,7 +147,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise AmsbenchError(f"{path} is truncated or is not an amsbench file")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: numpy leaves the file open when the archive in it is damaged.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise AmsbenchError(f"{path} is damaged or is not an amsbench file ({error})") from error

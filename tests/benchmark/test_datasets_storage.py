@@ -112,7 +112,9 @@ def test_a_growing_dataset_moves_no_group_between_splits() -> None:
     np.testing.assert_array_equal(many[:20], few)
     np.testing.assert_allclose(np.bincount(many) / 500, fractions, atol=0.01)
     # Also the first few melts are spread over the splits as asked for.
-    np.testing.assert_allclose(np.bincount(splits_of_groups(np.arange(64), fractions)) / 64, fractions, atol=0.03)
+    np.testing.assert_allclose(
+        np.bincount(splits_of_groups(np.arange(64), fractions)) / 64, fractions, atol=0.03
+    )
 
 
 def test_snapshots_of_a_melt_share_a_split(tmp_path) -> None:

@@ -132,7 +132,9 @@ def test_lower_triangular_cells_are_the_same_lattice() -> None:
 
 def test_elements_outside_the_potential_are_named() -> None:
     with pytest.raises(AmsbenchError, match=r"no parameters for Al, O"):
-        energy_per_atom(STILLINGER_WEBER_SILICON, Atoms("SiAlO", positions=np.eye(3) * 2, cell=[6] * 3, pbc=True))
+        energy_per_atom(
+            STILLINGER_WEBER_SILICON, Atoms("SiAlO", positions=np.eye(3) * 2, cell=[6] * 3, pbc=True)
+        )
 
 
 def test_only_periodic_structures_have_an_energy() -> None:
