@@ -48,6 +48,8 @@ class MolecularDynamics:
         engine.commands_list(potential.commands())
         engine.commands_list([f"timestep {time_step!r}", "thermo 1000000", "thermo_modify lost error"])
         engine.command(f"neighbor {NEIGHBOUR_SKIN} bin")
+        # Without a first evaluation there is no energy to ask for.
+        self._run("run 0 post no")
 
     def set_time_step(self, time_step: float) -> None:
         """Time step of the runs that follow, ps."""

@@ -178,7 +178,7 @@ def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp
 
 def test_when_nothing_succeeds_the_reason_is_told(gas, tmp_path) -> None:
     gas.fails = lambda seed: True
-    with pytest.raises(AmsbenchError, match="no simulation of 'gas' succeeded.*lost atoms"):
+    with pytest.raises(AmsbenchError, match=r"no simulation of 'gas' succeeded.*lost atoms"):
         build(gas, samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 

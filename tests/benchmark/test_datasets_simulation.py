@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -46,7 +48,7 @@ def test_a_packing_has_no_overlaps_and_the_volume_asked_for() -> None:
     assert not np.allclose(packing.positions, other.positions)
 
 
-def test_a_packing_that_cannot_be_says_so(monkeypatch) -> None:
+def test_a_packing_that_cannot_be_says_so() -> None:
     # Spheres fill at most 74 % of space.
     with pytest.raises(SimulationFailed, match="no free place"):
         random_packing(SILICA_UNITS, 1.2, np.random.default_rng(1))
@@ -91,12 +93,12 @@ def test_a_run_that_blows_up_is_a_failed_simulation() -> None:
             run.npt(5000.0, 5000.0, 4.0)
 
 
-def test_snapshots_come_at_the_spacing_asked_for(monkeypatch) -> None:
+def test_snapshots_come_at_the_spacing_asked_for() -> None:
     with molecular_dynamics(bulk("Si", cubic=True) * 2, STILLINGER_WEBER_SILICON, time_step=0.002) as run:
         run.set_velocities(2000.0, 5)
         snapshots = run.npt_snapshots(2000.0, 3, 0.05)
     assert len(snapshots) == 3
-    moves = [np.abs(b.positions - a.positions).max() for a, b in zip(snapshots, snapshots[1:], strict=False)]
+    moves = [np.abs(b.positions - a.positions).max() for a, b in pairwise(snapshots)]
     assert min(moves) > 0.05
     for snapshot in snapshots:
         assert snapshot.pbc.all()

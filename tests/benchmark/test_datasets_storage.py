@@ -148,18 +148,22 @@ def test_a_truncated_file_is_refused(file, kept: float) -> None:
 
 
 def test_every_flipped_byte_is_noticed(file) -> None:
-    # A flipped bit in a zip is found by its own checksum, by the reader or by the content hash; a few bytes of
-    # the container (times, unused fields) mean nothing, then the content must be the same.
+    # By the archive's checksums, by the reader or by the content hash; a few bytes of the container (times,
+    # unused fields) mean nothing, and then the content is the same.
     content = file.read_bytes()
     expected = load_dataset_file(file).content_hash
+    noticed = 0
     for place in np.random.default_rng(5).integers(0, len(content), 60):
         damaged = bytearray(content)
         damaged[place] ^= 0x10
         file.write_bytes(bytes(damaged))
         try:
-            assert load_dataset_file(file).content_hash == expected
-        except AmsbenchError as error:
-            assert "asio2.npz" in str(error)
+            found = load_dataset_file(file).content_hash
+        except AmsbenchError:
+            noticed += 1
+        else:
+            assert found == expected
+    assert noticed > 30
 
 
 @pytest.mark.parametrize("name", ["fractional", "cells", "species", "properties", "groups", "splits"])

@@ -105,22 +105,6 @@ def test_relaxation_in_a_fixed_cell_keeps_it(stillinger_weber: LammpsCalculator)
     assert np.linalg.norm(stillinger_weber.results["forces"], axis=1).max() < 1e-3
 
 
-def test_the_minimum_is_that_of_ase_frechet_cell_filter(stillinger_weber: LammpsCalculator) -> None:
-    from ase.filters import FrechetCellFilter
-    from ase.optimize import LBFGS
-
-    atoms = bulk("Si", "diamond", a=5.6, cubic=True)
-    atoms.rattle(0.05, seed=7)
-    ours = relax(atoms, stillinger_weber, fmax=1e-3)
-    theirs = atoms.copy()
-    theirs.calc = stillinger_weber
-    with LBFGS(FrechetCellFilter(theirs), logfile=None) as optimizer:
-        assert optimizer.run(fmax=1e-3, steps=1500)
-    assert ours.converged
-    assert ours.energy == pytest.approx(theirs.get_potential_energy(), abs=1e-3)
-    assert ours.atoms.get_volume() == pytest.approx(theirs.get_volume(), rel=1e-3)
-
-
 def test_the_step_cap_holds_and_is_reported(stillinger_weber: LammpsCalculator) -> None:
     atoms = bulk("Si", "diamond", a=5.431, cubic=True)
     atoms.rattle(0.2, seed=8)
