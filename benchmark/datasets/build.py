@@ -7,15 +7,12 @@ what was running. The packed file is refreshed while the build goes on, so it ca
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from ..execution import local_pool
 from .base import DatasetDefinition, Recipe, SimulationFailed
 from .parts import Parts
 from .storage import decode_structures, encode_structures
@@ -88,7 +86,7 @@ def build(
         index: min(per_simulation, samples - index * per_simulation)
         for index in range(math.ceil(samples / per_simulation))
     }
-    pool = _local_pool(workers) if executor is None else nullcontext(executor)
+    pool = local_pool(workers) if executor is None else nullcontext(executor)
     with pool as running:
         _Build(definition, parts, wanted, names, progress, refresh, samples).run(running, workers)
     return _report(parts, samples, sorted(set(wanted) - set(parts.finished(wanted))))
@@ -208,35 +206,6 @@ def _label(
 def simulation_seed(seed: int, index: int, attempt: int) -> int:
     """The seed of one attempt at one simulation, in the range that LAMMPS takes (1 to 900,000,000)."""
     return int(np.random.SeedSequence((seed, index, attempt)).generate_state(1)[0]) % 900_000_000 + 1
-
-
-@contextmanager
-def _local_pool(workers: int) -> Iterator[Executor]:
-    # spawn: LAMMPS and MPI do not survive a fork.
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
-    )
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        raise
-    pool.shutdown()
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when the build that started it was killed, instead of waiting for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _report(parts: Parts, samples: int, abandoned: list[int]) -> BuildReport:
