@@ -1,5 +1,7 @@
 """The one thing that pyproject.toml cannot say: a native kernel built where a C compiler is present."""
 
+import os
+
 from setuptools import Extension, setup
 
 setup(
@@ -10,6 +12,7 @@ setup(
             depends=["methods/edge_kernel_body.h"],
             # no -march: the kernel chooses among instruction sets at run time
             extra_compile_args=["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-Wno-psabi"],
+            libraries=["m"] if os.name == "posix" else [],
             optional=True,
         )
     ]

@@ -60,13 +60,17 @@ class Run:
     _references: dict[str, Reference] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
-        """All cells of this run, those with few steps first."""
-        return [
-            Job(plan=plan, sampler=sampler, steps=steps)
-            for plan in self.plans
-            for steps in plan.steps
-            for sampler in self.samplers
-        ]
+        """All cells of this run, those with few steps first.
+
+        Samplers that take the same steps at a step count (AMShortcut below ten) share one cell, the first one's.
+        """
+        chosen: dict[tuple[str, int, str], Job] = {}
+        for plan in self.plans:
+            for steps in plan.steps:
+                for sampler in self.samplers:
+                    mode = self.checkpoint.method.mode(steps, sampler)
+                    chosen.setdefault((plan.name, steps, mode), Job(plan=plan, sampler=sampler, steps=steps))
+        return list(chosen.values())
 
     def key(self, job: Job) -> CellKey:
         plan = job.plan
