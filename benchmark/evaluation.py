@@ -26,6 +26,7 @@ from ..metrics.distributions import (
     structural_errors,
 )
 from ..metrics.inverse_design import InverseDesignErrors, inverse_design_errors
+from ..metrics.potentials import EvaluationFailed
 from ..metrics.validity import structure_facts
 from .datasets.base import Dataset, DatasetDefinition
 from .results import Structural
@@ -165,8 +166,8 @@ def evaluate(
     if structural:
         scored = reference.structural(_curves(frames, reference, executor), frames, seed)
     failures = {
-        name: dict(Counter(reason for reason in table[f"{name}_failure"] if isinstance(reason, str)))
-        for name in names
+        name: dict(Counter(row[f"{name}_failure"] for row in rows if row.get(f"{name}_failure")))
+        for name in (*names, "energy")
     }
     return Evaluation(
         table=table,
@@ -218,9 +219,14 @@ def _facts(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
     }
     if len(definition.elements) > 1:
         row |= {f"fraction_{e}": facts.element_fractions.get(e, 0.0) for e in definition.elements}
-    row["energy_per_atom"], row["largest_force"] = (
-        definition.energy(atoms) if len(atoms) else (math.nan, math.nan)
-    )
+    row |= {"energy_per_atom": math.nan, "largest_force": math.nan, "energy_failure": None}
+    if len(atoms) == 0:
+        row["energy_failure"] = "no atoms"
+        return row
+    try:
+        row["energy_per_atom"], row["largest_force"] = definition.energy(atoms)
+    except EvaluationFailed as failure:
+        row["energy_failure"] = str(failure)
     return row
 
 

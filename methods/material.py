@@ -65,7 +65,11 @@ class MaterialMethod(Method):
 
     def backend(self) -> str:
         kernel = native.info()
-        if next(self.parameters()).is_cuda or not kernel["active"] or self.config["network"]["edge_features"] == "tanh":
+        if (
+            next(self.parameters()).is_cuda
+            or not kernel["active"]
+            or self.config["network"]["edge_features"] == "tanh"
+        ):
             return "torch"
         return f"native {kernel['level']} {kernel['mode']}"
 

@@ -43,8 +43,8 @@ SNAPSHOT_SPACING = 1.0
 
 PAPER_STEPS = (1, 2, 3, 4, 5, 10, 25, 50, 100, 250)
 PLANS: dict[str, tuple[int, tuple[int, ...]]] = {
-    "quick": (64, (1, 5, 25)),
-    "standard": (256, (1, 2, 3, 5, 10, 25, 50)),
+    "quick": (64, (1, 2, 5, 10, 25)),
+    "standard": (256, (1, 2, 3, 4, 5, 10, 25)),
     "paper": (10_000, PAPER_STEPS),
 }
 """Structures and step counts of each evaluation protocol."""

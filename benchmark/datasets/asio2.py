@@ -61,7 +61,12 @@ _INSIDE = {"shear_modulus": (20.0, 28.0), "ring_size": (4.85, 5.35)}
 PLANS: dict[str, _Plan] = {
     "quick": (16, (1, 5, 25), 14.0, _INSIDE),
     "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _INSIDE),
-    "paper": (2_000, (1, 5, 10, 25, 50, 100, 250), 18.0, {"shear_modulus": (10.0, 50.0), "ring_size": (4.0, 6.0)}),
+    "paper": (
+        2_000,
+        (1, 5, 10, 25, 50, 100, 250),
+        18.0,
+        {"shear_modulus": (10.0, 50.0), "ring_size": (4.0, 6.0)},
+    ),
 }
 """Structures, step counts, edge of the cubes (A), first and last target (GPa, Si atoms) of each protocol.
 
@@ -158,7 +163,8 @@ class AmorphousSilica(DatasetDefinition):
         Every structure gets a value or a reason for each property, labels and generated ones by the
         same rules; a structure with overlapping atoms has neither rings nor moduli.
         """
-        wanted = {self.property_named(name).name for name in names or [item.name for item in self.properties]}
+        asked = [item.name for item in self.properties] if names is None else names
+        wanted = {self.property_named(name).name for name in asked}
         if len(atoms) == 0:
             return _failed(wanted, "no atoms")
         if overlapping(atoms):

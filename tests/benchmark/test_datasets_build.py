@@ -89,7 +89,7 @@ def contents(path):
     return read_packed(path)[0]
 
 
-def test_a_build_packs_what_was_asked_for(gas, tmp_path) -> None:
+def test_a_build_packs_what_was_asked_for(gas, tmp_path):
     steps = []
     report = build(
         gas, samples=8, output=tmp_path / "gas.npz", executor=Inline(), progress=lambda *a: steps.append(a)
@@ -108,7 +108,7 @@ def test_a_build_packs_what_was_asked_for(gas, tmp_path) -> None:
     assert ("simulate", 3, 3) in steps
 
 
-def test_the_same_arguments_give_the_same_file(tmp_path) -> None:
+def test_the_same_arguments_give_the_same_file(tmp_path):
     hashes = [
         build(Gas(), samples=9, output=tmp_path / name, executor=Inline(), seed=seed).content_hash
         for name, seed in (("a.npz", 1), ("b.npz", 1), ("c.npz", 2))
@@ -116,7 +116,7 @@ def test_the_same_arguments_give_the_same_file(tmp_path) -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_an_interrupted_build_goes_on_where_it_stopped(tmp_path) -> None:
+def test_an_interrupted_build_goes_on_where_it_stopped(tmp_path):
     stopped = Gas()
     stopped.simulated_until = 2
     with pytest.raises(KeyboardInterrupt):
@@ -128,14 +128,14 @@ def test_an_interrupted_build_goes_on_where_it_stopped(tmp_path) -> None:
     assert report.content_hash == whole.content_hash
 
 
-def test_a_finished_build_repeats_nothing(tmp_path) -> None:
+def test_a_finished_build_repeats_nothing(tmp_path):
     build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     again = Gas()
     build(again, samples=6, output=tmp_path / "gas.npz", executor=Inline())
     assert (again.seeds, again.measured) == ([], [])
 
 
-def test_a_build_can_grow_without_changing_what_is_there(tmp_path) -> None:
+def test_a_build_can_grow_without_changing_what_is_there(tmp_path):
     build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     before = contents(tmp_path / "gas.npz")
     build(Gas(), samples=15, output=tmp_path / "gas.npz", executor=Inline())
@@ -145,14 +145,14 @@ def test_a_build_can_grow_without_changing_what_is_there(tmp_path) -> None:
     assert len(after["counts"]) == 15
 
 
-def test_a_cut_simulation_is_completed_when_the_build_grows(tmp_path) -> None:
+def test_a_cut_simulation_is_completed_when_the_build_grows(tmp_path):
     build(Gas(), samples=4, output=tmp_path / "gas.npz", executor=Inline())
     report = build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     assert report.samples == 6
     assert report.labelled["volume"] == 6
 
 
-def test_failed_simulations_get_a_new_seed_and_are_counted(gas, tmp_path) -> None:
+def test_failed_simulations_get_a_new_seed_and_are_counted(gas, tmp_path):
     bad = simulation_seed(0, 1, 0)
     gas.fails = lambda seed: seed == bad
     report = build(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
@@ -162,7 +162,7 @@ def test_failed_simulations_get_a_new_seed_and_are_counted(gas, tmp_path) -> Non
     assert report.abandoned == []
 
 
-def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp_path) -> None:
+def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp_path):
     gas = Gas()
     first = {simulation_seed(0, 1, attempt) for attempt in range(ATTEMPTS)}
     gas.fails = lambda seed: seed in first
@@ -176,13 +176,13 @@ def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp
     assert gas.seeds[-1] == simulation_seed(0, 1, ATTEMPTS)
 
 
-def test_when_nothing_succeeds_the_reason_is_told(gas, tmp_path) -> None:
+def test_when_nothing_succeeds_the_reason_is_told(gas, tmp_path):
     gas.fails = lambda seed: True
     with pytest.raises(AmsbenchError, match=r"no simulation of 'gas' succeeded.*lost atoms"):
         build(gas, samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
-def test_other_exceptions_are_not_swallowed(gas, tmp_path) -> None:
+def test_other_exceptions_are_not_swallowed(gas, tmp_path):
     def broken(seed):
         raise ZeroDivisionError
 
@@ -192,27 +192,27 @@ def test_other_exceptions_are_not_swallowed(gas, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"recipe": "paper"}])
-def test_parts_made_with_other_arguments_are_refused(tmp_path, other) -> None:
+def test_parts_made_with_other_arguments_are_refused(tmp_path, other):
     build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     with pytest.raises(AmsbenchError, match=f"another {next(iter(other))}"):
         build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline(), **other)
 
 
-def test_parts_of_another_protocol_are_refused(tmp_path, monkeypatch) -> None:
+def test_parts_of_another_protocol_are_refused(tmp_path, monkeypatch):
     build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     monkeypatch.setattr(Gas, "protocol", lambda self, recipe: {"atoms": 6})
     with pytest.raises(AmsbenchError, match="another protocol"):
         build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
-def test_a_file_without_its_parts_is_not_overwritten(tmp_path) -> None:
+def test_a_file_without_its_parts_is_not_overwritten(tmp_path):
     (tmp_path / "gas.npz").write_text("precious")
     with pytest.raises(AmsbenchError, match="exists without its parts"):
         build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     assert (tmp_path / "gas.npz").read_text() == "precious"
 
 
-def test_a_damaged_part_is_named(tmp_path) -> None:
+def test_a_damaged_part_is_named(tmp_path):
     build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     part = tmp_path / "gas.npz.parts" / "simulation-00000.npz"
     part.write_bytes(part.read_bytes()[:100])
@@ -220,7 +220,7 @@ def test_a_damaged_part_is_named(tmp_path) -> None:
         build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
-def test_properties_can_be_measured_one_after_the_other(tmp_path) -> None:
+def test_properties_can_be_measured_one_after_the_other(tmp_path):
     first = Gas()
     build(first, samples=6, output=tmp_path / "gas.npz", executor=Inline(), properties=["volume"])
     assert np.isnan(contents(tmp_path / "gas.npz")["properties"][:, 1]).all()
@@ -232,7 +232,7 @@ def test_properties_can_be_measured_one_after_the_other(tmp_path) -> None:
     assert report.labelled["first_x"] > 0
 
 
-def test_nonsense_is_refused(tmp_path) -> None:
+def test_nonsense_is_refused(tmp_path):
     with pytest.raises(AmsbenchError, match="at least one sample"):
         build(Gas(), samples=0, output=tmp_path / "gas.npz")
     with pytest.raises(AmsbenchError, match="no property 'mass'"):
@@ -270,7 +270,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_build_loses_only_what_was_running(tmp_path) -> None:
+def test_a_killed_build_loses_only_what_was_running(tmp_path):
     (tmp_path / "slow.py").write_text(KILLED)
     output = tmp_path / "slow.npz"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

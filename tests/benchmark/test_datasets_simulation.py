@@ -17,6 +17,8 @@ from amsbench.benchmark.datasets.asio2 import AmorphousSilica
 from amsbench.benchmark.datasets.base import SimulationFailed
 from amsbench.benchmark.datasets.simulation import molecular_dynamics, random_packing
 from amsbench.errors import AmsbenchError
+from amsbench.metrics.elasticity import elastic_constants, relax
+from amsbench.metrics.lammps_calculator import LammpsCalculator
 from amsbench.metrics.potentials import STILLINGER_WEBER_SILICON, TERSOFF_SILICA
 
 EDGE_OF_CRISTOBALITE = 7.16
@@ -106,7 +108,7 @@ def test_snapshots_come_at_the_spacing_asked_for() -> None:
         np.testing.assert_allclose(lengths, lengths[0])
 
 
-def test_silicon_melts_to_the_density_of_the_liquid(monkeypatch) -> None:
+def test_silicon_melts_to_the_density_of_the_liquid(monkeypatch):
     monkeypatch.setitem(asi.DURATIONS, "reduced", {"heat": 0.3, "melt": 4.0, "cool": 0.6, "hold": 0.6})
     snapshots = AmorphousSilicon().simulate("reduced", 11, 2)
     assert [len(snapshot) for snapshot in snapshots] == [256, 256]
@@ -119,7 +121,7 @@ def test_silicon_melts_to_the_density_of_the_liquid(monkeypatch) -> None:
         assert neighbours == pytest.approx(5.2, abs=0.4)
 
 
-def test_silica_is_stoichiometric_and_of_a_size_that_follows_from_the_seed(monkeypatch) -> None:
+def test_silica_is_stoichiometric_and_of_a_size_that_follows_from_the_seed(monkeypatch):
     monkeypatch.setitem(asio2.MELT, "reduced", ((5000.0, 3500.0, 0.05),))
     monkeypatch.setattr(asio2, "ANNEAL", 0.05)
     monkeypatch.setattr(asio2, "FORMULA_UNITS", (5, 9))
@@ -131,7 +133,7 @@ def test_silica_is_stoichiometric_and_of_a_size_that_follows_from_the_seed(monke
     np.testing.assert_array_equal(glass.positions, same.positions)
 
 
-def test_an_evaporated_melt_is_a_failed_simulation(monkeypatch) -> None:
+def test_an_evaporated_melt_is_a_failed_simulation(monkeypatch):
     monkeypatch.setitem(asio2.MELT, "reduced", ((5000.0, 5000.0, 0.02),))
     monkeypatch.setattr(asio2, "ANNEAL", 0.01)
     monkeypatch.setattr(asio2, "FORMULA_UNITS", (5, 5))
@@ -149,7 +151,20 @@ def test_cristobalite_has_six_rings_and_positive_moduli() -> None:
     assert measured.values["youngs_modulus"] > 0
 
 
-def test_only_the_properties_asked_for_are_measured(monkeypatch) -> None:
+def test_the_modulus_of_a_silica_network_does_not_depend_on_the_strain() -> None:
+    crystal = cristobalite()
+    crystal.rattle(0.02, seed=9)
+    with LammpsCalculator(TERSOFF_SILICA) as calculator:
+        relaxed = relax(crystal, calculator)
+        found = [
+            elastic_constants(relaxed.atoms, calculator, components=(3, 4, 5), strain=strain).c44
+            for strain in (0.005, 0.01)
+        ]
+    assert found[0] > 0
+    assert found[0] == pytest.approx(found[1], rel=0.02)
+
+
+def test_only_the_properties_asked_for_are_measured(monkeypatch):
     def never(*arguments):
         raise AssertionError("the moduli were not asked for")
 
@@ -172,7 +187,7 @@ def test_what_cannot_be_measured_has_a_reason() -> None:
     assert silica.measure(silicon, ["ring_size"]).failures == {"ring_size": "no Si-O bonds"}
 
 
-def test_a_relaxation_that_does_not_end_is_a_reason(monkeypatch) -> None:
+def test_a_relaxation_that_does_not_end_is_a_reason(monkeypatch):
     from amsbench.metrics import elasticity
 
     real = elasticity.relax
@@ -193,7 +208,7 @@ def test_energies_are_those_of_the_generating_potential() -> None:
 
 @pytest.mark.parametrize("definition", [AmorphousSilicon(), AmorphousSilica()])
 @pytest.mark.parametrize("recipe", ["paper", "reduced"])
-def test_protocols_are_plain_data(definition, recipe) -> None:
+def test_protocols_are_plain_data(definition, recipe):
     import json
 
     protocol = definition.protocol(recipe)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.io import read
+from ase.io import iread
 
 from amsbench.benchmark.datasets import storage
 from amsbench.benchmark.datasets.asi import AmorphousSilicon
@@ -66,7 +66,7 @@ def rewritten(path, **changes):
     return path
 
 
-def test_structures_and_labels_come_back(file, glasses) -> None:
+def test_structures_and_labels_come_back(file, glasses):
     dataset = load_dataset("asio2", file)
     assert len(dataset) == 12
     assert dataset.provenance == {"recipe": "reduced", "seed": 3}
@@ -90,14 +90,14 @@ def test_a_coordinate_just_below_the_far_face_wraps_to_the_near_one() -> None:
     assert arrays["fractional"].tolist() == [[0, 0, 32768]]
 
 
-def test_encoding_is_exact_the_second_time(glasses) -> None:
+def test_encoding_is_exact_the_second_time(glasses):
     once = encode_structures(glasses, ["Si", "O"])
     twice = encode_structures(decode_structures(once, ["Si", "O"]), ["Si", "O"])
     for name, array in once.items():
         np.testing.assert_array_equal(twice[name], array)
 
 
-def test_the_same_content_has_the_same_hash_and_other_content_another(tmp_path, file) -> None:
+def test_the_same_content_has_the_same_hash_and_other_content_another(tmp_path, file):
     arrays, metadata, content_hash = read_packed(file)
     again = tmp_path / "again.npz"
     assert save_dataset(again, AmorphousSilica(), arrays, metadata["provenance"]) == content_hash
@@ -117,7 +117,7 @@ def test_a_growing_dataset_moves_no_group_between_splits() -> None:
     )
 
 
-def test_snapshots_of_a_melt_share_a_split(tmp_path) -> None:
+def test_snapshots_of_a_melt_share_a_split(tmp_path):
     atoms = [Atoms("Si2", positions=[[0, 0, 0], [2.5, 0, 0]], cell=[5] * 3, pbc=True)] * 60
     groups = np.repeat(np.arange(20), 3)
     arrays = {**encode_structures(atoms, ["Si"]), "properties": np.zeros((60, 0)), "groups": groups}
@@ -128,26 +128,26 @@ def test_snapshots_of_a_melt_share_a_split(tmp_path) -> None:
         assert len(set(dataset.splits[dataset.groups == group])) == 1
 
 
-def test_a_missing_file_is_named(tmp_path) -> None:
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(AmsbenchError, match=r"there is no dataset file .*nothing\.npz"):
         load_dataset_file(tmp_path / "nothing.npz")
 
 
-def test_without_bundled_data_the_build_command_is_named(monkeypatch, tmp_path) -> None:
+def test_without_bundled_data_the_build_command_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(storage, "bundled_path", lambda name: tmp_path / f"{name}.npz")
     with pytest.raises(AmsbenchError, match="amsbench data build asi"):
         load_dataset("asi")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.99])
-def test_a_truncated_file_is_refused(file, kept: float) -> None:
+def test_a_truncated_file_is_refused(file, kept):
     content = file.read_bytes()
     file.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(AmsbenchError, match=r"asio2\.npz"):
         load_dataset_file(file)
 
 
-def test_every_flipped_byte_is_noticed(file) -> None:
+def test_every_flipped_byte_is_noticed(file):
     # By the archive's checksums, by the reader or by the content hash; a few bytes of the container (times,
     # unused fields) mean nothing, and then the content is the same.
     content = file.read_bytes()
@@ -167,7 +167,7 @@ def test_every_flipped_byte_is_noticed(file) -> None:
 
 
 @pytest.mark.parametrize("name", ["fractional", "cells", "species", "properties", "groups", "splits"])
-def test_an_edited_array_is_refused(file, name: str) -> None:
+def test_an_edited_array_is_refused(file, name):
     arrays, _, _ = read_packed(file)
     changed = arrays[name].copy()
     changed.flat[0] += 1
@@ -175,21 +175,21 @@ def test_an_edited_array_is_refused(file, name: str) -> None:
         load_dataset_file(rewritten(file, **{name: changed}))
 
 
-def test_edited_metadata_is_refused(file) -> None:
+def test_edited_metadata_is_refused(file):
     _, metadata, _ = read_packed(file)
     metadata["provenance"]["recipe"] = "paper"
     with pytest.raises(AmsbenchError, match="content hash"):
         load_dataset_file(rewritten(file, metadata=np.array(json.dumps(metadata))))
 
 
-def test_another_format_version_is_refused(file) -> None:
+def test_another_format_version_is_refused(file):
     _, metadata, _ = read_packed(file)
     metadata["version"] = 99
     with pytest.raises(AmsbenchError, match="format 99"):
         load_dataset_file(rewritten(file, metadata=np.array(json.dumps(metadata))))
 
 
-def test_files_of_other_kinds_are_refused(tmp_path, file) -> None:
+def test_files_of_other_kinds_are_refused(tmp_path, file):
     text, archive, array = tmp_path / "text.npz", tmp_path / "archive.npz", tmp_path / "array.npz"
     text.write_text("not a dataset")
     np.savez(archive, positions=np.zeros(3))
@@ -200,7 +200,7 @@ def test_files_of_other_kinds_are_refused(tmp_path, file) -> None:
             load_dataset_file(path)
 
 
-def test_nothing_that_could_run_code_is_read(file) -> None:
+def test_nothing_that_could_run_code_is_read(file):
     objects = np.empty(12, dtype=object)
     objects[:] = [print] * 12
     with np.load(file, allow_pickle=False) as stored:
@@ -210,15 +210,15 @@ def test_nothing_that_could_run_code_is_read(file) -> None:
         load_dataset_file(file)
 
 
-def test_a_file_of_another_dataset_is_refused(file) -> None:
+def test_a_file_of_another_dataset_is_refused(file):
     with pytest.raises(AmsbenchError, match="holds the dataset 'asio2', not 'asi'"):
         load_dataset("asi", file)
 
 
-def test_a_failed_write_leaves_the_old_file(file, monkeypatch) -> None:
+def test_a_failed_write_leaves_the_old_file(file, monkeypatch):
     arrays, metadata, content_hash = read_packed(file)
 
-    def broken(stream, **contents) -> None:
+    def broken(stream, **contents):
         stream.write(b"half")
         raise OSError(28, "No space left on device")
 
@@ -230,10 +230,10 @@ def test_a_failed_write_leaves_the_old_file(file, monkeypatch) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_export_can_be_read_by_ase(file, tmp_path) -> None:
+def test_export_can_be_read_by_ase(file, tmp_path):
     dataset = load_dataset("asio2", file)
     assert export_extxyz(dataset, tmp_path / "all.extxyz") == 12
-    written = read(tmp_path / "all.extxyz", index=":")
+    written = list(iread(tmp_path / "all.extxyz"))
     np.testing.assert_allclose(written[3].positions, dataset.atoms(3).positions, atol=1e-6)
     assert written[3].info["ring_size"] == pytest.approx(dataset.properties[3, 2])
     assert "shear_modulus" not in written[11].info
@@ -242,7 +242,7 @@ def test_export_can_be_read_by_ase(file, tmp_path) -> None:
         export_extxyz(dataset.split("train"), tmp_path / "none.extxyz", "test")
 
 
-def test_verify_reports_and_refuses_wrong_splits(file) -> None:
+def test_verify_reports_and_refuses_wrong_splits(file):
     facts = verify(file)
     assert facts["samples"] == 12
     assert sum(facts["splits"].values()) == 12
@@ -255,7 +255,7 @@ def test_verify_reports_and_refuses_wrong_splits(file) -> None:
         verify(file)
 
 
-def test_info_knows_density_and_labels(file) -> None:
+def test_info_knows_density_and_labels(file):
     dataset = load_dataset("asio2", file)
     facts = info(dataset)
     glass = dataset.atoms(0)
@@ -268,7 +268,7 @@ def test_info_knows_density_and_labels(file) -> None:
     json.dumps(facts)
 
 
-def test_compare_puts_a_difference_beside_its_error(file) -> None:
+def test_compare_puts_a_difference_beside_its_error(file):
     dataset = load_dataset("asio2", file)
     # The same structures in cells of 1 % longer edges are 2.9 % less dense.
     stretched = replace(dataset, cells=dataset.cells * 1.01, positions=dataset.positions * 1.01)
@@ -282,6 +282,6 @@ def test_compare_puts_a_difference_beside_its_error(file) -> None:
     json.dumps(result)
 
 
-def test_compare_refuses_two_datasets(file, tiny_asi) -> None:
+def test_compare_refuses_two_datasets(file, tiny_asi):
     with pytest.raises(AmsbenchError, match="compare two files of one dataset"):
         compare(load_dataset("asio2", file), tiny_asi)

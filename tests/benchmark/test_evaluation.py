@@ -8,6 +8,7 @@ import pytest
 from amsbench.benchmark.datasets.base import Measurement
 from amsbench.benchmark.evaluation import Reference, evaluate
 from amsbench.errors import AmsbenchError
+from amsbench.metrics.potentials import EvaluationFailed
 
 
 @pytest.fixture
@@ -78,7 +79,17 @@ def test_a_structure_without_atoms_fails_and_does_not_crash(reference, tiny_asio
     frames = frames_of(tiny_asio2, 3)
     frames[1] = frames[1][:0]
     found = evaluate(frames, reference, targets={"ring_size": np.full(3, 5.0)}, structural=False)
-    assert found.failures == {"ring_size": {"no atoms": 1}}
+    assert found.failures == {"ring_size": {"no atoms": 1}, "energy": {"no atoms": 1}}
+
+
+def test_a_structure_without_an_energy_is_counted(reference, tiny_asio2, monkeypatch):
+    def collapsed(self, atoms):
+        raise EvaluationFailed("the energy is not finite")
+
+    monkeypatch.setattr(type(tiny_asio2.definition), "energy", collapsed)
+    found = evaluate(frames_of(tiny_asio2, 3), reference, structural=False)
+    assert found.failures == {"energy": {"the energy is not finite": 3}}
+    assert found.substance["energy_per_atom"] is None
 
 
 def test_mistakes(reference, tiny_asio2):

@@ -69,9 +69,7 @@ def test_permutation_within_structures(denoiser, example):
     batch, elements, null = example
     random = np.random.default_rng(6)
     offsets = batch.offsets.tolist()
-    order = np.concatenate(
-        [random.permutation(np.arange(a, b)) for a, b in itertools.pairwise(offsets)]
-    )
+    order = np.concatenate([random.permutation(np.arange(a, b)) for a, b in itertools.pairwise(offsets)])
     shuffled = replace(batch, positions=batch.positions[order], species=batch.species[order])
     for before, after in zip(
         predict(denoiser, batch, elements, null),

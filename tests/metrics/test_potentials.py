@@ -46,7 +46,7 @@ def test_diamond_has_two_bonds_per_atom_at_its_lattice_constant() -> None:
     assert force == pytest.approx(0.0, abs=1e-9)
 
 
-def test_lammps_prints_nothing_and_leaves_no_files(tmp_path, monkeypatch, capfd) -> None:
+def test_lammps_prints_nothing_and_leaves_no_files(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     energy_per_atom(STILLINGER_WEBER_SILICON, bulk("Si"))
     assert list(tmp_path.iterdir()) == []
@@ -176,7 +176,7 @@ def test_provenance_identifies_the_parameters() -> None:
     assert int(silica["lammps_version"]) >= 20250722
 
 
-def test_a_missing_mpi_library_is_reported(monkeypatch) -> None:
+def test_a_missing_mpi_library_is_reported(monkeypatch):
     load = potentials.load_lammps.__wrapped__
 
     def absent(name: str) -> None:
@@ -190,7 +190,7 @@ def test_a_missing_mpi_library_is_reported(monkeypatch) -> None:
         load()
 
 
-def test_a_broken_mpi_library_is_reported(monkeypatch, tmp_path) -> None:
+def test_a_broken_mpi_library_is_reported(monkeypatch, tmp_path):
     (tmp_path / "libmpi.so.12").write_text("not a library")
 
     class Entry:

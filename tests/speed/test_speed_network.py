@@ -19,7 +19,9 @@ def state():
     torch.set_num_threads(1)
     start = Structures.empty_cells(torch.eye(3)[None] * EDGE, torch.tensor([256]), torch.zeros(1, 0))
     generator = torch.Generator().manual_seed(0)
-    return State(structures=start.with_positions(torch.rand(256, 3, generator=generator) * EDGE), elements=None)
+    return State(
+        structures=start.with_positions(torch.rand(256, 3, generator=generator) * EDGE), elements=None
+    )
 
 
 @pytest.fixture(params=["torch", "native"])
