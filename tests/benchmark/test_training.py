@@ -5,8 +5,8 @@ import csv
 import pytest
 import torch
 
-from amsbench.benchmark import training
 from amsbench.benchmark.checkpoints import load_checkpoint
+from amsbench.benchmark.trainer import Trainer
 from amsbench.benchmark.training import TrainingOptions, train
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_sde import MaterialSDE
@@ -121,14 +121,14 @@ def test_start_from_another_checkpoint(tiny_asi, tiny_asio2, tmp_path):
 
 def test_every_sample_is_seen_once_per_epoch(tiny_asi, tmp_path, monkeypatch):
     seen = []
-    honest = training._Trainer.prepare
+    honest = Trainer.prepare
 
     def watched(self, samples, key):
         if key >= 0:
             seen.extend(float(sample.cell[0, 0, 0]) for sample in samples)
         return honest(self, samples, key)
 
-    monkeypatch.setattr(training._Trainer, "prepare", watched)
+    monkeypatch.setattr(Trainer, "prepare", watched)
     losses(tiny_asi, tmp_path)
     train_cells = sorted(float(cell[0, 0]) for cell in tiny_asi.split("train").cells)
     assert sorted(seen[:16]) == pytest.approx(train_cells)
