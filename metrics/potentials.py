@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.metadata
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,10 +161,16 @@ def load_lammps() -> Any:
 
 def open_lammps() -> Any:
     """A silent LAMMPS instance in ``metal`` units; whoever opens it calls ``close()``."""
+    # a new instance sets the process's OpenMP threads to one, and torch computes with the same OpenMP
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch is not None else 0
     try:
         engine = load_lammps()(cmdargs=list(SILENT))
     except OSError as error:
         raise AmsbenchError(f"LAMMPS cannot be loaded ({error}); reinstall 'lammps' and 'mpich'") from error
+    finally:
+        if torch is not None:
+            torch.set_num_threads(threads)
     engine.commands_list(["units metal", "atom_style atomic", "atom_modify map yes", "boundary p p p"])
     return engine
 

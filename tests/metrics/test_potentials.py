@@ -202,3 +202,17 @@ def test_a_broken_mpi_library_is_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.metadata, "files", lambda name: [Entry()])
     with pytest.raises(AmsbenchError, match="cannot be loaded"):
         potentials.load_lammps.__wrapped__()
+
+
+def test_an_instance_leaves_the_threads_of_torch_alone():
+    """LAMMPS sets OpenMP to one thread; a network that samples beside it must not lose its cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with potentials.lammps_session():
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
