@@ -72,3 +72,32 @@ def test_snapshots_of_a_melt_are_independent(asi):
     between = np.var([v.mean(axis=0) for v in values], axis=0, ddof=1).mean()
     # for independent snapshots the means of 40 scatter with 1/40 of the variance; allow a factor of four
     assert between < 4 * within / 40
+
+
+def test_asio2_is_silica_with_labels():
+    asio2 = load_dataset("asio2")
+    assert facts.verify(bundled_path("asio2"))["samples"] == len(asio2)
+    for k in range(len(asio2)):
+        kinds = asio2.species[asio2.offsets[k] : asio2.offsets[k + 1]]
+        assert np.bincount(kinds).tolist() == [len(kinds) // 3, 2 * len(kinds) // 3]
+    assert asio2.counts.min() >= 81
+    assert asio2.counts.max() <= 249
+    modulus, young, rings = asio2.properties.T
+    assert np.isfinite(asio2.properties).mean() > 0.95
+    assert np.nanmean(modulus) == pytest.approx(24, abs=2)
+    assert np.nanmean(rings) == pytest.approx(5.05, abs=0.15)
+    density = facts.mass_density(asio2)
+    assert density.mean() == pytest.approx(2.33, abs=0.08)
+    # stiffer where denser, and E between 2 G and 3 G as for any isotropic solid of Poisson ratio 0 to 0.5
+    assert np.corrcoef(modulus, density)[0, 1] > 0.6
+    assert 2.0 < np.nanmean(young) / np.nanmean(modulus) < 3.0
+
+
+def test_a_label_is_what_the_calculators_give():
+    """Measured again from the stored coordinates, which are rounded to 16 bits."""
+    asio2 = load_dataset("asio2")
+    smallest = int(asio2.counts.argmin())
+    found = asio2.definition.measure(asio2.atoms(smallest), ("shear_modulus", "ring_size"))
+    assert found.failures == {}
+    assert found.values["shear_modulus"] == pytest.approx(asio2.properties[smallest, 0], rel=0.05)
+    assert found.values["ring_size"] == pytest.approx(asio2.properties[smallest, 2], rel=1e-5)
