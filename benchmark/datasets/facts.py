@@ -9,11 +9,9 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ...metrics.distributions import curve_rmsd, rdf
+from ...metrics.validity import GRAMS_PER_CM3
 from .base import SPLITS, Dataset
 from .storage import load_dataset_file, splits_of_groups
-
-GRAMS_PER_CM3 = 1.66053906660
-"""One atomic mass unit per cubic angstrom, in g/cm^3 (CODATA 2018)."""
 
 
 def verify(path: str | Path) -> dict[str, Any]:
