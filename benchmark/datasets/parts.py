@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import AmsbenchError
 from ..files import write_text
 from .base import DatasetDefinition, Recipe
-from .storage import read_npz, save_dataset, write_npz
+from .storage import read_npz, read_packed, save_dataset, write_npz
 
 STRUCTURE_ARRAYS = ("fractional", "cells", "species", "counts")
 
@@ -41,6 +41,7 @@ class Parts:
     def open(cls, output: Path, definition: DatasetDefinition, *, recipe: Recipe, seed: int) -> Parts:
         """The parts beside ``output``, new or of an earlier build with the same arguments.
 
+        A packed file without parts (one that comes with the package, say) is unpacked, and the build goes on from it.
         AmsbenchError when they were made with another dataset, recipe, seed, protocol or potential.
         """
         made_with = {
@@ -50,24 +51,38 @@ class Parts:
             "protocol": definition.protocol(recipe),
             "engine": definition.engine(),
         }
-        folder = _folder(output)
-        manifest = folder / "build.json"
-        if manifest.is_file():
-            stored = _read_json(manifest)
-            changed = [key for key in made_with if stored.get(key) != made_with[key]]
-            if changed:
-                details = ", ".join(f"{key} {_short(stored.get(key))}" for key in changed)
-                raise AmsbenchError(
-                    f"{folder} was made with another {' and '.join(changed)} ({details}); "
-                    "use those arguments, another --output, or delete the folder"
-                )
+        manifest = _folder(output) / "build.json"
+        known = manifest.is_file()
+        if known:
+            _check_made_with(_read_json(manifest), made_with, manifest.parent)
         elif output.exists():
-            raise AmsbenchError(
-                f"{output} exists without its parts in {folder}; choose another --output or delete it"
-            )
-        else:
+            arrays, metadata, _ = read_packed(output)
+            _check_made_with(metadata["provenance"], made_with, output)
+        parts = cls(output, definition, made_with)
+        if not known:
+            if output.exists():
+                parts._unpack(arrays)
+            # last, so that an interrupted unpacking is done again
             _write_json(manifest, made_with)
-        return cls(output, definition, made_with)
+        return parts
+
+    def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
+        """Make parts of a packed file's simulations; labels that failed there are measured again."""
+        names = [item.name for item in self._definition.properties]
+        ends = np.cumsum(arrays["counts"])
+        for group in np.unique(arrays["groups"]):
+            rows = np.flatnonzero(arrays["groups"] == group)
+            start, stop = ends[rows[0]] - arrays["counts"][rows[0]], ends[rows[-1]]
+            pieces = {name: arrays[name][start:stop] for name in ("fractional", "species")}
+            pieces |= {name: arrays[name][rows] for name in ("cells", "counts")}
+            # the file does not say how long a simulation took
+            self.store_simulation(int(group), pieces, len(rows), float("nan"))
+            values = [
+                {name: float(value) for name, value in zip(names, row, strict=True) if np.isfinite(value)}
+                for row in arrays["properties"][rows]
+            ]
+            if any(values):
+                self.store_labels(int(group), [{"values": item, "failures": {}} for item in values])
 
     def finished(self, wanted: dict[int, int] | None = None) -> list[int]:
         """Numbers of the stored simulations, in order; of those in ``wanted`` that have as many samples."""
@@ -196,6 +211,16 @@ class Parts:
 
     def _labels_path(self, index: int) -> Path:
         return self._folder / f"labels-{index:05d}.json"
+
+
+def _check_made_with(stored: dict[str, Any], made_with: dict[str, Any], place: Path) -> None:
+    changed = [key for key in made_with if stored.get(key) != made_with[key]]
+    if changed:
+        details = ", ".join(f"{key} {_short(stored.get(key))}" for key in changed)
+        raise AmsbenchError(
+            f"{place} was made with another {' and '.join(changed)} ({details}); "
+            "use those arguments, another --output, or delete it"
+        )
 
 
 def _folder(output: Path) -> Path:

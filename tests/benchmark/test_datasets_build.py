@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,11 +206,33 @@ def test_parts_of_another_protocol_are_refused(tmp_path, monkeypatch):
         build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
-def test_a_file_without_its_parts_is_not_overwritten(tmp_path):
+def test_a_file_of_something_else_is_not_overwritten(tmp_path):
     (tmp_path / "gas.npz").write_text("precious")
-    with pytest.raises(AmsbenchError, match="exists without its parts"):
+    with pytest.raises(AmsbenchError, match=r"gas\.npz"):
         build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     assert (tmp_path / "gas.npz").read_text() == "precious"
+    assert not (tmp_path / "gas.npz.parts").exists()
+
+
+def test_a_build_goes_on_from_a_packed_file_alone(tmp_path):
+    """The file that comes with the package grows on a machine that never saw its parts."""
+    build(Gas(), samples=12, output=tmp_path / "whole.npz", executor=Inline())
+    build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    shutil.rmtree(tmp_path / "gas.npz.parts")
+    gas = Gas()
+    build(gas, samples=12, output=tmp_path / "gas.npz", executor=Inline())
+    assert gas.seeds == [simulation_seed(0, index, 0) for index in (2, 3)]
+    (whole, _, _), (grown, _, _) = (read_packed(tmp_path / name) for name in ("whole.npz", "gas.npz"))
+    for name, array in whole.items():
+        np.testing.assert_array_equal(grown[name], array)
+
+
+def test_a_packed_file_of_another_seed_is_refused(tmp_path):
+    build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+    shutil.rmtree(tmp_path / "gas.npz.parts")
+    with pytest.raises(AmsbenchError, match="another seed"):
+        build(Gas(), samples=3, output=tmp_path / "gas.npz", seed=1, executor=Inline())
+    assert not (tmp_path / "gas.npz.parts").exists()
 
 
 def test_a_damaged_part_is_named(tmp_path):
