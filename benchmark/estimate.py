@@ -10,7 +10,6 @@ from .generation import generate
 from .protocols import cells_of
 
 if TYPE_CHECKING:
-    from .evaluation import Reference  # noqa: F401
     from .runner import Job, Run
 
 

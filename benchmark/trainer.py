@@ -211,14 +211,15 @@ class Trainer:
         return values
 
     def validate(self) -> float:
-        """Loss of the moving average on held-out samples, with the same noise every time."""
+        """Loss of the moving average on held-out samples, with the same noise every time and every part of the loss
+        that the schedule ever brings in, so that validations compare."""
         total, weight = 0.0, 0
         size = self.options.batch_size
         with torch.no_grad():
             for k in range(0, len(self.validation_set), size):
                 samples = self.validation_set[k : k + size]
                 batch, noise = self.prepare(samples, -1 - k)
-                losses = self.average.training_loss(batch, noise, teacher=self.average, progress=0.0)
+                losses = self.average.training_loss(batch, noise, teacher=self.average, progress=1.0)
                 total += float(losses["loss"]) * len(samples)
                 weight += len(samples)
         return total / weight

@@ -54,11 +54,22 @@ def train(
     """
     from lightning.fabric import Fabric
 
-    check_writable(output)
     torch.manual_seed(options.seed)
     method_class: type[Method] = registry.load("methods", method_name)
     task = Task.of(dataset, properties)
-    settings = method_class.default_config(network or method_class.networks[0], task) | (config or {})
+    preset = network or method_class.networks[0]
+    if preset not in method_class.networks:
+        raise AmsbenchError(
+            f"method '{method_name}' has no network '{preset}'; it has: {', '.join(method_class.networks)}"
+        )
+    settings = method_class.default_config(preset, task)
+    for name in config or {}:
+        if name not in settings:
+            raise AmsbenchError(
+                f"method '{method_name}' has no setting '{name}'; {registry.near_matches(name, list(settings))}"
+            )
+    settings |= config or {}
+    check_writable(output)
     method = method_class(task, settings)
     if initial is not None:
         _start_from(method, initial)

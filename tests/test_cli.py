@@ -145,6 +145,14 @@ def test_generate_and_evaluate(amsbench, files, tmp_path):
         (("run", "--method", "amshortcut", "--dataset", "asi02"), ("asi02", "asio2")),
         (("train", "--method", "material-sde", "--dataset", "asi", "--budget", "huge"), ("huge", "standard")),
         (("run", "--method", "amshortcut", "--dataset", "asi", "--protocol", "fast"), ("fast", "quick")),
+        (
+            ("train", "--method", "material-sde", "--dataset", "asi", "--network", "huge"),
+            ("'huge'", "standard, wide, paper"),
+        ),
+        (
+            ("train", "--method", "amshortcut", "--dataset", "asi", "--set", "warmpu=0"),
+            ("'warmpu'", "did you mean 'warmup'?"),
+        ),
         (("table", "--results", "nowhere"), ("nowhere", "amsbench run")),
         (("methods", "nothing"), ("nothing", "amshortcut")),
     ],
