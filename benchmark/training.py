@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -49,7 +50,8 @@ def train(
     losses), ``last.safetensors`` and ``best.safetensors`` (the moving average at the lowest validation loss).
 
     initial: checkpoint whose weights to start from (of any method with the same network)
-    config: changes to the method's default configuration
+    config: changes to the method's default configuration; of a setting that is a table itself, such as
+        ``network``, the entries that are not named stay
     Raises AmsbenchError where ``output`` holds a training with other settings, or a loss is not finite.
     """
     from lightning.fabric import Fabric
@@ -63,12 +65,7 @@ def train(
             f"method '{method_name}' has no network '{preset}'; it has: {', '.join(method_class.networks)}"
         )
     settings = method_class.default_config(preset, task)
-    for name in config or {}:
-        if name not in settings:
-            raise AmsbenchError(
-                f"method '{method_name}' has no setting '{name}'; {registry.near_matches(name, list(settings))}"
-            )
-    settings |= config or {}
+    settings = _changed(settings, config or {}, f"method '{method_name}'")
     check_writable(output)
     method = method_class(task, settings)
     if initial is not None:
@@ -87,6 +84,24 @@ def train(
     )
     trainer.run()
     return output / "best.safetensors"
+
+
+def _changed(settings: dict[str, Any], changes: dict[str, Any], owner: str) -> dict[str, Any]:
+    """The settings with some of them changed; AmsbenchError for unknown names and values of another kind."""
+    result = dict(settings)
+    for name, value in changes.items():
+        if name not in settings:
+            raise AmsbenchError(
+                f"{owner} has no setting '{name}'; {registry.near_matches(name, list(settings))}"
+            )
+        old = settings[name]
+        number = isinstance(old, int | float) and isinstance(value, int | float)
+        if not isinstance(value, type(old)) and not (isinstance(old, float) and number):
+            raise AmsbenchError(
+                f"the setting '{name}' of {owner} is {json.dumps(old)}; {json.dumps(value)} is of another kind"
+            )
+        result[name] = _changed(old, value, f"'{name}' of {owner}") if isinstance(old, dict) else value
+    return result
 
 
 def _start_from(method: Method, path: Path) -> None:

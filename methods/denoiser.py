@@ -54,38 +54,55 @@ class FlexiblePropertyEmbedding(nn.Module):
 
 
 class FlexibleDenoiser(nn.Module):
-    """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5)."""
+    """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5).
 
-    def __init__(self, task: Task, config: EGNNConfig, property_width: int = 16) -> None:
+    beliefs: elements come out as a distribution over the species. An atom's own noisy embedding says how likely
+        each species is, in closed form; the network reads that and adds what the surroundings say.
+        Otherwise they come out as they leave the last layer.
+    """
+
+    def __init__(
+        self, task: Task, config: EGNNConfig, property_width: int = 16, *, beliefs: bool = False
+    ) -> None:
         super().__init__()
         # with one element and no ghosts there is nothing to predict about elements
         self.element_width = task.species_count if task.species_count > 1 else 0
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
-        width = self.element_width + 3 + property_width * len(task.properties)
+        self.beliefs = beliefs and self.element_width > 0
+        width = self.element_width * (1 + self.beliefs) + 3 + property_width * len(task.properties)
         self.input = nn.Sequential(
             nn.Linear(width, config.hidden), nn.SiLU(), nn.Linear(config.hidden, config.hidden)
         )
         self.backbone = EGNN(config)
         self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
+        if self.head is not None and self.beliefs:
+            nn.init.zeros_(self.head.weight)
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
         """Null property vectors [s, width], drawn anew at every sampling step and shared by all network calls
         that belong together (one consistency loss)."""
         return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
 
-    def forward(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
-        """Times t [s] and step sizes dt [s]; dt = 0 asks for the instantaneous prediction."""
+    def forward(
+        self, state: State, null: Tensor, t: Tensor, dt: Tensor, evidence: Tensor | None = None
+    ) -> Prediction:
+        """Times t [s] and step sizes dt [s]; dt = 0 asks for the instantaneous prediction.
+
+        evidence [n, K]: with ``beliefs``, the log-likelihoods of the species from each atom's own embedding
+        """
         structures = state.structures
         embedded = null if self.embedding is None else self.embedding(structures.properties, null)
         per_structure = torch.cat([torch.stack([t, dt, dt / t], dim=-1), embedded], dim=-1)
         features = per_structure[structures.batch]
         if state.elements is not None:
-            features = torch.cat([state.elements, features], dim=-1)
+            own = [] if evidence is None else [torch.softmax(evidence, dim=-1)]
+            features = torch.cat([state.elements, *own, features], dim=-1)
         graph = neighbour_graph(structures, self.backbone.config.cutoff)
         h, shift = self.backbone(self.input(features), structures.positions, graph)
         # a uniform translation of the whole sample carries no structure
         counts = structures.counts.to(shift.dtype)[:, None]
         mean = shift.new_zeros(len(counts), 3).index_add_(0, structures.batch, shift) / counts
-        return Prediction(
-            positions=shift - mean[structures.batch], elements=None if self.head is None else self.head(h)
-        )
+        elements = None if self.head is None else self.head(h)
+        if elements is not None and evidence is not None:
+            elements = torch.softmax(elements + evidence, dim=-1)
+        return Prediction(positions=shift - mean[structures.batch], elements=elements)

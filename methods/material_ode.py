@@ -9,7 +9,8 @@ from ..benchmark.method import Method
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
 from .denoiser import Prediction, State
-from .material import MaterialMethod, minimum_image, squared_errors
+from .material import MaterialMethod, minimum_image, squared_errors, without_ghosts
+from .processes import LinearElementProcess
 
 
 class MaterialODE(MaterialMethod):
@@ -18,6 +19,7 @@ class MaterialODE(MaterialMethod):
     name = "material-ode"
     title = "Material ODE: flow matching on positions and elements, Euler steps"
     samplers = ("ode",)
+    elements = LinearElementProcess()
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         raw = super().predict(state, null, t, dt)
@@ -42,7 +44,8 @@ class MaterialODE(MaterialMethod):
         # in units of its own spread u_X weighs as much as eps_X does in material SDE, whatever the cell
         scale = spread(batch)
         found = Prediction(positions=found.positions / scale, elements=found.elements)
-        return squared_errors(found, Prediction(positions=u_x / scale, elements=u_e))
+        wanted = without_ghosts(u_x / scale, batch, self.task.ghost)
+        return squared_errors(found, Prediction(positions=wanted, elements=u_e))
 
     def step(
         self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource

@@ -11,7 +11,8 @@ from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
 from .denoiser import Prediction, State
-from .material import MaterialMethod, squared_errors
+from .material import MaterialMethod, squared_errors, without_ghosts
+from .processes import ElementProcess
 
 
 class MaterialSDE(MaterialMethod):
@@ -23,17 +24,17 @@ class MaterialSDE(MaterialMethod):
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
     samplers = ("euler-maruyama", "ancestral", "ode")
+    elements = ElementProcess()
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """``element_output``: ``velocity``, or the paper's ``noise``, which says nothing of E_0 at t = 1."""
-        output = "noise" if network == "paper" else "velocity"
-        return super().default_config(network, task) | {"element_output": output}
+        paper = {"element_output": "noise"} if network == "paper" else {}
+        return super().default_config(network, task) | paper
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """eps_X and the element velocity v_E, whatever the network itself puts out for elements."""
         raw = super().predict(state, null, t, dt)
-        if raw.elements is None or state.elements is None or self.config["element_output"] == "velocity":
+        if raw.elements is None or state.elements is None or self.config["element_output"] != "noise":
             return raw
         at = t[:, None][state.structures.batch]
         velocity = self.elements.velocity_from_noise(state.elements, raw.elements, at)
@@ -46,12 +47,16 @@ class MaterialSDE(MaterialMethod):
         t = self.draw_times(noise)
         state, eps = self.corrupt(batch, t, noise)
         null = self.denoiser.null_properties(noise)
-        raw = self.denoiser(state, null, t[:, 0], torch.zeros_like(t[:, 0]))
-        wanted = eps.elements
+        now = torch.zeros_like(t[:, 0])
         clean = self.one_hot(batch)
-        if wanted is not None and clean is not None and self.config["element_output"] == "velocity":
-            wanted = self.elements.velocity(clean, wanted, t[batch.batch])
-        return squared_errors(raw, Prediction(positions=eps.positions, elements=wanted))
+        if self.config["element_output"] == "noise":
+            found, elements = self.denoiser(state, null, t[:, 0], now), eps.elements
+        else:
+            found, elements = self.predict(state, null, t[:, 0], now), None
+            if eps.elements is not None and clean is not None:
+                elements = self.elements.velocity(clean, eps.elements, t[batch.batch])
+        positions = without_ghosts(eps.positions, batch, self.task.ghost)
+        return squared_errors(found, Prediction(positions=positions, elements=elements))
 
     def corrupt(self, batch: Structures, t: Tensor, noise: NoiseSource) -> tuple[State, Prediction]:
         """M_t and its eps for times t [s, 1]."""
@@ -82,7 +87,7 @@ class MaterialSDE(MaterialMethod):
         return State(structures=state.structures.with_positions(x), elements=e)
 
     def mode(self, steps: int, sampler: str) -> str:
-        return {"ode": "ODE", "ancestral": "SDE, ancestral", "euler-maruyama": "SDE"}[
+        return {"ode": "ODE", "ancestral": "ancestral", "euler-maruyama": "SDE"}[
             self.sampler_rule(steps, sampler)
         ]
 

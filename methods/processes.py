@@ -57,6 +57,21 @@ class PositionProcess:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LinearElementProcess:
+    """Straight lines E_t = E_0 + t u of material ODE between data and the prior N(0, scale^2) (paper, Eq. 7)."""
+
+    scale: float = S_E
+
+    def evidence(self, e: Tensor, t: Tensor) -> Tensor:
+        """As ``ElementProcess.evidence``."""
+        return (1 - t) * e / (self.scale * t) ** 2
+
+    def velocity_from_clean(self, e: Tensor, clean: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+        """The expected u where ``clean`` is the expected E_0; lines are straight, so that dt does not matter."""
+        return (e - clean) / t
+
+
+@dataclass(frozen=True, kw_only=True)
 class ElementProcess:
     """Variance-preserving cosine process of the element embeddings.
 
@@ -81,6 +96,21 @@ class ElementProcess:
     def noise(self, e: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """eps implied by E_t and its velocity."""
         return (torch.sin(HALF_PI * t) * e + torch.cos(HALF_PI * t) * v / HALF_PI) / self.scale
+
+    def evidence(self, e: Tensor, t: Tensor) -> Tensor:
+        """Log-likelihood of each one-hot E_0, up to a constant, that an atom's own E_t speaks of."""
+        sigma = self.scale * torch.sin(HALF_PI * t)
+        return torch.cos(HALF_PI * t) * e / sigma**2
+
+    def velocity_from_clean(self, e: Tensor, clean: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+        """Average velocity over [t - dt, t] of the flow whose expected E_0 is ``clean`` all the way.
+
+        For dt = 0 it is the velocity at t. The flow obeys d(E / sin)/dt = -(pi/2) E[E_0 | E_t] / sin^2, so the
+        average over any interval has such a ``clean``, a weighted mean of those along it: it stays a distribution
+        over the species, whatever the step.
+        """
+        along_e = torch.cos(HALF_PI * (t - dt / 2)) * torch.sinc(dt / 4)
+        return HALF_PI / torch.sin(HALF_PI * t) * (along_e * e - torch.sinc(dt / 2) * clean)
 
     def velocity_from_noise(self, e: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """The probability-flow drift for a predicted eps (paper-literal output); t is held at T_MAX."""

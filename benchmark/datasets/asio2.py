@@ -29,7 +29,7 @@ MELT_TEMPERATURE = 3500.0
 """K, from where the melt is quenched."""
 HOT_TEMPERATURE = 5000.0
 """K, where the reduced recipe starts: what takes 100 ps at 3500 K takes 10 ps here."""
-COLD_TIME_STEP = 0.001
+COLD_TIME_STEP: dict[Recipe, float] = {"paper": TIME_STEP, "reduced": 0.001}
 """ps, at the temperature of the sample."""
 SAMPLE_TEMPERATURE = 300.0
 """K, the temperature of the sample."""
@@ -107,7 +107,7 @@ class AmorphousSilica(DatasetDefinition):
             "start_volume_over_covalent_spheres": VOLUME_FACTOR,
             "ensemble": "NPT, isotropic (cubic cell), zero pressure, Nose-Hoover",
             "time_step_ps": TIME_STEP,
-            "anneal_time_step_ps": COLD_TIME_STEP,
+            "anneal_time_step_ps": COLD_TIME_STEP[recipe],
             "melt_from_k_to_k_for_ps": [list(stage) for stage in MELT[recipe]],
             "quench": f"conjugate gradients in the cell of the melt to {QUENCH_FORCE} eV/A",
             "sample_temperature_k": SAMPLE_TEMPERATURE,
@@ -148,7 +148,7 @@ class AmorphousSilica(DatasetDefinition):
             for first, last, duration in MELT[recipe]:
                 dynamics.npt(first, last, duration)
             dynamics.minimise(force=QUENCH_FORCE, max_steps=QUENCH_STEPS)
-            dynamics.set_time_step(COLD_TIME_STEP)
+            dynamics.set_time_step(COLD_TIME_STEP[recipe])
             dynamics.set_velocities(SAMPLE_TEMPERATURE, seed)
             dynamics.npt(SAMPLE_TEMPERATURE, SAMPLE_TEMPERATURE, ANNEAL)
             glass = dynamics.snapshot()

@@ -81,6 +81,34 @@ def test_other_settings_do_not_mix(tiny_asi, tmp_path):
         losses(tiny_asi, tmp_path, method="material-ode")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warmupp": 0.1}, "no setting 'warmupp'; did you mean 'warmup'"),
+        (
+            {"network": {"hiden": 32}},
+            "'network' of method 'amshortcut' has no setting 'hiden'; did you mean 'hidden'",
+        ),
+        ({"network": {"hidden": "large"}}, "the setting 'hidden' .* is 64; \"large\" is of another kind"),
+        ({"network": 64}, "64 is of another kind"),
+    ],
+)
+def test_unknown_settings_and_values_of_another_kind(tiny_asi, tmp_path, changes, message):
+    with pytest.raises(AmsbenchError, match=message):
+        train("amshortcut", tiny_asi, output=tmp_path / "run", options=OPTIONS, config=changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_part_of_a_table_of_settings_changes_that_part(tiny_asi, tmp_path):
+    method = load_checkpoint(
+        train("material-sde", tiny_asi, output=tmp_path, options=OPTIONS, config=SMALL)
+    ).method
+    assert (
+        method.config["network"]
+        == MaterialSDE.default_config("standard", method.task)["network"] | SMALL["network"]
+    )
+
+
 def test_damaged_resume_state(tiny_asi, tmp_path):
     losses(tiny_asi, tmp_path)
     path = tmp_path / "resume.pt"

@@ -80,7 +80,7 @@ def test_a_single_structure_has_no_interval_and_so_wins_nothing(structural):
 
 
 def test_samplers_of_one_method_are_columns_and_the_papers_is_unnamed(structural):
-    cells = [structural(0.2, 0.001), structural(0.1, 0.001, sampler="ancestral", mode="SDE, ancestral")]
+    cells = [structural(0.2, 0.001), structural(0.1, 0.001, sampler="ancestral", mode="ancestral")]
     (table,) = structural_tables(cells)
     assert table.columns == ("steps", "material-sde", "material-sde ancestral")
     (alone,) = structural_tables(cells[1:])

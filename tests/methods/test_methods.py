@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,17 @@ def build(method_class: type[Method], task, network="standard", **changes) -> Me
     config = method_class.default_config(network, task)
     config["network"] = config["network"] | SMALL
     return method_class(task, config | changes)
+
+
+def rock_salt(batch: Structures) -> Structures:
+    """The batch with its 64 atoms per structure on a lattice: something that can be learnt at once."""
+    grid = torch.cartesian_prod(*[torch.arange(4)] * 3)
+    return replace(
+        batch,
+        positions=2.2 * grid.float().repeat(2, 1),
+        species=(grid.sum(-1) % 2).repeat(2),
+        cells=8.8 * torch.eye(3).repeat(2, 1, 1),
+    )
 
 
 def start(task, sizes=(20, 31), edge=9.0, properties=None) -> Structures:
@@ -86,13 +98,13 @@ def test_every_subset_of_properties(method_class, silica):
 def test_training_lowers_the_loss(method_class, network, silica, small_batch):
     changes = {"warmup": 0.0, "consistency_share": 1.0} if method_class is AMShortcut else {}
     method = build(method_class, silica, network, property_dropout=0.5, **changes)
-    batch = small_batch(2, 2, sizes=(30, 40))
+    batch = rock_salt(small_batch(2, 2, sizes=(64, 64)))
     batch.properties[:] = torch.tensor([[23.0, 5.0], [25.0, 5.2]])
     batch = add_ghosts(batch, 0.11, 2, torch.Generator().manual_seed(0))
     optimizer = torch.optim.Adam(method.parameters(), lr=3e-3)
     teacher = copy.deepcopy(method)
     losses = []
-    for step in range(40):
+    for step in range(60):
         noise = BatchNoise(len(batch.positions), 2, torch.Generator().manual_seed(step % 4))
         loss = method.training_loss(batch, noise, teacher=teacher, progress=1.0)["loss"]
         optimizer.zero_grad()
@@ -144,7 +156,7 @@ def test_shortcut_mode_changes_at_ten_steps(silicon):
     assert method.step_size(9, "ancestral") == pytest.approx(1 / 9)
     assert method.step_size(10, "ancestral") == 0.0
     assert method.mode(5, "ancestral") == "shortcut"
-    assert method.mode(10, "ancestral") == "SDE, ancestral"
+    assert method.mode(10, "ancestral") == "ancestral"
     assert method.mode(10, "ode") == "shortcut"
 
 

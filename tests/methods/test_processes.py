@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from amsbench.methods.processes import ElementProcess, PositionProcess
+from amsbench.methods.processes import ElementProcess, LinearElementProcess, PositionProcess
 
 MEAN, VARIANCE = 0.7, 0.04
 SAMPLERS = ("ode", "ancestral", "euler_maruyama")
@@ -122,6 +122,69 @@ def test_velocity_is_the_time_derivative():
     step = 1e-6
     difference = (process.corrupt(e0, eps, t + step) - process.corrupt(e0, eps, t - step)) / (2 * step)
     torch.testing.assert_close(process.velocity(e0, eps, t), difference, rtol=1e-8, atol=1e-8)
+
+
+def posterior_of_two(e, t, process, cos):
+    """P(E_0 | E_t) for data that is one of two one-hot vectors, and the drift of the flow that follows from it."""
+    sigma = process.scale * (t if cos == 1 - t else math.sin(math.pi / 2 * t))
+    weights = torch.exp(
+        -((e[..., None, :] - cos * torch.eye(2, dtype=e.dtype)) ** 2).sum(-1) / (2 * sigma**2)
+    )
+    return weights / weights.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("time", [0.05, 0.4, 0.9])
+def test_evidence_is_the_posterior_of_equal_shares(time):
+    e = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    t = torch.tensor([time], dtype=torch.float64)
+    for process, cos in (
+        (ElementProcess(), math.cos(math.pi / 2 * time)),
+        (LinearElementProcess(), 1 - time),
+    ):
+        torch.testing.assert_close(
+            torch.softmax(process.evidence(e, t), -1), posterior_of_two(e, time, process, cos)
+        )
+
+
+def test_the_average_velocity_is_that_of_a_distribution_over_species():
+    """Along the exact flow of two-species data: one step with the average drift lands where the flow does, and the
+    ``clean`` behind it is a mean of those on the way."""
+    process = ElementProcess()
+    start = torch.tensor([[1.1, -0.4], [0.2, 0.9], [-0.8, -0.7]], dtype=torch.float64)
+    e, steps, t, s = start, 20_000, 0.9, 0.3
+    first = torch.softmax(process.evidence(e, torch.tensor([t], dtype=torch.float64)), -1)
+    seen = [first]
+    for k in range(steps):
+        at = torch.tensor([t - (t - s) * (k + 0.5) / steps], dtype=torch.float64)
+        clean = torch.softmax(process.evidence(e, at), -1)
+        seen.append(clean)
+        e = process.ode_step(e, process.velocity_from_clean(e, clean, at, 0 * at), at, at - (t - s) / steps)
+    t_, dt = torch.tensor([t], dtype=torch.float64), torch.tensor([t - s], dtype=torch.float64)
+    # the drift is affine in ``clean``: solve for the one that gives the average
+    zero = process.velocity_from_clean(start, torch.zeros_like(start), t_, dt)
+    slope = process.velocity_from_clean(start, torch.ones_like(start), t_, dt) - zero
+    clean = ((start - e) / (t - s) - zero) / slope
+    torch.testing.assert_close(clean.sum(-1), torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-4)
+    lowest, highest = torch.stack(seen).amin(0), torch.stack(seen).amax(0)
+    assert bool((clean > lowest - 1e-4).all())
+    assert bool((clean < highest + 1e-4).all())
+    assert float((highest - lowest).max()) > 0.3
+
+
+def test_velocity_from_clean_is_the_velocity_of_a_known_point():
+    process = ElementProcess()
+    e0, eps = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    t = 0.01 + 0.99 * torch.rand(50, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    e_t = process.corrupt(e0, eps, t)
+    torch.testing.assert_close(
+        process.velocity_from_clean(e_t, e0, t, 0 * t), process.velocity(e0, eps, t), rtol=0, atol=1e-9
+    )
+    # and over a finite step it leads along the same path
+    s = 0.7 * t
+    torch.testing.assert_close(
+        process.ode_step(e_t, process.velocity_from_clean(e_t, e0, t, t - s), t, s),
+        process.corrupt(e0, eps, s),
+    )
 
 
 def test_velocity_from_noise_agrees_away_from_the_end():
