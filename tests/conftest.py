@@ -8,6 +8,15 @@ from amsbench.benchmark.method import Task
 from amsbench.benchmark.structures import Structures
 
 
+@pytest.fixture
+def one_thread():
+    """torch on one thread, where a test asks for the same numbers twice."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def silicon():
     """A task with one element and a fixed atom count."""

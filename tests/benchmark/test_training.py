@@ -15,12 +15,7 @@ SMALL = {"network": {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}}
 OPTIONS = TrainingOptions(passes=24, batch_size=2, validate_every=8, validation_samples=4)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def losses(dataset, output, *, stop_after=None, method="material-sde", **settings):

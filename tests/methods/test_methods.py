@@ -114,6 +114,26 @@ def test_training_lowers_the_loss(method_class, network, silica, small_batch):
     assert sum(losses[-4:]) < 0.95 * sum(losses[:4])
 
 
+@pytest.mark.parametrize("method_class", METHODS)
+def test_ghosts_are_asked_for_their_mean(method_class, silica, small_batch):
+    """A network that leaves every atom where it is has the whole loss of the atoms and none of the ghosts."""
+
+    class Still(method_class):
+        def predict(self, state: State, null, t, dt):
+            positions = torch.zeros_like(state.structures.positions)
+            return Prediction(positions=positions, elements=torch.zeros_like(state.elements))
+
+    method = build(Still, silica, warmup=1.1) if method_class is AMShortcut else build(Still, silica)
+    batch = small_batch(2, 2, sizes=(200, 200))
+    batch = replace(batch, cells=torch.eye(3).repeat(2, 1, 1) * 17.0)
+    filled = add_ghosts(batch, 0.11, 2, torch.Generator().manual_seed(0))
+    noise = BatchNoise(len(filled.positions), 2, torch.Generator().manual_seed(1))
+    losses = method.training_loss(filled, noise, teacher=method, progress=0.0)
+    share = len(batch.positions) / len(filled.positions)
+    assert share < 0.4
+    assert float(losses["positions"]) == pytest.approx(3 * share, rel=0.15)
+
+
 def test_exact_averages_have_no_consistency_loss(silicon, small_batch):
     """With the closed solution of a Gaussian (data at one point per atom) in place of the network, L_SC is 0."""
 

@@ -19,12 +19,7 @@ FLOAT32 = [level for level in AVAILABLE if level != "amx"]
 CUTOFF = EGNNConfig().cutoff
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_graph(atoms, edges, seed=0):
