@@ -133,6 +133,10 @@ class Method(torch.nn.Module, ABC):
         ``start`` comes from ``Structures.empty_cells``. Returns positions and species (ghosts still there).
         """
 
+    def start_from(self, source: Method) -> None:
+        """Take over the weights of ``source``, another method or task perhaps; RuntimeError where they do not fit."""
+        self.load_state_dict(source.state_dict())
+
     def evaluations(self, steps: int, sampler: str) -> int:
         """Network evaluations per structure."""
         return steps

@@ -49,7 +49,8 @@ def train(
     Writes to ``output``: ``log.csv``, ``resume.pt`` (the whole state; a killed run goes on from there to the same
     losses), ``last.safetensors`` and ``best.safetensors`` (the moving average at the lowest validation loss).
 
-    initial: checkpoint whose weights to start from (of any method with the same network)
+    initial: checkpoint whose weights to start from (of any method with the same network, or one that the method
+        knows how to grow from)
     config: changes to the method's default configuration; of a setting that is a table itself, such as
         ``network``, the entries that are not named stay
     Raises AmsbenchError where ``output`` holds a training with other settings, or a loss is not finite.
@@ -107,7 +108,7 @@ def _changed(settings: dict[str, Any], changes: dict[str, Any], owner: str) -> d
 def _start_from(method: Method, path: Path) -> None:
     source = load_checkpoint(path).method
     try:
-        method.load_state_dict(source.state_dict())
+        method.start_from(source)
     except RuntimeError as error:
         raise AmsbenchError(
             f"the network in {path} ({source.name} on '{source.task.dataset}') does not fit the one to train; "

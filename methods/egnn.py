@@ -156,6 +156,25 @@ class EGNN(nn.Module):
             h, x = layer(h, x, graph, edges, smooth)
         return h, positions - x[:, 0]
 
+    def grown_from(self, other: EGNN) -> dict[str, Tensor]:
+        """A state for this network in which it does what ``other``, of at most as many layers, does.
+
+        The first layers and the last are those of ``other``; the ones between add nothing to features and positions
+        until training makes them.
+        """
+        extra = self.config.layers - other.config.layers
+        if extra <= 0:
+            return other.state_dict()
+        last = other.config.layers - 1
+        state = self.state_dict()
+        for name, value in other.state_dict().items():
+            number, _, rest = name.removeprefix("layers.").partition(".")
+            state[f"layers.{int(number) + extra * (int(number) == last)}.{rest}"] = value
+        for k in range(last, last + extra):
+            for name in ("shift.weight", "shift.bias", "node.2.weight", "node.2.bias"):
+                state[f"layers.{k}.{name}"] = torch.zeros_like(state[f"layers.{k}.{name}"])
+        return state
+
     def _edge_inputs(self, graph: Graph, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Features [e, width] and smooth cutoff [e] of all edges."""
         config = self.config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from .processes import S_E, ElementProcess, LinearElementProcess, PositionProces
 
 NETWORKS: dict[str, EGNNConfig] = {
     "standard": EGNNConfig(hidden=64, layers=3),
+    "deep": EGNNConfig(hidden=64, layers=6),
     "wide": EGNNConfig(hidden=128, layers=4),
     "paper": EGNNConfig(hidden=128, layers=4, edge_features="tanh"),
 }
@@ -42,7 +43,10 @@ class MaterialMethod(Method):
 
     networks = tuple(NETWORKS)
     positions = PositionProcess()
-    elements: ElementProcess | LinearElementProcess
+    element_process: ClassVar[type[ElementProcess] | type[LinearElementProcess]] = ElementProcess
+    time_power: ClassVar[float] = 1.0
+    """Exponent of the training times that are not uniform: material ODE spreads atoms over the whole cell, so that
+    structure takes shape at smaller t there."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__(task, config)
@@ -52,13 +56,17 @@ class MaterialMethod(Method):
             property_width=config["property_width"],
             beliefs=config.get("element_output") == "species",
         )
+        self.elements = self.element_process(scale=config.get("element_scale", S_E))
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
         """
-        time_power: training times are u^power, denser near the data, where there is something to predict
+        uniform_share: share of the training times that are uniform, as the paper's; the others are dense about
+            t = 0.25, where a structure takes shape
         property_dropout: share of the labels that a training step hides, each on its own; the paper hides none
             and trusts that a null vector looks like any other, which short trainings do not bear out
+        element_scale: standard deviation s_E of the element embeddings at t = 1. With the paper's 1.5 species and
+            places are decided at the same t; with less the species come first, which is learnt more easily
         element_output: ``species``, a distribution over them from which the drift follows, ``velocity``, the
             drift itself, or in material SDE the paper's ``noise``, which says nothing of E_0 at t = 1
         """
@@ -68,10 +76,22 @@ class MaterialMethod(Method):
         return {
             "network": asdict(size),
             "property_width": 16,
-            "time_power": 2.0,
+            "uniform_share": 1.0 if network == "paper" else 0.3,
             "property_dropout": 0.0 if network == "paper" else 0.2,
+            "element_scale": S_E if network == "paper" else 0.5,
             "element_output": "velocity" if network == "paper" else "species",
         }
+
+    def start_from(self, source: Method) -> None:
+        """As any method, and from the same network with fewer layers: those that it lacks start as identities."""
+        state = source.state_dict()
+        if isinstance(source, MaterialMethod):
+            prefix = "denoiser.backbone."
+            old, new = source.denoiser.backbone, self.denoiser.backbone
+            state = {k: v for k, v in state.items() if not k.startswith(prefix)} | {
+                prefix + name: value for name, value in new.grown_from(old).items()
+            }
+        self.load_state_dict(state)
 
     @property
     def cutoff(self) -> float:
@@ -130,7 +150,7 @@ class MaterialMethod(Method):
         fractions = noise.uniform_atoms(3)
         positions = torch.einsum("ni,nij->nj", fractions, start.cells[start.batch])
         width = self.denoiser.element_width
-        elements = S_E * noise.normal_atoms(width) if width else None
+        elements = self.elements.scale * noise.normal_atoms(width) if width else None
         return State(structures=start.with_positions(positions), elements=elements)
 
     def finish(self, state: State) -> Structures:
@@ -154,9 +174,11 @@ class MaterialMethod(Method):
         return replace(batch, properties=batch.properties.masked_fill(hidden, torch.nan))
 
     def draw_times(self, noise: NoiseSource) -> Tensor:
-        """Training times [s, 1]."""
-        u = noise.uniform_structures(1)
-        return u ** self.config["time_power"] * (1 - MIN_TIME) + MIN_TIME
+        """Training times [s, 1]: of Beta(2, 4), the second smallest of five uniform numbers, or uniform."""
+        u = noise.uniform_structures(7)
+        centred = u[:, :5].sort(dim=1).values[:, 1:2] ** self.time_power
+        t = torch.where(u[:, 5:6] < self.config["uniform_share"], u[:, 6:], centred)
+        return t * (1 - MIN_TIME) + MIN_TIME
 
 
 def without_ghosts(noise: Tensor, batch: Structures, ghost: int | None) -> Tensor:

@@ -19,7 +19,8 @@ class MaterialODE(MaterialMethod):
     name = "material-ode"
     title = "Material ODE: flow matching on positions and elements, Euler steps"
     samplers = ("ode",)
-    elements = LinearElementProcess()
+    element_process = LinearElementProcess
+    time_power = 2.0
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         raw = super().predict(state, null, t, dt)

@@ -24,7 +24,7 @@ class MaterialSDE(MaterialMethod):
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
     samplers = ("euler-maruyama", "ancestral", "ode")
-    elements = ElementProcess()
+    elements: ElementProcess
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:

@@ -134,6 +134,28 @@ def test_ghosts_are_asked_for_their_mean(method_class, silica, small_batch):
     assert float(losses["positions"]) == pytest.approx(3 * share, rel=0.15)
 
 
+def test_a_deeper_network_starts_with_the_function_of_a_shallower_one(silica, small_batch):
+    shallow = build(MaterialSDE, silica).double()
+    deep = build(AMShortcut, silica)
+    deep = AMShortcut(silica, deep.config | {"network": deep.config["network"] | {"layers": 5}}).double()
+    batch = small_batch(2, 2, sizes=(30, 40), dtype=torch.float64)
+    noise = BatchNoise(len(batch.positions), 2, torch.Generator().manual_seed(0), dtype=torch.float64)
+    t = torch.full((2,), 0.3, dtype=torch.float64)
+    state, _ = shallow.corrupt(batch, t[:, None], noise)
+    null = shallow.denoiser.null_properties(noise)
+    wanted, before = (m.predict(state, null, t, 0 * t) for m in (shallow, deep))
+    deep.start_from(shallow)
+    found = deep.predict(state, null, t, 0 * t)
+    assert (before.positions - wanted.positions).abs().max() > 1e-4
+    torch.testing.assert_close(found.positions, wanted.positions, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.elements, wanted.elements, rtol=0, atol=1e-12)
+    # and its new layers learn
+    found.positions.square().sum().backward()
+    assert deep.denoiser.backbone.layers[2].shift.weight.grad.abs().max() > 0
+    with pytest.raises(RuntimeError):
+        shallow.start_from(deep)
+
+
 def test_exact_averages_have_no_consistency_loss(silicon, small_batch):
     """With the closed solution of a Gaussian (data at one point per atom) in place of the network, L_SC is 0."""
 
