@@ -39,7 +39,7 @@ class LammpsCalculator(Calculator):
         self._potential = potential
         self._engine: Any = None
         self._numbers = np.zeros(0, dtype=int)
-        self._cell = np.zeros((3, 3))
+        self._cell = self._lower = self._rotation = self._to_lower = np.zeros((3, 3))
 
     def __enter__(self) -> LammpsCalculator:
         return self
@@ -71,9 +71,9 @@ class LammpsCalculator(Calculator):
         volume = atoms.get_volume() / max(len(atoms), 1)
         if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
             raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
-        cell, rotation = lower_triangular(atoms.cell.array)
-        energy, forces, pressure = self._evaluate(atoms, cell)
+        energy, forces, pressure = self._evaluate(atoms)
         xx, yy, zz, yz, xz, xy = -pressure * units.bar
+        rotation = self._rotation
         stress = rotation @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ rotation.T
         self.results = {
             "energy": energy,
@@ -82,15 +82,28 @@ class LammpsCalculator(Calculator):
             "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
         }
 
-    def _evaluate(self, atoms: Atoms, cell: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    def _evaluate(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy, forces [n, 3] and pressure [6] (bar), in the axes of the lower triangular cell."""
-        positions = np.ascontiguousarray(atoms.get_scaled_positions(wrap=True) @ cell)
+        same_cell = np.array_equal(atoms.cell.array, self._cell)
+        if not same_cell:
+            self._lower, self._rotation = lower_triangular(atoms.cell.array)
+            self._to_lower = np.linalg.inv(atoms.cell.array)
+            self._cell = atoms.cell.array.copy()
+        fractions = atoms.positions @ self._to_lower
+        positions = np.ascontiguousarray((fractions - np.floor(fractions)) @ self._lower)
         try:
             if self._engine is None or not np.array_equal(atoms.numbers, self._numbers):
-                self._start(atoms, cell, positions)
+                self._start(atoms, positions)
+                same_cell = False
             else:
-                self._move(cell, positions)
-            self._engine.command("run 0 post no")
+                if not same_cell:
+                    self._engine.command(f"change_box all {_final(self._lower)} units box")
+                self._engine.scatter_atoms(
+                    "x", 1, 3, positions.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+                )
+            # A step of no time in an unchanged cell is an evaluation that keeps the neighbour list while it holds;
+            # the set-up of a run takes twice as long as the forces.
+            self._engine.command("run 1 pre no post no" if same_cell else "run 0 post no")
             energy = float(self._engine.get_thermo("pe"))
             forces = np.array(self._engine.gather_atoms("f", 1, 3)).reshape(-1, 3)
             pressure = np.array([self._engine.get_thermo(term) for term in STRESS_TERMS])
@@ -105,18 +118,13 @@ class LammpsCalculator(Calculator):
             raise EvaluationFailed("energy, forces or stress are not finite")
         return energy, forces, pressure
 
-    def _move(self, cell: np.ndarray, positions: np.ndarray) -> None:
-        if not np.array_equal(cell, self._cell):
-            self._engine.command(f"change_box all {_final(cell)} units box")
-            self._cell = cell
-        self._engine.scatter_atoms("x", 1, 3, positions.ctypes.data_as(ctypes.POINTER(ctypes.c_double)))
-
-    def _start(self, atoms: Atoms, cell: np.ndarray, positions: np.ndarray) -> None:
+    def _start(self, atoms: Atoms, positions: np.ndarray) -> None:
         self.close()
         types = self._potential.types(atoms).tolist()
         engine = open_lammps()
         # Kept from here on, so that close() finds it also when one of these commands fails.
-        self._engine, self._numbers, self._cell = engine, atoms.numbers.copy(), cell
+        self._engine, self._numbers = engine, atoms.numbers.copy()
+        cell = self._lower
         edges = " ".join(f"0 {edge!r}" for edge in np.diag(cell).tolist())
         tilts = " ".join(repr(float(tilt)) for tilt in (cell[1, 0], cell[2, 0], cell[2, 1]))
         engine.commands_list(
@@ -128,7 +136,14 @@ class LammpsCalculator(Calculator):
         )
         engine.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, positions.ravel())
         engine.commands_list(self._potential.commands())
-        engine.commands_list(["thermo_style custom step pe " + " ".join(STRESS_TERMS), "fix hold all nve"])
+        engine.commands_list(
+            [
+                "thermo_style custom step pe " + " ".join(STRESS_TERMS),
+                "fix hold all nve",
+                "timestep 0.0",
+                "neigh_modify every 1 delay 0 check yes",
+            ]
+        )
 
 
 def _final(cell: np.ndarray) -> str:

@@ -114,6 +114,29 @@ def test_one_instance_serves_changing_cells_and_systems(distorted: Atoms) -> Non
             np.testing.assert_allclose(calculator.results["stress"], fresh["stress"], atol=1e-9)
 
 
+def test_an_instance_that_goes_on_agrees_with_a_fresh_one(distorted: Atoms) -> None:
+    """Its neighbour list is kept while it holds: far and near, across cell faces, after a change of the cell."""
+    random = np.random.default_rng(4)
+    with LammpsCalculator(TERSOFF_SILICA) as lasting:
+        for step in range(40):
+            distorted.positions += random.normal(0, 0.3 if step % 8 == 7 else 0.03, distorted.positions.shape)
+            if step % 10 == 9:
+                distorted.set_cell(distorted.cell.array @ (np.eye(3) + random.normal(0, 0.01, (3, 3))), True)
+            if step == 20:
+                distorted.positions += 50.0
+            lasting.calculate(distorted)
+            with LammpsCalculator(TERSOFF_SILICA) as fresh:
+                fresh.calculate(distorted)
+            for name in ("energy", "forces", "stress"):
+                np.testing.assert_allclose(
+                    lasting.results[name],
+                    fresh.results[name],
+                    rtol=0,
+                    atol=1e-8,
+                    err_msg=f"{name}, step {step}",
+                )
+
+
 def test_a_supercell_has_the_same_energy_per_atom_as_a_cell_smaller_than_the_cutoff() -> None:
     small = bulk("Si", "diamond", a=5.5)
     assert energy_per_atom(STILLINGER_WEBER_SILICON, small)[0] == pytest.approx(
