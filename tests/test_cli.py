@@ -147,7 +147,7 @@ def test_generate_and_evaluate(amsbench, files, tmp_path):
         (("run", "--method", "amshortcut", "--dataset", "asi", "--protocol", "fast"), ("fast", "quick")),
         (
             ("train", "--method", "material-sde", "--dataset", "asi", "--network", "huge"),
-            ("'huge'", "standard, wide, paper"),
+            ("'huge'", "standard, deep, wide, paper"),
         ),
         (
             ("train", "--method", "amshortcut", "--dataset", "asi", "--set", "warmpu=0"),

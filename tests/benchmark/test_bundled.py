@@ -93,7 +93,8 @@ def test_asio2_is_silica_with_labels():
     density = facts.mass_density(asio2)
     assert density.mean() == pytest.approx(2.33, abs=0.08)
     # stiffer where denser, and E between 2 G and 3 G as for any isotropic solid of Poisson ratio 0 to 0.5
-    assert np.corrcoef(modulus, density)[0, 1] > 0.6
+    measured = np.isfinite(modulus)
+    assert np.corrcoef(modulus[measured], density[measured])[0, 1] > 0.6
     assert 2.0 < np.nanmean(young) / np.nanmean(modulus) < 3.0
 
 
