@@ -67,10 +67,10 @@ def train(
         )
     settings = method_class.default_config(preset, task)
     settings = _changed(settings, config or {}, f"method '{method_name}'")
-    check_writable(output)
     method = method_class(task, settings)
     if initial is not None:
         _start_from(method, initial)
+    check_writable(output)
 
     fabric = Fabric(accelerator="gpu" if device.startswith("cuda") else "cpu", devices=1)
     trainer = Trainer(fabric, method, dataset, output, options, report)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
+from ..errors import AmsbenchError
 from . import native
 from .denoiser import FlexibleDenoiser, Prediction, State
 from .egnn import EGNNConfig
@@ -28,8 +29,7 @@ NETWORKS: dict[str, EGNNConfig] = {
 
 GHOST_CUTOFF = 4.4
 """A; cutoff of the networks with radial bases where ghosts fill the cells. At the paper's 0.11 atoms per A^3 the
-sphere holds the 40 neighbours that sums over edges are scaled for; with 6.5 A it holds 127, costs three times as
-much, and the same processor time trains a worse network."""
+sphere holds the 40 neighbours that sums over edges are scaled for; with 6.5 A it holds 127."""
 
 ELEMENT_WEIGHT = 0.5
 """Weight of the element error in every loss (paper, Eqs. 8 and 10)."""
@@ -44,6 +44,7 @@ class MaterialMethod(Method):
     networks = tuple(NETWORKS)
     positions = PositionProcess()
     element_process: ClassVar[type[ElementProcess] | type[LinearElementProcess]] = ElementProcess
+    element_outputs: ClassVar[tuple[str, ...]] = ("species", "velocity")
     time_power: ClassVar[float] = 1.0
     """Exponent of the training times that are not uniform: material ODE spreads atoms over the whole cell, so that
     structure takes shape at smaller t there."""
@@ -56,6 +57,11 @@ class MaterialMethod(Method):
             property_width=config["property_width"],
             beliefs=config.get("element_output") == "species",
         )
+        if config.get("element_output", "species") not in self.element_outputs:
+            known = ", ".join(self.element_outputs)
+            raise AmsbenchError(
+                f"method '{self.name}' has no element output '{config['element_output']}'; it has: {known}"
+            )
         self.elements = self.element_process(scale=config.get("element_scale", S_E))
 
     @classmethod

@@ -25,6 +25,7 @@ class MaterialSDE(MaterialMethod):
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
     samplers = ("euler-maruyama", "ancestral", "ode")
     elements: ElementProcess
+    element_outputs = ("species", "velocity", "noise")
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:

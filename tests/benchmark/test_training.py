@@ -86,6 +86,7 @@ def test_other_settings_do_not_mix(tiny_asi, tmp_path):
         ),
         ({"network": {"hidden": "large"}}, "the setting 'hidden' .* is 64; \"large\" is of another kind"),
         ({"network": 64}, "64 is of another kind"),
+        ({"element_output": "specie"}, "no element output 'specie'; it has: species, velocity, noise"),
     ],
 )
 def test_unknown_settings_and_values_of_another_kind(tiny_asi, tmp_path, changes, message):
