@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 2
+#define ABI 3
 #define BLOCK 32
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -62,7 +62,8 @@ typedef struct {
 #define PLAIN 0
 #define AVX2 1
 #define AVX512 2
-#define AMX 3
+#define BF16 3 /* AVX-512 with products of bfloat16 pairs */
+#define AMX 4
 
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v8 __attribute__((vector_size(32)));
@@ -124,6 +125,11 @@ static int64_t shift_columns(const Args *a) {
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma")
 #endif
+#define LEVEL BF16
+#define SUFFIX bf16
+#include "edge_kernel_body.h"
+#undef LEVEL
+#undef SUFFIX
 #define LEVEL AMX
 #define SUFFIX amx
 #include "edge_kernel_body.h"
@@ -151,7 +157,8 @@ static int highest_level(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return AVX512;
     int tile = (d >> 24 & 1) && (d >> 22 & 1);
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) return AVX512;
-    return tile && (a >> 5 & 1) && tiles_allowed() ? AMX : AVX512;
+    if (!(a >> 5 & 1)) return AVX512;
+    return tile && tiles_allowed() ? AMX : BF16;
 }
 
 #else
@@ -178,6 +185,7 @@ EXPORT int amsbench_edge_run(const Args *a, int backward) {
 #if X86
     case AVX2: failed = backward ? edges_backward_avx2(a) : edges_forward_avx2(a); break;
     case AVX512: failed = backward ? edges_backward_avx512(a) : edges_forward_avx512(a); break;
+    case BF16: failed = backward ? edges_backward_bf16(a) : edges_forward_bf16(a); break;
     case AMX: failed = backward ? edges_backward_amx(a) : edges_forward_amx(a); break;
 #endif
     default: failed = 3;

@@ -1,8 +1,8 @@
 /* The body of the edge kernel, compiled once for each LEVEL. `vec` is the widest vector of the level, of VW floats,
- * and loops over columns go on by VW or two of them. With LEVEL == AMX activations and weights of the matrix
+ * and loops over columns go on by VW or two of them. From LEVEL == BF16 on, activations and weights of the matrix
  * products are bfloat16 in tiles, and everything else, sums included, is float32. */
 
-#if LEVEL == AMX
+#if LEVEL >= BF16
 typedef uint16_t FN(act);
 #define DEPTH 4 /* blocks whose weight gradients are taken in one pass over the accumulators */
 #else
@@ -60,11 +60,11 @@ INLINE vec FN(positive)(vec v) {
 #endif
 }
 
-/* 1 / (1 + exp(-p)); NaN stays NaN. 2^f by minimax polynomials: relative errors 7e-5 (AMX, where it is rounded to
+/* 1 / (1 + exp(-p)); NaN stays NaN. 2^f by minimax polynomials: relative errors 7e-5 (where it is rounded to
  * bfloat16 anyway) and 7e-8. */
 INLINE vec FN(sigmoid)(vec p) {
     vec t = p * -1.44269504088896341f;
-#if LEVEL == AMX
+#if LEVEL >= BF16
     vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09); /* t less the whole number below */
     vec e = 0.9999252213663745f + f * (0.6958335220630307f + f * (0.2260671784313209f + f * 0.07802451946805947f));
     e = (vec)_mm512_scalef_ps((__m512)e, (__m512)t);
@@ -106,7 +106,7 @@ INLINE vec FN(root)(vec v) {
 
 /* Two vectors of neighbouring columns into a row of activations. */
 INLINE void FN(put)(act_t *p, vec low, vec high) {
-#if LEVEL == AMX
+#if LEVEL >= BF16
     _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));
 #else
     ST(p, low);
@@ -116,8 +116,9 @@ INLINE void FN(put)(act_t *p, vec low, vec high) {
 
 /* ------------------------------------------------------------------------------------------- matrix products */
 
-#if LEVEL == AMX
+#if LEVEL >= BF16
 
+#if LEVEL == AMX
 #define BARRIER() __asm__ volatile("" ::: "memory")
 #define TILE_LOAD(t, p, stride) \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p), "r"((int64_t)(stride)) : "memory")
@@ -139,6 +140,28 @@ static void FN(tiles_begin)(void) {
 }
 
 static void FN(tiles_end)(void) { __asm__ volatile("tilerelease" ::: "memory"); }
+#else
+static void FN(tiles_begin)(void) {}
+static void FN(tiles_end)(void) {}
+
+/* c[i][j] += the 16 columns of j at row i, for `pairs` pairs of k: rows of A are a_row apart, panels of W w_panel. */
+INLINE void FN(dots)(__m512 c[8][2], const act_t *A, int64_t a_row, const act_t *W, int64_t w_panel, int pairs,
+                     const int wide) {
+    for (int p = 0; p < pairs; p++) {
+        __m512bh w[2];
+#pragma GCC unroll 2
+        for (int j = 0; j < wide; j++) w[j] = (__m512bh)_mm512_loadu_si512(W + j * w_panel + 32 * p);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            int32_t pair;
+            memcpy(&pair, A + i * a_row + 2 * p, 4);
+            __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+            for (int j = 0; j < wide; j++) c[i][j] = _mm512_dpbf16_ps(c[i][j], a, w[j]);
+        }
+    }
+}
+#endif
 
 static inline uint16_t FN(round_bf16)(float value) {
     uint32_t bits;
@@ -160,6 +183,7 @@ static void FN(pack)(const float *source, int64_t row, int64_t column, int K, in
 }
 
 /* C [32, N] = A [32, K] W [K, N] (+ bias). */
+#if LEVEL == AMX
 static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bias, float *C, int ldc, int N, int K) {
     const int64_t a_row = 2 * (int64_t)lda, c_row = 4 * (int64_t)ldc, panel = 512 * (int64_t)(K / 32);
     BARRIER();
@@ -208,6 +232,34 @@ static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bi
     }
     BARRIER();
 }
+#else
+INLINE void FN(rows)(const act_t *A, int lda, const act_t *W, int64_t w_panel, const float *bias, float *C, int ldc,
+                     int pairs, const int wide) {
+    __m512 c[8][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < wide; j++) c[i][j] = bias ? _mm512_loadu_ps(bias + 16 * j) : _mm512_setzero_ps();
+    FN(dots)(c, A, lda, W, w_panel, pairs, wide);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < wide; j++) _mm512_storeu_ps(C + i * (int64_t)ldc + 16 * j, c[i][j]);
+}
+
+static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bias, float *C, int ldc, int N, int K) {
+    const int pairs = (K + 1) / 2, panel = (K + 31) / 32 * 512;
+    for (int n = 0; n < N; n += 32) {
+        const act_t *w = W + (n / 16) * (int64_t)panel;
+        const float *b = bias ? bias + n : 0;
+        for (int r = 0; r < BLOCK; r += 8)
+            if (n + 32 <= N)
+                FN(rows)(A + r * (int64_t)lda, lda, w, panel, b, C + r * (int64_t)ldc + n, ldc, pairs, 2);
+            else
+                FN(rows)(A + r * (int64_t)lda, lda, w, panel, b, C + r * (int64_t)ldc + n, ldc, pairs, 1);
+    }
+}
+#endif
 
 /* Sums over edges, C [M, N] = A^T B, want the edges in pairs along the rows of B and along those of A^T.
  * Both orders come from interleaving the rows of two edges, which takes the columns of each group of 32 in the
@@ -269,8 +321,11 @@ static void FN(pair_columns)(const act_t *X, int ld, int columns, act_t *tiles, 
     }
 }
 
-/* C += A^T B for `slots` blocks; C in tiles [M / 16][N / 16][16][16], M and N multiples of 32. */
-static void FN(outer)(const act_t *A, const act_t *B, float *C, int M, int N, int slots) {
+/* C += A^T B for `slots` blocks; C in tiles [M / 16][N / 16][16][16], M and N multiples of 32;
+ * rows from M_used on are padding. */
+#if LEVEL == AMX
+static void FN(outer)(const act_t *A, const act_t *B, float *C, int M, int N, int slots, int M_used) {
+    (void)M_used;
     BARRIER();
     for (int m = 0; m < M / 16; m += 2)
         for (int n = 0; n < N / 16; n += 2) {
@@ -297,6 +352,23 @@ static void FN(outer)(const act_t *A, const act_t *B, float *C, int M, int N, in
         }
     BARRIER();
 }
+#else
+static void FN(outer)(const act_t *A, const act_t *B, float *C, int M, int N, int slots, int M_used) {
+    for (int m = 0; m < M; m += 8) {
+        if (FN(unshuffled)(m / 16, m % 16) >= M_used) continue;
+        for (int n = 0; n < N / 16; n += 2) {
+            float *at = C + ((int64_t)(m / 16) * (N / 16) + n) * 256 + m % 16 * 16;
+            const act_t *a = A + (int64_t)(m / 16) * DEPTH * 512 + m % 16 * 32, *b = B + (int64_t)n * DEPTH * 512;
+            __m512 c[8][2];
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++) c[i][0] = _mm512_loadu_ps(at + 16 * i), c[i][1] = _mm512_loadu_ps(at + 256 + 16 * i);
+            for (int s = 0; s < slots; s++) FN(dots)(c, a + 512 * s, 32, b + 512 * s, DEPTH * 512, 16, 2);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++) _mm512_storeu_ps(at + 16 * i, c[i][0]), _mm512_storeu_ps(at + 256 + 16 * i, c[i][1]);
+        }
+    }
+}
+#endif
 
 /* The tiles C [M, N] transposed into out [N_used, M_used]. */
 static void FN(unpack)(const float *C, int M, int N, int M_used, int N_used, float *out) {
@@ -375,7 +447,8 @@ static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bi
 /* ------------------------------------------------------------------------------------------------- workspace */
 
 typedef struct {
-    int h, radial, in, columns, vectors, width; /* width: padded columns of the edge features */
+    int h, radial, in, columns, vectors;
+    int used, width; /* columns of the edge features, and padded */
     int count, segments;                        /* real edges of the block; runs of edges with one receiver */
     int64_t edge, node[BLOCK];
     int first[BLOCK + 1];
@@ -407,8 +480,9 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
     s->radial = (int)a->radial;
     s->columns = (int)shift_columns(a);
     s->vectors = in == 1 ? 1 : (int)a->lanes_out / 2;
-    s->width = LEVEL == AMX ? (s->radial + invariants + 31) / 32 * 32 : s->radial + invariants;
-    const int used = s->radial + invariants, width = s->width, X = s->columns;
+    s->width = LEVEL >= BF16 ? (s->radial + invariants + 31) / 32 * 32 : s->radial + invariants;
+    s->used = s->radial + invariants;
+    const int used = s->used, width = s->width, X = s->columns;
     for (int pass = 0; pass < 2; pass++) {
         char *at = 0;
         if (pass) {
@@ -449,7 +523,7 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
             TAKE(sum_edge, float, width * 2 * h);
             TAKE(sum_message, float, h * h);
             TAKE(sum_shift, float, h * X);
-#if LEVEL == AMX
+#if LEVEL >= BF16
             TAKE(a_edge, act_t, BLOCK * width * DEPTH);
             TAKE(a_act, act_t, BLOCK * 2 * h * DEPTH);
             TAKE(b_pre, act_t, BLOCK * 2 * h * DEPTH);
@@ -543,7 +617,7 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
     }
     for (int e = 0; in > 1 && e < s->count; e++) {
         act_t *row = s->F + e * s->width + s->radial;
-#if LEVEL == AMX
+#if LEVEL >= BF16
         _mm_storeu_si128((__m128i *)row, (__m128i)_mm256_cvtneps_pbh((__m256)LD8(s->INV + 8 * e)));
 #else
         ST8(row, LD8(s->INV + 8 * e));
@@ -571,7 +645,7 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
 /* silu of both halves of the first layer into ACT; on the way back its slope replaces PRE. */
 INLINE void FN(first_layer)(Space *s, const Args *a, const int backward) {
     const int h2 = 2 * s->h;
-    FN(product)(s->F, s->width, s->edge_w, 0, s->PRE, h2, h2, s->width);
+    FN(product)(s->F, s->width, s->edge_w, 0, s->PRE, h2, h2, LEVEL == BF16 ? s->used : s->width);
     for (int g = 0; g < s->segments; g++)
         for (int e = s->first[g]; e < s->first[g + 1]; e++) {
             const float *ri = a->receiver + s->node[g] * h2, *sj = a->sender + a->senders[s->edge + e] * h2;
@@ -826,7 +900,7 @@ INLINE void FN(geometry_back)(Space *s, const Args *a, const int in) {
 
 static void FN(weights_back)(Space *s, int flush) {
     const int h = s->h, X = s->columns, width = s->width;
-#if LEVEL == AMX
+#if LEVEL >= BF16
     if (!flush) {
         FN(pair_columns)(s->F, width, width, s->a_edge, s->slots);
         FN(pair_columns)(s->ACT, 2 * h, 2 * h, s->a_act, s->slots);
@@ -836,9 +910,9 @@ static void FN(weights_back)(Space *s, int flush) {
         if (++s->slots < DEPTH) return;
     }
     if (s->slots) {
-        FN(outer)(s->a_edge, s->b_pre, s->sum_edge, width, 2 * h, s->slots);
-        FN(outer)(s->a_act, s->b_z, s->sum_message, h, h, s->slots);
-        FN(outer)(s->a_act + (int64_t)(h / 16) * DEPTH * 512, s->b_phi, s->sum_shift, h, X, s->slots);
+        FN(outer)(s->a_edge, s->b_pre, s->sum_edge, width, 2 * h, s->slots, s->used);
+        FN(outer)(s->a_act, s->b_z, s->sum_message, h, h, s->slots, h);
+        FN(outer)(s->a_act + (int64_t)(h / 16) * DEPTH * 512, s->b_phi, s->sum_shift, h, X, s->slots, h);
     }
     s->slots = 0;
 #else
@@ -850,8 +924,8 @@ static void FN(weights_back)(Space *s, int flush) {
 }
 
 static void FN(weights_out)(Space *s, const Args *a) {
-    const int h = s->h, X = s->columns, width = s->width, used = s->radial + (s->in > 1 ? 8 : 0);
-#if LEVEL == AMX
+    const int h = s->h, X = s->columns, width = s->width, used = s->used;
+#if LEVEL >= BF16
     FN(unpack)(s->sum_edge, width, 2 * h, used, 2 * h, a->grad_edge_w);
     FN(unpack)(s->sum_message, h, h, h, h, a->grad_message_w);
     FN(unpack)(s->sum_shift, h, X, h, X, a->grad_shift_w);
@@ -905,7 +979,7 @@ static int FN(edges_backward)(const Args *a) {
 
 /* ------------------------------------------------------------------------------------------------- distances */
 
-#if LEVEL != AMX
+#if LEVEL < BF16
 static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers, const int64_t *senders,
                          const float *shifts, const float *positions, double cutoff, float *distance, float *smooth) {
     const float scale = (float)(1 / cutoff);

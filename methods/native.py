@@ -5,8 +5,8 @@ tables of all edges. It is used where it applies and was built; otherwise the to
 tests compare it. Two environment variables, read at every call:
 
 AMSBENCH_NATIVE: ``0`` switches the kernel off
-AMSBENCH_NATIVE_LEVEL: ``plain``, ``avx2``, ``avx512`` (float32) or ``amx`` (bfloat16 products) instead of the
-    best that the processor has; ``float32`` is the best of the float32 ones
+AMSBENCH_NATIVE_LEVEL: ``plain``, ``avx2``, ``avx512`` (float32), ``bf16`` (AVX-512 with bfloat16 products) or ``amx``
+    (the same in tiles) instead of the best that the processor has; ``float32`` is the best of the float32 ones
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from .graph import Graph
 if TYPE_CHECKING:
     from .egnn import EGNNConfig, Layer
 
-ABI = 2
+ABI = 3
 """Counts changes of the structure below, so that a library of an older build is never called."""
 
-LEVELS = ("plain", "avx2", "avx512", "amx")
+LEVELS = ("plain", "avx2", "avx512", "bf16", "amx")
+BFLOAT16 = LEVELS[3:]
 LANES = 8
 """Channels are padded to this many, and the kernel has no more."""
 
@@ -125,7 +126,7 @@ def info() -> dict[str, Any]:
         "built": _library()[0] is not None,
         "active": active,
         "level": level,
-        "mode": ("bfloat16" if level == "amx" else "float32") if active else None,
+        "mode": ("bfloat16" if level in BFLOAT16 else "float32") if active else None,
         "threads": torch.get_num_threads(),
         "reason": reason,
     }

@@ -15,7 +15,8 @@ from amsbench.methods.graph import Graph, neighbour_graph
 pytestmark = pytest.mark.skipif(not native.info()["built"], reason=native.info()["reason"])
 
 AVAILABLE = native.LEVELS[: native._highest() + 1]
-FLOAT32 = [level for level in AVAILABLE if level != "amx"]
+FLOAT32 = [level for level in AVAILABLE if level not in native.BFLOAT16]
+BFLOAT16 = [level for level in AVAILABLE if level in native.BFLOAT16]
 CUTOFF = EGNNConfig().cutoff
 
 
@@ -79,13 +80,13 @@ def test_float32_levels_agree_with_torch(monkeypatch, level, hidden, channels_in
         assert error(ours, theirs) < 1e-5
 
 
-@pytest.mark.skipif("amx" not in AVAILABLE, reason="this processor has no bfloat16 tiles")
+@pytest.mark.parametrize("level", BFLOAT16)
 @pytest.mark.parametrize(
     ("hidden", "channels_in", "channels_out"),
     [(64, 1, 8), (64, 8, 8), (64, 8, 1), (128, 8, 8), (32, 3, 5), (96, 1, 1)],
 )
-def test_bfloat16_stays_within_its_rounding(monkeypatch, hidden, channels_in, channels_out):
-    monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "amx")
+def test_bfloat16_stays_within_its_rounding(monkeypatch, level, hidden, channels_in, channels_out):
+    monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
     case = Case(hidden, channels_in, channels_out)
     pairs = list(zip(case.results(case.native_sums), case.results(case.torch_sums), strict=True))
     assert max(error(*pair) for pair in pairs[:2]) < 5e-3
@@ -100,7 +101,7 @@ def test_every_length_of_the_last_block(monkeypatch, level, edges):
     case = Case(32, 8, 8, atoms=5, edges=edges)
     results = case.results(case.native_sums)
     for ours, theirs in zip(results, case.results(case.torch_sums), strict=True):
-        assert error(ours, theirs) < (2e-2 if level == "amx" else 1e-5)
+        assert error(ours, theirs) < (2e-2 if level in BFLOAT16 else 1e-5)
     assert bool((results[0][-1] == 0).all())  # the atom without neighbours
     assert bool((results[1][-1] == 0).all())
 
@@ -190,10 +191,9 @@ def backbone(**options):
     return network, torch.randn(30, 32), structures
 
 
-@pytest.mark.parametrize(("level", "limit"), [("float32", 1e-4), ("amx", 2e-2)])
-def test_a_whole_network_trains_the_same_with_and_without(monkeypatch, level, limit):
-    if level == "amx" and level not in AVAILABLE:
-        pytest.skip("this processor has no bfloat16 tiles")
+@pytest.mark.parametrize("level", ["float32", *BFLOAT16])
+def test_a_whole_network_trains_the_same_with_and_without(monkeypatch, level):
+    limit = 2e-2 if level in BFLOAT16 else 1e-4
     network, h, structures = backbone()
     graph = neighbour_graph(structures, CUTOFF)
     gradients = []
