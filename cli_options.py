@@ -72,7 +72,7 @@ def chosen_plans(
 def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
     method = checkpoint.method
     if text is None:
-        return method.samplers[:2]
+        return method.samplers[:3]
     return method.samplers if text == "all" else tuple(method.check_sampler(name) for name in names_in(text))
 
 

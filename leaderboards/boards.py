@@ -38,9 +38,9 @@ class Column:
 
         AMShortcut's cells of many steps are always labelled: they are its SDE, not its shortcut.
         """
-        usual = "shortcut" if self.method == "amshortcut" else self.first.mode
         mode = self.cells[steps].mode
-        return "" if mode == usual else mode
+        usual = mode.startswith("shortcut") if self.method == "amshortcut" else mode == self.first.mode
+        return "" if usual else mode
 
 
 @dataclass(frozen=True, kw_only=True)

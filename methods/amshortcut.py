@@ -27,7 +27,7 @@ class AMShortcut(MaterialSDE):
 
     name = "amshortcut"
     title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
-    samplers = ("euler-maruyama", "ancestral", "ode")
+    samplers = ("euler-maruyama", "ancestral", "restart", "ode")
     shortcut = True
 
     @classmethod
@@ -87,11 +87,13 @@ class AMShortcut(MaterialSDE):
         return t, whole / 2
 
     def sampler_rule(self, steps: int, sampler: str) -> str:
-        return "ode" if steps < SDE_FROM else sampler
+        return "ode" if steps < SDE_FROM else super().sampler_rule(steps, sampler)
 
-    def step_size(self, steps: int, sampler: str) -> float:
-        return 1 / steps if self.sampler_rule(steps, sampler) == "ode" else 0.0
+    def step_size(self, t: float, s: float, steps: int, sampler: str) -> float:
+        return t - s if self.sampler_rule(steps, sampler) == "ode" else 0.0
 
     def mode(self, steps: int, sampler: str) -> str:
-        rule = self.sampler_rule(steps, sampler)
-        return "shortcut" if rule == "ode" else super().mode(steps, sampler)
+        mode = super().mode(steps, sampler)
+        if self.sampler_rule(steps, sampler) != "ode":
+            return mode
+        return "shortcut restart" if mode == "restart" else "shortcut"

@@ -129,22 +129,31 @@ class MaterialMethod(Method):
     ) -> State:
         """One backward step of all atoms from times t [n, 1] to s [n, 1]."""
 
-    def step_size(self, steps: int, sampler: str) -> float:
-        """The dt that the network is told: 0 for the instantaneous drift."""
+    def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
+        """Times (t, s) between which each step goes: uniform from 1 to 0 (paper, Eq. 2)."""
+        return [(1 - k / steps, 1 - (k + 1) / steps) for k in range(steps)]
+
+    def step_size(self, t: float, s: float, steps: int, sampler: str) -> float:
+        """The dt that the network is told for a step: 0 for the instantaneous drift."""
         return 0.0
 
+    def diffuse(self, state: State, s: float, t: float, noise: NoiseSource) -> State:
+        """Noise the state at s further, to a later time t, where a path begins a step after the end of the last."""
+        raise NotImplementedError(f"{self.name} has no path that goes back")
+
     def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
-        """Uniform times from 1 to 0 (paper, Eq. 2), starting from the prior."""
+        """Along the sampler's path from the prior to t = 0."""
         self.check_sampler(sampler)
-        state = self.prior(start, noise)
+        state, now = self.prior(start, noise), 1.0
         rule = self.sampler_rule(steps, sampler)
         ones = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
-        told = ones * self.step_size(steps, sampler)
-        for k in range(steps):
-            t, s = 1 - k / steps, 1 - (k + 1) / steps
+        for t, s in self.path(steps, sampler):
+            if t > now:
+                state = self.diffuse(state, now, t, noise)
+            told = ones * self.step_size(t, s, steps, sampler)
             prediction = self.predict(state, self.denoiser.null_properties(noise), ones * t, told)
             atoms = torch.ones_like(state.structures.positions[:, :1])
-            state = self.step(state, prediction, atoms * t, atoms * s, rule, noise)
+            state, now = self.step(state, prediction, atoms * t, atoms * s, rule, noise), s
         return self.finish(state)
 
     def sampler_rule(self, steps: int, sampler: str) -> str:

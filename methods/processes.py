@@ -41,6 +41,10 @@ class PositionProcess:
         """X_t from clean positions and standard normal noise."""
         return x + self.scale * t * eps
 
+    def diffuse(self, x: Tensor, s: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """A draw of X_t given X_s, for t > s."""
+        return x + self.scale * torch.sqrt(t**2 - s**2) * z
+
     def ode_step(self, x: Tensor, eps: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Probability-flow ODE from t down to s: dX/dt = scale * eps, so an average eps makes it exact."""
         return x - self.scale * (t - s) * eps
@@ -85,6 +89,17 @@ class ElementProcess:
         """E_t from clean one-hot embeddings and standard normal noise."""
         return torch.cos(HALF_PI * t) * e + self.scale * torch.sin(HALF_PI * t) * eps
 
+    def diffuse(self, e: Tensor, s: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """A draw of E_t given E_s, for t > s."""
+        ratio, variance = self._transition(s, t)
+        return ratio * e + torch.sqrt(variance) * z
+
+    def _transition(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Factor and variance with which E_t follows from E_s, for t > s."""
+        ratio = torch.cos(HALF_PI * t) / torch.cos(HALF_PI * s)
+        variance = torch.sin(HALF_PI * t) ** 2 - ratio**2 * torch.sin(HALF_PI * s) ** 2
+        return ratio, self.scale**2 * variance.clamp(min=0)
+
     def velocity(self, e: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """dE_t/dt along the path of a pair (E_0, eps)."""
         return HALF_PI * (self.scale * torch.cos(HALF_PI * t) * eps - torch.sin(HALF_PI * t) * e)
@@ -123,11 +138,9 @@ class ElementProcess:
 
     def ancestral_step(self, e: Tensor, v: Tensor, t: Tensor, s: Tensor, z: Tensor) -> Tensor:
         """A draw from the posterior of E_s given E_t and the E_0 that v implies; no noise at s = 0."""
-        cos_t, cos_s = torch.cos(HALF_PI * t), torch.cos(HALF_PI * s)
         var_t, var_s = (self.scale * torch.sin(HALF_PI * t)) ** 2, (self.scale * torch.sin(HALF_PI * s)) ** 2
-        ratio = cos_t / cos_s
-        var_ts = (var_t - ratio**2 * var_s).clamp(min=0)
-        mean = ratio * var_s / var_t * e + cos_s * var_ts / var_t * self.clean(e, v, t)
+        ratio, var_ts = self._transition(s, t)
+        mean = ratio * var_s / var_t * e + torch.cos(HALF_PI * s) * var_ts / var_t * self.clean(e, v, t)
         return mean + torch.sqrt(var_ts * var_s / var_t) * z
 
     def euler_maruyama_step(self, e: Tensor, v: Tensor, t: Tensor, s: Tensor, z: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -195,11 +196,53 @@ def test_shortcut_steps_fit_into_the_time(silicon):
 
 def test_shortcut_mode_changes_at_ten_steps(silicon):
     method = build(AMShortcut, silicon)
-    assert method.step_size(9, "ancestral") == pytest.approx(1 / 9)
-    assert method.step_size(10, "ancestral") == 0.0
+    assert method.step_size(0.7, 0.2, 9, "ancestral") == pytest.approx(0.5)
+    assert method.step_size(0.7, 0.2, 10, "ancestral") == 0.0
     assert method.mode(5, "ancestral") == "shortcut"
+    assert method.mode(5, "restart") == "shortcut restart"
+    assert method.mode(1, "restart") == "shortcut"  # one step has no restart
+    assert method.mode(10, "restart") == "restart"
     assert method.mode(10, "ancestral") == "ancestral"
     assert method.mode(10, "ode") == "shortcut"
+
+
+def gaussian_cloud(method, variance, steps, atoms=20_000):
+    """Variance of what restarts make of normal data with the exact drift of ``method``: average drift for
+    AMShortcut, instantaneous for material SDE."""
+
+    def exact(state, null, t, dt):
+        x, scale = state.structures.positions, method.positions.scale
+        after, before = variance + (scale * (t - dt)) ** 2, variance + (scale * t) ** 2
+        eps = x * ((1 - (after / before).sqrt()) / (scale * dt) if dt > 0 else scale * t / before)
+        return Prediction(positions=eps, elements=None)
+
+    method.predict = exact
+    cell = Structures.empty_cells(6 * torch.eye(3)[None], torch.tensor([atoms]), torch.zeros(1, 0))
+    return float(method.sample(cell, steps, "restart", StructureNoise([atoms], [1])).positions.var())
+
+
+def test_restarts_with_exact_shortcuts_keep_the_spread_of_the_data(silicon):
+    assert gaussian_cloud(build(AMShortcut, silicon), 0.04, 9) == pytest.approx(0.04, rel=0.05)
+
+
+def test_restarts_with_the_expected_end_lose_spread(silicon):
+    """Each step ends at E[X_0 | X_t], of which the variance is V^2 / (V + sigma^2) where X_t has the right one."""
+    method = build(MaterialSDE, silicon)
+    found, variance = gaussian_cloud(method, 0.04, 9), 3.0
+    for t, _ in method.path(9, "restart"):
+        shrink = 0.04 / (0.04 + (method.positions.scale * t) ** 2)
+        before = variance if t == 1 else variance + (method.positions.scale * t) ** 2
+        variance = shrink**2 * before
+    assert found == pytest.approx(variance, rel=0.05)
+    assert found < 0.035
+
+
+def test_restarts_go_to_the_end_from_ever_smaller_times(silicon):
+    for steps in (1, 2, 3, 25):
+        path = build(MaterialSDE, silicon).path(steps, "restart")
+        assert len(path) == steps
+        assert path[0] == (1.0, 0.0)
+        assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path))
 
 
 def test_unknown_sampler(silicon):

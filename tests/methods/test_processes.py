@@ -85,6 +85,19 @@ def test_ancestral_step_is_exact_for_a_point():
         assert variance == pytest.approx((process.scale * s) ** 2, abs=1e-12)
 
 
+@pytest.mark.parametrize(("s", "t"), [(0.0, 0.4), (0.3, 0.35), (0.2, 1.0)])
+def test_noise_in_two_parts_is_noise_in_one(s, t):
+    """X_t by way of X_s has the mean and the variance of X_t (every map is affine in its noise)."""
+    s_, t_, one, none = (torch.tensor([value], dtype=torch.float64) for value in (s, t, 1.0, 0.0))
+    for process in (PositionProcess(), ElementProcess()):
+        offset = process.diffuse(process.corrupt(one, none, s_), s_, t_, none)
+        first = process.diffuse(process.corrupt(one, one, s_), s_, t_, none) - offset
+        second = process.diffuse(process.corrupt(one, none, s_), s_, t_, one) - offset
+        torch.testing.assert_close(offset, process.corrupt(one, none, t_))
+        whole = process.corrupt(one, one, t_) - offset
+        torch.testing.assert_close(first**2 + second**2, whole**2)
+
+
 def test_one_step_with_the_average_drift_is_exact():
     """What AMShortcut learns: for Gaussian data the probability-flow ODE has a closed solution."""
     process = PositionProcess()
