@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import AmsbenchError
@@ -45,6 +45,7 @@ def render(
 ) -> str:
     """Tables as text: ``plain`` for a terminal, ``github`` (Markdown), ``latex`` (booktabs) or ``csv``.
 
+    In ``plain`` a sentence of a caption is printed once, under the first table that has it.
     ``csv`` is one long table of numbers, a row per result cell and property, for further work; the others
     print the cells as text under a title and above a caption.
     width: characters per line of ``plain``; a wider table is split into blocks of columns
@@ -58,7 +59,14 @@ def render(
     if format == "latex":
         return "% needs \\usepackage{booktabs}\n" + "\n\n".join(map(_latex, chosen)) + "\n"
     if format == "plain":
-        return "\n\n".join(_plain(table, width) for table in chosen) + "\n"
+        # one screen after another: a sentence that stands under an earlier table holds for the later ones too
+        said: set[str] = set()
+        texts = []
+        for table in chosen:
+            fresh = tuple(sentence for sentence in table.caption if sentence not in said)
+            said.update(fresh)
+            texts.append(_plain(replace(table, caption=fresh), width))
+        return "\n\n".join(texts) + "\n"
     raise AmsbenchError(f"unknown table format '{format}'; known: {', '.join(FORMATS)}")
 
 
@@ -109,7 +117,7 @@ def _github(table: Table) -> str:
 def _plain(table: Table, width: int | None) -> str:
     blocks = [_grid(columns, rows, "simple") for columns, rows in _blocks(table, width)]
     title, caption = ("\n".join(_wrapped(texts, width)) for texts in ((table.title,), table.caption))
-    return "\n\n".join([title, *blocks, caption])
+    return "\n\n".join([title, *blocks, *([caption] if caption else [])])
 
 
 def _latex(table: Table) -> str:

@@ -1,6 +1,7 @@
 """What a table is printed as reads back as the same table."""
 
 import io
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -86,6 +87,14 @@ def test_a_narrow_terminal_gets_blocks_of_columns(everything):
         assert text.count(f" {label}") >= 1
     assert text.count("\nsteps ") > 1
     assert render(wide, "plain").count("\nsteps ") == 1
+
+
+def test_a_terminal_shows_every_sentence_once(everything):
+    again = replace(AWKWARD, title="another", caption=(*AWKWARD.caption, "Only here."))
+    text = render([AWKWARD, again, *everything], "plain")
+    for sentence in (*again.caption, *(s for table in everything for s in table.caption)):
+        assert text.count(f"\n{sentence}") == 1
+    assert render([AWKWARD, again], "github").count("Costs 5 $ & more.") == 2
 
 
 def test_an_unknown_format_is_refused(everything):
