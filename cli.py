@@ -57,7 +57,9 @@ def run(
     ] = "quick",
     steps: Annotated[str | None, typer.Option(help="Step counts instead of the protocol's: 1,5,25.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Structures per cell of the table.")] = None,
-    samplers: Annotated[str | None, typer.Option(help="Samplers, comma separated, or 'all'.")] = None,
+    samplers: Annotated[
+        str | None, typer.Option(help="Samplers, comma separated, or 'all'; default: the first four.")
+    ] = None,
     targets: Annotated[str | None, typer.Option(help="Only these plans, such as shear_modulus.")] = None,
     checkpoint: CheckpointFile = None,
     data: DataFile = None,
@@ -192,7 +194,10 @@ def generate(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Structures.")] = 1,
     steps: Annotated[int, typer.Option(help="Sampling steps, 1 or more.")] = 5,
-    sampler: Annotated[str | None, typer.Option(help="One of the method's samplers.")] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="One of the method's samplers; default: the one that is best with targets."),
+    ] = None,
     cell: Annotated[
         str | None, typer.Option(help="Edge of a cube, three edges or nine numbers, angstrom.")
     ] = None,

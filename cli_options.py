@@ -72,7 +72,7 @@ def chosen_plans(
 def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
     method = checkpoint.method
     if text is None:
-        return method.samplers[:3]
+        return method.samplers[:4]
     return method.samplers if text == "all" else tuple(method.check_sampler(name) for name in names_in(text))
 
 
@@ -172,9 +172,10 @@ def announce(job: Run, workers: int) -> None:
     name = job.dataset.definition.name
     steps = ", ".join(str(k) for k in sorted({item.steps for item in jobs}))
     counts = sorted({item.plan.count for item in jobs})
+    samplers = dict.fromkeys(item.sampler for item in jobs)  # those that share the cells of others left out
     say(
         f"{job.checkpoint.method.name} on {name}: {len(jobs)} cells ({', '.join(plan.name for plan in job.plans)}; "
-        f"{' and '.join(job.samplers)}; {steps} steps), {' or '.join(map(str, counts))} structures each, "
+        f"{' and '.join(samplers)}; {steps} steps), {' or '.join(map(str, counts))} structures each, "
         f"protocol '{job.plans[0].protocol}', checkpoint {job.checkpoint.path.name}."
     )
     if len(missing) < len(jobs):

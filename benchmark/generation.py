@@ -57,7 +57,7 @@ def generate(
     """
     if steps < 1:
         raise AmsbenchError(f"{steps} sampling steps were asked for; give 1 or more")
-    sampler = method.check_sampler(sampler or method.samplers[0])
+    sampler = method.check_sampler(sampler or method.preferred_sampler())
     device = next(method.parameters()).device
     properties = property_table(method.task, targets or {}, len(cells))
     cells_t = torch.as_tensor(np.asarray(cells), dtype=torch.float32)

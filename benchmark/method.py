@@ -95,7 +95,8 @@ class Method(torch.nn.Module, ABC):
     title: ClassVar[str]
     """One line for ``amsbench methods``."""
     samplers: ClassVar[tuple[str, ...]]
-    """Names of its samplers; the first is the default row of the tables (the paper's)."""
+    """Names of its samplers; the first is the default row of the tables (the paper's), ``amsbench run`` shows
+    the first four."""
     networks: ClassVar[tuple[str, ...]] = ("standard",)
     """Names of its network presets; the first is the default."""
     shortcut: ClassVar[bool] = False
@@ -148,6 +149,10 @@ class Method(torch.nn.Module, ABC):
     def backend(self) -> str:
         """What computes the network here, for the record of a result: ``torch``, or a kernel of the method's own."""
         return "torch"
+
+    def preferred_sampler(self) -> str:
+        """The sampler for who wants structures rather than a comparison; tables begin with the paper's."""
+        return self.samplers[0]
 
     def check_sampler(self, sampler: str) -> str:
         """``sampler`` itself, or an AmsbenchError that lists what the method has."""

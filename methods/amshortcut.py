@@ -27,7 +27,7 @@ class AMShortcut(MaterialSDE):
 
     name = "amshortcut"
     title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
-    samplers = ("euler-maruyama", "ancestral", "restart", "ode")
+    samplers = ("euler-maruyama", "ancestral", "restart", "guided", "ode")
     shortcut = True
 
     @classmethod
@@ -96,4 +96,4 @@ class AMShortcut(MaterialSDE):
         mode = super().mode(steps, sampler)
         if self.sampler_rule(steps, sampler) != "ode":
             return mode
-        return "shortcut restart" if mode == "restart" else "shortcut"
+        return f"shortcut {mode}" if mode in ("restart", "guided") else "shortcut"

@@ -69,8 +69,9 @@ class MaterialMethod(Method):
         """
         uniform_share: share of the training times that are uniform, as the paper's; the others are dense about
             t = 0.25, where a structure takes shape
-        property_dropout: share of the labels that a training step hides, each on its own; the paper hides none
-            and trusts that a null vector looks like any other, which short trainings do not bear out
+        property_dropout: share of the labels that a training step hides, each on its own, so that every subset of
+            the properties is trained alike; the paper hides none and trusts that a null vector looks like any
+            other, which short trainings do not bear out
         element_scale: standard deviation s_E of the element embeddings at t = 1. With the paper's 1.5 species and
             places are decided at the same t; with less the species come first, which is learnt more easily
         element_output: ``species``, a distribution over them from which the drift follows, ``velocity``, the
@@ -83,7 +84,7 @@ class MaterialMethod(Method):
             "network": asdict(size),
             "property_width": 16,
             "uniform_share": 1.0 if network == "paper" else 0.3,
-            "property_dropout": 0.0 if network == "paper" else 0.2,
+            "property_dropout": 0.0 if network == "paper" else 0.5,
             "element_scale": S_E if network == "paper" else 0.5,
             "element_output": "velocity" if network == "paper" else "species",
         }
@@ -137,6 +138,10 @@ class MaterialMethod(Method):
         """The dt that the network is told for a step: 0 for the instantaneous drift."""
         return 0.0
 
+    def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
+        """What one step of a sampler follows, with null properties of its own."""
+        return self.predict(state, self.denoiser.null_properties(noise), t, dt)
+
     def diffuse(self, state: State, s: float, t: float, noise: NoiseSource) -> State:
         """Noise the state at s further, to a later time t, where a path begins a step after the end of the last."""
         raise NotImplementedError(f"{self.name} has no path that goes back")
@@ -151,7 +156,7 @@ class MaterialMethod(Method):
             if t > now:
                 state = self.diffuse(state, now, t, noise)
             told = ones * self.step_size(t, s, steps, sampler)
-            prediction = self.predict(state, self.denoiser.null_properties(noise), ones * t, told)
+            prediction = self.drift(state, ones * t, told, sampler, noise)
             atoms = torch.ones_like(state.structures.positions[:, :1])
             state, now = self.step(state, prediction, atoms * t, atoms * s, rule, noise), s
         return self.finish(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from .processes import ElementProcess
 RESTART_FROM = 0.4
 """Time to which the first restart goes back. Bonds form below it (docs/training.md)."""
 
+GUIDANCE = 6.0
+"""Weight of the targets in guided steps, 1 for none (docs/methods.md has what other weights do)."""
+
 
 class MaterialSDE(MaterialMethod):
     """The network predicts eps of the positions and the velocity (or eps) of the elements (Eqs. 9 and 10).
@@ -25,19 +29,24 @@ class MaterialSDE(MaterialMethod):
     every step goes all the way to t = 0 and the next begins from there with new noise of a smaller time, as in the
     multistep sampling of consistency models (arXiv 2303.01469, Algorithm 1). What an early step got wrong, a later one
     mends, which none of the others can; but where the step is only the expected X_0, what comes out has less spread
-    than the data.
+    than the data. ``guided`` takes restarts by classifier-free guidance (arXiv 2207.12598, Eq. 6): away from what the
+    network says without the targets, ``guidance`` times the way to what it says with them.
     """
 
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
-    samplers = ("euler-maruyama", "ancestral", "restart", "ode")
+    samplers = ("euler-maruyama", "ancestral", "restart", "guided", "ode")
     elements: ElementProcess
     element_outputs = ("species", "velocity", "noise")
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
+        """Beside what all material methods have:
+
+        guidance: weight of the targets in the steps of the sampler ``guided``
+        """
         paper = {"element_output": "noise"} if network == "paper" else {}
-        return super().default_config(network, task) | paper
+        return super().default_config(network, task) | {"guidance": GUIDANCE} | paper
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """eps_X and the element velocity v_E, whatever the network itself puts out for elements."""
@@ -80,7 +89,7 @@ class MaterialSDE(MaterialMethod):
 
     def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
         """Uniform from 1 to 0; for restarts from 1, then from evenly spaced times below RESTART_FROM, each to 0."""
-        if sampler != "restart":
+        if sampler not in _TO_THE_END:
             return super().path(steps, sampler)
         return [(1.0, 0.0)] + [(RESTART_FROM * (steps - k) / (steps - 1), 0.0) for k in range(1, steps)]
 
@@ -93,7 +102,34 @@ class MaterialSDE(MaterialMethod):
         return State(structures=state.structures.with_positions(x), elements=e)
 
     def sampler_rule(self, steps: int, sampler: str) -> str:
-        return "ancestral" if sampler == "restart" else sampler
+        return "ancestral" if sampler in _TO_THE_END else sampler
+
+    def evaluations(self, steps: int, sampler: str) -> int:
+        return steps * (2 if self.guided(sampler) else 1)
+
+    def preferred_sampler(self) -> str:
+        return "guided" if self.task.properties else "ancestral"
+
+    def guided(self, sampler: str) -> bool:
+        """Whether the targets are weighed: there must be some that a network can know."""
+        return sampler == "guided" and len(self.task.properties) > 0
+
+    def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
+        null = self.denoiser.null_properties(noise)
+        asked = self.predict(state, null, t, dt)
+        if not self.guided(sampler):
+            return asked
+        hidden = torch.full_like(state.structures.properties, torch.nan)
+        free = self.predict(
+            replace(state, structures=replace(state.structures, properties=hidden)), null, t, dt
+        )
+        weight = self.config.get("guidance", GUIDANCE)
+        return Prediction(
+            positions=torch.lerp(free.positions, asked.positions, weight),
+            elements=None
+            if free.elements is None or asked.elements is None
+            else torch.lerp(free.elements, asked.elements, weight),
+        )
 
     def step(
         self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
@@ -112,11 +148,14 @@ class MaterialSDE(MaterialMethod):
         return State(structures=state.structures.with_positions(x), elements=e)
 
     def mode(self, steps: int, sampler: str) -> str:
-        if sampler == "restart" and steps > 1:
-            return sampler
+        if self.guided(sampler):
+            return "guided"
+        if sampler in _TO_THE_END and steps > 1:
+            return "restart"
         return {"ode": "ODE", "ancestral": "ancestral", "euler-maruyama": "SDE"}[
             self.sampler_rule(steps, sampler)
         ]
 
 
+_TO_THE_END = ("restart", "guided")
 _STEPS = {"ancestral": "ancestral_step", "euler-maruyama": "euler_maruyama_step"}

@@ -1,9 +1,11 @@
-"""From which noise can a trained material SDE still find the bonds of silica? The table of docs/training.md.
+"""From which noise can a trained material SDE still find the bonds of silica, and with which sampler? The tables of
+docs/training.md.
 
     python docs/studies/where_bonds_form.py CHECKPOINT.safetensors
 
 Training glasses of ``asio2`` are noised to a time t and brought back in ancestral steps of 0.01; then the share of Si
-with four and of O with two neighbours of the other kind within 2 A is printed, beside that of the glasses themselves.
+with four and of O with two neighbours of the other kind within 2 A is printed, beside that of the glasses themselves;
+and at last that of samples from the prior, in the same cells, by two samplers.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from amsbench.methods.material_sde import MaterialSDE
 TIMES = (0.25, 0.30, 0.35, 0.40, 0.50)
 STEP = 0.01
 GLASSES = 12
+SAMPLERS, STEPS = ("ancestral", "restart"), (10, 25, 50, 100)
 BOND = 2.0
 
 
@@ -64,6 +67,11 @@ def main(path: str) -> None:
                 state = method.step(state, found, atoms * t, atoms * s, "ancestral", noise)
             made = method.finish(state).to_atoms(method.task.elements)
         print("from the prior:" if begin == 1 else f"from t = {begin:.2f}:", bonded(made), flush=True)
+    for sampler in SAMPLERS:
+        for steps in STEPS:
+            with torch.no_grad():
+                made = method.sample(clean, steps, sampler, noise).to_atoms(method.task.elements)
+            print(f"{sampler}, {steps} steps:", bonded(made), flush=True)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_any_step_count(method_class, network, steps, silica):
         assert made.species.max() <= silica.ghost
         torch.testing.assert_close(made.cells, cells.cells)
         torch.testing.assert_close(made.counts, cells.counts)
-        assert method.evaluations(steps, sampler) == steps
+        assert method.evaluations(steps, sampler) == (2 * steps if sampler == "guided" else steps)
 
 
 @pytest.mark.parametrize("method_class", METHODS)
@@ -235,6 +235,56 @@ def test_restarts_with_the_expected_end_lose_spread(silicon):
         variance = shrink**2 * before
     assert found == pytest.approx(variance, rel=0.05)
     assert found < 0.035
+
+
+@pytest.mark.parametrize("method_class", [MaterialSDE, AMShortcut])
+@pytest.mark.parametrize("steps", [2, 11])
+def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, steps, silica):
+    """Weight 1 is the restart with the targets and weight 0 the one without, of the same noise."""
+    targets, none = torch.tensor([[24.0, math.nan]]), torch.full((1, 2), math.nan)
+
+    def sample(sampler, properties, **weight):
+        method = build(method_class, silica, **weight)
+        cells = start(silica, (20,), properties=properties)
+        with torch.no_grad():
+            return method.sample(cells, steps, sampler, StructureNoise([20], [5]))
+
+    asked, free = sample("restart", targets), sample("restart", none)
+    for weight, wanted in ((1.0, asked), (0.0, free)):
+        made = sample("guided", targets, guidance=weight)
+        torch.testing.assert_close(made.positions, wanted.positions, rtol=0, atol=1e-5)
+        assert bool((made.species == wanted.species).all())
+    assert (asked.positions - free.positions).abs().max() > 1e-4
+    made = sample("guided", none, guidance=6.0)
+    torch.testing.assert_close(made.positions, free.positions, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+def test_guidance_multiplies_what_a_target_does(weight, silica):
+    """Normal data whose mean m goes with the target, around 0 without: the guided score is that of mean w m."""
+    method, variance, atoms = build(MaterialSDE, silica, guidance=weight), 0.04, 5_000
+
+    def exact(state, null, t, dt):
+        x, scale = state.structures.positions, method.positions.scale
+        asked = torch.nan_to_num(state.structures.properties[:, :1])[state.structures.batch] / 24
+        eps = (x - asked) * scale * t / (variance + (scale * t) ** 2)
+        return Prediction(positions=eps, elements=torch.zeros_like(state.elements))
+
+    method.predict = exact
+    cells = start(silica, (atoms,), properties=torch.tensor([[12.0, math.nan]]))
+    made = method.sample(cells, 9, "guided", StructureNoise([atoms], [1]))
+    assert float(made.positions.mean()) == pytest.approx(0.5 * weight, abs=0.02)
+
+
+def test_guidance_needs_properties(silicon, silica):
+    """Without any the sampler is the restart, evaluations and cell included."""
+    without, given = build(AMShortcut, silicon), build(AMShortcut, silica)
+    for steps in (1, 5, 25):
+        assert without.mode(steps, "guided") == without.mode(steps, "restart")
+        assert without.evaluations(steps, "guided") == steps
+        assert given.mode(steps, "guided") != given.mode(steps, "restart")
+    assert without.preferred_sampler() == "ancestral"
+    assert given.preferred_sampler() == "guided"
 
 
 def test_restarts_go_to_the_end_from_ever_smaller_times(silicon):
