@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,7 @@ from ..metrics.inverse_design import InverseDesignErrors, inverse_design_errors
 from ..metrics.potentials import EvaluationFailed
 from ..metrics.validity import structure_facts
 from .datasets.base import Dataset, DatasetDefinition
+from .execution import Lost, each
 from .results import Structural
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 METRICS_VERSION = "1"
 """Raised whenever a change to the metrics changes a number, so that old result cells are computed again."""
+
+TIME_LIMIT = 600.0
+"""Seconds for all measurements of one structure, a hundred times what a large glass takes: it ends what would go on
+for ever, and its result does not depend on how fast a machine is."""
 
 SUBSTANCE_SAMPLES = 200
 """Training structures that the substance of a dataset is measured on."""
@@ -186,12 +191,23 @@ def _curves(frames: Sequence[Atoms], reference: Reference, executor: Executor | 
 
 def _measured(
     frames: Sequence[Atoms], definition: DatasetDefinition, names: tuple[str, ...], executor: Executor | None
-) -> Any:
+) -> Iterator[dict[str, Any]]:
     """Rows in the order of the structures, as they are done."""
-    jobs = ([definition] * len(frames), frames, [names] * len(frames))
-    if executor is None:
-        return map(measure_structure, *jobs)
-    return executor.map(measure_structure, *jobs)
+    jobs = [(definition, frame, names) for frame in frames]
+    found = each(measure_structure, jobs, executor, limit=TIME_LIMIT)
+    for frame, row in zip(frames, found, strict=True):
+        yield _lost(frame, definition, names, row.reason) if isinstance(row, Lost) else row
+
+
+def _lost(atoms: Atoms, definition: DatasetDefinition, names: tuple[str, ...], reason: str) -> dict[str, Any]:
+    """The row of a structure whose measurement never ended, with what needs no simulation."""
+    unmeasured: dict[str, Any] = dict.fromkeys(names, math.nan)
+    return (
+        _composition(atoms, definition)
+        | {"energy_per_atom": math.nan, "largest_force": math.nan, "energy_failure": reason}
+        | unmeasured
+        | {f"{name}_failure": reason for name in names}
+    )
 
 
 def measure_structure(definition: DatasetDefinition, atoms: Atoms, names: tuple[str, ...]) -> dict[str, Any]:
@@ -209,8 +225,8 @@ def measure_structure(definition: DatasetDefinition, atoms: Atoms, names: tuple[
     return row
 
 
-def _facts(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
-    """Composition, density, shortest distance and energy of one structure."""
+def _composition(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
+    """Composition, density and shortest distance of one structure."""
     (facts,) = structure_facts([atoms])
     row: dict[str, Any] = {
         "atoms": len(atoms),
@@ -219,6 +235,12 @@ def _facts(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
     }
     if len(definition.elements) > 1:
         row |= {f"fraction_{e}": facts.element_fractions.get(e, 0.0) for e in definition.elements}
+    return row
+
+
+def _facts(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
+    """The composition, and the energy under the generating potential."""
+    row = _composition(atoms, definition)
     row |= {"energy_per_atom": math.nan, "largest_force": math.nan, "energy_failure": None}
     if len(atoms) == 0:
         row["energy_failure"] = "no atoms"

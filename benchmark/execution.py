@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What a worker's libraries read when they are loaded. Every core has a worker: with threads of their own these would
@@ -37,18 +41,134 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _pool(workers: int) -> Iterator[Executor]:
-    # spawn: LAMMPS and MPI do not survive a fork.
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
-    )
+    pool = LocalPool(workers)
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        pool.kill()
         raise
     pool.shutdown()
+
+
+class LocalPool(Executor):
+    """Processes of this machine; after a crash of one it goes on with new ones, where the standard pool is lost.
+
+    workers: how many
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._inner = self._fresh()
+
+    def _fresh(self) -> ProcessPoolExecutor:
+        # spawn: LAMMPS and MPI do not survive a fork.
+        return ProcessPoolExecutor(
+            self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
+        )
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        try:
+            return self._inner.submit(function, *args, **kwargs)
+        except BrokenExecutor:
+            self._inner.shutdown()
+            self._inner = self._fresh()
+            return self._inner.submit(function, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._inner.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def kill(self) -> None:
+        """End the workers in the midst of what they do."""
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in list((self._inner._processes or {}).values()):
+            process.terminate()
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Stands for the result of a job that did not come; the reason is for people."""
+
+    reason: str
+
+
+def each(
+    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], executor: Executor | None, *, limit: float
+) -> Iterator[Any]:
+    """``function(*job)`` for every job, in their order; ``Lost`` where it took too long or took its process down.
+
+    limit: seconds for one job. One that does not even hear of it, in a library's loop, is ended with its process
+        after twice the time; without an executor there is no process to end, and such a job goes on.
+    An exception of the function itself is raised.
+    """
+    if executor is None:
+        for job in jobs:
+            yield _limited(limit, function, *job)
+        return
+    # never more under way than keeps the workers busy, since those are the suspects when one of them dies
+    window = 2 * getattr(executor, "workers", len(jobs))
+    results: dict[int, Any] = {}
+    running: dict[Future[Any], int] = {}
+    waiting = iter(range(len(jobs)))
+    for k in range(len(jobs)):
+        while k not in results:
+            for new in waiting:
+                running[executor.submit(_guarded, limit, function, *jobs[new])] = new
+                if len(running) >= window:
+                    break
+            suspects = []
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                number = running.pop(future)
+                try:
+                    results[number] = future.result()
+                except BrokenExecutor:
+                    suspects.append(number)
+            if suspects:
+                suspects += running.values()
+                running.clear()
+                results |= {number: _alone(executor, limit, function, jobs[number]) for number in suspects}
+        yield results.pop(k)
+
+
+def _alone(executor: Executor, limit: float, function: Callable[..., Any], job: tuple[Any, ...]) -> Any:
+    """A job with nobody beside it, so that a crash is its own."""
+    try:
+        return executor.submit(_guarded, limit, function, *job).result()
+    except BrokenExecutor:
+        return Lost("its process died")
+
+
+def _guarded(limit: float, function: Callable[..., Any], *args: Any) -> Any:
+    """In a worker: a thread that ends the process where the signal of ``_limited`` is not heard."""
+    last = threading.Timer(2 * limit, os._exit, (1,))
+    last.daemon = True
+    last.start()
+    try:
+        return _limited(limit, function, *args)
+    finally:
+        last.cancel()
+
+
+class _TimeIsUp(BaseException):
+    """Not an Exception, so that nobody on the way takes it for a failure of his own."""
+
+
+def _limited(limit: float, function: Callable[..., Any], *args: Any) -> Any:
+    """``function(*args)``, or ``Lost`` after ``limit`` seconds; unlimited where there are no timer signals."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        return function(*args)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        return function(*args)
+    except _TimeIsUp:
+        return Lost(f"it took longer than {limit:g} s")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def cores() -> int:

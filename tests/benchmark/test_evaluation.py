@@ -1,10 +1,12 @@
 """Evaluation: what is known to be right scores right, failures are counted and charged."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from amsbench.benchmark import evaluation
 from amsbench.benchmark.datasets.base import Measurement
 from amsbench.benchmark.evaluation import Reference, evaluate
 from amsbench.errors import AmsbenchError
@@ -17,6 +19,8 @@ def reference(tiny_asio2, monkeypatch):
     definition = type(tiny_asio2.definition)
 
     def measure(self, atoms, names=None):
+        if atoms.info.get("never_ends"):
+            time.sleep(60)
         if atoms.info.get("fails"):
             return Measurement(failures=dict.fromkeys(names, "relaxation did not converge"))
         return Measurement(values={name: len(atoms) / atoms.get_volume() * 300 for name in names})
@@ -90,6 +94,16 @@ def test_a_structure_without_an_energy_is_counted(reference, tiny_asio2, monkeyp
     found = evaluate(frames_of(tiny_asio2, 3), reference, structural=False)
     assert found.failures == {"energy": {"the energy is not finite": 3}}
     assert found.substance["energy_per_atom"] is None
+
+
+def test_a_measurement_that_never_ends_costs_its_structure_only(reference, tiny_asio2, monkeypatch):
+    monkeypatch.setattr(evaluation, "TIME_LIMIT", 0.5)
+    frames = frames_of(tiny_asio2, 4)
+    frames[2].info["never_ends"] = True
+    found = evaluate(frames, reference, targets={"ring_size": np.full(4, 5.0)}, structural=False)
+    assert found.failures == {name: {"it took longer than 0.5 s": 1} for name in ("ring_size", "energy")}
+    assert found.inverse_design["ring_size"].coverage == 75.0
+    assert list(found.table["atoms"]) == [len(frame) for frame in frames]
 
 
 def test_mistakes(reference, tiny_asio2):
