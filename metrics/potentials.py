@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import importlib.metadata
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,30 +43,22 @@ class EvaluationFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Potential:
-    """An interatomic potential whose parameter file ships with LAMMPS (``metal`` units: A, eV, ps, bar)."""
+class Potential(ABC):
+    """An interatomic potential in LAMMPS (``metal`` units: A, eV, ps, bar)."""
 
     name: str
-    style: str
-    """The LAMMPS ``pair_style``."""
-    file: str
-    """The parameter file in LAMMPS' own folder of potentials."""
     elements: tuple[str, ...]
     """Chemical symbols in the order of the LAMMPS atom types."""
     reference: str
 
     @property
-    def path(self) -> Path:
-        """The parameter file on this machine."""
-        path = _potentials_folder() / self.file
-        if not path.is_file():
-            raise AmsbenchError(f"the LAMMPS installation has no potential file {path}; reinstall 'lammps'")
-        return path
-
-    @property
+    @abstractmethod
     def sha256(self) -> str:
-        """Hash of the parameter file, stored with everything that was computed from it."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        """Hash of all parameters, stored with everything that was computed from them."""
+
+    @abstractmethod
+    def interactions(self) -> list[str]:
+        """The LAMMPS commands that define charges and pair styles of an existing box with its atoms."""
 
     def provenance(self) -> dict[str, str]:
         """Name, reference, hash and LAMMPS version, as they are stored beside data."""
@@ -84,8 +77,7 @@ class Potential:
             f"mass {kind} {atomic_masses[atomic_numbers[symbol]]}"
             for kind, symbol in enumerate(self.elements, start=1)
         ]
-        coefficients = f'pair_coeff * * "{self.path}" {" ".join(self.elements)}'
-        return [*masses, f"pair_style {self.style}", coefficients]
+        return [*masses, *self.interactions()]
 
     def types(self, atoms: Atoms) -> np.ndarray:
         """LAMMPS types [n], counted from 1; AmsbenchError for an element that the potential lacks."""
@@ -99,14 +91,39 @@ class Potential:
         return np.array([self.elements.index(symbol) + 1 for symbol in symbols], dtype=np.intc)
 
 
-STILLINGER_WEBER_SILICON = Potential(
+@dataclass(frozen=True, kw_only=True)
+class FilePotential(Potential):
+    """A potential whose parameter file ships with LAMMPS."""
+
+    style: str
+    """The LAMMPS ``pair_style``."""
+    file: str
+    """The parameter file in LAMMPS' own folder of potentials."""
+
+    @property
+    def path(self) -> Path:
+        """The parameter file on this machine."""
+        path = _potentials_folder() / self.file
+        if not path.is_file():
+            raise AmsbenchError(f"the LAMMPS installation has no potential file {path}; reinstall 'lammps'")
+        return path
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def interactions(self) -> list[str]:
+        return [f"pair_style {self.style}", f'pair_coeff * * "{self.path}" {" ".join(self.elements)}']
+
+
+STILLINGER_WEBER_SILICON = FilePotential(
     name="Stillinger-Weber silicon",
     style="sw",
     file="Si.sw",
     elements=("Si",),
     reference="Stillinger and Weber, Phys. Rev. B 31, 5262 (1985)",
 )
-TERSOFF_SILICA = Potential(
+TERSOFF_SILICA = FilePotential(
     name="Tersoff silica (Munetoh)",
     style="tersoff",
     file="SiO.tersoff",
@@ -171,7 +188,7 @@ def open_lammps() -> Any:
     finally:
         if torch is not None:
             torch.set_num_threads(threads)
-    engine.commands_list(["units metal", "atom_style atomic", "atom_modify map yes", "boundary p p p"])
+    engine.commands_list(["units metal", "atom_style charge", "atom_modify map yes", "boundary p p p"])
     return engine
 
 
