@@ -180,7 +180,7 @@ def differences(compared: dict[str, Any]) -> list[str]:
     }
     lines = [
         f"against full-length simulations of the paper's recipe (RDF RMSD of the mean curves "
-        f"{compared['rdf_rmsd']:.4f}):"
+        f"{compared['rdf_rmsd']:.4f}, as many reduced samples: {compared['rdf_floor']:.4f}):"
     ]
     for name, item in compared["quantities"].items():
         error = item["standard_error"]

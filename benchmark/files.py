@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import AmsbenchError
@@ -53,6 +54,28 @@ def check_writable(folder: Path) -> None:
         raise AmsbenchError(
             f"cannot write to the folder {folder}: {error.strerror or error}; choose another with --output"
         ) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """AmsbenchError where another process works in ``folder``: each would overwrite what the other has got to.
+
+    The lock is the operating system's and ends with its process, however that ends. Where there are no such locks
+    (Windows) nothing is checked.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AmsbenchError(
+                f"another process is at work in {folder}; wait until it ends, or choose another --output"
+            ) from error
+        yield
 
 
 def sha256_of(path: Path) -> str:

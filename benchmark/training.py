@@ -14,7 +14,7 @@ from ..errors import AmsbenchError
 from . import registry
 from .checkpoints import load_checkpoint
 from .datasets.base import Dataset
-from .files import check_writable, sha256_of
+from .files import alone_in, check_writable, sha256_of
 from .method import Method, Task
 from .trainer import NotFinite, Progress, Trainer, TrainingOptions
 
@@ -53,7 +53,8 @@ def train(
         knows how to grow from)
     config: changes to the method's default configuration; of a setting that is a table itself, such as
         ``network``, the entries that are not named stay
-    Raises AmsbenchError where ``output`` holds a training with other settings, or a loss is not finite.
+    Raises AmsbenchError where ``output`` holds a training with other settings or one that is still running, or a
+    loss is not finite.
     """
     from lightning.fabric import Fabric
 
@@ -74,16 +75,16 @@ def train(
 
     fabric = Fabric(accelerator="gpu" if device.startswith("cuda") else "cpu", devices=1)
     trainer = Trainer(fabric, method, dataset, output, options, report)
-    trainer.resume(
-        {
-            "method": method_name,
-            "task": task.to_json(),
-            "config": settings,
-            "options": asdict(options),
-            "initial": None if initial is None else sha256_of(initial),
-        }
-    )
-    trainer.run()
+    made_with = {
+        "method": method_name,
+        "task": task.to_json(),
+        "config": settings,
+        "options": asdict(options),
+        "initial": None if initial is None else sha256_of(initial),
+    }
+    with alone_in(output):
+        trainer.resume(made_with)
+        trainer.run()
     return output / "best.safetensors"
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ..execution import local_pool
+from ..files import alone_in
 from .base import DatasetDefinition, Recipe, SimulationFailed
 from .parts import Parts
 from .storage import decode_structures, encode_structures
@@ -70,8 +71,8 @@ def build(
     executor: used instead of a local pool, for example a cluster's
     properties: what to measure on the samples, all by default; a later build measures what is missing
     refresh: the packed file is rewritten after so many finished simulations
-    Raises AmsbenchError when the parts beside ``output`` were made with other arguments, when a worker dies,
-    or when no simulation succeeds.
+    Raises AmsbenchError when the parts beside ``output`` were made with other arguments or another build of them is
+    running, when a worker dies, or when no simulation succeeds.
     """
     if samples < 1 or workers < 1:
         raise AmsbenchError(f"a build needs at least one sample and one worker, not {samples} and {workers}")
@@ -87,7 +88,7 @@ def build(
         for index in range(math.ceil(samples / per_simulation))
     }
     pool = local_pool(workers) if executor is None else nullcontext(executor)
-    with pool as running:
+    with alone_in(parts.folder), pool as running:
         _Build(definition, parts, wanted, names, progress, refresh, samples).run(running, workers)
     return _report(parts, samples, sorted(set(wanted) - set(parts.finished(wanted))))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
-from ...metrics.distributions import curve_rmsd, rdf
+from ...metrics.distributions import curve_rmsd, noise_floor, rdf
 from ...metrics.validity import GRAMS_PER_CM3
 from .base import SPLITS, Dataset
 from .storage import load_dataset_file, splits_of_groups
@@ -90,7 +90,8 @@ def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str
     energies: of at most so many samples of each, spread evenly, the energy is computed; 0 for none
     Each quantity has ``reduced`` and ``paper`` (mean, std, samples), their ``difference`` of means and its
     ``standard_error``, so that a difference within the scatter of a few paper-length samples shows as such.
-    ``rdf_rmsd`` is between the two mean curves, r < 5 A.
+    ``rdf_rmsd`` is between the two mean curves, r < 5 A; ``rdf_floor`` is what as many reduced samples as there are
+    of the paper's score on average.
     AmsbenchError when they are not of the same dataset.
     """
     if reduced.definition.name != paper.definition.name:
@@ -107,11 +108,12 @@ def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str
         known = [values[np.isfinite(values)] for values in labels]
         if all(len(values) for values in known):
             quantities[name] = _difference(*known)
-    curves = [rdf(item).mean for item in both]
+    ours, theirs = rdf(reduced), rdf(paper)
     return {
         "dataset": reduced.definition.name,
         "recipes": [item.provenance["recipe"] for item in both],
-        "rdf_rmsd": curve_rmsd(*curves),
+        "rdf_rmsd": curve_rmsd(ours.mean, theirs.mean),
+        "rdf_floor": noise_floor(ours, ours, min(len(reduced), len(paper))).value,
         "quantities": quantities,
     }
 

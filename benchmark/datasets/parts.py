@@ -35,7 +35,7 @@ class Parts:
         self.seed: int = made_with["seed"]
         self._definition = definition
         self._made_with = made_with
-        self._folder = _folder(output)
+        self.folder = _folder(output)
 
     @classmethod
     def open(cls, output: Path, definition: DatasetDefinition, *, recipe: Recipe, seed: int) -> Parts:
@@ -86,7 +86,7 @@ class Parts:
 
     def finished(self, wanted: dict[int, int] | None = None) -> list[int]:
         """Numbers of the stored simulations, in order; of those in ``wanted`` that have as many samples."""
-        numbers = sorted(int(path.stem.split("-")[1]) for path in self._folder.glob("simulation-*.npz"))
+        numbers = sorted(int(path.stem.split("-")[1]) for path in self.folder.glob("simulation-*.npz"))
         if wanted is None:
             return numbers
         return [n for n in numbers if n in wanted and self._requested(n) >= wanted[n]]
@@ -106,14 +106,14 @@ class Parts:
 
     def failures(self, index: int) -> list[str]:
         """Reasons of the failed attempts at one simulation."""
-        path = self._folder / f"failures-{index:05d}.json"
+        path = self.folder / f"failures-{index:05d}.json"
         return _read_json(path)["reasons"] if path.is_file() else []
 
     def store_failures(self, index: int, reasons: list[str]) -> None:
         """Add failed attempts at one simulation to those of earlier builds."""
         if reasons:
             known = self.failures(index)
-            _write_json(self._folder / f"failures-{index:05d}.json", {"reasons": [*known, *reasons]})
+            _write_json(self.folder / f"failures-{index:05d}.json", {"reasons": [*known, *reasons]})
 
     def labels(self, index: int) -> list[dict[str, Any]]:
         """Values and failures of each sample of one simulation, as far as they were measured."""
@@ -139,7 +139,7 @@ class Parts:
 
     def forget_labels(self) -> None:
         """Delete all labels, so that the next build measures them again."""
-        for path in self._folder.glob("labels-*.json"):
+        for path in self.folder.glob("labels-*.json"):
             path.unlink()
 
     def pack(self, samples: int) -> Packed:
@@ -192,7 +192,7 @@ class Parts:
     def _all_failures(self) -> list[str]:
         return [
             reason
-            for path in sorted(self._folder.glob("failures-*.json"))
+            for path in sorted(self.folder.glob("failures-*.json"))
             for reason in _read_json(path)["reasons"]
         ]
 
@@ -207,10 +207,10 @@ class Parts:
         return stored
 
     def _simulation_path(self, index: int) -> Path:
-        return self._folder / f"simulation-{index:05d}.npz"
+        return self.folder / f"simulation-{index:05d}.npz"
 
     def _labels_path(self, index: int) -> Path:
-        return self._folder / f"labels-{index:05d}.json"
+        return self.folder / f"labels-{index:05d}.json"
 
 
 def _check_made_with(stored: dict[str, Any], made_with: dict[str, Any], place: Path) -> None:

@@ -20,6 +20,9 @@ THERMOSTAT_TIME = 0.1
 BAROSTAT_TIME = 1.0
 """Relaxation time of the isotropic Nose-Hoover barostat, ps."""
 
+SAMPLING = 5
+"""Steps between the pressures that a heating curve averages."""
+
 NEIGHBOUR_SKIN = 1.0
 """A; with LAMMPS' 2 A the lists of these short-ranged potentials cost more than rebuilding them saves."""
 PACKING_TRIES = 200_000
@@ -30,10 +33,22 @@ PACKING_BATCH = 200
 class MolecularDynamics:
     """One periodic system in LAMMPS; times in ps, temperatures in K, lengths in angstrom."""
 
-    def __init__(self, engine: Any, atoms: Atoms, potential: Potential, *, time_step: float) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        atoms: Atoms,
+        potential: Potential,
+        *,
+        time_step: float,
+        thermostat: float = THERMOSTAT_TIME,
+        barostat: float = BAROSTAT_TIME,
+        pressure: float = 0.0,
+    ) -> None:
+        """Relaxation times of thermostat and barostat in ps, pressure of constant-pressure runs in bar."""
         self._engine = engine
         self._atoms = atoms
         self._time_step = time_step
+        self._thermostat, self._barostat, self._pressure = thermostat, barostat, pressure
         edges = atoms.cell.lengths()
         if not np.allclose(atoms.cell.array, np.diag(edges)):
             raise ValueError("simulations start from an orthorhombic cell with axes along x, y and z")
@@ -60,8 +75,43 @@ class MolecularDynamics:
         """Maxwell-Boltzmann velocities without a net momentum."""
         self._run(f"velocity all create {temperature!r} {seed} mom yes rot no dist gaussian loop all")
 
+    def nvt(self, start: float, stop: float, duration: float) -> None:
+        """Constant volume, temperature going linearly from ``start`` to ``stop``."""
+        self._run(
+            f"fix nvt all nvt temp {start!r} {stop!r} {self._thermostat}",
+            f"run {self._steps(duration)}",
+            "unfix nvt",
+        )
+
+    def heating_curve(
+        self, start: float, stop: float, duration: float, points: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Heat at constant volume; temperatures [points] (K) and pressures [points] (bar), means of equal times."""
+        every = max(1, self._steps(duration) // points // SAMPLING) * SAMPLING
+        self._run(
+            f"fix nvt all nvt temp {start!r} {stop!r} {self._thermostat}",
+            f"fix mean all ave/time {SAMPLING} {every // SAMPLING} {every} c_thermo_temp c_thermo_press",
+        )
+        # the first mean is due when the step count is a multiple of its period
+        now = int(self._engine.extract_global("ntimestep"))
+        first = -now % every
+        last = now + first + points * every
+        if first:
+            self._run(f"run {first} start {now} stop {last}")
+        curve = []
+        for _ in range(points):
+            self._run(f"run {every} start {now} stop {last}")
+            curve.append([self._engine.extract_fix("mean", 0, 1, k) for k in (0, 1)])
+        self._run("unfix mean", "unfix nvt")
+        temperatures, pressures = np.array(curve).T
+        return temperatures, pressures
+
+    def give_room(self, factor: float) -> None:
+        """Every edge of the cell times ``factor``, the atoms where they are: what was a melt is then a drop."""
+        self._run(f"change_box all x scale {factor!r} y scale {factor!r} z scale {factor!r} units box")
+
     def npt(self, start: float, stop: float, duration: float) -> None:
-        """Constant pressure (zero, isotropic), temperature going linearly from ``start`` to ``stop``."""
+        """Constant pressure (isotropic), temperature going linearly from ``start`` to ``stop``."""
         self._start_npt(start, stop)
         self._run(f"run {self._steps(duration)}", "unfix npt")
 
@@ -84,11 +134,19 @@ class MolecularDynamics:
 
     def track_displacement(self) -> None:
         """Start the clock of ``displacement``."""
-        self._run("compute displacement all msd com yes")
+        self._run("compute displacement all msd com yes", "compute displacements all displace/atom")
 
     def displacement(self) -> float:
         """Mean squared displacement since ``track_displacement``, A^2, without the drift of the whole."""
         return float(self._engine.numpy.extract_compute("displacement", 0, 1)[3])
+
+    def displacements(self) -> dict[str, float]:
+        """Mean squared displacement of each element since ``track_displacement``, A^2."""
+        self._run("run 0 post no")
+        vectors = np.array(self._engine.gather("c_displacements", 1, 4)).reshape(-1, 4)[:, :3]
+        vectors -= vectors.mean(axis=0)
+        squares, symbols = (vectors**2).sum(axis=1), np.array(self._atoms.get_chemical_symbols())
+        return {symbol: float(squares[symbols == symbol].mean()) for symbol in np.unique(symbols)}
 
     def energy(self) -> float:
         """Potential energy per atom, eV."""
@@ -110,7 +168,8 @@ class MolecularDynamics:
         return structure
 
     def _start_npt(self, start: float, stop: float) -> None:
-        self._run(f"fix npt all npt temp {start!r} {stop!r} {THERMOSTAT_TIME} iso 0.0 0.0 {BAROSTAT_TIME}")
+        coupling = f"iso {self._pressure!r} {self._pressure!r} {self._barostat}"
+        self._run(f"fix npt all npt temp {start!r} {stop!r} {self._thermostat} {coupling}")
 
     def _steps(self, duration: float) -> int:
         return round(duration / self._time_step)
@@ -126,11 +185,11 @@ class MolecularDynamics:
 
 @contextmanager
 def molecular_dynamics(
-    atoms: Atoms, potential: Potential, *, time_step: float
+    atoms: Atoms, potential: Potential, *, time_step: float, **coupling: float
 ) -> Iterator[MolecularDynamics]:
     """``MolecularDynamics`` of ``atoms`` (step in ps), its LAMMPS instance closed at the end."""
     with lammps_session() as engine:
-        yield MolecularDynamics(engine, atoms, potential, time_step=time_step)
+        yield MolecularDynamics(engine, atoms, potential, time_step=time_step, **coupling)
 
 
 def random_packing(symbols: list[str], volume_factor: float, random: np.random.Generator) -> Atoms:

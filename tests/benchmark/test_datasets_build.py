@@ -18,6 +18,7 @@ from ase import Atoms
 from amsbench.benchmark.datasets.base import DatasetDefinition, Measurement, Property, SimulationFailed
 from amsbench.benchmark.datasets.build import ATTEMPTS, build, simulation_seed
 from amsbench.benchmark.datasets.storage import read_packed
+from amsbench.benchmark.files import alone_in
 from amsbench.errors import AmsbenchError
 
 
@@ -134,6 +135,15 @@ def test_a_finished_build_repeats_nothing(tmp_path):
     again = Gas()
     build(again, samples=6, output=tmp_path / "gas.npz", executor=Inline())
     assert (again.seeds, again.measured) == ([], [])
+
+
+def test_two_builds_do_not_share_their_parts(tmp_path):
+    build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    with (
+        alone_in(tmp_path / "gas.npz.parts"),
+        pytest.raises(AmsbenchError, match="another process is at work"),
+    ):
+        build(Gas(), samples=8, output=tmp_path / "gas.npz", executor=Inline())
 
 
 def test_a_build_can_grow_without_changing_what_is_there(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from amsbench.benchmark.checkpoints import load_checkpoint
+from amsbench.benchmark.files import alone_in
 from amsbench.benchmark.trainer import Trainer
 from amsbench.benchmark.training import TrainingOptions, train
 from amsbench.errors import AmsbenchError
@@ -66,6 +67,13 @@ def test_a_finished_training_is_not_done_again(tiny_asi, tmp_path):
     before = (tmp_path / "best.safetensors").stat().st_mtime_ns
     assert losses(tiny_asi, tmp_path) == []
     assert (tmp_path / "best.safetensors").stat().st_mtime_ns == before
+
+
+def test_two_trainings_do_not_share_a_folder(tiny_asi, tmp_path):
+    with alone_in(tmp_path), pytest.raises(AmsbenchError, match="another process is at work"):
+        losses(tiny_asi, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert losses(tiny_asi, tmp_path)
 
 
 def test_other_settings_do_not_mix(tiny_asi, tmp_path):
