@@ -58,7 +58,8 @@ def run(
     steps: Annotated[str | None, typer.Option(help="Step counts instead of the protocol's: 1,5,25.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Structures per cell of the table.")] = None,
     samplers: Annotated[
-        str | None, typer.Option(help="Samplers, comma separated, or 'all'; default: the first four.")
+        str | None,
+        typer.Option(help="Samplers, comma separated, or 'all'; default: the paper's and the strongest."),
     ] = None,
     targets: Annotated[str | None, typer.Option(help="Only these plans, such as shear_modulus.")] = None,
     checkpoint: CheckpointFile = None,
@@ -196,7 +197,7 @@ def generate(
     steps: Annotated[int, typer.Option(help="Sampling steps, 1 or more.")] = 5,
     sampler: Annotated[
         str | None,
-        typer.Option(help="One of the method's samplers; default: the one that is best with targets."),
+        typer.Option(help="One of the method's samplers; default: the strongest."),
     ] = None,
     cell: Annotated[
         str | None, typer.Option(help="Edge of a cube, three edges or nine numbers, angstrom.")

@@ -72,7 +72,7 @@ def chosen_plans(
 def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
     method = checkpoint.method
     if text is None:
-        return method.samplers[:4]
+        return tuple(dict.fromkeys((method.samplers[0], method.preferred_sampler())))
     return method.samplers if text == "all" else tuple(method.check_sampler(name) for name in names_in(text))
 
 

@@ -95,8 +95,7 @@ class Method(torch.nn.Module, ABC):
     title: ClassVar[str]
     """One line for ``amsbench methods``."""
     samplers: ClassVar[tuple[str, ...]]
-    """Names of its samplers; the first is the default row of the tables (the paper's), ``amsbench run`` shows
-    the first four."""
+    """Names of its samplers; the first is the paper's."""
     networks: ClassVar[tuple[str, ...]] = ("standard",)
     """Names of its network presets; the first is the default."""
     shortcut: ClassVar[bool] = False
@@ -151,7 +150,7 @@ class Method(torch.nn.Module, ABC):
         return "torch"
 
     def preferred_sampler(self) -> str:
-        """The sampler for who wants structures rather than a comparison; tables begin with the paper's."""
+        """The strongest sampler for this task: the default of ``generate``, and beside the paper's that of ``run``."""
         return self.samplers[0]
 
     def check_sampler(self, sampler: str) -> str:

@@ -18,7 +18,7 @@ from .processes import ElementProcess
 RESTART_FROM = 0.4
 """Time to which the first restart goes back. Bonds form below it (docs/training.md)."""
 
-GUIDANCE = 6.0
+GUIDANCE = 4.0
 """Weight of the targets in guided steps, 1 for none (docs/methods.md has what other weights do)."""
 
 
