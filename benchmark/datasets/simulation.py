@@ -107,7 +107,7 @@ class MolecularDynamics:
         return temperatures, pressures
 
     def give_room(self, factor: float) -> None:
-        """Every edge of the cell times ``factor``, the atoms where they are: what was a melt is then a drop."""
+        """Every edge of the cell times ``factor``, the atoms where they are in the middle: a melt becomes a drop."""
         self._run(f"change_box all x scale {factor!r} y scale {factor!r} z scale {factor!r} units box")
 
     def npt(self, start: float, stop: float, duration: float) -> None:

@@ -108,6 +108,39 @@ def test_snapshots_come_at_the_spacing_asked_for() -> None:
         np.testing.assert_allclose(lengths, lengths[0])
 
 
+def test_the_pressure_of_a_heated_ideal_gas() -> None:
+    """Atoms that do not meet in the time have (n - 1) k T / V, the whole being at rest; 1 eV/A^3 = 1.602e6 bar."""
+    gas = Atoms("Si64", positions=12.0 * np.indices((4, 4, 4)).reshape(3, -1).T, cell=[48.0] * 3, pbc=True)
+    with molecular_dynamics(gas, STILLINGER_WEBER_SILICON, time_step=0.001, thermostat=0.02) as run:
+        run.set_velocities(300.0, 3)
+        run.nvt(300.0, 300.0, 0.013)  # so that the steps gone by are no multiple of the period of the means
+        temperatures, pressures = run.heating_curve(300.0, 900.0, 0.3, 10)
+    wanted = 63 * 8.617333e-5 * temperatures / 48.0**3 * 1.602177e6
+    np.testing.assert_allclose(pressures, wanted, rtol=1e-3)
+    assert temperatures[0] == pytest.approx(330, rel=0.15)
+    assert temperatures[-1] == pytest.approx(870, rel=0.15)
+
+
+def test_a_drop_has_room_around_it_and_elements_move_apart() -> None:
+    start = random_packing(SILICA_UNITS, 4.0, np.random.default_rng(4))
+    with molecular_dynamics(start, TERSOFF_SILICA, time_step=0.0005, pressure=1.0, barostat=0.5) as run:
+        run.minimise(force=0.1, max_steps=200)
+        before = run.snapshot()
+        run.give_room(2.0)
+        after = run.snapshot()
+        np.testing.assert_allclose(after.cell.lengths(), 2 * before.cell.lengths())
+        shift = after.positions - before.positions
+        np.testing.assert_allclose(shift, np.broadcast_to(before.cell.lengths() / 2, shift.shape), atol=1e-6)
+        run.set_velocities(3000.0, 1)
+        run.track_displacement()
+        run.nvt(3000.0, 3000.0, 0.05)
+        squares = run.displacements()
+        assert set(squares) == {"Si", "O"}
+        # the whole drifts by masses there and by numbers here
+        assert squares["Si"] / 3 + squares["O"] * 2 / 3 == pytest.approx(run.displacement(), rel=0.02)
+        assert squares["O"] > squares["Si"] > 0
+
+
 def test_silicon_melts_to_the_density_of_the_liquid(monkeypatch):
     monkeypatch.setitem(asi.DURATIONS, "reduced", {"heat": 0.3, "melt": 4.0, "cool": 0.6, "hold": 0.6})
     snapshots = AmorphousSilicon().simulate("reduced", 11, 2)
