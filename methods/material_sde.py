@@ -19,7 +19,7 @@ RESTART_FROM = 0.4
 """Time to which the first restart goes back. Bonds form below it (docs/training.md)."""
 
 GUIDANCE = 4.0
-"""Weight of the targets in guided steps, 1 for none (docs/methods.md has what other weights do)."""
+"""Weight of a target in guided steps where a training sets no other, 1 for no guidance."""
 
 
 class MaterialSDE(MaterialMethod):
@@ -43,10 +43,12 @@ class MaterialSDE(MaterialMethod):
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
         """Beside what all material methods have:
 
-        guidance: weight of the targets in the steps of the sampler ``guided``
+        guidance: weight of each property's target in the steps of the sampler ``guided``; where several are asked
+            for, their mean
         """
         paper = {"element_output": "noise"} if network == "paper" else {}
-        return super().default_config(network, task) | {"guidance": GUIDANCE} | paper
+        guidance = {"guidance": dict.fromkeys(task.properties, GUIDANCE)}
+        return super().default_config(network, task) | guidance | paper
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """eps_X and the element velocity v_E, whatever the network itself puts out for elements."""
@@ -114,6 +116,16 @@ class MaterialSDE(MaterialMethod):
         """Whether the targets are weighed: there must be some that a network can know."""
         return sampler == "guided" and len(self.task.properties) > 0
 
+    def guidance(self, structures: Structures) -> Tensor:
+        """Weight of each atom's targets [n, 1]: the mean over the properties that its structure is asked for."""
+        by_name = self.config.get("guidance", {})
+        weights = structures.properties.new_tensor(
+            [by_name.get(name, GUIDANCE) for name in self.task.properties]
+        )
+        given = (~structures.properties.isnan()).to(weights.dtype)
+        of_structures = (given * weights).sum(1) / given.sum(1).clamp(min=1)
+        return of_structures[structures.batch][:, None]
+
     def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
         null = self.denoiser.null_properties(noise)
         asked = self.predict(state, null, t, dt)
@@ -123,7 +135,7 @@ class MaterialSDE(MaterialMethod):
         free = self.predict(
             replace(state, structures=replace(state.structures, properties=hidden)), null, t, dt
         )
-        weight = self.config.get("guidance", GUIDANCE)
+        weight = self.guidance(state.structures)
         return Prediction(
             positions=torch.lerp(free.positions, asked.positions, weight),
             elements=None

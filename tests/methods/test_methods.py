@@ -251,18 +251,18 @@ def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, 
 
     asked, free = sample("restart", targets), sample("restart", none)
     for weight, wanted in ((1.0, asked), (0.0, free)):
-        made = sample("guided", targets, guidance=weight)
+        made = sample("guided", targets, guidance={"shear_modulus": weight, "ring_size": 50.0})
         torch.testing.assert_close(made.positions, wanted.positions, rtol=0, atol=1e-5)
         assert bool((made.species == wanted.species).all())
     assert (asked.positions - free.positions).abs().max() > 1e-4
-    made = sample("guided", none, guidance=6.0)
+    made = sample("guided", none)
     torch.testing.assert_close(made.positions, free.positions, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("weight", [1.0, 4.0])
 def test_guidance_multiplies_what_a_target_does(weight, silica):
     """Normal data whose mean m goes with the target, around 0 without: the guided score is that of mean w m."""
-    method, variance, atoms = build(MaterialSDE, silica, guidance=weight), 0.04, 5_000
+    method, variance, atoms = build(MaterialSDE, silica, guidance={"shear_modulus": weight}), 0.04, 5_000
 
     def exact(state, null, t, dt):
         x, scale = state.structures.positions, method.positions.scale
@@ -274,6 +274,14 @@ def test_guidance_multiplies_what_a_target_does(weight, silica):
     cells = start(silica, (atoms,), properties=torch.tensor([[12.0, math.nan]]))
     made = method.sample(cells, 9, "guided", StructureNoise([atoms], [1]))
     assert float(made.positions.mean()) == pytest.approx(0.5 * weight, abs=0.02)
+
+
+def test_several_targets_have_the_mean_of_their_weights(silica):
+    method = build(MaterialSDE, silica, guidance={"shear_modulus": 2.0, "ring_size": 12.0})
+    nan = math.nan
+    rows = torch.tensor([[24.0, 5.1], [24.0, nan], [nan, 5.1], [nan, nan]])
+    found = method.guidance(start(silica, (1, 2, 1, 1), properties=rows))
+    assert found[:, 0].tolist() == [7.0, 2.0, 2.0, 12.0, 0.0]
 
 
 def test_guidance_needs_properties(silicon, silica):
