@@ -5,15 +5,16 @@ These glasses are defective by nature of the potential and the quench (about 71 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials import TERSOFF_SILICA, EvaluationFailed, energy_per_atom, overlapping
+from ...metrics.potentials import TERSOFF_SILICA, energy_per_atom, overlapping
 from ...metrics.rings import guttman_rings
 from ..protocols import EvaluationPlan
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .moduli import STRAINS, failed, moduli
 from .simulation import molecular_dynamics, random_packing
 
 if TYPE_CHECKING:
@@ -54,8 +55,6 @@ MELT: dict[Recipe, tuple[tuple[float, float, float], ...]] = {
 ANNEAL = 10.0
 """ps at the temperature of the sample after the quench."""
 
-STRAINS = {"shear_modulus": (3, 4, 5), "youngs_modulus": (0, 1, 2)}
-"""The Voigt strains that each modulus needs."""
 _Plan = tuple[int, tuple[int, ...], float, dict[str, tuple[float, float]]]
 _INSIDE = {"shear_modulus": (18.0, 29.0), "ring_size": (4.65, 5.45)}
 PLANS: dict[str, _Plan] = {
@@ -167,13 +166,15 @@ class AmorphousSilica(DatasetDefinition):
         asked = [item.name for item in self.properties] if names is None else names
         wanted = {self.property_named(name).name for name in asked}
         if len(atoms) == 0:
-            return _failed(wanted, "no atoms")
+            return failed(wanted, "no atoms")
         if overlapping(atoms):
-            return _failed(wanted, "atoms overlap")
+            return failed(wanted, "atoms overlap")
         rings = _ring_size(atoms) if "ring_size" in wanted else Measurement()
-        moduli = _moduli(atoms, wanted & set(STRAINS)) if wanted & set(STRAINS) else Measurement()
+        elastic = (
+            moduli(atoms, TERSOFF_SILICA, wanted & set(STRAINS)) if wanted & set(STRAINS) else Measurement()
+        )
         return Measurement(
-            values={**rings.values, **moduli.values}, failures={**rings.failures, **moduli.failures}
+            values={**rings.values, **elastic.values}, failures={**rings.failures, **elastic.failures}
         )
 
     def energy(self, atoms: Atoms) -> tuple[float, float]:
@@ -184,40 +185,5 @@ class AmorphousSilica(DatasetDefinition):
 def _ring_size(atoms: Atoms) -> Measurement:
     rings = guttman_rings(atoms)
     if rings.mean_size is None:
-        return _failed(["ring_size"], rings.failure or "no rings")
+        return failed(["ring_size"], rings.failure or "no rings")
     return Measurement(values={"ring_size": rings.mean_size})
-
-
-def _moduli(atoms: Atoms, names: set[str]) -> Measurement:
-    """The wanted moduli from one relaxation; each needs three of the six strains."""
-    # ASE's optimizers take a second to import, which listing the datasets should not cost.
-    from ...metrics.elasticity import elastic_constants, relax
-    from ...metrics.lammps_calculator import LammpsCalculator
-
-    components = [axis for name, axes in STRAINS.items() if name in names for axis in axes]
-    with LammpsCalculator(TERSOFF_SILICA) as calculator:
-        try:
-            relaxed = relax(atoms, calculator)
-            if not relaxed.converged:
-                return _failed(names, "relaxation did not converge")
-            elastic = elastic_constants(relaxed.atoms, calculator, components=components)
-        except EvaluationFailed as error:
-            return _failed(names, f"relaxation broke down: {error}")
-    if not elastic.converged:
-        return _failed(names, "relaxation in a strained cell did not converge")
-    values, failures = {}, {}
-    if "shear_modulus" in names:
-        if np.all(np.diag(elastic.stiffness)[3:] > 0):
-            values["shear_modulus"] = elastic.c44
-        else:
-            failures["shear_modulus"] = "shear constant is not positive"
-    if "youngs_modulus" in names:
-        if elastic.c11 > abs(elastic.c12):
-            values["youngs_modulus"] = elastic.youngs_modulus
-        else:
-            failures["youngs_modulus"] = "C11 is not larger than C12"
-    return Measurement(values=values, failures=failures)
-
-
-def _failed(names: Iterable[str], reason: str) -> Measurement:
-    return Measurement(failures=dict.fromkeys(names, reason))

@@ -1,0 +1,256 @@
+"""The dataset ``meg``: oxide glasses of up to eleven elements under BMP-shrm, quenched from a melt near boiling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from ...metrics.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
+from ...metrics.potentials import energy_per_atom, overlapping
+from ..protocols import EvaluationPlan
+from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .meg_compositions import ELEMENTS, Composition, compositions, sampling_weights
+from .moduli import STRAINS, failed, moduli
+from .simulation import MolecularDynamics, molecular_dynamics, random_packing
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+SIZE: dict[Recipe, int] = {"paper": 800, "reduced": 216}
+"""Atoms of a glass, about: neutral cells of whole atoms are up to 15 away."""
+VOLUME_FACTOR = 4.0
+"""Volume of the starting cube over the volume of all atoms as spheres of their covalent radii."""
+TIME_STEP = 0.002
+"""ps."""
+COUPLING = {"thermostat": 0.2, "barostat": 2.0, "pressure": 1.0}
+"""Relaxation times of the Nose-Hoover thermostat and barostat (ps), pressure (bar)."""
+START_FORCE, START_STEPS = 0.1, 500
+"""eV/A and steps: the packing is relaxed as far as it takes to survive the first steps of dynamics."""
+
+HEATING = (2200.0, 9000.0)
+"""K, the range in which evaporation is looked for."""
+HEATING_TIME: dict[Recipe, float] = {"paper": 120.0, "reduced": 24.0}
+"""ps."""
+HEATING_POINTS = 68
+"""Means of temperature and pressure, one for every 100 K."""
+SETTLING = 2.0
+"""ps at the lowest temperature, before the heating and as the first part of the melt."""
+ROOM = 2.0
+"""Edge of the cell in which the melt may evaporate, over its own."""
+MELT_SHARE = 0.75
+"""Temperature of the melt over that of evaporation."""
+MELT: dict[Recipe, tuple[float, float]] = {"paper": (400.0, 800.0), "reduced": (10.0, 50.0)}
+"""ps; how long the melt lasts, and at most if some element has not diffused by then."""
+DIFFUSED = 3.0
+"""A; every element's root mean square displacement in the melt, about the distance of two cations."""
+QUENCH_RATE: dict[Recipe, float] = {"paper": 5.0, "reduced": 100.0}
+"""K/ps."""
+SAMPLE_TEMPERATURE = 300.0
+"""K."""
+HOLD: dict[Recipe, float] = {"paper": 300.0, "reduced": 10.0}
+"""ps at the temperature of the sample."""
+LEAST_DENSITY = 0.03
+"""Atoms per A^3, well below half of any of the glasses: the melt has evaporated."""
+
+LITHIUM_RICH = 12.0
+"""Percent of all atoms. Only 132 of the 9,240 compositions have more."""
+LITHIUM_RICH_SHARE: dict[Recipe, float] = {"paper": 132 / 9240, "reduced": 0.2}
+"""Share of the glasses that have one of these; in the paper's recipe all compositions are equally likely."""
+
+_Targets = dict[str, dict[str, tuple[float, float]]]
+_INSIDE: _Targets = {
+    "youngs_modulus": {"youngs_modulus": (50.0, 90.0)},
+    "shear_modulus": {"shear_modulus": (20.0, 36.0)},
+    "li_concentration": {"li_concentration": (0.0, 15.0)},
+}
+_PAPER: _Targets = {
+    "youngs_modulus": {"youngs_modulus": (20.0, 160.0), "li_concentration": (15.0, 15.0)},
+    "shear_modulus": {"shear_modulus": (10.0, 70.0)},
+}
+PLANS: dict[str, tuple[int, tuple[int, ...], float, _Targets]] = {
+    "quick": (8, (1, 5, 25), 14.0, _INSIDE),
+    "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _INSIDE),
+    "paper": (2_000, (1, 5, 10, 25, 50, 100, 250), 23.0, _PAPER),
+}
+"""Structures, step counts, edge of the cubes (A), first and last target of each plan."""
+
+
+class MultiElementGlass(DatasetDefinition):
+    """Glasses of Si, P, Al, Li, Be, K, Ca, Ti, Ba, Zn and O, one per melt, with moduli and lithium concentration."""
+
+    name: ClassVar[str] = "meg"
+    title: ClassVar[str] = "oxide glasses of up to eleven elements, BMP-shrm, melt-quench"
+    elements: ClassVar[tuple[str, ...]] = ELEMENTS
+    ghost_density: ClassVar[float | None] = 0.11
+    properties: ClassVar[tuple[Property, ...]] = (
+        Property(
+            name="youngs_modulus",
+            unit="GPa",
+            description="(C11 - C12)(C11 + 2 C12) / (C11 + C12), C11 and C12 averaged over the axes",
+        ),
+        Property(
+            name="shear_modulus", unit="GPa", description="(C44 + C55 + C66) / 3 of the relaxed structure"
+        ),
+        Property(name="li_concentration", unit="%", description="Li atoms per hundred atoms"),
+    )
+    design_properties: ClassVar[tuple[str, ...]] = ("youngs_modulus", "shear_modulus", "li_concentration")
+    split_by: ClassVar[Literal["melt", "sample"]] = "sample"
+    split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
+
+    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+        """Random packing -> where it evaporates -> melt below that -> quench -> 300 K; the last is the sample."""
+        return {
+            "atoms": SIZE[recipe],
+            "compositions": len(_compositions()[0]),
+            "lithium_rich_above_percent": LITHIUM_RICH,
+            "lithium_rich_share": LITHIUM_RICH_SHARE[recipe],
+            "start": "random positions without overlap of covalent spheres, in a cube",
+            "start_volume_over_covalent_spheres": VOLUME_FACTOR,
+            "ensemble": "NPT, isotropic (cubic cell), Nose-Hoover",
+            "time_step_ps": TIME_STEP,
+            **COUPLING,
+            "coulomb_cutoff_a": COULOMB_CUTOFF,
+            "evaporation": {
+                "heated_from_to_k": list(HEATING),
+                "for_ps": HEATING_TIME[recipe],
+                "room_times_edge": ROOM,
+                "temperature": "kink of the two lines that fit pressure against temperature best",
+            },
+            "melt_over_evaporation_temperature": MELT_SHARE,
+            "melt_ps_at_least_and_most": list(MELT[recipe]),
+            "melt_until_every_element_moved_a": DIFFUSED,
+            "quench_k_per_ps": QUENCH_RATE[recipe],
+            "sample_temperature_k": SAMPLE_TEMPERATURE,
+            "hold_ps": HOLD[recipe],
+        }
+
+    def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
+        count, steps, cube, plans = PLANS[protocol]
+        return tuple(
+            EvaluationPlan(
+                name=name,
+                kind="inverse-design",
+                protocol=protocol,
+                version=1,
+                count=count,
+                steps=steps,
+                targets=targets,
+                cube=cube,
+            )
+            for name, targets in plans.items()
+        )
+
+    def engine(self) -> dict[str, Any]:
+        return BMP_SHRM.provenance()
+
+    def samples_per_simulation(self, recipe: Recipe) -> int:
+        return 1
+
+    def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
+        """One glass of a random composition."""
+        random = np.random.default_rng(seed)
+        counts = random_composition(recipe, random).atoms(SIZE[recipe])
+        symbols = [element for element, count in counts.items() for _ in range(count)]
+        start = random_packing(symbols, VOLUME_FACTOR, random)
+        temperature = MELT_SHARE * boiling_point(start, HEATING_TIME[recipe], seed)
+        with _dynamics(start) as dynamics:
+            _melt(dynamics, temperature, *MELT[recipe], seed)
+            quench = (temperature - SAMPLE_TEMPERATURE) / QUENCH_RATE[recipe]
+            dynamics.npt(temperature, SAMPLE_TEMPERATURE, quench)
+            dynamics.npt(SAMPLE_TEMPERATURE, SAMPLE_TEMPERATURE, HOLD[recipe])
+            glass = dynamics.snapshot()
+        density = len(glass) / glass.get_volume()
+        if density < LEAST_DENSITY:
+            raise SimulationFailed(f"the melt evaporated: {density:.3f} atoms per A^3")
+        return [glass]
+
+    def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
+        """Lithium is counted on the structure as it is, moduli are measured on the relaxed one."""
+        asked = [item.name for item in self.properties] if names is None else names
+        wanted = {self.property_named(name).name for name in asked}
+        if len(atoms) == 0:
+            return failed(wanted, "no atoms")
+        values = {}
+        if "li_concentration" in wanted:
+            values["li_concentration"] = 100 * float(np.mean(atoms.symbols == "Li"))
+        elastic = Measurement()
+        if wanted & set(STRAINS):
+            if overlapping(atoms):
+                elastic = failed(wanted & set(STRAINS), "atoms overlap")
+            else:
+                elastic = moduli(atoms, BMP_SHRM, wanted & set(STRAINS))
+        return Measurement(values=values | elastic.values, failures=elastic.failures)
+
+    def energy(self, atoms: Atoms) -> tuple[float, float]:
+        """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
+        return energy_per_atom(BMP_SHRM, atoms)
+
+
+@cache
+def _compositions() -> tuple[tuple[Composition, ...], np.ndarray]:
+    """All compositions and their lithium, percent of all atoms."""
+    found = tuple(compositions())
+    return found, np.array([100 * item.fractions["Li"] for item in found])
+
+
+def random_composition(recipe: Recipe, random: np.random.Generator) -> Composition:
+    """One of the compositions; the reduced recipe draws those rich in lithium more often."""
+    found, lithium = _compositions()
+    weights = sampling_weights(lithium, LITHIUM_RICH, LITHIUM_RICH_SHARE[recipe])
+    return found[int(random.choice(len(found), p=weights))]
+
+
+def _dynamics(start: Atoms) -> Any:
+    return molecular_dynamics(start, BMP_SHRM, time_step=TIME_STEP, **COUPLING)
+
+
+def boiling_point(start: Atoms, duration: float, seed: int) -> float:
+    """The temperature (K) at which a drop of the melt begins to evaporate, heated for ``duration`` ps."""
+    with _dynamics(start) as dynamics:
+        dynamics.minimise(force=START_FORCE, max_steps=START_STEPS)
+        dynamics.set_velocities(HEATING[0], seed)
+        dynamics.nvt(HEATING[0], HEATING[0], SETTLING)
+        dynamics.give_room(ROOM)
+        return kink(*dynamics.heating_curve(*HEATING, duration, HEATING_POINTS))
+
+
+def kink(temperatures: np.ndarray, pressures: np.ndarray) -> float:
+    """Where the pressure leaves the straight line of low temperatures: T* of the least-squares fit
+    p = a + b T + c max(0, T - T*), K.
+
+    temperatures [n] in K, pressures [n] in any unit. SimulationFailed where the pressure never rises above the line.
+    """
+    low, high = (float(np.quantile(temperatures, share)) for share in (0.1, 0.95))
+    at = np.linspace(low, high, 200)
+    best, errors = [], []
+    for value in at:
+        columns = np.stack(
+            [np.ones_like(temperatures), temperatures, np.maximum(0, temperatures - value)], axis=1
+        )
+        solution = np.linalg.lstsq(columns, pressures, rcond=None)[0]
+        best.append(solution[2])
+        errors.append(float(((columns @ solution - pressures) ** 2).sum()))
+    chosen = int(np.argmin(errors))
+    if best[chosen] <= 0:
+        raise SimulationFailed("no temperature of evaporation: the pressure does not leave its line upwards")
+    return float(at[chosen])
+
+
+def _melt(dynamics: MolecularDynamics, temperature: float, least: float, most: float, seed: int) -> None:
+    """Constant pressure until every element has diffused; SimulationFailed where one does not."""
+    dynamics.minimise(force=START_FORCE, max_steps=START_STEPS)
+    dynamics.set_velocities(temperature, seed)
+    dynamics.npt(temperature, temperature, SETTLING)
+    dynamics.track_displacement()
+    gone, slowest = 0.0, 0.0
+    while gone < least or (slowest < DIFFUSED**2 and gone < most):
+        dynamics.npt(temperature, temperature, least / 2)
+        gone += least / 2
+        slowest = min(dynamics.displacements().values())
+    if slowest < DIFFUSED**2:
+        raise SimulationFailed(
+            f"an element moved by {slowest**0.5:.1f} A only in {gone:.0f} ps at {temperature:.0f} K"
+        )
