@@ -3,8 +3,8 @@
     python docs/studies/what_a_target_says.py CHECKPOINT.safetensors
 
 Held-out glasses of ``asio2`` are noised to a time t. Printed for each property: the mean squared error of the predicted
-noise of their atoms without any target, how that changes with the glass's own value and with another glass's, and how far
-apart the predictions are for a high and a low value, 1.5 standard deviations from the mean (in units of the noise).
+noise of their atoms without any target, how that changes with the glass's own value and with another glass's, and how
+far apart the predictions are for a high and a low value, 1.5 standard deviations from the mean (in units of the noise).
 """
 
 from __future__ import annotations
