@@ -1,19 +1,26 @@
-"""The one thing that pyproject.toml cannot say: a native kernel built where a C compiler is present."""
+"""The one thing that pyproject.toml cannot say: native kernels built where a C compiler is present."""
 
 import os
 
 from setuptools import Extension, setup
 
+
+def native(name: str, source: str, *flags: str) -> Extension:
+    """A plain C library; without a compiler the package is installed all the same."""
+    return Extension(
+        name,
+        sources=[f"{source}.c"],
+        depends=[f"{source}_body.h"],
+        # no -march: the kernels choose among instruction sets at run time
+        extra_compile_args=["-O3", "-g0", "-std=gnu11", "-fno-math-errno", *flags],
+        libraries=["m"] if os.name == "posix" else [],
+        optional=True,
+    )
+
+
 setup(
     ext_modules=[
-        Extension(
-            "amsbench.methods._edge_kernel",
-            sources=["methods/edge_kernel.c"],
-            depends=["methods/edge_kernel_body.h"],
-            # no -march: the kernel chooses among instruction sets at run time
-            extra_compile_args=["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-Wno-psabi"],
-            libraries=["m"] if os.name == "posix" else [],
-            optional=True,
-        )
+        native("amsbench.methods._edge_kernel", "methods/edge_kernel", "-Wno-psabi"),
+        native("amsbench.metrics._neighbours", "metrics/neighbours", "-ffp-contract=off"),
     ]
 )

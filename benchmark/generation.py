@@ -12,7 +12,7 @@ import torch
 
 from ..errors import AmsbenchError
 from .method import Method, Task
-from .noise import StructureNoise, structure_seeds
+from .noise import structure_noise, structure_seeds
 from .structures import Structures
 
 if TYPE_CHECKING:
@@ -72,10 +72,12 @@ def generate(
         for number, rows in enumerate(_batches(counts_t.tolist(), ATOMS_PER_BATCH[device.type])):
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
             if number == 0:  # the first call compiles, packs weights and fills caches
-                method.sample(start, 1, sampler, StructureNoise(counts_t[rows].tolist(), seeds[rows], device))
+                method.sample(
+                    start, 1, sampler, structure_noise(counts_t[rows].tolist(), seeds[rows], device)
+                )
                 _synchronise(device)
             began = time.perf_counter()
-            noise = StructureNoise(counts_t[rows].tolist(), seeds[rows], device)
+            noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
             made = method.sample(start, steps, sampler, noise)
             _synchronise(device)
             seconds += time.perf_counter() - began

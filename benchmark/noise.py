@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,9 @@ class NoiseSource(Protocol):
     def uniform_structures(self, width: int) -> Tensor:
         """Uniform in [0, 1): [s, width]."""
 
+    def restarted(self) -> NoiseSource:
+        """A source of the same numbers from the beginning."""
+
 
 class BatchNoise:
     """One generator for a whole batch: training, where only reproducibility counts."""
@@ -41,6 +45,12 @@ class BatchNoise:
         self._generator = generator
         self._options = {"generator": generator, "dtype": dtype}
         self._device = device
+        self._beginning = generator.get_state()
+
+    def restarted(self) -> BatchNoise:
+        generator = torch.Generator()
+        generator.set_state(self._beginning)
+        return BatchNoise(*self._sizes, generator, self._device, self._options["dtype"])
 
     def normal_atoms(self, width: int) -> Tensor:
         return torch.randn(self._sizes[0], width, **self._options).to(self._device)  # type: ignore[call-overload]
@@ -67,10 +77,13 @@ class StructureNoise:
     ) -> None:
         if len(counts) != len(seeds):
             raise ValueError(f"{len(counts)} structures but {len(seeds)} seeds")
-        self._counts = [int(count) for count in counts]
+        self._counts, self._seeds = [int(count) for count in counts], list(seeds)
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         self._device = device
         self._dtype = dtype
+
+    def restarted(self) -> StructureNoise:
+        return StructureNoise(self._counts, self._seeds, self._device, self._dtype)
 
     def normal_atoms(self, width: int) -> Tensor:
         return self._each(torch.randn, self._counts, width)
@@ -88,6 +101,15 @@ class StructureNoise:
         # drawn in float32 always, so that a float64 run starts from the same noise
         parts = [draw(n, width, generator=g) for n, g in zip(counts, self._generators, strict=True)]
         return torch.cat(parts).to(self._device, self._dtype)
+
+
+def structure_noise(counts: Sequence[int], seeds: Sequence[int], device: torch.device) -> NoiseSource:
+    """Noise for sampling on a device, drawn there where that is possible."""
+    if device.type == "cuda" and find_spec("triton") is not None:
+        from .device_noise import DeviceNoise
+
+        return DeviceNoise(counts, seeds, device)
+    return StructureNoise(counts, seeds, device)
 
 
 def structure_seeds(seed: int, first: int, count: int) -> list[int]:

@@ -27,7 +27,7 @@ class AMShortcut(MaterialSDE):
 
     name = "amshortcut"
     title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
-    samplers = ("euler-maruyama", "ancestral", "restart", "guided", "ode")
+    samplers = ("euler-maruyama", "ancestral", "multistep", "restart", "guided", "ode")
     shortcut = True
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +12,9 @@ from torch import Tensor, nn
 from ..benchmark.method import Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
+from . import fused
 from .egnn import EGNN, EGNNConfig
-from .graph import neighbour_graph
+from .graph import Graph, neighbour_graph
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +80,37 @@ class FlexibleDenoiser(nn.Module):
         self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
         if self.head is not None and self.beliefs:
             nn.init.zeros_(self.head.weight)
+        self._places: fused.Places | None = None
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
         """Null property vectors [s, width], drawn anew at every sampling step and shared by all network calls
         that belong together (one consistency loss)."""
         return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
+
+    @contextmanager
+    def unwatched(self, structures: Structures) -> Iterator[fused.Places]:
+        """Neighbour tables of these and all their later states without a look whether every neighbour had room,
+        which would wait for the device; who asks for this calls ``check`` of what it gives in the end."""
+        cutoff = self.backbone.config.cutoff
+        usable = fused.usable(self.backbone.config, structures.positions)
+        self._places = fused.Places.expected(structures, cutoff) if usable else fused.Places(capacity=0)
+        try:
+            yield self._places
+        finally:
+            self._places = None
+
+    def neighbours(self, structures: Structures) -> Graph | fused.NeighbourTable:
+        """All pairs within the cutoff, in the form that the backbone takes on this device."""
+        cutoff = self.backbone.config.cutoff
+        if not fused.usable(self.backbone.config, structures.positions):
+            return neighbour_graph(structures, cutoff)
+        if self._places is not None:
+            return fused.neighbour_table(structures, cutoff, self._places)
+        places = fused.Places.expected(structures, cutoff)
+        while True:
+            table = fused.neighbour_table(structures, cutoff, places)
+            if places.check():
+                return table
 
     def forward(
         self, state: State, null: Tensor, t: Tensor, dt: Tensor, evidence: Tensor | None = None
@@ -97,8 +126,7 @@ class FlexibleDenoiser(nn.Module):
         if state.elements is not None:
             own = [] if evidence is None else [torch.softmax(evidence, dim=-1)]
             features = torch.cat([state.elements, *own, features], dim=-1)
-        graph = neighbour_graph(structures, self.backbone.config.cutoff)
-        h, shift = self.backbone(self.input(features), structures.positions, graph)
+        h, shift = self.backbone(self.input(features), structures.positions, self.neighbours(structures))
         # a uniform translation of the whole sample carries no structure
         counts = structures.counts.to(shift.dtype)[:, None]
         mean = shift.new_zeros(len(counts), 3).index_add_(0, structures.batch, shift) / counts

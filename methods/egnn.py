@@ -6,16 +6,19 @@ the node products taken once per atom, which is the same function with a fifth o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from . import native
-from .edges import sum_over_edges
+from . import fused, native
+from .edges import Messages, grouped, sum_over_groups
 from .graph import Graph
+
+EdgeSums = Callable[["Layer", tuple[Tensor, Tensor, Tensor]], tuple[Tensor, Tensor]]
+"""(layer, receiver part, sender part and positions of the nodes) -> both sums of Eq. 13 over edges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ class Layer(nn.Module):
         self.shift = nn.Linear(hidden, channels_out * channels_in)
         self.node_norm = nn.LayerNorm(hidden)
         self.node = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self._messages = Messages(hidden, self.channels, config.cutoff)
         self.edge_parameters = [
             parameter
             for part in (self.edge, self.edge_norm, self.shift_norm, self.message, self.gate, self.shift)
@@ -95,41 +99,14 @@ class Layer(nn.Module):
         nn.init.normal_(self.shift.weight, std=0.1 / hidden**0.5)
         nn.init.zeros_(self.shift.bias)
 
-    def forward(
-        self, h: Tensor, x: Tensor, graph: Graph, edges: Tensor, smooth: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """h [n, hidden], x [n, channels_in, 3], edges [e, width], smooth [e] -> new h, new x.
-
-        ``edges`` may be the distances [e] alone, which ask for the native kernel.
-        """
+    def forward(self, h: Tensor, x: Tensor, sums: EdgeSums) -> tuple[Tensor, Tensor]:
+        """h [n, hidden], x [n, channels_in, 3] -> new h, new x."""
         config = self.config
         normed = self.node_norm(h)
-        nodes = self.receiver(normed), self.sender(normed), x
-        if edges.dim() == 1:
-            gathered, total = native.sum_messages(self, graph, (edges, smooth), nodes)
-        else:
-            gathered, total = sum_over_edges(
-                self._messages, graph, (edges, smooth), nodes, self.edge_parameters
-            )
+        gathered, total = sums(self, (self.receiver(normed), self.sender(normed), x))
         gathered, total = gathered / config.neighbours, total / config.neighbours
         h = h + self.node(torch.cat([normed, gathered], dim=-1))
         return h, (x if self.channels[0] > 1 else x[:, :1]) + total
-
-    def _messages(
-        self, receiver: Tensor, sender: Tensor, d: Tensor, edges: Tensor, smooth: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """a_ij m_ij c_ij [e, hidden] and Phi_ij d_ij / (|d_ij| + 1) c_ij [e, channels_out, 3] of some edges."""
-        config = self.config
-        squared = (d**2).sum(-1)
-        if self.invariants:
-            edges = torch.cat([edges, tanh_distance(squared, config.cutoff)], dim=-1)
-        for_message, for_shift = (receiver + sender + self.edge(edges)).split(config.hidden, dim=-1)
-        m = functional.silu(self.message(functional.silu(self.edge_norm(for_message))))
-        m = m * (torch.sigmoid(self.gate(m)) * smooth[:, None])
-        phi = self.shift(functional.silu(self.shift_norm(for_shift))).unflatten(-1, self.channels)
-        # the square root of 0 has no gradient, and two atoms may sit on top of each other
-        direction = d * (smooth[:, None] / (torch.sqrt(squared + 1e-12) + 1)).unsqueeze(-1)
-        return m, torch.bmm(phi, direction)
 
 
 class EGNN(nn.Module):
@@ -145,16 +122,25 @@ class EGNN(nn.Module):
         )
         self.basis = RadialBasis(config.radial, config.cutoff)
 
-    def forward(self, h: Tensor, positions: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, h: Tensor, positions: Tensor, graph: Graph | fused.NeighbourTable
+    ) -> tuple[Tensor, Tensor]:
         """h [n, hidden], positions [n, 3] -> h [n, hidden], displacement X^(0) - X^(L) [n, 3] (B.4)."""
-        if native.usable(self.config, h):
-            edges, smooth = native.edge_inputs(graph, positions, self.config.cutoff)
-        else:
-            edges, smooth = self._edge_inputs(graph, positions)
+        sums = self.edge_sums(graph, positions, h)
         x = positions[:, None]
         for layer in self.layers:
-            h, x = layer(h, x, graph, edges, smooth)
+            h, x = layer(h, x, sums)
         return h, positions - x[:, 0]
+
+    def edge_sums(self, graph: Graph | fused.NeighbourTable, positions: Tensor, h: Tensor) -> EdgeSums:
+        """What sums over the edges in every layer, by the fastest means there are for these node features."""
+        if isinstance(graph, fused.NeighbourTable):
+            return lambda layer, nodes: fused.sum_messages(layer, graph, nodes)
+        if native.usable(self.config, h):
+            edges = native.edge_inputs(graph, positions, self.config.cutoff)
+            return lambda layer, nodes: native.sum_messages(layer, graph, edges, nodes)
+        groups = grouped(graph, *self._edge_inputs(graph, positions))
+        return lambda layer, nodes: sum_over_groups(layer._messages, groups, nodes, layer.edge_parameters)
 
     def grown_from(self, other: EGNN) -> dict[str, Tensor]:
         """A state for this network in which it does what ``other``, of at most as many layers, does.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..benchmark.structures import Structures
+from ..metrics.neighbours import neighbour_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,28 +30,22 @@ class Graph:
 
 
 def neighbour_graph(structures: Structures, cutoff: float) -> Graph:
-    """All pairs closer than ``cutoff`` (angstrom) in every structure, by vesin on the CPU.
+    """All pairs closer than ``cutoff`` (angstrom) in every structure, found on the CPU in float64.
 
-    In small cells one atom is the neighbour of another through several images; all of them are edges.
+    In small cells one atom is the neighbour of another through several images; all of them are edges. Raises
+    AmsbenchError for positions that are not finite.
     """
-    from vesin import NeighborList
-
-    device = structures.positions.device
-    positions = structures.positions.detach().double().cpu().numpy()
-    cells = structures.cells.detach().double().cpu().numpy()
-    offsets = structures.offsets.tolist()
-    finder = NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    firsts, seconds, images = [], [], []
-    for k in range(len(structures)):
-        start, stop = offsets[k], offsets[k + 1]
-        i, j, image = finder.compute(
-            points=positions[start:stop], box=cells[k], periodic=True, quantities="ijS"
-        )
-        firsts.append(i.astype(np.int64) + start)
-        seconds.append(j.astype(np.int64) + start)
-        images.append(image.astype(np.float64) @ cells[k])
+    positions = structures.positions.detach()
+    found = neighbour_list(
+        positions.double().cpu().numpy(),
+        structures.cells.detach().double().cpu().numpy(),
+        structures.counts.cpu().numpy(),
+        cutoff,
+        threads=torch.get_num_threads(),
+    )
+    receivers, senders, shifts = (torch.from_numpy(array) for array in found)
     return Graph(
-        receivers=torch.from_numpy(np.concatenate(firsts)).to(device),
-        senders=torch.from_numpy(np.concatenate(seconds)).to(device),
-        shifts=torch.from_numpy(np.concatenate(images)).to(structures.positions.dtype).to(device),
+        receivers=receivers.to(positions.device),
+        senders=senders.to(positions.device),
+        shifts=shifts.to(positions.dtype).to(positions.device),
     )

@@ -17,8 +17,8 @@ class MaterialODE(MaterialMethod):
     """X_t = X_0 + t u_X and E_t = E_0 + t u_E; the network predicts u, sampling is Euler (Eqs. 7 and 8)."""
 
     name = "material-ode"
-    title = "Material ODE: flow matching on positions and elements, Euler steps"
-    samplers = ("ode",)
+    title = "Material ODE: flow matching on positions and elements, Euler or multistep"
+    samplers = ("ode", "multistep")
     element_process = LinearElementProcess
     time_power = 2.0
 
@@ -58,7 +58,7 @@ class MaterialODE(MaterialMethod):
         return State(structures=state.structures.with_positions(positions), elements=elements)
 
     def mode(self, steps: int, sampler: str) -> str:
-        return "ODE"
+        return "multistep" if sampler == "multistep" and steps > 1 else "ODE"
 
 
 def spread(structures: Structures) -> Tensor:

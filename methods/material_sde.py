@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +26,8 @@ GUIDANCE = 4.0
 class MaterialSDE(MaterialMethod):
     """The network predicts eps of the positions and the velocity (or eps) of the elements (Eqs. 9 and 10).
 
-    Samplers: the paper's Euler-Maruyama, the exact posterior step (ancestral), the probability-flow ODE, and restarts:
-    every step goes all the way to t = 0 and the next begins from there with new noise of a smaller time, as in the
+    Samplers: the paper's Euler-Maruyama, the exact posterior step (ancestral), the probability-flow ODE in Euler steps
+    (ode) or steps of second order (multistep), and restarts: every step goes all the way to t = 0 and the next begins from there with new noise of a smaller time, as in the
     multistep sampling of consistency models (arXiv 2303.01469, Algorithm 1). What an early step got wrong, a later one
     mends, which none of the others can; but where the step is only the expected X_0, what comes out has less spread
     than the data. ``guided`` takes restarts by classifier-free guidance (arXiv 2207.12598, Eq. 6): away from what the
@@ -35,9 +36,16 @@ class MaterialSDE(MaterialMethod):
 
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
-    samplers = ("euler-maruyama", "ancestral", "restart", "guided", "ode")
+    samplers = ("euler-maruyama", "ancestral", "multistep", "restart", "guided", "ode")
     elements: ElementProcess
+    guidance_weights: Tensor
     element_outputs = ("species", "velocity", "noise")
+
+    def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
+        super().__init__(task, config)
+        by_name = config.get("guidance", {})
+        weights = torch.tensor([float(by_name.get(name, GUIDANCE)) for name in task.properties])
+        self.register_buffer("guidance_weights", weights, persistent=False)
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
@@ -110,7 +118,7 @@ class MaterialSDE(MaterialMethod):
         return steps * (2 if self.guided(sampler) else 1)
 
     def preferred_sampler(self) -> str:
-        return "guided" if self.task.properties else "ancestral"
+        return "guided" if self.task.properties else "multistep"
 
     def guided(self, sampler: str) -> bool:
         """Whether the targets are weighed: there must be some that a network can know."""
@@ -118,12 +126,8 @@ class MaterialSDE(MaterialMethod):
 
     def guidance(self, structures: Structures) -> Tensor:
         """Weight of each atom's targets [n, 1]: the mean over the properties that its structure is asked for."""
-        by_name = self.config.get("guidance", {})
-        weights = structures.properties.new_tensor(
-            [by_name.get(name, GUIDANCE) for name in self.task.properties]
-        )
-        given = (~structures.properties.isnan()).to(weights.dtype)
-        of_structures = (given * weights).sum(1) / given.sum(1).clamp(min=1)
+        given = (~structures.properties.isnan()).to(structures.properties.dtype)
+        of_structures = (given * self.guidance_weights).sum(1) / given.sum(1).clamp(min=1)
         return of_structures[structures.batch][:, None]
 
     def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
@@ -148,7 +152,7 @@ class MaterialSDE(MaterialMethod):
     ) -> State:
         x, e = state.structures.positions, state.elements
         eps, v = prediction.positions, prediction.elements
-        if sampler == "ode":
+        if sampler in ("ode", "multistep"):
             x = self.positions.ode_step(x, eps, t, s)
             e = None if e is None or v is None else self.elements.ode_step(e, v, t, s)
         else:
@@ -164,9 +168,10 @@ class MaterialSDE(MaterialMethod):
             return "guided"
         if sampler in _TO_THE_END and steps > 1:
             return "restart"
-        return {"ode": "ODE", "ancestral": "ancestral", "euler-maruyama": "SDE"}[
-            self.sampler_rule(steps, sampler)
-        ]
+        rule = self.sampler_rule(steps, sampler)
+        if rule == "multistep" and steps == 1:  # there is no step before to learn from
+            rule = "ode"
+        return {"ode": "ODE", "euler-maruyama": "SDE"}.get(rule, rule)
 
 
 _TO_THE_END = ("restart", "guided")

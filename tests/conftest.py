@@ -1,8 +1,14 @@
 """Fixtures that several rooms of tests use."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    # Triton reads it when it is first imported; nothing runs in its interpreter unless AMSBENCH_TRITON asks, too
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from amsbench.benchmark.method import Task
 from amsbench.benchmark.structures import Structures

@@ -1,4 +1,7 @@
-"""Imports run one way: cli -> leaderboards -> benchmark -> metrics, and baselines -> methods -> benchmark."""
+"""Imports run one way: cli -> leaderboards -> benchmark -> metrics, and baselines -> methods -> benchmark.
+
+A room may also import from every room behind the next one.
+"""
 
 import ast
 from pathlib import Path
@@ -9,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 ALLOWED = {
     "metrics": {"metrics"},
     "benchmark": {"benchmark", "metrics"},
-    "methods": {"methods", "benchmark"},
-    "baselines": {"baselines", "methods", "benchmark"},
+    "methods": {"methods", "benchmark", "metrics"},
+    "baselines": {"baselines", "methods", "benchmark", "metrics"},
     "leaderboards": {"leaderboards", "benchmark", "metrics"},
 }
 MODULES = [path for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py"))]

@@ -14,6 +14,7 @@ from amsbench.benchmark.structures import Structures, add_ghosts
 from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.denoiser import Prediction, State
+from amsbench.methods.material import extrapolated
 from amsbench.methods.material_ode import MaterialODE
 from amsbench.methods.material_sde import MaterialSDE
 
@@ -221,6 +222,45 @@ def gaussian_cloud(method, variance, steps, atoms=20_000):
     return float(method.sample(cell, steps, "restart", StructureNoise([atoms], [1])).positions.var())
 
 
+def deviation(method, sampler, steps, variance=0.04, atoms=50):
+    """How far a sampler ends from the exact flow of normal data, X_0 = X_1 (V / (V + sigma_1^2))^(1/2)."""
+
+    def exact(state, null, t, dt):
+        at = t[0] * method.positions.scale
+        eps = state.structures.positions * at / (variance + at**2)
+        return Prediction(positions=eps, elements=None)
+
+    method.predict = exact
+    cell = Structures.empty_cells(
+        6 * torch.eye(3)[None].double(), torch.tensor([atoms]), torch.zeros(1, 0).double()
+    )
+    noise = StructureNoise([atoms], [1], dtype=torch.float64)
+    begin = method.prior(cell, noise).structures.positions
+    wanted = begin * (variance / (variance + method.positions.scale**2)) ** 0.5
+    return float((method.sample(cell, steps, sampler, noise.restarted()).positions - wanted).abs().max())
+
+
+def test_multistep_is_of_second_order_and_ode_of_first(silicon):
+    method = build(MaterialSDE, silicon)
+    for sampler, order in (("ode", 1), ("multistep", 2)):
+        ratio = deviation(method, sampler, 200) / deviation(method, sampler, 400)
+        assert math.log2(ratio) == pytest.approx(order, abs=0.15)
+    assert deviation(method, "multistep", 25) < deviation(method, "ode", 25) / 4
+
+
+def test_multistep_is_exact_for_a_drift_linear_in_time(silicon):
+    """From its second step on; the first, of Euler's, ends at an X_s that is wrong by a constant."""
+    method = build(MaterialSDE, silicon)
+    path = method.path(6, "multistep")
+    total, before = 0.0, None
+    for t, s in path:
+        now = Prediction(positions=torch.full((1, 3), 2 + 3 * t), elements=None)
+        total += float(extrapolated(now, before, t - s).positions[0, 0]) * (t - s)
+        before = (now, t - s)
+    (begin, end), *_ = path
+    assert total == pytest.approx(2 + 1.5 + 3 * (begin - end) ** 2 / 2, abs=1e-6)
+
+
 def test_restarts_with_exact_shortcuts_keep_the_spread_of_the_data(silicon):
     assert gaussian_cloud(build(AMShortcut, silicon), 0.04, 9) == pytest.approx(0.04, rel=0.05)
 
@@ -291,7 +331,7 @@ def test_guidance_needs_properties(silicon, silica):
         assert without.mode(steps, "guided") == without.mode(steps, "restart")
         assert without.evaluations(steps, "guided") == steps
         assert given.mode(steps, "guided") != given.mode(steps, "restart")
-    assert without.preferred_sampler() == "ancestral"
+    assert without.preferred_sampler() == "multistep"
     assert given.preferred_sampler() == "guided"
 
 

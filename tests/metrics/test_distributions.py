@@ -11,6 +11,7 @@ from ase.geometry.rdf import CellTooSmall, get_rdf
 from ase.neighborlist import NeighborList, PrimitiveNeighborList
 
 from amsbench.errors import AmsbenchError
+from amsbench.metrics import neighbours
 from amsbench.metrics.distributions import (
     PAPER_PROTOCOL,
     STANDARD_PROTOCOL,
@@ -28,6 +29,8 @@ from amsbench.metrics.distributions import (
     structural_errors,
     wasserstein,
 )
+
+native = pytest.mark.skipif(not neighbours.info()["built"], reason=neighbours.info()["reason"])
 
 
 def random_packing(n=64, cell=None, closest=2.1, seed=0, symbols="Si"):
@@ -202,12 +205,73 @@ def test_adf_without_angles_is_zero():
 def test_adf_of_a_collapsed_structure_is_found_in_blocks(monkeypatch):
     from amsbench.metrics import distributions
 
+    monkeypatch.setenv("AMSBENCH_NATIVE", "0")
     atoms = random_packing(40, cell=np.eye(3) * 4.0, closest=0.0)
     whole = adf([atoms]).values
     monkeypatch.setattr(distributions, "_ANGLES_AT_ONCE", 1000)
     np.testing.assert_array_equal(adf([atoms]).values, whole)
     monkeypatch.setattr(distributions, "_ANGLES_AT_ONCE", 1)
     np.testing.assert_array_equal(adf([atoms]).values, whole)
+
+
+@native
+@pytest.mark.parametrize("level", neighbours.LEVELS)
+def test_native_curves_are_those_of_vesin_and_numpy(monkeypatch, level):
+    """Equal counts: no distance or angle of these lies on the edge of a bin."""
+    if neighbours.LEVELS.index(level) > neighbours._highest():
+        pytest.skip(f"this processor has no {level}")
+    packings = [
+        random_packing(64, seed=1),
+        random_packing(150, seed=2),
+        random_packing(96, cell=SKEWED, seed=3),
+        random_packing(4, cell=[[4.01, 0, 0], [3.1, 3.0, 0], [-1.5, 2.0, 3.7]], seed=5),
+        random_packing(40, cell=np.eye(3) * 4.0, closest=0.0),  # collapsed
+        random_packing(2, cell=[[-1.1, 0.3, 0.0], [0.2, 3.0, 0.1], [0.4, 0.1, 2.9]], closest=0.0),
+        Atoms(cell=[9] * 3, pbc=True),
+        Atoms("Si", cell=[2.9] * 3, pbc=True),
+        Atoms("Si3", positions=[(0, 0, 0), (0, 0, 0), (12.2, 0, 0)], cell=[12] * 3, pbc=True),
+    ]
+    packings[1].positions += np.random.default_rng(0).integers(-9, 10, (150, 3)) @ packings[1].cell.array
+    gas = ideal_gas(np.array([np.eye(3) * 27.0, SKEWED]), np.array([1000, 50]), seed=4)
+    long = StructuralProtocol(name="test", version=1, reference="test", rdf_r_max=2.5, adf_r_cut=3.5)
+    for structures, protocol in ((packings, STANDARD_PROTOCOL), (gas, STANDARD_PROTOCOL), (packings, long)):
+        monkeypatch.setenv("AMSBENCH_NATIVE", "0")
+        expected = structural_curves(structures, protocol=protocol)
+        monkeypatch.setenv("AMSBENCH_NATIVE", "1")
+        monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
+        found = structural_curves(structures, protocol=protocol)
+        np.testing.assert_allclose(found.rdf.values, expected.rdf.values, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(found.adf.values, expected.adf.values, rtol=1e-12, atol=1e-12)
+        monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "")
+
+
+@native
+@pytest.mark.parametrize(
+    ("crystal", "neighbours_within_5", "bonds"),
+    [
+        (silicon(), 4 + 12 + 12, 4),
+        (bulk("Po", "sc", a=2.7), 6 + 12 + 8, 6),
+        (bulk("Cu", "fcc", a=3.6, cubic=True) * (3, 3, 3), 12 + 6 + 24, 12),
+    ],
+    ids=["diamond", "simple cubic", "face-centred cubic"],
+)
+def test_no_pair_and_no_angle_of_a_crystal_is_lost(crystal, neighbours_within_5, bonds):
+    """Here some lie on the edge of a bin, where rounding may choose the bin and nothing else."""
+    packed = PackedStructures.from_atoms([crystal])
+    shells, angles = neighbours.distribution_counts(packed, r_max=5.0, shells=100, r_cut=3.0, bins=180)
+    assert shells.sum() == neighbours_within_5 * len(crystal)
+    assert angles.sum() == bonds * (bonds - 1) // 2 * len(crystal)
+
+
+@native
+def test_a_collapsed_structure_costs_the_native_path_no_memory(monkeypatch):
+    """400 atoms within a hundredth of an angstrom: 32 million angles."""
+    monkeypatch.setenv("AMSBENCH_NATIVE", "1")
+    rng = np.random.default_rng(0)
+    atoms = Atoms("Si400", positions=rng.random((400, 3)) * 0.01, cell=[15] * 3, pbc=True)
+    values = adf([atoms]).values[0]
+    assert values.sum() == pytest.approx(1.0)
+    assert rdf([atoms]).values[0].nonzero()[0].tolist() == [0]
 
 
 def test_curves_ignore_order_translation_and_wrapping():

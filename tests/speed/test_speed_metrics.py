@@ -1,28 +1,79 @@
-"""Distribution functions against ASE: ``pytest tests/speed --benchmark-enable``."""
+"""Neighbour lists and distribution functions, native, by vesin and by ASE.
 
+``pytest tests/speed --benchmark-enable``; compare the minima within one run.
+"""
+
+import numpy as np
 import pytest
 from ase.geometry.rdf import get_rdf
+from ase.neighborlist import primitive_neighbor_list
 
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.metrics.distributions import structural_curves
+from amsbench.metrics import neighbours
+from amsbench.metrics.distributions import PackedStructures, structural_curves
+from amsbench.metrics.neighbours import neighbour_list
+
+SIZES = {
+    "256 atoms of silicon": (256, (256 / 0.0516) ** (1 / 3)),
+    "80 atoms in 10.5 A": (80, 10.5),
+    "1300 atoms of silicon": (1300, (1300 / 0.0516) ** (1 / 3)),
+}
 
 
 @pytest.fixture(scope="module")
-def frames():
-    silicon = load_dataset("asi")
-    return [silicon.atoms(k) for k in range(20)]
+def silicon():
+    return load_dataset("asi")
+
+
+@pytest.fixture(params=["native", "vesin"])
+def path(request, monkeypatch):
+    monkeypatch.setenv("AMSBENCH_NATIVE", "1" if request.param == "native" else "0")
+    if request.param == "native" and not neighbours.active():
+        pytest.skip(f"no native library: {neighbours.info()['reason']}")
+    return request.param
+
+
+@pytest.fixture(params=SIZES)
+def liquid(request, benchmark):
+    n, length = SIZES[request.param]
+    benchmark.group = f"neighbour list at 6.5 A, {request.param}"
+    return np.random.default_rng(0).random((n, 3)) * length, np.eye(3) * length
+
+
+def test_neighbour_list(benchmark, liquid, path):
+    positions, cell = liquid
+    benchmark(neighbour_list, positions, cell[None], np.array([len(positions)]), 6.5)
+
+
+def test_neighbour_list_of_ase(benchmark, liquid):
+    positions, cell = liquid
+    benchmark(primitive_neighbor_list, "ijS", [True] * 3, cell, positions, 6.5)
+
+
+@pytest.mark.benchmark(group="neighbour lists of a batch of 16 times 256 atoms")
+def test_neighbour_lists_of_a_batch(benchmark, path):
+    n, length = SIZES["256 atoms of silicon"]
+    positions = np.random.default_rng(0).random((16 * n, 3)) * length
+    benchmark(neighbour_list, positions, np.tile(np.eye(3) * length, (16, 1, 1)), np.full(16, n), 6.5)
 
 
 @pytest.mark.benchmark(group="g(r) and P(theta) of 256 atoms")
-def test_both_curves(benchmark, frames):
-    benchmark(structural_curves, frames[:1])
+def test_both_curves(benchmark, silicon, path):
+    benchmark(structural_curves, first(silicon, 1))
 
 
 @pytest.mark.benchmark(group="g(r) and P(theta) of 256 atoms")
-def test_rdf_of_ase(benchmark, frames):
-    benchmark(get_rdf, frames[0], 5.0, 100)
+def test_rdf_of_ase(benchmark, silicon):
+    benchmark(get_rdf, silicon.atoms(0), 5.0, 100)
 
 
-@pytest.mark.benchmark(group="g(r) and P(theta) of 20 structures")
-def test_twenty_structures(benchmark, frames):
-    benchmark(structural_curves, frames)
+@pytest.mark.benchmark(group="g(r) and P(theta) of 720 structures of 256 atoms")
+def test_many_structures(benchmark, silicon, path):
+    benchmark(structural_curves, first(silicon, 720))
+
+
+def first(dataset, structures):
+    counts = dataset.counts[:structures]
+    return PackedStructures(
+        positions=dataset.positions[: counts.sum()], cells=dataset.cells[:structures], counts=counts
+    )

@@ -1,62 +1,83 @@
-"""The denoiser by its two paths: ``pytest tests/speed --benchmark-enable``; compare ratios within one run."""
+"""The backbone by every path: ``pytest tests/speed --benchmark-enable``.
+
+Each group is one question, and the numbers in brackets are ratios to its fastest path; the reference is the
+network as anyone would write it. All run in one process, on one thread unless AMSBENCH_SPEED_THREADS says
+otherwise: compare ratios within one run.
+"""
+
+import os
 
 import pytest
 import torch
 
-from amsbench.benchmark.method import Task
 from amsbench.benchmark.structures import Structures
 from amsbench.methods import native
-from amsbench.methods.denoiser import FlexibleDenoiser, State
+from amsbench.methods.egnn import EGNN
 from amsbench.methods.graph import neighbour_graph
 from amsbench.methods.material import NETWORKS
+from amsbench.methods.reference import ReferenceEGNN
 
 EDGE = 17.05
 """A, the edge of a cell of liquid silicon with 256 atoms."""
 
+PATHS = {
+    "reference": {},
+    "torch": {"AMSBENCH_NATIVE": "0"},
+    "torch float32": {"AMSBENCH_NATIVE": "0", "AMSBENCH_NATIVE_LEVEL": "float32"},
+    "native": {"AMSBENCH_NATIVE": "1"},
+    "native float32": {"AMSBENCH_NATIVE": "1", "AMSBENCH_NATIVE_LEVEL": "float32"},
+}
+
 
 @pytest.fixture(scope="module")
-def state():
-    torch.set_num_threads(1)
+def structures():
     start = Structures.empty_cells(torch.eye(3)[None] * EDGE, torch.tensor([256]), torch.zeros(1, 0))
-    generator = torch.Generator().manual_seed(0)
-    return State(
-        structures=start.with_positions(torch.rand(256, 3, generator=generator) * EDGE), elements=None
-    )
+    return start.with_positions(torch.rand(256, 3, generator=torch.Generator().manual_seed(0)) * EDGE)
 
 
-@pytest.fixture(params=["torch", "native"])
-def path(request, monkeypatch):
-    monkeypatch.setenv("AMSBENCH_NATIVE", "0" if request.param == "torch" else "1")
-    if request.param == "native" and not native.info()["active"]:
+@pytest.fixture(params=["standard", "wide"])
+def network(request):
+    torch.manual_seed(0)
+    return request.param, EGNN(NETWORKS[request.param])
+
+
+@pytest.fixture(params=PATHS)
+def call(request, network, structures, benchmark, monkeypatch):
+    """The network on one structure, with its graph at hand; the benchmark's group gets the network's name."""
+    name, egnn = network
+    for variable, value in PATHS[request.param].items():
+        monkeypatch.setenv(variable, value)
+    if request.param.startswith("native") and not native.info()["active"]:
         pytest.skip(f"no native kernel: {native.info()['reason']}")
-    return request.param
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(os.environ.get("AMSBENCH_SPEED_THREADS", "1")))
+    benchmark.group = f"{benchmark.group}, {name} network"
+    module = ReferenceEGNN(egnn) if request.param == "reference" else egnn
+    h, positions = torch.randn(256, egnn.config.hidden), structures.positions
+    graph = neighbour_graph(structures, egnn.config.cutoff)
+    yield module, lambda: module(h, positions, graph)
+    torch.set_num_threads(threads)
 
 
-def build(network):
-    task = Task(dataset="asi", dataset_hash="none", elements=("Si",), ghost_density=None)
-    return FlexibleDenoiser(task, NETWORKS[network])
-
-
-@pytest.mark.parametrize("network", ["standard", "wide"])
-@pytest.mark.benchmark(group="forward")
-def test_forward(benchmark, state, path, network):
-    denoiser, times = build(network), torch.tensor([0.5])
+@pytest.mark.benchmark(group="forward", min_rounds=15, warmup=True, warmup_iterations=2)
+def test_forward(benchmark, call):
+    _, forward = call
     with torch.no_grad():
-        benchmark(lambda: denoiser(state, torch.zeros(1, 0), times, times * 0))
+        benchmark(forward)
 
 
-@pytest.mark.parametrize("network", ["standard", "wide"])
-@pytest.mark.benchmark(group="training step")
-def test_training_step(benchmark, state, path, network):
-    denoiser, times = build(network), torch.tensor([0.5])
+@pytest.mark.benchmark(group="training step", min_rounds=15, warmup=True, warmup_iterations=2)
+def test_training_step(benchmark, call):
+    module, forward = call
 
     def step():
-        denoiser.zero_grad()
-        (denoiser(state, torch.zeros(1, 0), times, times * 0).positions ** 2).mean().backward()
+        module.zero_grad()
+        h, shift = forward()
+        ((h**2).mean() + (shift**2).mean()).backward()
 
     benchmark(step)
 
 
 @pytest.mark.benchmark(group="neighbour graph")
-def test_neighbour_graph(benchmark, state):
-    benchmark(neighbour_graph, state.structures, 6.5)
+def test_neighbour_graph(benchmark, structures):
+    benchmark(neighbour_graph, structures, 6.5)

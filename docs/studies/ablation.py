@@ -1,0 +1,210 @@
+"""Which choices make material SDE and AMShortcut learn fast? The tables of docs/ablation.md.
+
+    python docs/studies/ablation.py FOLDER MATERIAL_SDE.safetensors [GROUP ...]
+
+Trains every variant of a group with two seeds on liquid silicon, generates 128 structures and compares their g(r) and
+P(theta) with held-out melts. A row that FOLDER/results.csv has is not computed again, and a training that was stopped
+goes on. Groups: ``network`` (each variant for about the same time), ``material-sde`` (the same number of passes) and
+``shortcut`` (the same number of passes, from the given checkpoint of the standard network). A variant is a change to the settings or a
+subclass below, so that what did not pay is not part of the package.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+import amsbench
+from amsbench.benchmark.checkpoints import load_checkpoint
+from amsbench.benchmark.datasets.base import Dataset
+from amsbench.benchmark.evaluation import Reference
+from amsbench.benchmark.generation import generate
+from amsbench.benchmark.method import Method, Task
+from amsbench.benchmark.noise import NoiseSource
+from amsbench.benchmark.structures import Structures
+from amsbench.benchmark.trainer import Trainer, TrainingOptions
+from amsbench.methods.amshortcut import AMShortcut
+from amsbench.methods.denoiser import Prediction, State
+from amsbench.methods.material_sde import MaterialSDE
+from amsbench.metrics.distributions import structural_curves, structural_errors
+
+COUNT, SEEDS = 128, (0, 1)
+PASSES = {"material-sde": 10_000, "shortcut": 12_000}
+
+
+class Displacement(MaterialSDE):
+    """The network puts out X_t - X_0 in units of the largest noise, not the noise."""
+
+    def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
+        found = super().predict(state, null, t, dt)
+        at = t[state.structures.batch][:, None].clamp(min=0.02)
+        return Prediction(positions=found.positions / at, elements=found.elements)
+
+
+class Dyadic(AMShortcut):
+    """Step sizes 1, 1/2, ... 1/128 from their multiples, as in the first work on shortcuts (arXiv 2410.12557)."""
+
+    def draw_steps(self, noise: NoiseSource) -> tuple[Tensor, Tensor]:
+        u = noise.uniform_structures(2)
+        whole = 0.5 ** torch.floor(u[:, :1] * 8)
+        return whole * (1 + torch.floor(u[:, 1:] / whole)), whole / 2
+
+
+class OwnTeacher(AMShortcut):
+    """The network at its present weights says what two steps would do, not their moving average."""
+
+    def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
+        return super().consistency_loss(batch, noise, self)
+
+
+class FourSteps(AMShortcut):
+    """Four steps in a row teach the step of four times the size."""
+
+    def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
+        assert isinstance(teacher, AMShortcut)
+        t, half = self.draw_steps(noise)
+        dt = half / 2
+        state, _ = self.corrupt(batch, t, noise)
+        begin, null, total = state, self.denoiser.null_properties(noise), torch.zeros_like(batch.positions)
+        with torch.no_grad():
+            for k in range(4):
+                now = t - k * dt
+                found = teacher.predict(state, null, now[:, 0], dt[:, 0])
+                at = now[batch.batch], (now - dt).clamp(min=0)[batch.batch]
+                state = self.step(state, found, *at, "ode", noise)
+                total = total + found.positions / 4
+        found = self.predict(begin, null, t[:, 0], 4 * dt[:, 0])
+        return ((found.positions - total) ** 2).sum(-1).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    kind: type[MaterialSDE] = MaterialSDE
+    network: str = "standard"
+    changes: dict[str, Any] = field(default_factory=dict)
+    passes: int | None = None
+
+
+BEGINNING = {"warmup": 0.0}
+GROUPS: dict[str, dict[str, Variant]] = {
+    "network": {
+        "64 wide, 3 layers (standard)": Variant(passes=10_000),
+        "64 wide, 6 layers (deep)": Variant(network="deep", passes=4_900),
+        "128 wide, 4 layers (wide)": Variant(network="wide", passes=3_400),
+        "32 wide, 3 layers": Variant(changes={"network": {"hidden": 32}}, passes=15_000),
+        "without invariants, one distance (paper)": Variant(network="paper", passes=700),
+    },
+    "material-sde": {
+        "as released": Variant(),
+        "uniform t": Variant(changes={"uniform_share": 1.0}),
+        "no uniform t": Variant(changes={"uniform_share": 0.0}),
+        "displacement as output": Variant(kind=Displacement),
+    },
+    "shortcut": {
+        "as released": Variant(kind=AMShortcut, changes=BEGINNING),
+        "25 % of the batches": Variant(kind=AMShortcut, changes=BEGINNING | {"consistency_share": 0.25}),
+        "all batches": Variant(kind=AMShortcut, changes=BEGINNING | {"consistency_share": 1.0}),
+        "never more at t = 1": Variant(kind=AMShortcut, changes=BEGINNING | {"start_share": 0.0}),
+        "60 % at t = 1": Variant(kind=AMShortcut, changes=BEGINNING | {"start_share": 0.6}),
+        "never more of full steps": Variant(kind=AMShortcut, changes=BEGINNING | {"full_share": 0.0}),
+        "70 % full steps": Variant(kind=AMShortcut, changes=BEGINNING | {"full_share": 0.7}),
+        "dyadic steps": Variant(kind=Dyadic, changes=BEGINNING),
+        "own teacher": Variant(kind=OwnTeacher, changes=BEGINNING),
+        "four steps teach one": Variant(kind=FourSteps, changes=BEGINNING),
+    },
+}
+ROWS: dict[str, list[tuple[str, int]]] = {
+    "network": [("ancestral", 5), ("ancestral", 10), ("ancestral", 25)],
+    "material-sde": [("ancestral", 5), ("ancestral", 10), ("ancestral", 25)],
+    "shortcut": [("ode", 1), ("ode", 2), ("ode", 5), ("ancestral", 25)],
+}
+
+
+def trained(
+    group: str, variant: Variant, seed: int, dataset: Dataset, initial: Path, folder: Path
+) -> tuple[Method, float]:
+    """The moving average of a variant's training, and the training's seconds."""
+    torch.manual_seed(seed)
+    task = Task.of(dataset, ())
+    config = variant.kind.default_config(variant.network, task)
+    for name, value in variant.changes.items():
+        config[name] = config[name] | value if isinstance(value, dict) else value
+    method = variant.kind(task, config)
+    if group == "shortcut":
+        method.start_from(load_checkpoint(initial).method)
+    passes = variant.passes or PASSES[group]
+    options = TrainingOptions(
+        passes=passes, batch_size=2, learning_rate=1e-3 if group == "shortcut" else 2e-3,
+        validate_every=2_000, validation_samples=16, seed=seed,
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(Fabric(accelerator="cpu", devices=1), method, dataset, folder, options, None)
+    trainer.resume(
+        {"variant": str(variant), "seed": seed, "options": asdict(options), "initial": str(initial)}
+    )
+    trainer.run()
+    return trainer.average, trainer.seconds
+
+
+def main(folder: Path, initial: Path, groups: list[str]) -> None:
+    torch.set_num_threads(1)
+    dataset = amsbench.load_dataset("asi")
+    reference, test = Reference(dataset), dataset.split("test")
+    cells = np.repeat(test.cells[:1], COUNT, axis=0)
+    counts = np.full(COUNT, test.counts[0])
+    path = folder / "results.csv"
+    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["group", "variant", "seed"])
+    for group in groups:
+        for name, variant in GROUPS[group].items():
+            for seed in SEEDS:
+                if len(known.query("group == @group and variant == @name and seed == @seed")):
+                    continue
+                place = folder / f"{group}-{list(GROUPS[group]).index(name)}-{seed}"
+                method, seconds = trained(group, variant, seed, dataset, initial, place)
+                row: dict[str, Any] = {"group": group, "variant": name, "seed": seed, "minutes": seconds / 60}
+                row["passes"] = variant.passes or PASSES[group]
+                for sampler, steps in ROWS[group]:
+                    made = generate(
+                        method, cells=cells, counts=counts, steps=steps, sampler=sampler, seed=seed
+                    )
+                    errors = structural_errors(structural_curves(made.frames), reference.curves)
+                    row[f"rdf {steps}"], row[f"adf {steps}"] = errors.rdf_rmsd, errors.adf_rmsd
+                known = pd.concat([known, pd.DataFrame([row])], ignore_index=True)
+                known.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
+                print(row, file=sys.stderr, flush=True)
+        print(table(known, group))
+
+
+def table(known: pd.DataFrame, group: str) -> str:
+    """Both seeds of every variant: g(r) errors, and of the last column those of P(theta) in thousandths."""
+    wanted = [f"rdf {steps}" for _, steps in ROWS[group]] + [f"adf {ROWS[group][-1][1]}"]
+    rows = []
+    for name in GROUPS[group]:
+        found = known.query("group == @group and variant == @name").sort_values("seed")
+        both: Callable[[str, float], str] = lambda column, scale, found=found: " / ".join(
+            f"{scale * value:.3f}" for value in found[column]
+        )
+        rows.append(
+            [name, f"{found['passes'].iloc[0]:,}", f"{found['minutes'].mean():.0f}"]
+            + [both(column, 1000 if column.startswith("adf") else 1) for column in wanted]
+        )
+    from tabulate import tabulate
+
+    heads = ["", "passes", "min", *(f"RDF, {steps}" for _, steps in ROWS[group])]
+    return tabulate(rows, [*heads, f"1000 ADF, {ROWS[group][-1][1]}"], "github", disable_numparse=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or not set(sys.argv[3:]) <= set(GROUPS):
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or list(GROUPS))
