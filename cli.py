@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from .cli_bench import bench
 from .cli_data import app as data_commands
 from .cli_options import (
     announce,
@@ -211,8 +213,7 @@ def generate(
     """Make structures with chosen properties."""
     from .benchmark import generation
     from .benchmark.api import load_checkpoint_for, load_dataset, start_cells
-    from .benchmark.files import check_writable
-    from .benchmark.runner import write_frames
+    from .benchmark.files import check_writable, frame_writer
 
     check_writable(output.parent)
     use_threads(threads)
@@ -223,7 +224,7 @@ def generate(
         say(f"Warning: {sentence}.")
     own = load_dataset(dataset, data) if data is not None else None
     cells, counts = start_cells(trained, count, parsed_numbers(cell), own)
-    with progress_bars() as bars:
+    with frame_writer(output) as put, progress_bars() as bars:
         bar = bars.add_task(f"{steps} steps", total=count)
         made = generation.generate(
             trained,
@@ -234,8 +235,8 @@ def generate(
             sampler=sampler,
             seed=seed,
             progress=lambda done: bars.update(bar, completed=done),
+            sink=put,
         )
-    write_frames(output, made.frames)
     say(f"{count} structures in {output}, generated in {made.seconds:.2f} s")
 
 
@@ -318,14 +319,27 @@ def info() -> None:
     print(f"LAMMPS: {lammps_version()}")
 
 
+app.command()(bench)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
     os.environ.setdefault("KMP_WARNINGS", "off")
+    # a job scheduler's way to stop a command; as with Ctrl-C, worker processes end and half-written files go
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except AmsbenchError as error:
         say(f"amsbench: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        say("amsbench: stopped; give the same command again to go on")
-        sys.exit(130)
+        _stopped()
+    except SystemExit as end:
+        if end.code == 130:  # typer's, for the interrupt of a command
+            _stopped()
+        raise
+
+
+def _stopped() -> NoReturn:
+    say("amsbench: stopped; give the same command again to go on")
+    sys.exit(130)

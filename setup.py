@@ -5,12 +5,13 @@ import os
 from setuptools import Extension, setup
 
 
-def native(name: str, source: str, *flags: str) -> Extension:
+def native(name: str, sources: list[str], headers: list[str], *flags: str) -> Extension:
     """A plain C library; without a compiler the package is installed all the same."""
     return Extension(
         name,
-        sources=[f"{source}.c"],
-        depends=[f"{source}_body.h"],
+        sources=sources,
+        # for a build after a change, and so that they go into the source distribution
+        depends=headers,
         # no -march: the kernels choose among instruction sets at run time
         extra_compile_args=["-O3", "-g0", "-std=gnu11", "-fno-math-errno", *flags],
         libraries=["m"] if os.name == "posix" else [],
@@ -20,7 +21,17 @@ def native(name: str, source: str, *flags: str) -> Extension:
 
 setup(
     ext_modules=[
-        native("amsbench.methods._edge_kernel", "methods/edge_kernel", "-Wno-psabi"),
-        native("amsbench.metrics._neighbours", "metrics/neighbours", "-ffp-contract=off"),
+        native(
+            "amsbench.methods._edge_kernel",
+            ["methods/edge_kernel.c"],
+            ["methods/edge_kernel_body.h"],
+            "-Wno-psabi",
+        ),
+        native(
+            "amsbench.metrics._neighbours",
+            ["metrics/neighbours.c", "metrics/curves.c"],
+            ["metrics/neighbours.h", "metrics/neighbours_body.h"],
+            "-ffp-contract=off",
+        ),
     ]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import triton
@@ -11,7 +12,8 @@ import triton.language as tl
 from torch import Tensor
 
 
-@triton.jit
+# a kernel of its own for calls or sizes that 16 divides would be compiled in the middle of a sampling
+@triton.jit(do_not_specialize=["call", "total"])
 def random_numbers(
     out,  # [n, width]
     seeds,  # [s]
@@ -80,10 +82,29 @@ class DeviceNoise:
         out = torch.empty(len(batch), width, device=self._seeds.device)
         self._calls += 1
         if out.numel():
-            random_numbers[(math.ceil(out.numel() / 512),)](
-                out, self._seeds, offsets, batch, self._calls, out.numel(), width, BLOCK=512, NORMAL=normal
-            )
+            with torch.cuda.device_of(out):  # Triton launches on the current device, wherever the tensors are
+                random_numbers[(math.ceil(out.numel() / 512),)](
+                    out,
+                    self._seeds,
+                    offsets,
+                    batch,
+                    self._calls,
+                    out.numel(),
+                    width,
+                    BLOCK=512,
+                    NORMAL=normal,
+                )
         return out.to(self._dtype)
+
+
+@lru_cache
+def problem(device: torch.device) -> str | None:
+    """Why Triton cannot run on a device, as without a C compiler for its launcher; found by drawing a number there."""
+    try:
+        DeviceNoise([1], [0], device).uniform_structures(1)
+    except Exception as raised:  # of Triton's compiler, of the system's, of the driver: each has its own
+        return f"triton cannot run on {device}: {raised}".splitlines()[0]
+    return None
 
 
 def _rows(sizes: Tensor, device: torch.device | str) -> tuple[Tensor, Tensor]:

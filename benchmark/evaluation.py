@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,7 +127,7 @@ def structural_protocol(protocol: str) -> StructuralProtocol:
 
 
 def evaluate(
-    frames: Sequence[Atoms],
+    frames: Iterable[Atoms],
     reference: Reference,
     *,
     targets: Mapping[str, np.ndarray] | None = None,
@@ -139,6 +139,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure structures and compare them with a dataset.
 
+    frames: may be an iterator that still makes them; each is measured when it comes
     targets: values [s] that were asked for, per property; these properties are measured and compared
     properties: further properties to measure
     executor: shares out the measurements, one task per structure
@@ -148,18 +149,20 @@ def evaluate(
 
     definition = reference.dataset.definition
     targets = dict(targets or {})
-    if not frames:
-        raise AmsbenchError("there are no structures to evaluate; give at least one")
     names = tuple(dict.fromkeys([*targets, *properties]))
     for name in names:
         definition.property_named(name)
-    _check_elements(frames, definition)
-
+    if isinstance(frames, Sequence):  # a mistake is told before any work
+        for k, frame in enumerate(frames):
+            _check_elements(k, frame, definition)
     rows = []
-    for k, row in enumerate(_measured(frames, definition, names, executor)):
+    known: list[Atoms] = []
+    for k, row in enumerate(_measured(frames, known, definition, names, executor)):
         rows.append(row)
         if progress:
             progress(k + 1)
+    if not rows:
+        raise AmsbenchError("there are no structures to evaluate; give at least one")
     table = pd.DataFrame(rows)
     inverse = {}
     for name, wanted in targets.items():
@@ -169,7 +172,7 @@ def evaluate(
         )
     scored = None
     if structural:
-        scored = reference.structural(_curves(frames, reference, executor), frames, seed)
+        scored = reference.structural(_curves(known, reference, executor), known, seed)
     failures = {
         name: dict(Counter(row[f"{name}_failure"] for row in rows if row.get(f"{name}_failure")))
         for name in (*names, "energy")
@@ -190,13 +193,22 @@ def _curves(frames: Sequence[Atoms], reference: Reference, executor: Executor | 
 
 
 def _measured(
-    frames: Sequence[Atoms], definition: DatasetDefinition, names: tuple[str, ...], executor: Executor | None
+    frames: Iterable[Atoms],
+    known: list[Atoms],
+    definition: DatasetDefinition,
+    names: tuple[str, ...],
+    executor: Executor | None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows in the order of the structures, as they are done."""
-    jobs = [(definition, frame, names) for frame in frames]
-    found = each(measure_structure, jobs, executor, limit=TIME_LIMIT)
-    for frame, row in zip(frames, found, strict=True):
-        yield _lost(frame, definition, names, row.reason) if isinstance(row, Lost) else row
+    """Rows in the order of the structures, as they are done; the structures go to ``known``."""
+
+    def jobs() -> Iterator[tuple[DatasetDefinition, Atoms, tuple[str, ...]]]:
+        for k, frame in enumerate(frames):
+            _check_elements(k, frame, definition)
+            known.append(frame)
+            yield definition, frame, names
+
+    for k, row in enumerate(each(measure_structure, jobs(), executor, limit=TIME_LIMIT)):
+        yield _lost(known[k], definition, names, row.reason) if isinstance(row, Lost) else row
 
 
 def _lost(atoms: Atoms, definition: DatasetDefinition, names: tuple[str, ...], reason: str) -> dict[str, Any]:
@@ -270,11 +282,10 @@ _MEANS = ("atoms", "density", "minimum_distance", "energy_per_atom", "largest_fo
 _MEDIANS = ("energy_per_atom", "largest_force")
 
 
-def _check_elements(frames: Sequence[Atoms], definition: DatasetDefinition) -> None:
-    for k, frame in enumerate(frames):
-        unknown = sorted(set(frame.get_chemical_symbols()) - set(definition.elements))
-        if unknown:
-            raise AmsbenchError(
-                f"structure {k} has {', '.join(unknown)}, which dataset '{definition.name}' does not; "
-                f"its elements are {', '.join(definition.elements)}"
-            )
+def _check_elements(k: int, frame: Atoms, definition: DatasetDefinition) -> None:
+    unknown = sorted(set(frame.get_chemical_symbols()) - set(definition.elements))
+    if unknown:
+        raise AmsbenchError(
+            f"structure {k} has {', '.join(unknown)}, which dataset '{definition.name}' does not; "
+            f"its elements are {', '.join(definition.elements)}"
+        )

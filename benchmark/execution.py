@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from types import FrameType
 from typing import Any
 
@@ -92,9 +93,11 @@ class Lost:
 
 
 def each(
-    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], executor: Executor | None, *, limit: float
+    function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], executor: Executor | None, *, limit: float
 ) -> Iterator[Any]:
     """``function(*job)`` for every job, in their order; ``Lost`` where it took too long or took its process down.
+
+    jobs: taken from their iterator when there is room for them, so that they may still be in the making
 
     limit: seconds for one job. One that does not even hear of it, in a library's loop, is ended with its process
         after twice the time; without an executor there is no process to end, and such a job goes on.
@@ -105,27 +108,27 @@ def each(
             yield _limited(limit, function, *job)
         return
     # never more under way than keeps the workers busy, since those are the suspects when one of them dies
-    window = 2 * getattr(executor, "workers", len(jobs))
+    window = 2 * getattr(executor, "workers", cores())
     results: dict[int, Any] = {}
-    running: dict[Future[Any], int] = {}
-    waiting = iter(range(len(jobs)))
-    for k in range(len(jobs)):
+    running: dict[Future[Any], tuple[int, tuple[Any, ...]]] = {}
+    waiting = enumerate(jobs)
+    for k in count():
         while k not in results:
-            for new in waiting:
-                running[executor.submit(_guarded, limit, function, *jobs[new])] = new
-                if len(running) >= window:
-                    break
+            while len(running) < window and (new := next(waiting, None)) is not None:
+                running[executor.submit(_guarded, limit, function, *new[1])] = new
+            if not running:
+                return
             suspects = []
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                number = running.pop(future)
+                job = running.pop(future)
                 try:
-                    results[number] = future.result()
+                    results[job[0]] = future.result()
                 except BrokenExecutor:
-                    suspects.append(number)
+                    suspects.append(job)
             if suspects:
                 suspects += running.values()
                 running.clear()
-                results |= {number: _alone(executor, limit, function, jobs[number]) for number in suspects}
+                results |= {number: _alone(executor, limit, function, job) for number, job in suspects}
         yield results.pop(k)
 
 

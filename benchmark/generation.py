@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ from .structures import Structures
 if TYPE_CHECKING:
     from ase import Atoms
 
+Sink = Callable[[list["Atoms"]], None]
+_Result = TypeVar("_Result")
+
 ATOMS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 """Atoms in one network call: enough to fill the processor, little enough for 4 GB of memory."""
 
@@ -27,7 +32,8 @@ class Generated:
     """Generated structures and what they cost.
 
     frames: ASE Atoms without ghosts, the properties asked for in ``info`` as ``target_<name>``
-    seconds: the sampling alone, device synchronised, warm-up excluded
+    seconds: the sampling alone, device synchronised, warm-up excluded; where several threads sample, from the
+        beginning of the first to the end of the last
     evaluations: network evaluations per structure
     """
 
@@ -46,12 +52,14 @@ def generate(
     sampler: str | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    sink: Sink | None = None,
 ) -> Generated:
     """Generate one structure per cell.
 
     cells [s, 3, 3] in angstrom, counts [s] atoms (ghosts included), targets: values [s] per property in dataset
     units; properties that are not named are absent. ``sampler`` defaults to the method's first.
-    ``progress`` is called with the number of structures done. A structure depends on its own cell, targets, the
+    ``progress`` is called with the number of structures done, ``sink`` with the structures of every batch as soon
+    as they are there. A structure depends on its own cell, targets, the
     seed and its place in the list, not on the batch it is generated in.
     Raises AmsbenchError for steps below 1, unknown samplers or properties, and cells thinner than the cutoff.
     """
@@ -66,27 +74,66 @@ def generate(
     seeds = structure_seeds(seed, 0, len(cells))
 
     method.eval()
-    frames: list[Atoms] = []
-    seconds = 0.0
-    with torch.no_grad():
-        for number, rows in enumerate(_batches(counts_t.tolist(), ATOMS_PER_BATCH[device.type])):
+
+    def sampled(rows: slice, steps: int) -> tuple[Structures, float, float]:
+        with torch.no_grad():
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
-            if number == 0:  # the first call compiles, packs weights and fills caches
-                method.sample(
-                    start, 1, sampler, structure_noise(counts_t[rows].tolist(), seeds[rows], device)
-                )
-                _synchronise(device)
             began = time.perf_counter()
             noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
             made = method.sample(start, steps, sampler, noise)
             _synchronise(device)
-            seconds += time.perf_counter() - began
-            frames.extend(made.to_atoms(method.task.elements))
-            if progress:
-                progress(len(frames))
-    for k, frame in enumerate(frames):
-        frame.info.update({f"target_{name}": float(values[k]) for name, values in (targets or {}).items()})
+        return made, began, time.perf_counter()
+
+    threads = torch.get_num_threads() if device.type == "cpu" and method.concurrent else 1
+    workers = min(threads, len(cells))
+    limit = min(ATOMS_PER_BATCH[device.type], -(-int(counts_t.sum()) // max(1, workers)))
+    batches = _batches(counts_t.tolist(), limit)
+    if batches:
+        sampled(batches[0], 1)  # the first call compiles, packs weights and fills caches
+    frames: list[Atoms] = []
+    times: list[tuple[float, float]] = []
+    for rows, (made, *span) in zip(
+        batches, _in_threads(lambda rows: sampled(rows, steps), batches, workers), strict=True
+    ):
+        new = made.to_atoms(method.task.elements)
+        for k, frame in enumerate(new, start=rows.start):
+            frame.info.update(
+                {f"target_{name}": float(values[k]) for name, values in (targets or {}).items()}
+            )
+        frames += new
+        times.append((span[0], span[1]))
+        if sink:
+            sink(new)
+        if progress:
+            progress(len(frames))
+    alone = workers < 2
+    seconds = sum(b - a for a, b in times) if alone else max(b for _, b in times) - min(a for a, _ in times)
     return Generated(frames=frames, seconds=seconds, evaluations=method.evaluations(steps, sampler))
+
+
+def _in_threads(
+    function: Callable[[slice], _Result], jobs: Sequence[slice], workers: int
+) -> Iterator[_Result]:
+    """``function`` of every job in order: here, or in threads that share torch's among them."""
+    if workers < 2:
+        yield from map(function, jobs)
+        return
+    before = torch.get_num_threads()
+    # torch's setting is the thread's own, and that of threads which begin later
+    pool = ThreadPoolExecutor(
+        workers, initializer=torch.set_num_threads, initargs=(max(1, before // workers),)
+    )
+    running: deque[Future[_Result]] = deque()
+    try:
+        for job in jobs:
+            running.append(pool.submit(function, job))
+            if len(running) > 2 * workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 def property_table(

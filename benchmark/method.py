@@ -98,6 +98,9 @@ class Method(torch.nn.Module, ABC):
     """Names of its samplers; the first is the paper's."""
     networks: ClassVar[tuple[str, ...]] = ("standard",)
     """Names of its network presets; the first is the default."""
+    concurrent: ClassVar[bool] = False
+    """Whether several threads may call ``sample`` at once, which generates faster on a CPU of many cores: it must
+    change nothing in the module."""
     shortcut: ClassVar[bool] = False
     """Whether it claims right structures from fewer than 10 steps."""
 

@@ -43,26 +43,29 @@ class BatchNoise:
     ) -> None:
         self._sizes = (atoms, structures)
         self._generator = generator
-        self._options = {"generator": generator, "dtype": dtype}
         self._device = device
+        self._dtype = dtype
         self._beginning = generator.get_state()
 
     def restarted(self) -> BatchNoise:
         generator = torch.Generator()
         generator.set_state(self._beginning)
-        return BatchNoise(*self._sizes, generator, self._device, self._options["dtype"])
+        return BatchNoise(*self._sizes, generator, self._device, self._dtype)
 
     def normal_atoms(self, width: int) -> Tensor:
-        return torch.randn(self._sizes[0], width, **self._options).to(self._device)  # type: ignore[call-overload]
+        return self._drawn(torch.randn, self._sizes[0], width)
 
     def uniform_atoms(self, width: int) -> Tensor:
-        return torch.rand(self._sizes[0], width, **self._options).to(self._device)  # type: ignore[call-overload]
+        return self._drawn(torch.rand, self._sizes[0], width)
 
     def normal_structures(self, width: int) -> Tensor:
-        return torch.randn(self._sizes[1], width, **self._options).to(self._device)  # type: ignore[call-overload]
+        return self._drawn(torch.randn, self._sizes[1], width)
 
     def uniform_structures(self, width: int) -> Tensor:
-        return torch.rand(self._sizes[1], width, **self._options).to(self._device)  # type: ignore[call-overload]
+        return self._drawn(torch.rand, self._sizes[1], width)
+
+    def _drawn(self, draw: Callable[..., Tensor], rows: int, width: int) -> Tensor:
+        return draw(rows, width, generator=self._generator, dtype=self._dtype).to(self._device)
 
 
 class StructureNoise:
@@ -106,9 +109,10 @@ class StructureNoise:
 def structure_noise(counts: Sequence[int], seeds: Sequence[int], device: torch.device) -> NoiseSource:
     """Noise for sampling on a device, drawn there where that is possible."""
     if device.type == "cuda" and find_spec("triton") is not None:
-        from .device_noise import DeviceNoise
+        from .device_noise import DeviceNoise, problem
 
-        return DeviceNoise(counts, seeds, device)
+        if problem(device) is None:
+            return DeviceNoise(counts, seeds, device)
     return StructureNoise(counts, seeds, device)
 
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import platform
+import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from .. import __version__
 from ..errors import AmsbenchError
 from .checkpoints import Checkpoint
 from .datasets.base import Dataset
-from .evaluation import METRICS_VERSION, Reference, evaluate, structural_protocol
-from .files import check_writable, write_atomically
-from .generation import Generated, generate
+from .evaluation import METRICS_VERSION, Evaluation, Reference, evaluate, structural_protocol
+from .files import check_writable, frame_writer, write_atomically, write_frames
+from .generation import Generated, Sink, generate
 from .method import Method
 from .protocols import EvaluationPlan, cells_of
 from .results import CellKey, Environment, ResultCell, ResultStore
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from ase import Atoms
 
 
 class Watcher(Protocol):
@@ -49,6 +51,8 @@ class Run:
     """A method's checkpoint against a dataset's plans.
 
     samplers: rows of the table; an empty tuple takes the method's default one
+    overlap: whether structures are measured and written while others are generated; None: where a GPU generates,
+        since on processor cores the one would slow down the other and spoil the time that goes into the table
     """
 
     checkpoint: Checkpoint
@@ -57,6 +61,7 @@ class Run:
     samplers: tuple[str, ...]
     store: ResultStore
     seed: int = 0
+    overlap: bool | None = None
     _references: dict[str, Reference] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
@@ -109,36 +114,50 @@ class Run:
         plan, method = job.plan, self.checkpoint.method
         cells, counts = cells_of(plan, self.dataset)
         targets = plan.target_values()
-        made = generate(
-            method,
-            cells=cells,
-            counts=counts,
-            targets=targets,
-            steps=job.steps,
-            sampler=job.sampler,
-            seed=self.seed,
-            progress=lambda done: watcher.progress("generating", done, plan.count),
-        )
-        began = time.perf_counter()
+        path = self.store.path(key, ".extxyz")
+
+        def made(sink: Sink | None = None) -> Generated:
+            return generate(
+                method,
+                cells=cells,
+                counts=counts,
+                targets=targets,
+                steps=job.steps,
+                sampler=job.sampler,
+                seed=self.seed,
+                progress=lambda done: watcher.progress("generating", done, plan.count),
+                sink=sink,
+            )
+
+        def measured(frames: Iterable[Atoms]) -> Evaluation:
+            return evaluate(
+                frames,
+                reference,
+                targets=targets,
+                structural=plan.kind == "structural",
+                executor=executor,
+                progress=lambda done: watcher.progress("measuring", done, plan.count),
+                seed=self.seed,
+            )
+
         reference = self._references.setdefault(
             plan.protocol, Reference(self.dataset, protocol=structural_protocol(plan.protocol))
         )
-        found = evaluate(
-            made.frames,
-            reference,
-            targets=targets,
-            structural=plan.kind == "structural",
-            executor=executor,
-            progress=lambda done: watcher.progress("measuring", done, plan.count),
-            seed=self.seed,
-        )
+        began = time.perf_counter()
+        if self.overlap if self.overlap is not None else next(method.parameters()).is_cuda:
+            generated, found = overlapped(made, measured, path)
+        else:
+            generated = made()
+            began = time.perf_counter()
+            found = measured(generated.frames)
+            write_frames(path, generated.frames)
         cell = ResultCell(
             key=key,
             mode=method.mode(job.steps, job.sampler),
             trained_on=method.task.properties,
             conditioned_on=tuple(targets),
-            seconds=made.seconds,
-            evaluations=made.evaluations,
+            seconds=generated.seconds,
+            evaluations=generated.evaluations,
             measuring_seconds=time.perf_counter() - began,
             structural=found.structural,
             inverse_design={name: errors.row() for name, errors in found.inverse_design.items()},
@@ -148,21 +167,44 @@ class Run:
             training=self.checkpoint.record,
             environment=environment(method),
         )
-        # the structures first: a cell that is there is a cell that is whole
-        self._keep(key, made, found.table)
+        # the structures and the table first: a cell that is there is a cell that is whole
+        write_atomically(self.store.path(key, ".parquet"), lambda file: found.table.to_parquet(file))
         self.store.write(cell)
         return cell
 
-    def _keep(self, key: CellKey, made: Generated, table: pd.DataFrame) -> None:
-        write_frames(self.store.path(key, ".extxyz"), made.frames)
-        write_atomically(self.store.path(key, ".parquet"), lambda path: table.to_parquet(path))
 
+def overlapped(
+    made: Callable[[Sink], Generated], measured: Callable[[Iterable[Atoms]], Evaluation], path: Path
+) -> tuple[Generated, Evaluation]:
+    """Generation in a thread, measurement of what it has made so far in this one, and the file in a third."""
+    queue: SimpleQueue[list[Atoms] | None] = SimpleQueue()
+    stopped = threading.Event()
 
-def write_frames(path: Path, frames: list) -> None:
-    """Structures as extxyz, atomically."""
-    from ase.io import write
+    def arriving() -> Iterator[Atoms]:
+        while (frames := queue.get()) is not None:
+            put(frames)
+            yield from frames
+        making.result()  # an error in there is an error here
 
-    write_atomically(path, lambda file: write(file, frames, format="extxyz"))
+    def sink(frames: list[Atoms]) -> None:
+        if stopped.is_set():
+            raise RuntimeError("measuring ended before generating did")
+        queue.put(frames)
+
+    def making_all() -> Generated:
+        try:
+            return made(sink)
+        finally:
+            queue.put(None)
+
+    with ThreadPoolExecutor(1) as thread, frame_writer(path) as put:
+        making = thread.submit(making_all)
+        try:
+            found = measured(arriving())
+        except BaseException:
+            stopped.set()
+            raise
+        return making.result(), found
 
 
 def environment(method: Method) -> Environment:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,7 +108,9 @@ class Structures:
     def to_atoms(self, elements: Sequence[str]) -> list[Atoms]:
         """As ASE Atoms with positions wrapped into the cell; ghosts are left out."""
         from ase import Atoms
+        from ase.data import atomic_numbers
 
+        numbers = np.array([*(atomic_numbers[name] for name in elements), 0])
         frames = []
         offsets = self.offsets.tolist()
         positions = self.positions.detach().double().cpu().numpy()
@@ -117,7 +120,7 @@ class Structures:
             kinds = species[offsets[k] : offsets[k + 1]]
             real = kinds < len(elements)
             frame = Atoms(
-                [elements[i] for i in kinds[real]],
+                numbers[kinds[real]],
                 positions=positions[offsets[k] : offsets[k + 1]][real],
                 cell=cells[k],
                 pbc=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from ..benchmark.structures import Structures
 from . import fused
 from .egnn import EGNN, EGNNConfig
 from .graph import Graph, neighbour_graph
+
+_places: ContextVar[fused.Places | None] = ContextVar("places", default=None)
+"""What ``FlexibleDenoiser.unwatched`` gave to this thread; of the thread, since several may sample from one network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,6 @@ class FlexibleDenoiser(nn.Module):
         self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
         if self.head is not None and self.beliefs:
             nn.init.zeros_(self.head.weight)
-        self._places: fused.Places | None = None
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
         """Null property vectors [s, width], drawn anew at every sampling step and shared by all network calls
@@ -93,19 +96,21 @@ class FlexibleDenoiser(nn.Module):
         which would wait for the device; who asks for this calls ``check`` of what it gives in the end."""
         cutoff = self.backbone.config.cutoff
         usable = fused.usable(self.backbone.config, structures.positions)
-        self._places = fused.Places.expected(structures, cutoff) if usable else fused.Places(capacity=0)
+        places = fused.Places.expected(structures, cutoff) if usable else fused.Places(capacity=0)
+        before = _places.set(places)
         try:
-            yield self._places
+            yield places
         finally:
-            self._places = None
+            _places.reset(before)
 
     def neighbours(self, structures: Structures) -> Graph | fused.NeighbourTable:
         """All pairs within the cutoff, in the form that the backbone takes on this device."""
         cutoff = self.backbone.config.cutoff
         if not fused.usable(self.backbone.config, structures.positions):
             return neighbour_graph(structures, cutoff)
-        if self._places is not None:
-            return fused.neighbour_table(structures, cutoff, self._places)
+        given = _places.get()
+        if given is not None:
+            return fused.neighbour_table(structures, cutoff, given)
         places = fused.Places.expected(structures, cutoff)
         while True:
             table = fused.neighbour_table(structures, cutoff, places)

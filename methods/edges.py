@@ -10,6 +10,7 @@ and computes each group again instead of keeping it: of the edges, memory holds 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -269,6 +270,11 @@ class _Norm:
         return found.view_as(grad)
 
 
+_precision = threading.Lock()
+_precision_users: list[str] = []
+"""One entry per thread inside ``_own_precision``: what the setting, which is the process's, was before the first."""
+
+
 @contextmanager
 def _own_precision(example: Tensor) -> Iterator[None]:
     """Outside autocast, have oneDNN take float32 matrix products, in bfloat16 where it has tiles (AMX) for them.
@@ -278,15 +284,18 @@ def _own_precision(example: Tensor) -> Iterator[None]:
     """
     backend = getattr(torch.backends.mkldnn, "matmul", None)  # since torch 2.9
     exact = os.environ.get("AMSBENCH_NATIVE_LEVEL", "") not in ("", *BFLOAT16)
-    before = getattr(backend, "fp32_precision", None)
     wanted = example.device.type == "cpu" and example.dtype == torch.float32 and not exact
     with torch.autocast(example.device.type, enabled=False):
-        # where it is set, another thread is in here too, or it is the user's choice
-        if backend is None or not wanted or before == "bf16":
+        if backend is None or not wanted:
             yield
             return
-        backend.fp32_precision = "bf16"
+        with _precision:
+            _precision_users.append(backend.fp32_precision if not _precision_users else _precision_users[0])
+            backend.fp32_precision = "bf16"
         try:
             yield
         finally:
-            backend.fp32_precision = before
+            with _precision:
+                before = _precision_users.pop()
+                if not _precision_users:
+                    backend.fp32_precision = before

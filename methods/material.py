@@ -46,6 +46,7 @@ class MaterialMethod(Method):
     """A material differential equation with a learnt drift (paper, 4.1)."""
 
     networks = tuple(NETWORKS)
+    concurrent = True
     positions = PositionProcess()
     element_process: ClassVar[type[ElementProcess] | type[LinearElementProcess]] = ElementProcess
     element_outputs: ClassVar[tuple[str, ...]] = ("species", "velocity")

@@ -27,11 +27,12 @@ class MaterialSDE(MaterialMethod):
     """The network predicts eps of the positions and the velocity (or eps) of the elements (Eqs. 9 and 10).
 
     Samplers: the paper's Euler-Maruyama, the exact posterior step (ancestral), the probability-flow ODE in Euler steps
-    (ode) or steps of second order (multistep), and restarts: every step goes all the way to t = 0 and the next begins from there with new noise of a smaller time, as in the
-    multistep sampling of consistency models (arXiv 2303.01469, Algorithm 1). What an early step got wrong, a later one
-    mends, which none of the others can; but where the step is only the expected X_0, what comes out has less spread
-    than the data. ``guided`` takes restarts by classifier-free guidance (arXiv 2207.12598, Eq. 6): away from what the
-    network says without the targets, ``guidance`` times the way to what it says with them.
+    (ode) or steps of second order (multistep), and restarts: every step goes all the way to t = 0 and the next begins
+    from there with new noise of a smaller time, as in the multistep sampling of consistency models (arXiv 2303.01469,
+    Algorithm 1). What an early step got wrong, a later one mends, which none of the others can; but where the step is
+    only the expected X_0, what comes out has less spread than the data. ``guided`` takes restarts by classifier-free
+    guidance (arXiv 2207.12598, Eq. 6): away from what the network says without the targets, ``guidance`` times the way
+    to what it says with them.
     """
 
     name = "material-sde"

@@ -1,4 +1,4 @@
-"""Speed of what surrounds the network: generation, training, distribution functions, files (``amsbench bench``)."""
+"""Speed of what surrounds the network (``amsbench bench``): generation, training, curves, files, start-up."""
 
 from __future__ import annotations
 
@@ -6,127 +6,235 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..benchmark.api import load_checkpoint_for, load_dataset, start_cells
+from ..benchmark.datasets.base import Dataset
 from ..benchmark.execution import local_pool
 from ..benchmark.files import write_frames
-from ..benchmark.generation import generate
+from ..benchmark.generation import ATOMS_PER_BATCH, generate
 from ..benchmark.method import Task
 from ..benchmark.trainer import Trainer, TrainingOptions
-from ..metrics.distributions import structural_curves
+from ..metrics import neighbours
+from ..metrics.distributions import rdf, structural_curves
 from .amshortcut import AMShortcut
 from .material_sde import MaterialSDE
-from .speed import Row, flops, race, silicon
+from .speed import (
+    SECONDS,
+    Row,
+    environment,
+    expected_edges,
+    flops,
+    network_error,
+    product_type,
+    race,
+    wait,
+)
 
 STRUCTURES = 10_000
 PAPER_SECONDS = {1: 132.0, 250: 3.6 * 3600}
 """Seconds for 10,000 structures of a-Si by AMShortcut and by material SDE on the paper's GPU (its Table 1)."""
+GENERATING = {"cpu": 15.0, "cuda": 120.0}
+"""Seconds that a generation may take; what does not fit into them is extrapolated."""
+BATCH = {"cpu": 4, "cuda": 64}
+"""Structures in a training step: the default of ``amsbench train``, and what a GPU needs to be busy."""
+FRAMES_WRITTEN = 200
 
 
-def generation_rows(device: torch.device, peak: float, neighbours: float) -> Iterator[Row]:
-    """10,000 structures of a-Si from the released network in 1 step and in 250, beside the paper's times.
-
-    On a CPU a share of them is generated and the rest extrapolated; ``neighbours`` per atom sets the limit.
-    """
+def generation_rows(device: torch.device) -> Iterator[Row]:
+    """10,000 structures of a-Si from the released networks in 1 step and in 250, beside the paper's times."""
     for steps, name in ((1, "amshortcut"), (250, "material-sde")):
         method = load_checkpoint_for(name, "asi", device=device.type).method
         assert isinstance(method, MaterialSDE)
-        whole = device.type == "cuda"
-        count = STRUCTURES if whole else (256 if steps == 1 else 8)
-        cells, counts = start_cells(method, count, None)
-        made = generate(method, cells=cells, counts=counts, steps=steps, sampler="ancestral")
-        config = method.denoiser.backbone.config
-        edges = 256 * round(256 / 17.05**3 * 4 / 3 * np.pi * config.cutoff**3)
-        work = flops(config, 256, edges) * steps * STRUCTURES
-        seconds = made.seconds * STRUCTURES / count
-        group = f"{STRUCTURES:,} structures of a-Si, {steps} step{'s' if steps > 1 else ''} of {name}"
-        yield Row(group=group, path="the paper's GPU", unit="run", seconds=PAPER_SECONDS[steps], ratio=1.0)
+        count, seconds = _generated(method, steps, device)
+        seconds *= STRUCTURES / count
+        cells, counts = start_cells(method, 1, None)
+        work = _forward_work(method, float(counts[0]), float(np.linalg.det(cells[0]))) * steps * STRUCTURES
+        products = product_type(network_error(method.denoiser.backbone, device))
+        group = f"{STRUCTURES:,} a-Si by {name}, {steps} step{'s' if steps > 1 else ''}"
+        paper = PAPER_SECONDS[steps]
+        yield Row(group=group, path="the paper's GPU", unit="run", seconds=paper, ratio=1.0)
         yield Row(
-            group=group, path=method.backend() + ("" if whole else f" (from {count})"), unit="run", seconds=seconds,
-            ratio=PAPER_SECONDS[steps] / seconds, gflops=work / seconds / 1e9, share=work / seconds / peak,
-            limit=work / peak,
-        )  # fmt: skip
-
-
-def training_rows(device: torch.device) -> Iterator[Row]:
-    """Sample passes of real training steps, data and optimiser included, in seconds per structure."""
-    from lightning.fabric import Fabric
-
-    dataset = load_dataset("asi")
-    task = Task.of(dataset, ())
-    for kind in (MaterialSDE, AMShortcut):
-        size = 64 if device.type == "cuda" else 2
-        method = kind(task, kind.default_config("standard", task))
-        fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=1)
-        with tempfile.TemporaryDirectory() as folder:
-            options = TrainingOptions(passes=10**9, batch_size=size)
-            trainer = Trainer(fabric, method, dataset, Path(folder), options, None)
-            batches = trainer.batches()
-            trainer.step = options.steps // 2  # beyond the warm-up, where every part of the loss is there
-            best = race({"step": lambda t=trainer, b=batches: t.update(next(b))}, device, 4.0)  # type: ignore[misc]
-            # the mean, because not every step has every part of the loss
-            began, steps = time.perf_counter(), 0
-            while time.perf_counter() - began < 4.0:
-                trainer.update(next(batches))
-                trainer.step += 1
-                steps += 1
-            seconds = (time.perf_counter() - began) / steps
-            loading = race({"data": lambda t=trainer, b=batches: t.prepare(next(b), 0)}, device, 1.0)  # type: ignore[misc]
-        del best
-        group = f"training {kind.name} on asi, standard network, batches of {size}"
-        yield Row(group=group, path=method.backend(), unit="structure", seconds=seconds / size)
-        yield Row(
-            group=group, path="of this: data and noise", unit="structure", seconds=loading["data"] / size
+            group=group,
+            path=method.backend(),
+            unit="run",
+            seconds=seconds,
+            part=count if count < STRUCTURES else None,
+            ratio=paper / seconds,
+            work=work,
+            products=products,
         )
 
 
-def metric_rows(threads: int) -> Iterator[Row]:
-    """g(r) and P(theta) of 10,000 structures of 256 atoms, and writing them."""
+def _generated(method: MaterialSDE, steps: int, device: torch.device) -> tuple[int, float]:
+    """How many structures were generated, whole batches in the time there is for it, and in how many seconds."""
+    atoms = int(start_cells(method, 1, None)[1][0])
+    batch = ATOMS_PER_BATCH[device.type] // atoms
+    if device.type == "cpu":
+        batch *= torch.get_num_threads()  # one for each of the threads that generate
+
+    def timed(count: int, steps: int) -> float:
+        cells, counts = start_cells(method, count, None)
+        return generate(method, cells=cells, counts=counts, steps=steps, sampler=method.samplers[0]).seconds
+
+    tried = min(steps, 10)
+    for_batch = timed(batch, tried) * steps / tried
+    count = max(1, int(GENERATING[device.type] / for_batch)) * batch
+    count = min(count, STRUCTURES)
+    return count, timed(count, steps)
+
+
+def _forward_work(method: MaterialSDE, atoms: float, volume: float) -> float:
+    """FLOP of one network evaluation on one structure, its atoms at random places."""
+    config = method.denoiser.backbone.config
+    return flops(config, atoms, expected_edges(atoms, volume, config.cutoff))
+
+
+def training_rows(device: torch.device) -> Iterator[Row]:
+    """Steps of real trainings, data and optimiser included, in seconds per structure."""
+    dataset = load_dataset("asi")
+    task = Task.of(dataset, ())
+    for kind in (MaterialSDE, AMShortcut):
+        size = BATCH[device.type]
+        method = kind(task, kind.default_config("standard", task))
+        seconds, data = _trained(method, dataset, size, device)
+        train = dataset.split("train")
+        volume = float(np.abs(np.linalg.det(train.cells)).mean())
+        forward = _forward_work(method, float(train.counts.mean()), volume)
+        # a shortcut loss: two evaluations of the moving average, one of the network with its gradient
+        work = forward * (3 + method.config.get("consistency_share", 0.0) * (2 + 3))
+        group = f"training {kind.name}, {size} at a time"
+        products = product_type(network_error(method.denoiser.backbone, device))
+        yield Row(
+            group=group,
+            path=method.backend(),
+            unit="structure",
+            seconds=seconds / size,
+            work=work,
+            products=products,
+        )
+        yield Row(
+            group=group,
+            path=f"data and noise, {100 * data / seconds:.2f} % of it",
+            unit="structure",
+            seconds=data / size,
+        )
+
+
+def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.device) -> tuple[float, float]:
+    """Seconds of a training step, and of its data and noise alone.
+
+    The first is a mean, because not every step has every part of the loss.
+    """
+    from lightning.fabric import Fabric
+
+    fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=1)
+    with tempfile.TemporaryDirectory() as folder:  # nothing is written there, but a trainer wants one
+        # at a rate that changes nothing, so that no training can diverge
+        options = TrainingOptions(passes=10**9, batch_size=size, learning_rate=1e-9)
+        trainer = Trainer(fabric, method, dataset, Path(folder), options, None)
+        trainer.step = options.steps // 2  # beyond the warm-up, where every part of the loss is there
+        batches = trainer.batches()
+
+        def step() -> None:
+            trainer.update(next(batches))
+            trainer.step += 1
+
+        for _ in range(5):
+            step()
+        wait(device)
+        began, done = time.perf_counter(), 0
+        while done < 5 or time.perf_counter() - began < 2 * SECONDS:
+            step()
+            done += 1
+        wait(device)
+        seconds = (time.perf_counter() - began) / done
+        data = race({"data": lambda: trainer.prepare(next(batches), 0)}, device, seconds=SECONDS / 2)
+    return seconds, data["data"]
+
+
+def curve_rows(processes: int) -> Iterator[Row]:
+    """g(r) and P(theta) of 10,000 structures of 256 atoms: ASE, then this package by every path."""
     from ase.geometry.rdf import get_rdf
 
-    test = load_dataset("asi").split("test")
-    frames = [test.atoms(k) for k in range(16)]
     cpu = torch.device("cpu")
-    scale = STRUCTURES / len(frames)
-    group = f"g(r) and P(theta) of {STRUCTURES:,} structures"
-    best = race(
-        {
-            "ASE, g(r) alone": lambda: get_rdf(frames[0], 5.0, 100),
-            "one process": lambda: structural_curves(frames),
-        },
-        cpu,
-    )
-    ase, ours = best["ASE, g(r) alone"] * STRUCTURES, best["one process"] * scale
-    yield Row(group=group, path="ASE, g(r) alone (from 1)", unit="run", seconds=ase, ratio=1.0)
-    yield Row(group=group, path="one process (from 16)", unit="run", seconds=ours, ratio=ase / ours)
+    test = load_dataset("asi").split("test")
+    few = [test.atoms(k) for k in range(16)]
+    many = [few[k % len(few)] for k in range(STRUCTURES)]
+    group = f"g(r), P(theta) of {STRUCTURES:,} structures"
+
+    def plainly() -> Any:
+        with environment({"AMSBENCH_NATIVE": "0"}):
+            return structural_curves(few)
+
+    wanted = get_rdf(few[0], 5.0, 100)[0]
+    error = float(np.linalg.norm(rdf(few[:1]).values[0] - wanted) / np.linalg.norm(wanted))
+    ways: dict[str, Callable[[], Any]] = {"ASE": partial(get_rdf, few[0], 5.0, 100)}
+    if neighbours.active():
+        ways["vesin"] = plainly
+    best = race(ways, cpu)
+    ase = best["ASE"] * STRUCTURES
+    yield Row(group=group, path="ASE, g(r) alone", unit="run", seconds=ase, part=1, ratio=1.0)
+    if "vesin" in best:
+        seconds = best["vesin"] * STRUCTURES / len(few)
+        yield Row(
+            group=group, path="vesin and numpy", unit="run", seconds=seconds, part=len(few), ratio=ase / seconds
+        )  # fmt: skip
+    with local_pool(processes) as pool:
+        whole = race(
+            {
+                "one process": partial(structural_curves, many),
+                f"{processes} processes": partial(structural_curves, many, executor=pool),
+            },
+            cpu,
+            rounds=2,
+            seconds=0.0,
+        )
+    path = "native" if neighbours.active() else "vesin and numpy"
+    for name, seconds in whole.items():
+        yield Row(
+            group=group, path=f"{path}, {name}", unit="run", seconds=seconds, ratio=ase / seconds, error=error
+        )  # fmt: skip
+
+
+def file_rows() -> Iterator[Row]:
+    """Writing 10,000 structures of 256 atoms."""
+    test = load_dataset("asi").split("test")
+    frames = [test.atoms(k % len(test)) for k in range(FRAMES_WRITTEN)]
     with tempfile.TemporaryDirectory() as folder:
-        writing = race({"extxyz": lambda: write_frames(Path(folder) / "s.extxyz", frames)}, cpu)["extxyz"]
+        path = Path(folder) / "structures.extxyz"
+        best = race(
+            {"extxyz": partial(write_frames, path, frames)}, torch.device("cpu"), rounds=3, seconds=0.0
+        )
     yield Row(
         group=f"writing {STRUCTURES:,} structures",
-        path="extxyz (from 16)",
+        path="extxyz",
         unit="run",
-        seconds=writing * scale,
+        seconds=best["extxyz"] * STRUCTURES / FRAMES_WRITTEN,
+        part=FRAMES_WRITTEN,
     )
-    del threads
 
 
-def start_rows() -> Iterator[Row]:
-    """One structure by the command line, from an empty process to the file."""
+def start_rows(device: torch.device) -> Iterator[Row]:
+    """One structure by the command line, from an empty process to the file, and what importing torch takes of it."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-c",
-            "from amsbench.cli import main; main()",
-            "generate",
-            "-m",
-            "amshortcut",
-        ]
-        command += ["-d", "asi", "--steps", "1", "--output", str(Path(folder) / "s.extxyz")]
-        run = lambda: subprocess.run(command, check=True, capture_output=True)  # noqa: E731
-        seconds = race({"start": run}, torch.device("cpu"), 0.0)["start"]
-    yield Row(group="amsbench generate, one structure", path="start to end", unit="run", seconds=seconds)
+        arguments = ["generate", "--method", "amshortcut", "--dataset", "asi", "--steps", "1"]
+        arguments += ["--device", device.type, "--threads", str(torch.get_num_threads())]
+        arguments += ["--output", str(Path(folder) / "one.extxyz")]
+        programs = {
+            "importing torch alone": ["import torch"],
+            "amsbench generate": ["from amsbench.cli import main; main()", *arguments],
+        }
+        ways = {
+            name: partial(subprocess.run, [sys.executable, "-c", *program], check=True, capture_output=True)
+            for name, program in programs.items()
+        }
+        best = race(ways, torch.device("cpu"), rounds=2, seconds=0.0)
+    for name, seconds in best.items():
+        yield Row(group="start to end, one structure", path=name, unit="run", seconds=seconds)

@@ -1,5 +1,4 @@
-/* Periodic neighbour lists of batches of structures, and the counts of their distribution functions
- * (see neighbours.py).
+/* Periodic neighbour lists of batches of structures (see neighbours.py); curves.c counts with the same searches.
  *
  * Plain C with a plain interface: no Python headers, opened with ctypes. The searches (neighbours_body.h) are
  * compiled once for each instruction set and chosen at run time. Nothing is contracted to fused multiply-adds
@@ -14,23 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "neighbours.h"
+
 #define ABI 1
 #define NEAREST_MOST 800 /* atoms; above, bins are faster than all pairs */
 #define SLACK 1e-7       /* fractional; rounding may list an image too many, never one too few */
 #define THINNEST 1e7     /* edges over height of a cell; rounding of fractions then stays far below the slack */
 #define MOST 2000000000.0
-
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline, unused))
-#else
-#define INLINE static inline
-#endif
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
 
 #if defined(__x86_64__) && defined(__linux__)
 #define X86 1
@@ -39,39 +28,11 @@
 #define X86 0
 #endif
 
-/* to the nearest integer, ties to even, in a form that every compiler vectorises; |x| < 2^51 */
-#define ROUND(x) (((x) + 6755399441055744.0) - 6755399441055744.0)
-
-#define DONE 0
-#define NOT_FINITE 1
-#define NO_VOLUME 2
-#define NO_MEMORY 3
-#define NO_LEVEL 4
-
-/* One structure, ready to be searched. */
-typedef struct {
-    int64_t n;
-    int nearest;    /* only the nearest image of an atom can be near, and the list below is empty */
-    int diagonal;   /* the cell is */
-    double cell[9]; /* rows are lattice vectors */
-    double *w[3];   /* [n], wrapped positions: x - moved @ cell */
-    double *g[3];   /* [n], the same in fractions of the cell */
-    double *moved[3];
-    int64_t *hits;  /* [n], hits of each atom */
-    int64_t *self;  /* [n], the place of the atom itself among the images */
-    int64_t bins[3], *starts; /* bins inside the cell; starts of all of them, one more on each side, among images */
-    double *p[3], *t[3];      /* [images], wrapped position and shift, whose sum is the image */
-    int32_t *owner, *m[3];    /* [images], atom and cell of each image */
-    void *atom_memory, *image_memory, *bin_memory;
-} Search;
-
 typedef struct {
     int64_t structures;
     Search *searches;
     int32_t *hits; /* of all atoms of all structures, one after the other */
 } Found;
-
-typedef int64_t (*Hits)(const Search *, int64_t, double, double *, int32_t *);
 
 INLINE int64_t bin_of(double fraction, int64_t bins, int64_t lowest, int64_t highest) {
     double bin = floor(fraction * (double)bins);
@@ -134,7 +95,7 @@ static int highest_level(void) {
     return AVX512;
 }
 
-static Hits hits_at(int64_t level) {
+SHARED Hits hits_at(int64_t level) {
     if (level < PLAIN || level > highest_level()) return 0;
     return level == AVX512 ? hits_avx512 : level == AVX2 ? hits_avx2 : hits_plain;
 }
@@ -143,11 +104,11 @@ static Hits hits_at(int64_t level) {
 
 static int highest_level(void) { return PLAIN; }
 
-static Hits hits_at(int64_t level) { return level == PLAIN ? hits_plain : 0; }
+SHARED Hits hits_at(int64_t level) { return level == PLAIN ? hits_plain : 0; }
 
 #endif
 
-static void release(Search *s) {
+SHARED void release_search(Search *s) {
     free(s->atom_memory);
     free(s->image_memory);
     free(s->bin_memory);
@@ -253,7 +214,7 @@ static int list_images(Search *s, const double reach[3]) {
     return DONE;
 }
 
-static int prepare(Search *s, int64_t n, const double *positions, const double *cell, double cutoff) {
+SHARED int prepare_search(Search *s, int64_t n, const double *positions, const double *cell, double cutoff) {
     double inverse[3][3], reach[3];
     memset(s, 0, sizeof *s);
     for (int64_t k = 0; k < 3 * n; k++)
@@ -300,20 +261,9 @@ static int prepare(Search *s, int64_t n, const double *positions, const double *
     return list_images(s, reach);
 }
 
-/* The most hits that an atom can have. */
-static int64_t most_hits(const Search *s) {
+SHARED int64_t most_hits(const Search *s) {
     if (s->nearest || s->n == 0) return s->n;
     return s->starts[(s->bins[0] + 2) * (s->bins[1] + 2) * (s->bins[2] + 2)];
-}
-
-/* The atom of a hit of atom a, and its image m relative to the wrapped atoms. */
-INLINE int64_t neighbour(const Search *s, int64_t a, int32_t hit, double m[3]) {
-    if (s->nearest) {
-        for (int k = 0; k < 3; k++) m[k] = ROUND(s->g[k][a] - s->g[k][hit]);
-        return hit;
-    }
-    for (int k = 0; k < 3; k++) m[k] = s->m[k][hit];
-    return s->owner[hit];
 }
 
 EXPORT int amsbench_neighbours_abi(void) { return ABI; }
@@ -323,7 +273,7 @@ EXPORT int amsbench_neighbours_level(void) { return highest_level(); }
 
 EXPORT void amsbench_neighbours_free(Found *found) {
     if (!found) return;
-    for (int64_t k = 0; found->searches && k < found->structures; k++) release(found->searches + k);
+    for (int64_t k = 0; found->searches && k < found->structures; k++) release_search(found->searches + k);
     free(found->searches);
     free(found->hits);
     free(found);
@@ -347,7 +297,7 @@ EXPORT int amsbench_neighbours_find(int64_t level, int64_t structures, const int
     for (int64_t k = 0; k < structures && !failed; k++) {
         Search *s = found->searches + k;
         *structure = k;
-        failed = prepare(s, counts[k], positions, cells + 9 * k, cutoff);
+        failed = prepare_search(s, counts[k], positions, cells + 9 * k, cutoff);
         positions += 3 * counts[k];
         if (failed) break;
         int64_t most = most_hits(s);
@@ -416,69 +366,6 @@ EXPORT void amsbench_neighbours_fill(Found *found, int64_t atom, int64_t *receiv
         }
         atom += s->n;
     }
-}
-
-/* Neighbours of each atom in shells ((k - 1), k] r_max / shells [s, shells], and angles between each two neighbours
- * closer than r_cut in bins of 180 / bins degrees [s, bins]; both zero on entry. Failures as above. */
-EXPORT int amsbench_neighbours_curves(int64_t level, int64_t structures, const int64_t *counts, const double *positions,
-                                      const double *cells, double r_max, int64_t shells, double r_cut, int64_t bins,
-                                      int64_t *radial, int64_t *angular, int64_t *structure) {
-    Hits hits_of = hits_at(level);
-    const double cutoff = r_max > r_cut ? r_max : r_cut, width = r_max / (double)shells;
-    const double degrees = 180.0 / 3.14159265358979323846, scale = (double)bins / 180.0;
-    double *memory = 0;
-    int64_t room = 0;
-    int failed = hits_of ? DONE : NO_LEVEL;
-    *structure = 0;
-    for (int64_t k = 0; k < structures && !failed; k++, radial += shells, angular += bins) {
-        Search s;
-        *structure = k;
-        failed = prepare(&s, counts[k], positions, cells + 9 * k, cutoff);
-        positions += 3 * counts[k];
-        int64_t most = failed ? 0 : most_hits(&s) + 8;
-        if (most > room) {
-            free(memory);
-            memory = malloc((size_t)most * (4 * sizeof(double) + sizeof(int32_t)));
-            room = memory ? most : 0;
-            if (!memory) failed = NO_MEMORY;
-        }
-        double *squared = memory, *legs = memory + room;
-        int32_t *hits = (int32_t *)(memory + 4 * room);
-        for (int64_t a = 0; a < s.n && !failed; a++) {
-            int64_t found = hits_of(&s, a, cutoff * cutoff, squared, hits), near = 0;
-            for (int64_t h = 0; h < found; h++) {
-                double m[3], d[3];
-                const double *c = s.cell;
-                int64_t b = neighbour(&s, a, hits[h], m);
-                for (int e = 0; e < 3; e++)
-                    d[e] = s.w[e][a] - s.w[e][b] - (m[0] * c[e] + m[1] * c[3 + e] + m[2] * c[6 + e]);
-                double distance = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-                if (shells) {
-                    double ratio = distance / width;
-                    int64_t shell = (int64_t)ratio; /* from here upwards, without the call of ceil */
-                    shell += (double)shell < ratio;
-                    if (shell >= 1 && shell <= shells) radial[shell - 1]++;
-                }
-                if (distance < r_cut && distance > 0) { /* an angle with a leg of no length is not defined */
-                    for (int e = 0; e < 3; e++) legs[3 * near + e] = d[e] / distance;
-                    near++;
-                }
-            }
-            for (int64_t h = 0; h < near && bins; h++) {
-                const double *u = legs + 3 * h;
-                for (int64_t l = h + 1; l < near; l++) {
-                    const double *v = legs + 3 * l;
-                    double cosine = u[0] * v[0] + u[1] * v[1] + u[2] * v[2];
-                    double theta = acos(cosine > 1 ? 1 : cosine < -1 ? -1 : cosine) * degrees;
-                    int64_t bin = (int64_t)(theta * scale);
-                    angular[bin < bins ? bin : bins - 1]++;
-                }
-            }
-        }
-        release(&s);
-    }
-    free(memory);
-    return failed;
 }
 
 #if defined(_WIN32)

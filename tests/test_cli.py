@@ -1,7 +1,9 @@
 """The command line end to end on tiny files, and its answers to mistakes."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -219,13 +221,13 @@ def test_no_room_on_the_disk(amsbench, files, tmp_path, monkeypatch):
     """The disk fills while the structures are written: one sentence, nothing half-written."""
     import errno
 
-    import ase.io
+    from ase.io import extxyz
 
     def full(file, *_, **__):
-        Path(file).write_text("half a structure")
+        file.write("half a structure")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ase.io, "write", full)
+    monkeypatch.setattr(extxyz, "write_extxyz", full)
     mistake(amsbench(*run_arguments(files, "--samplers", "ode")), "No space left on device")
     left = [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
     assert left == []
@@ -280,3 +282,27 @@ def test_data_mistakes(amsbench, files, tmp_path):
     mistake(amsbench("data", "build", "asi2", "--output", "a.npz", "--samples", 1), "asi2", "asi")
     assert not (tmp_path / "a.extxyz").exists()
     assert not (tmp_path / "a.npz").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_command_says_so_and_leaves_nothing(tmp_path, number):
+    command = [sys.executable, "-c", "from amsbench.cli import main; main()", "generate", "-m", "amshortcut"]
+    command += ["-d", "asi", "--count", "9999", "--steps", "50", "--threads", "1", "--output", "s.extxyz"]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for _ in range(600):  # until the file has begun
+            if any(tmp_path.iterdir()):
+                break
+            time.sleep(0.1)
+        assert [path.suffix for path in tmp_path.iterdir()] == [".extxyz"]
+        running.send_signal(number)
+        _, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert "amsbench: stopped; give the same command again" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []

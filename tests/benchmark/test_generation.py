@@ -1,5 +1,7 @@
 """Generation: batches, seeds, cells, targets."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,57 @@ def test_batches_do_not_change_the_samples(method, monkeypatch):
         assert np.abs(shift - shift.round()).max() < 1e-3
     assert whole.evaluations == 3
     assert whole.seconds > 0
+
+
+def test_threads_do_not_change_the_samples(method, monkeypatch):
+    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    before, threads = torch.get_num_threads(), set()
+    sample = type(method).sample
+
+    def watched(self, *arguments):
+        threads.add((threading.get_ident(), torch.get_num_threads()))
+        return sample(self, *arguments)
+
+    monkeypatch.setattr(type(method), "sample", watched)
+    try:
+        found = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            parts = []
+            made = generate(
+                method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4, sink=parts.append
+            )
+            assert [frame for part in parts for frame in part] == made.frames
+            assert torch.get_num_threads() == count
+            found.append(made)
+        threads.remove((threading.get_ident(), 3))  # the warm-up
+        assert {number for _, number in threads} == {1}
+        assert len({who for who, _ in threads}) > 1
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(found[0].frames, found[1].frames, strict=True):
+        assert one.get_chemical_symbols() == two.get_chemical_symbols()
+        shift = one.get_scaled_positions() - two.get_scaled_positions()
+        assert np.abs(shift - shift.round()).max() < 1e-3
+    assert found[1].seconds > 0
+
+
+def test_an_error_in_a_thread_is_raised(method, monkeypatch):
+    def broken(self, start, steps, sampler, noise):
+        if steps > 1 and len(start) and start.counts[0] == 50:
+            raise RuntimeError("no more")
+        return start
+
+    monkeypatch.setattr(type(method), "sample", broken)
+    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="no more"):
+            generate(method, cells=CELLS, counts=COUNTS, steps=2, sampler="ode")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_targets_are_stored_and_matter(method):

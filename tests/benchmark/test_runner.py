@@ -1,5 +1,7 @@
 """Runs: which cells there are, and that a stopped run goes on."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -72,6 +74,29 @@ def test_a_kill_within_a_cell_leaves_no_cell(run, monkeypatch):
             next(run.execute(None, Silent()))
     assert list(run.store.cells()) == []
     assert len(list(run.execute(None, Silent()))) == 4
+
+
+def test_measuring_while_generating_gives_the_same(run, tmp_path):
+    beside = replace(run, overlap=True, store=ResultStore(tmp_path / "beside"))
+    for one, two in zip(run.execute(None, Silent()), beside.execute(None, Silent()), strict=True):
+        assert (one.key, one.structural, one.substance) == (two.key, two.structural, two.substance)
+        files = [store.path(one.key, ".extxyz").read_text() for store in (run.store, beside.store)]
+        assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("where", ["generate", "measure_structure"])
+def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
+    from amsbench.benchmark import evaluation, runner
+
+    def broken(*arguments, **options):
+        if where == "generate":
+            options["sink"]([])
+        raise ValueError("broken")
+
+    monkeypatch.setattr(runner if where == "generate" else evaluation, where, broken)
+    with pytest.raises(ValueError, match="broken"):
+        next(replace(run, overlap=True).execute(None, Silent()))
+    assert not [path for path in run.store.folder.rglob("*") if path.is_file()]
 
 
 def test_cells_come_from_the_training_set(run, tiny_asi):
