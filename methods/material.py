@@ -115,7 +115,7 @@ class MaterialMethod(Method):
         if not native.usable(self.denoiser.backbone.config, next(self.parameters())):
             return "torch"
         kernel = native.info()
-        return f"native {kernel['level']} {kernel['mode']}"
+        return f"native {kernel['level']}" + (" float32" if kernel["mode"] == "float32" else "")
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""

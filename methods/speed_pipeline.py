@@ -187,15 +187,10 @@ def curve_rows(processes: int) -> Iterator[Row]:
             group=group, path="vesin and numpy", unit="run", seconds=seconds, part=len(few), ratio=ase / seconds
         )  # fmt: skip
     with local_pool(processes) as pool:
-        whole = race(
-            {
-                "one process": partial(structural_curves, many),
-                f"{processes} processes": partial(structural_curves, many, executor=pool),
-            },
-            cpu,
-            rounds=2,
-            seconds=0.0,
-        )
+        ways = {"one process": partial(structural_curves, many)}
+        if processes > 1:
+            ways[f"{processes} processes"] = partial(structural_curves, many, executor=pool)
+        whole = race(ways, cpu, rounds=2, seconds=0.0)
     path = "native" if neighbours.active() else "vesin and numpy"
     for name, seconds in whole.items():
         yield Row(

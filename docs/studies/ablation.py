@@ -41,7 +41,7 @@ from amsbench.methods.material_sde import MaterialSDE
 from amsbench.metrics.distributions import structural_curves, structural_errors
 
 COUNT, SEEDS = 128, (0, 1)
-PASSES = {"material-sde": 10_000, "shortcut": 8_000}
+PASSES = {"material-sde": 10_000, "shortcut": 6_000}
 
 
 class Grid(MaterialSDE):
