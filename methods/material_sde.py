@@ -156,13 +156,33 @@ class MaterialSDE(MaterialMethod):
         if sampler in ("ode", "multistep"):
             x = self.positions.ode_step(x, eps, t, s)
             e = None if e is None or v is None else self.elements.ode_step(e, v, t, s)
-        else:
-            position_step = getattr(self.positions, _STEPS[sampler])
-            x = position_step(x, eps, t, s, noise.normal_atoms(3))
+        elif sampler == "ancestral":
+            unknown = self.unknown_noise(state, prediction, t)
+            x = self.positions.ancestral_step(x, eps, t, s, noise.normal_atoms(3), unknown)
             if e is not None and v is not None:
-                element_step = getattr(self.elements, _STEPS[sampler])
-                e = element_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
+                e = self.elements.ancestral_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
+        else:
+            x = self.positions.euler_maruyama_step(x, eps, t, s, noise.normal_atoms(3))
+            if e is not None and v is not None:
+                e = self.elements.euler_maruyama_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
         return State(structures=state.structures.with_positions(x), elements=e)
+
+    def unknown_noise(self, state: State, prediction: Prediction, t: Tensor) -> Tensor:
+        """Variance [n, 1] of the positions' noise around the predicted one, per component, equal in a structure.
+
+        The mean over its atoms, ghosts aside: eps has variance 1, of which a prediction that is its mean explains the
+        prediction's own.
+        """
+        structures, v = state.structures, prediction.elements
+        square = (prediction.positions**2).mean(1)
+        atoms = torch.ones_like(square)
+        if self.task.ghost is not None and state.elements is not None and v is not None:
+            atoms -= self.elements.clean(state.elements, v, t)[:, self.task.ghost].clamp(0, 1)
+        sums = square.new_zeros(2, len(structures)).index_add_(
+            1, structures.batch, torch.stack([square * atoms, atoms])
+        )
+        explained = sums[0] / sums[1].clamp(min=1e-6)
+        return (1 - explained).clamp(0, 1)[structures.batch][:, None]
 
     def mode(self, steps: int, sampler: str) -> str:
         if self.guided(sampler):
@@ -176,4 +196,3 @@ class MaterialSDE(MaterialMethod):
 
 
 _TO_THE_END = ("restart", "guided")
-_STEPS = {"ancestral": "ancestral_step", "euler-maruyama": "euler_maruyama_step"}

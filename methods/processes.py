@@ -49,10 +49,18 @@ class PositionProcess:
         """Probability-flow ODE from t down to s: dX/dt = scale * eps, so an average eps makes it exact."""
         return x - self.scale * (t - s) * eps
 
-    def ancestral_step(self, x: Tensor, eps: Tensor, t: Tensor, s: Tensor, z: Tensor) -> Tensor:
-        """A draw from the posterior of X_s given X_t and the X_0 that eps implies; no noise at s = 0."""
-        mean = x - self.scale * (t**2 - s**2) / t * eps
-        return mean + self.scale * s * torch.sqrt(t**2 - s**2) / t * z
+    def ancestral_step(
+        self, x: Tensor, eps: Tensor, t: Tensor, s: Tensor, z: Tensor, unknown: Tensor | float = 0.0
+    ) -> Tensor:
+        """A draw of X_s given X_t, from the posterior for the X_0 that eps implies; no noise at s = 0.
+
+        unknown: variance of the true noise around eps, per component. The posterior of one X_0 is too narrow where
+            X_0 is not known, by this share of (scale t (1 - s^2 / t^2))^2 (arXiv 2201.06503, Theorem 1)
+        """
+        forgotten = 1 - (s / t) ** 2
+        mean = x - self.scale * t * forgotten * eps
+        variance = s**2 * forgotten + torch.where(s > 0, unknown * (t * forgotten) ** 2, 0.0)
+        return mean + self.scale * torch.sqrt(variance) * z
 
     def euler_maruyama_step(self, x: Tensor, eps: Tensor, t: Tensor, s: Tensor, z: Tensor) -> Tensor:
         """The paper's step (Eq. 2) of the reverse SDE with g^2 = 2 scale^2 t: adds noise in the last step too."""

@@ -240,6 +240,31 @@ def deviation(method, sampler, steps, variance=0.04, atoms=50):
     return float((method.sample(cell, steps, sampler, noise.restarted()).positions - wanted).abs().max())
 
 
+@pytest.mark.parametrize("ghosts", [False, True])
+def test_unknown_noise_is_measured_on_the_atoms(ghosts, silicon, silica):
+    """Normal data and its exact prediction, beside ghosts, about whose noise nothing can be known."""
+    method, atoms, variance, t = build(MaterialSDE, silica if ghosts else silicon), 20_000, 0.04, 0.3
+    noise = StructureNoise([atoms], [1])
+    sigma = method.positions.scale * t
+    share = sigma**2 / (variance + sigma**2)
+    eps = noise.normal_atoms(3) * share**0.5  # share * x / sigma, where x / sigma has variance 1 / share
+    times, elements, velocity = torch.full((atoms, 1), t), None, None
+    cell = Structures.empty_cells(6 * torch.eye(3)[None], torch.tensor([atoms]), torch.zeros(1, 0))
+    if ghosts:
+        ghost = torch.arange(atoms) % 4 == 0
+        eps[ghost] = 0.0
+        clean = torch.nn.functional.one_hot(torch.where(ghost, silica.ghost, 1), 3).float()
+        drawn = noise.normal_atoms(3)
+        elements = method.elements.corrupt(clean, drawn, times)
+        velocity = method.elements.velocity(clean, drawn, times)
+    state = State(structures=cell, elements=elements)
+    found = method.unknown_noise(state, Prediction(positions=eps, elements=velocity), times)
+    assert found.shape == (atoms, 1)
+    assert torch.equal(found, found[:1].expand_as(found))
+    # five standard errors of the variance of 45,000 numbers
+    assert float(found[0]) == pytest.approx(1 - share, abs=5 * share * (2 / 45_000) ** 0.5)
+
+
 def test_multistep_is_of_second_order_and_ode_of_first(silicon):
     method = build(MaterialSDE, silicon)
     for sampler, order in (("ode", 1), ("multistep", 2)):

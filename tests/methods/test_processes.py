@@ -85,6 +85,25 @@ def test_ancestral_step_is_exact_for_a_point():
         assert variance == pytest.approx((process.scale * s) ** 2, abs=1e-12)
 
 
+@pytest.mark.parametrize(("t", "s"), [(1.0, 0.8), (1.0, 0.1), (0.3, 0.2), (0.05, 0.01)])
+def test_ancestral_step_keeps_the_spread_of_what_is_not_known(t, s):
+    """One step of any length takes the marginal of normal data at t to that at s, mean and variance."""
+    process = PositionProcess()
+    t_, s_ = torch.tensor([t], dtype=torch.float64), torch.tensor([s], dtype=torch.float64)
+    unknown = VARIANCE / (VARIANCE + (process.scale * t) ** 2)
+
+    def go(x, z):
+        x = torch.tensor([x], dtype=torch.float64)
+        eps = exact_eps(x, t_, process)
+        return float(process.ancestral_step(x, eps, t_, s_, torch.tensor([z], dtype=torch.float64), unknown))
+
+    offset = go(0.0, 0.0)
+    slope, noise = go(1.0, 0.0) - offset, go(0.0, 1.0) - offset
+    before = VARIANCE + (process.scale * t) ** 2
+    assert slope * MEAN + offset == pytest.approx(MEAN, abs=1e-12)
+    assert slope**2 * before + noise**2 == pytest.approx(VARIANCE + (process.scale * s) ** 2, rel=1e-12)
+
+
 @pytest.mark.parametrize(("s", "t"), [(0.0, 0.4), (0.3, 0.35), (0.2, 1.0)])
 def test_noise_in_two_parts_is_noise_in_one(s, t):
     """X_t by way of X_s has the mean and the variance of X_t (every map is affine in its noise)."""
