@@ -305,7 +305,8 @@ def info() -> None:
 
     from . import __version__
     from .benchmark.execution import cores
-    from .methods import native
+    from .methods import fused, native
+    from .metrics import neighbours
     from .metrics.potentials import lammps_version
 
     print(
@@ -313,9 +314,15 @@ def info() -> None:
     )
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"CUDA device: {cuda}")
-    kernel = native.info()
-    state = f"{kernel['level']}, {kernel['mode']}" if kernel["active"] else "not active"
-    print(f"native edge kernel: {state} ({kernel['reason']})")
+    paths = {
+        "native network kernel": native.info(),
+        "native neighbour lists": neighbours.info(),
+        "triton kernels": fused.info(),
+    }
+    for name, path in paths.items():
+        facts = [path[key] for key in ("level", "mode") if path.get(key)]
+        reason = f" ({path['reason']})" if path["reason"] else ""
+        print(f"{name}: {', '.join(facts) or 'not active'}{reason}")
     print(f"LAMMPS: {lammps_version()}")
 
 

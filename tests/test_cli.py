@@ -306,3 +306,16 @@ def test_a_stopped_command_says_so_and_leaves_nothing(tmp_path, number):
     assert "amsbench: stopped; give the same command again" in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_info_says_which_paths_are_active_and_why(amsbench, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("AMSBENCH_NATIVE", "0")
+    code, out, _ = amsbench("info")
+    assert code == 0
+    lines = dict(line.split(": ", 1) for line in out.splitlines()[1:])
+    assert lines["native network kernel"].startswith("not active (")
+    assert lines["native neighbour lists"].startswith("not active (")
+    assert lines["triton kernels"] == "not active (no CUDA device)"
+    assert "LAMMPS" in lines
