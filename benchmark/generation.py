@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,12 +14,12 @@ from ..errors import AmsbenchError
 from .method import Method, Task
 from .noise import structure_noise, structure_seeds
 from .structures import Structures
+from .threads import SharedThreads, threads_for
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 Sink = Callable[[list["Atoms"]], None]
-_Result = TypeVar("_Result")
 
 ATOMS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 """Atoms in one network call: enough to fill the processor, little enough for 4 GB of memory."""
@@ -84,56 +82,30 @@ def generate(
             _synchronise(device)
         return made, began, time.perf_counter()
 
-    threads = torch.get_num_threads() if device.type == "cpu" and method.concurrent else 1
-    workers = min(threads, len(cells))
+    workers = min(threads_for(method, device), len(cells))
     limit = min(ATOMS_PER_BATCH[device.type], -(-int(counts_t.sum()) // max(1, workers)))
     batches = _batches(counts_t.tolist(), limit)
     if batches:
         sampled(batches[0], 1)  # the first call compiles, packs weights and fills caches
     frames: list[Atoms] = []
     times: list[tuple[float, float]] = []
-    for rows, (made, *span) in zip(
-        batches, _in_threads(lambda rows: sampled(rows, steps), batches, workers), strict=True
-    ):
-        new = made.to_atoms(method.task.elements)
-        for k, frame in enumerate(new, start=rows.start):
-            frame.info.update(
-                {f"target_{name}": float(values[k]) for name, values in (targets or {}).items()}
-            )
-        frames += new
-        times.append((span[0], span[1]))
-        if sink:
-            sink(new)
-        if progress:
-            progress(len(frames))
+    with SharedThreads(workers) as threads:
+        made_in_order = threads.map(lambda rows: sampled(rows, steps), batches)
+        for rows, (made, *span) in zip(batches, made_in_order, strict=True):
+            new = made.to_atoms(method.task.elements)
+            for k, frame in enumerate(new, start=rows.start):
+                frame.info.update(
+                    {f"target_{name}": float(values[k]) for name, values in (targets or {}).items()}
+                )
+            frames += new
+            times.append((span[0], span[1]))
+            if sink:
+                sink(new)
+            if progress:
+                progress(len(frames))
     alone = workers < 2
     seconds = sum(b - a for a, b in times) if alone else max(b for _, b in times) - min(a for a, _ in times)
     return Generated(frames=frames, seconds=seconds, evaluations=method.evaluations(steps, sampler))
-
-
-def _in_threads(
-    function: Callable[[slice], _Result], jobs: Sequence[slice], workers: int
-) -> Iterator[_Result]:
-    """``function`` of every job in order: here, or in threads that share torch's among them."""
-    if workers < 2:
-        yield from map(function, jobs)
-        return
-    before = torch.get_num_threads()
-    # torch's setting is the thread's own, and that of threads which begin later
-    pool = ThreadPoolExecutor(
-        workers, initializer=torch.set_num_threads, initargs=(max(1, before // workers),)
-    )
-    running: deque[Future[_Result]] = deque()
-    try:
-        for job in jobs:
-            running.append(pool.submit(function, job))
-            if len(running) > 2 * workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
 
 
 def property_table(

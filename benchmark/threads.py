@@ -1,0 +1,66 @@
+"""Threads that each take some of the structures of a batch, where the network itself has too little to share out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import torch
+
+from .method import Method
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+
+
+def threads_for(method: Method, device: torch.device) -> int:
+    """How many threads may work on a method's structures at once: on a GPU, which is one for all, only one."""
+    return torch.get_num_threads() if device.type == "cpu" and method.concurrent else 1
+
+
+class SharedThreads:
+    """``workers`` threads, torch's own shared out among them; with one the caller does everything itself.
+
+    A thread has work for milliseconds without waiting for another, so that two cores do twice as much. Threads within
+    one network evaluation meet at every layer, which costs a core that has gone to sleep longer than its share takes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = max(1, workers)
+        self._before = torch.get_num_threads()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def map(self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
+        """``function`` of every job, in order; at most twice as many at work or waiting as there are threads."""
+        if self.workers < 2:
+            yield from map(function, jobs)
+            return
+        if self._pool is None:
+            # torch's setting is the thread's own, and that of threads which begin later
+            share = max(1, self._before // self.workers)
+            self._pool = ThreadPoolExecutor(
+                self.workers, initializer=torch.set_num_threads, initargs=(share,)
+            )
+        running: deque[Future[_Result]] = deque()
+        for job in jobs:
+            running.append(self._pool.submit(function, job))
+            if len(running) > 2 * self.workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+    def close(self) -> None:
+        """Wait for what has begun, drop what has not."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+            torch.set_num_threads(self._before)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
