@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,10 @@ from typing import Any, Self, TypeVar
 import torch
 
 from .method import Method
+
+SWITCH = 1e-4
+"""Seconds after which a thread gives Python up to one that waits for it. At the 5 ms that are usual, a thread back
+from a kernel of 5 ms waits as long again."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -30,7 +35,7 @@ class SharedThreads:
 
     def __init__(self, workers: int) -> None:
         self.workers = max(1, workers)
-        self._before = torch.get_num_threads()
+        self._before = torch.get_num_threads(), sys.getswitchinterval()
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
@@ -40,7 +45,8 @@ class SharedThreads:
             return
         if self._pool is None:
             # torch's setting is the thread's own, and that of threads which begin later
-            share = max(1, self._before // self.workers)
+            share = max(1, self._before[0] // self.workers)
+            sys.setswitchinterval(SWITCH)
             self._pool = ThreadPoolExecutor(
                 self.workers, initializer=torch.set_num_threads, initargs=(share,)
             )
@@ -57,7 +63,8 @@ class SharedThreads:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
-            torch.set_num_threads(self._before)
+            torch.set_num_threads(self._before[0])
+            sys.setswitchinterval(self._before[1])
 
     def __enter__(self) -> Self:
         return self

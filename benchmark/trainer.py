@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .. import __version__
 from ..errors import AmsbenchError
@@ -79,10 +80,11 @@ class Trainer:
         self.fabric, self.options, self.output, self.report = fabric, options, output, report
         self.average = copy.deepcopy(method).to(fabric.device).eval()
         self.average.requires_grad_(False)
-        optimizer = torch.optim.Adam(method.parameters(), lr=options.learning_rate)
+        optimizer = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
         self.method, self.optimizer = fabric.setup(method, optimizer, move_to_device=True)
         self.method.mark_forward_method("training_loss")
         self.raw = method
+        self.fast, self.slow = list(method.parameters()), list(self.average.parameters())
         self.train_set = _samples(dataset.split("train"), method.task)
         validation = dataset.split("validation")
         rows = min(options.validation_samples, len(validation))
@@ -208,9 +210,7 @@ class Trainer:
         self.check_finite(values | {"gradient": float(norm)})
         self.optimizer.step()
         decay = min(self.options.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.raw.parameters(), strict=True):
-                slow.lerp_(fast, 1 - decay)
+        get_ema_multi_avg_fn(decay)(self.slow, self.fast, None)
         return values
 
     def losses(self, method: Any, batch: Structures, noise: BatchNoise) -> dict[str, Tensor]:
@@ -220,7 +220,7 @@ class Trainer:
 
     def gradients_in_threads(self, samples: list[Any]) -> dict[str, float]:
         """Gradient of the batch's loss, the mean over its atoms, with a share of the structures for each thread."""
-        parameters = [p for p in self.raw.parameters() if p.requires_grad]
+        parameters = [p for p in self.fast if p.requires_grad]
 
         def of_part(part: int) -> tuple[int, dict[str, float], tuple[Tensor | None, ...]]:
             batch, noise = self.prepare(samples[part :: self.threads.workers], self.step, part)

@@ -1,5 +1,6 @@
 """Threads that share a batch: the same gradient, the same numbers every time, torch's setting as it was."""
 
+import sys
 import threading
 
 import pytest
@@ -28,6 +29,7 @@ def threads():
 
 def test_results_come_in_order_from_several_threads(threads):
     threads(4)
+    usual = sys.getswitchinterval()
     meeting = threading.Barrier(2, timeout=20)  # passed only if two are at work at once
 
     def work(k):
@@ -41,6 +43,7 @@ def test_results_come_in_order_from_several_threads(threads):
     assert {count for _, count, _ in found} == {2}
     assert threading.get_ident() not in {ident for _, _, ident in found}
     assert torch.get_num_threads() == 4
+    assert sys.getswitchinterval() == pytest.approx(usual)
 
 
 def test_one_thread_is_the_callers_own():
