@@ -99,8 +99,8 @@ class Method(torch.nn.Module, ABC):
     networks: ClassVar[tuple[str, ...]] = ("standard",)
     """Names of its network presets; the first is the default."""
     concurrent: ClassVar[bool] = False
-    """Whether several threads may call ``sample`` or ``training_loss`` at once, which is faster on a CPU of many cores:
-    these change nothing in the module, and every loss is a mean over the atoms of its batch."""
+    """Whether several threads may call ``sample`` at once, which generates faster on a CPU of many cores: it must
+    change nothing in the module."""
     shortcut: ClassVar[bool] = False
     """Whether it claims right structures from fewer than 10 steps."""
 

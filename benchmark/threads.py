@@ -1,4 +1,4 @@
-"""Threads that each take some of the structures of a batch, where the network itself has too little to share out."""
+"""Threads that each generate structures of their own, so that many cores have enough to do."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def threads_for(method: Method, device: torch.device) -> int:
 class SharedThreads:
     """``workers`` threads, torch's own shared out among them; with one the caller does everything itself.
 
-    A thread has work for milliseconds without waiting for another, so that two cores do twice as much. Threads within
-    one network evaluation meet at every layer, which costs a core that has gone to sleep longer than its share takes.
+    Threads within one network evaluation meet at every layer, and what is small in it only one of them does.
     """
 
     def __init__(self, workers: int) -> None:

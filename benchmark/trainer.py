@@ -25,7 +25,6 @@ from .files import write_atomically
 from .method import Method, Task
 from .noise import BatchNoise
 from .structures import Structures, add_ghosts
-from .threads import SharedThreads, threads_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,6 @@ class Trainer:
                 f"{dataset.path} has {len(self.train_set)} training and {len(validation)} validation samples; "
                 "both are needed, build a larger dataset"
             )
-        self.threads = SharedThreads(threads_for(method, fabric.device))
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.settings: dict[str, Any] = {}
 
@@ -154,56 +152,55 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        started = time.perf_counter() - self.seconds
-        with self.threads:
-            for samples in self.batches():
-                self.once(samples, started)
-
-    def once(self, samples: list[Any], started: float) -> None:
-        """One step, and after the last of its interval the validation; reported."""
         options = self.options
-        rate = self.rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        losses = self.update(samples)
-        self.step += 1
-        self.seconds = time.perf_counter() - started
-        validation = None
-        if (
-            self.step % max(1, options.validate_every // options.batch_size) == 0
-            or self.step == options.steps
-        ):
-            validation = self.validate()
+        every = max(1, options.validate_every // options.batch_size)
+        started = time.perf_counter() - self.seconds
+        for samples in self.batches():
+            rate = self.rate()
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            losses = self.update(samples)
+            self.step += 1
             self.seconds = time.perf_counter() - started
-            passes = self.step * options.batch_size
-            _log(self.output / "log.csv", self.step, passes, self.seconds, rate, losses, validation)
-            save_checkpoint(self.output / "last.safetensors", self.average, self.record(validation))
-            if validation <= self.best:
-                self.best = validation
-                save_checkpoint(self.output / "best.safetensors", self.average, self.record(validation))
-            self.save()
-        if self.report:
-            self.report(
-                Progress(
-                    step=self.step,
-                    steps=options.steps,
-                    losses=losses,
-                    validation=validation,
-                    seconds=self.seconds,
+            validation = None
+            if self.step % every == 0 or self.step == options.steps:
+                validation = self.validate()
+                self.seconds = time.perf_counter() - started
+                _log(
+                    self.output / "log.csv",
+                    self.step,
+                    self.step * options.batch_size,
+                    self.seconds,
+                    rate,
+                    losses,
+                    validation,
                 )
-            )
+                save_checkpoint(self.output / "last.safetensors", self.average, self.record(validation))
+                if validation <= self.best:
+                    self.best = validation
+                    save_checkpoint(self.output / "best.safetensors", self.average, self.record(validation))
+                self.save()
+            if self.report:
+                self.report(
+                    Progress(
+                        step=self.step,
+                        steps=options.steps,
+                        losses=losses,
+                        validation=validation,
+                        seconds=self.seconds,
+                    )
+                )
 
     def update(self, samples: list[Any]) -> dict[str, float]:
-        """One optimiser step; everything random depends on the seed, the step and the number of threads alone."""
+        """One optimiser step; everything random depends on the seed and the step alone."""
+        batch, noise = self.prepare(samples, self.step)
+        losses = self.method.training_loss(
+            batch, noise, teacher=self.average, progress=self.step / self.options.steps
+        )
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        self.check_finite(values)
         self.optimizer.zero_grad()
-        if self.threads.workers > 1 and len(samples) > 1:
-            values = self.gradients_in_threads(samples)
-        else:
-            batch, noise = self.prepare(samples, self.step)
-            losses = self.losses(self.method, batch, noise)
-            values = {name: float(value.detach()) for name, value in losses.items()}
-            self.check_finite(values)
-            self.fabric.backward(losses["loss"])
+        self.fabric.backward(losses["loss"])
         norm = self.fabric.clip_gradients(
             self.raw, self.optimizer, max_norm=self.options.clip, error_if_nonfinite=False
         )
@@ -213,58 +210,25 @@ class Trainer:
         get_ema_multi_avg_fn(decay)(self.slow, self.fast, None)
         return values
 
-    def losses(self, method: Any, batch: Structures, noise: BatchNoise) -> dict[str, Tensor]:
-        progress = self.step / self.options.steps
-        found: dict[str, Tensor] = method.training_loss(batch, noise, teacher=self.average, progress=progress)
-        return found
-
-    def gradients_in_threads(self, samples: list[Any]) -> dict[str, float]:
-        """Gradient of the batch's loss, the mean over its atoms, with a share of the structures for each thread."""
-        parameters = [p for p in self.fast if p.requires_grad]
-
-        def of_part(part: int) -> tuple[int, dict[str, float], tuple[Tensor | None, ...]]:
-            batch, noise = self.prepare(samples[part :: self.threads.workers], self.step, part)
-            losses = self.losses(self.raw, batch, noise)
-            grads = torch.autograd.grad(losses["loss"], parameters, allow_unused=True)
-            return (
-                len(batch.positions),
-                {name: float(value.detach()) for name, value in losses.items()},
-                grads,
-            )
-
-        parts = list(self.threads.map(of_part, range(min(self.threads.workers, len(samples)))))
-        atoms = sum(count for count, _, _ in parts)
-        values: dict[str, float] = {}
-        for count, losses, grads in parts:
-            for name, value in losses.items():
-                values[name] = values.get(name, 0.0) + value * count / atoms
-            for parameter, grad in zip(parameters, grads, strict=True):
-                if grad is not None:
-                    share = grad * (count / atoms)
-                    parameter.grad = share if parameter.grad is None else parameter.grad.add_(share)
-        self.check_finite(values)
-        return values
-
     def validate(self) -> float:
         """Loss of the moving average on held-out samples, with the same noise every time and every part of the loss
         that the schedule ever brings in, so that validations compare."""
+        total, weight = 0.0, 0
         size = self.options.batch_size
-
-        def of_batch(first: int) -> tuple[float, int]:
-            samples = self.validation_set[first : first + size]
-            batch, noise = self.prepare(samples, -1 - first)
-            with torch.no_grad():  # a setting of each thread
+        with torch.no_grad():
+            for k in range(0, len(self.validation_set), size):
+                samples = self.validation_set[k : k + size]
+                batch, noise = self.prepare(samples, -1 - k)
                 losses = self.average.training_loss(batch, noise, teacher=self.average, progress=1.0)
-            return float(losses["loss"]) * len(samples), len(samples)
+                total += float(losses["loss"]) * len(samples)
+                weight += len(samples)
+        return total / weight
 
-        found = list(self.threads.map(of_batch, range(0, len(self.validation_set), size)))
-        return sum(total for total, _ in found) / sum(count for _, count in found)
-
-    def prepare(self, samples: list[Any], key: int, *part: int) -> tuple[Structures, BatchNoise]:
-        """A batch, or one part of it, with fresh ghosts, and its noise."""
+    def prepare(self, samples: list[Any], key: int) -> tuple[Structures, BatchNoise]:
+        """A batch with fresh ghosts, and its noise."""
         from torch_geometric.data import Batch
 
-        generator = torch.Generator().manual_seed(_mix(self.options.seed, key, *(2 + k for k in part)))
+        generator = torch.Generator().manual_seed(_mix(self.options.seed, key))
         batch = Structures.from_data(Batch.from_data_list(samples))
         task = self.raw.task
         if task.ghost_density is not None:
