@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 3
+#define ABI 4
 #define BLOCK 32
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -195,6 +195,33 @@ EXPORT int amsbench_edge_run(const Args *a, int backward) {
 #endif
     return failed;
 }
+
+#if defined(__linux__)
+typedef struct {
+    const Args *const *jobs;
+    int64_t count, next;
+    int backward, failed;
+} Team;
+
+static void team_member(void *data) {
+    Team *team = data;
+    for (;;) {
+        int64_t k = __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED);
+        if (k >= team->count) return;
+        int failed = amsbench_edge_run(team->jobs[k], team->backward);
+        if (failed) __atomic_store_n(&team->failed, failed, __ATOMIC_RELAXED);
+    }
+}
+
+/* Several jobs on the threads of an OpenMP runtime, whose GOMP_parallel the caller has found: those that torch's own
+ * operations have just left are still awake there, and would stand in the way of any others. */
+EXPORT int amsbench_edge_team(void (*parallel)(void (*)(void *), void *, unsigned, unsigned), const Args *const *jobs,
+                              int64_t count, int backward) {
+    Team team = {jobs, count, 0, backward, 0};
+    parallel(team_member, &team, (unsigned)count, 0);
+    return team.failed;
+}
+#endif
 
 /* Distances and smooth cutoffs 2 tanh(1 - min(r, r_cut) / r_cut)^2 of all edges; failures as above. */
 EXPORT int amsbench_edge_distances(int64_t level, int64_t edges, int64_t nodes, const int64_t *receivers,

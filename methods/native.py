@@ -32,7 +32,7 @@ from .graph import Graph
 if TYPE_CHECKING:
     from .egnn import EGNNConfig, Layer
 
-ABI = 3
+ABI = 4
 """Counts changes of the structure below, so that a library of an older build is never called."""
 
 LEVELS = ("plain", "avx2", "avx512", "bf16", "amx")
@@ -78,6 +78,10 @@ def _library() -> tuple[ctypes.CDLL | None, str]:
         if found != ABI:
             return None, f"{path.name} is of another version ({found}, not {ABI}); install amsbench again"
         library.amsbench_edge_run.argtypes = (ctypes.POINTER(_Arguments), ctypes.c_int)
+        if hasattr(library, "amsbench_edge_team"):  # where there may be an OpenMP runtime to hand over
+            library.amsbench_edge_team.argtypes = (
+                ctypes.c_void_p, ctypes.POINTER(ctypes.POINTER(_Arguments)), ctypes.c_int64, ctypes.c_int
+            )  # fmt: skip
         library.amsbench_edge_distances.argtypes = (
             *(ctypes.c_int64,) * 3, *(ctypes.c_void_p,) * 4, ctypes.c_double, *(ctypes.c_void_p,) * 2
         )  # fmt: skip
@@ -303,15 +307,37 @@ class _Call:
         if library is None:
             raise RuntimeError(reason)
 
-        def one(job: tuple[int, int, dict[str, Any]]) -> int:
-            start, stop, extra = job
-            fields = {**self.sizes, **self.tensors, **extra, "edge_start": start, "edge_stop": stop}
-            values = {name: v.data_ptr() if isinstance(v, Tensor) else v for name, v in fields.items()}
-            arguments = _Arguments(**values, cutoff=self.cutoff)
-            return library.amsbench_edge_run(ctypes.byref(arguments), int(backward))
+        arguments = [self._arguments(*job) for job in jobs]
+        team = _openmp_team()
+        if len(jobs) > 1 and team is not None:
+            pointers = (ctypes.POINTER(_Arguments) * len(jobs))(*map(ctypes.pointer, arguments))
+            _raise(library.amsbench_edge_team(team, pointers, len(jobs), int(backward)))
+            return
 
-        failed = max(_pool(os.getpid(), len(jobs)).map(one, jobs)) if len(jobs) > 1 else one(jobs[0])
-        _raise(failed)
+        def one(of_job: _Arguments) -> int:
+            return int(library.amsbench_edge_run(ctypes.byref(of_job), int(backward)))
+
+        _raise(max(_pool(os.getpid(), len(jobs)).map(one, arguments)) if len(jobs) > 1 else one(arguments[0]))
+
+    def _arguments(self, start: int, stop: int, extra: dict[str, Any]) -> _Arguments:
+        fields = {**self.sizes, **self.tensors, **extra, "edge_start": start, "edge_stop": stop}
+        values = {name: v.data_ptr() if isinstance(v, Tensor) else v for name, v in fields.items()}
+        return _Arguments(**values, cutoff=self.cutoff)
+
+
+@lru_cache(maxsize=1)
+def _openmp_team() -> int | None:
+    """The address of GOMP_parallel in torch's OpenMP runtime, or None where torch has another one.
+
+    Its threads stay awake for some milliseconds after an operation of torch. On them the kernel begins at once; on
+    threads of its own, which have to be woken and find the processor taken, two cores are hardly faster than one.
+    """
+    library, _ = _library()
+    try:
+        address = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
+    except (AttributeError, OSError, TypeError):  # there is no such function, or no such lookup (Windows)
+        return None
+    return address if hasattr(library, "amsbench_edge_team") else None
 
 
 def _raise(failed: int) -> None:

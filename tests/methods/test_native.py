@@ -106,9 +106,14 @@ def test_every_length_of_the_last_block(monkeypatch, level, edges):
     assert bool((results[1][-1] == 0).all())
 
 
+@pytest.mark.parametrize("threads", ["of OpenMP", "of its own"])
 @pytest.mark.parametrize("level", AVAILABLE)
-def test_threads_share_the_edges(monkeypatch, level):
+def test_threads_share_the_edges(monkeypatch, level, threads):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
+    if threads == "of its own":
+        monkeypatch.setattr(native, "_openmp_team", lambda: None)
+    elif native._openmp_team() is None:
+        pytest.skip("torch has another OpenMP runtime here")
     case = Case(32, 8, 8, atoms=40, edges=5000)
     alone = case.results(case.native_sums)
     torch.set_num_threads(4)
@@ -117,6 +122,19 @@ def test_threads_share_the_edges(monkeypatch, level):
     for a, b, c in zip(alone, together, again, strict=True):
         assert error(b, a) < 1e-5
         assert torch.equal(b, c)
+
+
+@pytest.mark.parametrize("team", [True, False])
+def test_a_failure_in_one_of_several_threads_is_told(monkeypatch, team):
+    if not team:
+        monkeypatch.setattr(native, "_openmp_team", lambda: None)
+    case = Case(32, 8, 8, atoms=40, edges=5000)
+    senders = case.graph.senders.clone()
+    senders[-1] = 40
+    case.graph = Graph(receivers=case.graph.receivers, senders=senders, shifts=case.graph.shifts)
+    torch.set_num_threads(4)
+    with torch.no_grad(), pytest.raises(ValueError, match="name atoms that there are not"):
+        case.native_sums(*case.nodes)
 
 
 @pytest.mark.parametrize("level", AVAILABLE)
