@@ -46,6 +46,8 @@ PEAK_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192, 16384)}
 where they fit between what else is running."""
 BYTES_PER_STRUCTURE = 2**29
 """What a training step of the reference keeps on a GPU for each structure, in the wide network and with a margin."""
+ONE_THREAD = ", one thread"
+"""After a path's name: the same on one thread, to see what the others are worth."""
 FLOAT32_ERROR = 1e-4
 """Relative deviation that no float32 path has, and that every path with bfloat16 products exceeds tenfold."""
 
@@ -226,14 +228,19 @@ def network_rows(name: str, device: torch.device) -> Iterator[Row]:
     h = torch.randn(len(positions), config.hidden, generator=torch.Generator().manual_seed(1)).to(device)
     reference = ReferenceEGNN(network)
     choices = {"reference": PLAIN, **network_paths(network, h)}
+    threads, last = torch.get_num_threads(), list(choices)[-1]
+    if threads > 1 and "native" in last:
+        choices[last + ONE_THREAD] = choices[last]
 
     def call(path: str, training: bool) -> tuple[Tensor, ...]:
         module = reference if path == "reference" else network
         with environment(choices[path]), torch.set_grad_enabled(training):
+            torch.set_num_threads(1 if path.endswith(ONE_THREAD) else threads)
             outputs = module(h, positions, tables.get(path, graph))
             if training:
                 module.zero_grad()
                 torch.stack([(out**2).mean() for out in outputs]).sum().backward()
+            torch.set_num_threads(threads)
             return outputs
 
     places = fused.Places.expected(structures, config.cutoff)

@@ -199,6 +199,18 @@ def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
     assert rows[len(paths)].work == 3 * rows[0].work
 
 
+@pytest.mark.skipif(not native.info()["active"], reason="no native kernel")
+def test_several_threads_are_compared_with_one(monkeypatch, quick):
+    monkeypatch.setitem(NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
+    torch.set_num_threads(2)  # until the end of the test: the fixture one_thread sets it back
+    seen = []
+    for row in speed.network_rows("tiny", CPU):
+        seen.append(row.path)
+        assert torch.get_num_threads() == 2
+    assert seen.count(seen[-1]) == 2
+    assert seen[-1] == f"{seen[-2]}, one thread"
+
+
 def test_no_native_rows_where_the_kernel_does_not_apply():
     network = EGNN(EGNNConfig(hidden=32, layers=1, edge_features="tanh"))
     assert not [path for path in speed.network_paths(network, torch.zeros(1, 32)) if "native" in path]
