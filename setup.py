@@ -24,7 +24,7 @@ setup(
         native(
             "amsbench.methods._edge_kernel",
             ["methods/edge_kernel.c"],
-            ["methods/edge_kernel_body.h"],
+            [f"methods/edge_kernel_{part}.h" for part in ("body", "products", "forward", "backward")],
             "-Wno-psabi",
         ),
         native(
