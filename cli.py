@@ -119,19 +119,24 @@ def table(
     detail: Annotated[
         bool, typer.Option("--detail", help="Intervals, noise-corrected values, charged errors, failures.")
     ] = False,
+    methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
+    samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Also draw the figures into this folder.")] = None,
 ) -> None:
     """Print the leaderboard tables of a results folder."""
     from .benchmark.results import ResultStore
-    from .leaderboards.tables import render, tables_of
+    from .leaderboards.tables import chosen, render, tables_of
 
     store = ResultStore(results)
-    tables = tables_of(store.cells(), kind=kind, with_paper=with_paper, detail=detail)
+    cells = chosen(
+        store.cells(), *(None if names is None else names_in(names) for names in (methods, samplers))
+    )
+    tables = tables_of(cells, kind=kind, with_paper=with_paper, detail=detail)
     print(render(tables, format, width=terminal_width()))
     if figures is not None:
         from .leaderboards.figures import save_figures
 
-        for path in save_figures(store, figures):
+        for path in save_figures(store, figures, cells):
             say(f"Figure: {path}")
 
 

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def save_figures(store: ResultStore, output_folder: Path | str) -> list[Path]:
-    """Draw every figure that the results allow into ``output_folder`` as PNG; returns the files.
+def save_figures(
+    store: ResultStore, output_folder: Path | str, cells: Sequence[ResultCell] | None = None
+) -> list[Path]:
+    """Draw every figure that the results, or some cells of them, allow into ``output_folder`` as PNG; gives the files.
 
     Per structural table the RDF and ADF errors; per property asked for its error, and the obtained against
     the target values of the single structures, which are read from the parquet files beside the cells.
@@ -45,7 +47,7 @@ def save_figures(store: ResultStore, output_folder: Path | str) -> list[Path]:
     folder cannot be written.
     """
     folder = Path(output_folder)
-    cells = list(store.cells())
+    cells = list(store.cells() if cells is None else cells)
     kinds = {cell.key.kind for cell in cells}
     if not kinds:
         raise AmsbenchError(f"there are no results in {store.folder} to draw; run 'amsbench run' first")

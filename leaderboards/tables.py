@@ -4,16 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..benchmark.registry import near_matches
 from ..benchmark.results import ResultCell
 from ..errors import AmsbenchError
 from .inverse_design import inverse_design_tables
 from .structural import structural_tables
 from .table import FORMATS, Table, render
 
-__all__ = ["FORMATS", "KINDS", "Table", "inverse_design_tables", "render", "structural_tables", "tables_of"]
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "Table",
+    "chosen",
+    "inverse_design_tables",
+    "render",
+    "structural_tables",
+    "tables_of",
+]
 
 _MAKERS = {"structural": structural_tables, "inverse-design": inverse_design_tables}
 KINDS = tuple(_MAKERS)
+
+
+def chosen(
+    cells: Iterable[ResultCell], methods: Iterable[str] | None = None, samplers: Iterable[str] | None = None
+) -> list[ResultCell]:
+    """The cells of some methods and samplers, of all where None; AmsbenchError for a name that no cell has."""
+    left = list(cells)
+    for what, asked in (("method", methods), ("sampler", samplers)):
+        if asked is None:
+            continue
+        names = list(asked)
+        known = sorted({getattr(cell.key, what) for cell in left})
+        for name in names:
+            if name not in known:
+                raise AmsbenchError(
+                    f"there is no result of {what} '{name}' here; {near_matches(name, known)}"
+                )
+        left = [cell for cell in left if getattr(cell.key, what) in names]
+    return left
 
 
 def tables_of(

@@ -4,7 +4,7 @@ import pytest
 
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.boards import boards
-from amsbench.leaderboards.tables import inverse_design_tables, render, structural_tables, tables_of
+from amsbench.leaderboards.tables import chosen, inverse_design_tables, render, structural_tables, tables_of
 
 
 def text(table, row, column):
@@ -77,6 +77,18 @@ def test_a_single_structure_has_no_interval_and_so_wins_nothing(structural):
     tables = structural_tables(cells, detail=True)
     assert "*" not in "".join(render(table, "plain") for table in tables)
     assert "[0." not in "".join(render(table, "plain") for table in tables)
+
+
+def test_some_methods_and_samplers_are_chosen(structural):
+    kinds = [(m, s) for m in ("a", "b") for s in ("ode", "ancestral")]
+    cells = [structural(0.1, 0.001, method=method, sampler=sampler) for method, sampler in kinds]
+    assert chosen(cells) == cells
+    found = chosen(cells, ["b"], ["ancestral", "ode"])
+    assert {(cell.key.method, cell.key.sampler) for cell in found} == {("b", "ode"), ("b", "ancestral")}
+    with pytest.raises(AmsbenchError, match="no result of sampler 'ancestal' here; did you mean 'ancestral'"):
+        chosen(cells, None, ["ancestal"])
+    with pytest.raises(AmsbenchError, match="no result of method 'c' here; known: a, b"):
+        chosen(cells, ["c"])
 
 
 def test_samplers_of_one_method_are_columns_and_the_papers_is_unnamed(structural):
