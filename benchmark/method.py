@@ -96,6 +96,9 @@ class Method(torch.nn.Module, ABC):
     """One line for ``amsbench methods``."""
     samplers: ClassVar[tuple[str, ...]]
     """Names of its samplers; the first is the paper's."""
+    sampler_versions: ClassVar[Mapping[str, int]] = {}
+    """Of samplers that are not what they were at first: raised where one comes to make other structures of the same
+    checkpoint and seed, so that results of the two are not taken for each other."""
     networks: ClassVar[tuple[str, ...]] = ("standard",)
     """Names of its network presets; the first is the default."""
     concurrent: ClassVar[bool] = False

@@ -23,6 +23,7 @@ class _Strict(BaseModel):
 class CellKey(_Strict):
     """Everything that the numbers of a cell depend on; its hash names the cell's files.
 
+    sampler_version: the method's own of its sampler (``Method.sampler_versions``)
     targets: first and last value asked for, per property (evenly spaced over the structures)
     cube: edge of the cubic cells in angstrom, None for the cells of the training set
     """
@@ -32,6 +33,7 @@ class CellKey(_Strict):
     method: str
     checkpoint_hash: str
     sampler: str
+    sampler_version: int = 1
     steps: int
     kind: Literal["structural", "inverse-design"]
     plan: str
@@ -46,8 +48,9 @@ class CellKey(_Strict):
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of the key."""
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+        """Hex sha256 of the key; first versions of samplers are not part of it, as before there were others."""
+        first = {"sampler_version"} if self.sampler_version == 1 else set()
+        return hashlib.sha256(json.dumps(self.model_dump(exclude=first), sort_keys=True).encode()).hexdigest()
 
     @property
     def stem(self) -> str:

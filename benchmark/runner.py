@@ -85,6 +85,7 @@ class Run:
             method=self.checkpoint.method.name,
             checkpoint_hash=self.checkpoint.content_hash,
             sampler=job.sampler,
+            sampler_version=self.checkpoint.method.sampler_versions.get(job.sampler, 1),
             steps=job.steps,
             kind=plan.kind,
             plan=plan.name,

@@ -128,7 +128,7 @@ def _unique(cells: Sequence[ResultCell]) -> list[ResultCell]:
     return list(found.values())
 
 
-_OF_A_COLUMN = {"method", "checkpoint_hash", "sampler", "steps", "precision", "seed"}
+_OF_A_COLUMN = {"method", "checkpoint_hash", "sampler", "sampler_version", "steps", "precision", "seed"}
 """Parts of a key that may differ within a board; all others are the same."""
 
 
@@ -161,7 +161,8 @@ def _columns(cells: Sequence[ResultCell]) -> tuple[Column, ...]:
     groups: dict[tuple, list[ResultCell]] = {}
     for cell in cells:
         key = cell.key
-        identity = key.method, key.sampler, cell.trained_on, key.checkpoint_hash, key.precision, key.seed
+        sampler = key.sampler, key.sampler_version
+        identity = key.method, *sampler, cell.trained_on, key.checkpoint_hash, key.precision, key.seed
         groups.setdefault(identity, []).append(cell)
     samplers = {(cell.key.method, cell.key.sampler) for cell in cells}
     several = {method for method, number in Counter(m for m, _ in samplers).items() if number > 1}
@@ -173,6 +174,7 @@ def _columns(cells: Sequence[ResultCell]) -> tuple[Column, ...]:
                 "checkpoint": group[0].key.checkpoint_hash[:8],
                 "precision": group[0].key.precision,
                 "seed": str(group[0].key.seed),
+                "sampler version": str(group[0].key.sampler_version),
             }
             for group in ordered
         ],
@@ -215,4 +217,4 @@ def _column_order(cell: ResultCell) -> tuple:
     rank = known.index(key.method) if key.method in known else len(known)
     unusual = key.sampler != paper_values.SAMPLERS.get(key.method, key.sampler)
     model = rank, key.method, training_label(cell)
-    return *model, unusual, key.sampler, key.checkpoint_hash, key.seed, key.precision
+    return *model, unusual, key.sampler, -key.sampler_version, key.checkpoint_hash, key.seed, key.precision

@@ -28,7 +28,7 @@ def measured_record(
         **key.model_dump(include={"count", "cube"}),
         "target_first": key.targets[name][0] if name else None,
         "target_last": key.targets[name][1] if name else None,
-        **key.model_dump(include={"dataset_hash", "checkpoint_hash", "precision", "seed"}),
+        **key.model_dump(include={"dataset_hash", "checkpoint_hash", "sampler_version", "precision", "seed"}),
         "seconds": cell.seconds,
         "seconds_scaled": scaled_seconds(cell),
         "evaluations": cell.evaluations,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,9 @@ class MaterialSDE(MaterialMethod):
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
     samplers = ("euler-maruyama", "ancestral", "multistep", "restart", "guided", "ode")
+    sampler_versions: ClassVar[Mapping[str, int]] = {
+        "ancestral": 2
+    }  # 1: without the variance of what is not known
     elements: ElementProcess
     guidance_weights: Tensor
     element_outputs = ("species", "velocity", "noise")

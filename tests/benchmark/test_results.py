@@ -72,6 +72,7 @@ def test_round_trip(tmp_path):
         {"checkpoint_hash": "other"},
         {"steps": 6},
         {"sampler": "ancestral"},
+        {"sampler_version": 2},
         {"seed": 1},
         {"count": 5},
         {"dataset_hash": "x"},

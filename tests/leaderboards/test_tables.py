@@ -105,6 +105,7 @@ def test_samplers_of_one_method_are_columns_and_the_papers_is_unnamed(structural
         ({"checkpoint_hash": "e" * 64}, ("checkpoint cccccccc", "checkpoint eeeeeeee")),
         ({"seed": 7}, ("seed 0", "seed 7")),
         ({"precision": "bfloat16"}, ("precision bfloat16", "precision float32")),
+        ({"sampler_version": 2}, ("sampler version 1", "sampler version 2")),
     ],
 )
 def test_other_trainings_seeds_and_precisions_are_columns_of_their_own(structural, change, labels):
