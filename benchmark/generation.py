@@ -55,7 +55,7 @@ def generate(
     """Generate one structure per cell.
 
     cells [s, 3, 3] in angstrom, counts [s] atoms (ghosts included), targets: values [s] per property in dataset
-    units; properties that are not named are absent. ``sampler`` defaults to the method's first.
+    units; properties that are not named are absent. ``sampler`` defaults to the one that the method prefers.
     ``progress`` is called with the number of structures done, ``sink`` with the structures of every batch as soon
     as they are there. A structure depends on its own cell, targets, the
     seed and its place in the list, not on the batch it is generated in.
