@@ -207,9 +207,8 @@ def neighbour_table(structures: Structures, cutoff: float, places: Places) -> Ne
     senders = torch.empty(n, capacity, dtype=torch.int32, device=device)
     geometry = torch.empty(5, n, capacity, device=device)
     if n:
-        with torch.cuda.device_of(
-            positions
-        ):  # Triton launches on the current device, wherever the tensors are
+        # Triton launches on the current device, wherever the tensors are
+        with torch.cuda.device_of(positions):
             triton_neighbours.neighbour_table[(n,)](
                 positions, fractions, structures.cells.float().contiguous(), lattice.offsets, structures.batch,
                 lattice.images, cutoff, capacity, counts, senders, geometry, n * capacity, BLOCK=128,

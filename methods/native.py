@@ -15,7 +15,6 @@ import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ..errors import AmsbenchError
+from ..libraries import open_library
 from .graph import Graph
 
 if TYPE_CHECKING:
@@ -65,28 +65,18 @@ class _Arguments(ctypes.Structure):
 @lru_cache(maxsize=1)
 def _library() -> tuple[ctypes.CDLL | None, str]:
     """The kernel and where it lies, or None and why there is none."""
-    folder = Path(__file__).parent
-    for suffix in EXTENSION_SUFFIXES:
-        path = folder / f"_edge_kernel{suffix}"
-        if not path.exists():
-            continue
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError as problem:
-            return None, f"{path.name} cannot be opened: {problem}"
-        found = library.amsbench_edge_abi()
-        if found != ABI:
-            return None, f"{path.name} is of another version ({found}, not {ABI}); install amsbench again"
-        library.amsbench_edge_run.argtypes = (ctypes.POINTER(_Arguments), ctypes.c_int)
-        if hasattr(library, "amsbench_edge_team"):  # where there may be an OpenMP runtime to hand over
-            library.amsbench_edge_team.argtypes = (
-                ctypes.c_void_p, ctypes.POINTER(ctypes.POINTER(_Arguments)), ctypes.c_int64, ctypes.c_int
-            )  # fmt: skip
-        library.amsbench_edge_distances.argtypes = (
-            *(ctypes.c_int64,) * 3, *(ctypes.c_void_p,) * 4, ctypes.c_double, *(ctypes.c_void_p,) * 2
+    library, reason = open_library(Path(__file__).parent, "_edge_kernel", "amsbench_edge_abi", ABI)
+    if library is None:
+        return None, reason
+    library.amsbench_edge_run.argtypes = (ctypes.POINTER(_Arguments), ctypes.c_int)
+    if hasattr(library, "amsbench_edge_team"):  # where there may be an OpenMP runtime to hand over
+        library.amsbench_edge_team.argtypes = (
+            ctypes.c_void_p, ctypes.POINTER(ctypes.POINTER(_Arguments)), ctypes.c_int64, ctypes.c_int
         )  # fmt: skip
-        return library, path.name
-    return None, "not built: no C compiler was found at installation"
+    library.amsbench_edge_distances.argtypes = (
+        *(ctypes.c_int64,) * 3, *(ctypes.c_void_p,) * 4, ctypes.c_double, *(ctypes.c_void_p,) * 2
+    )  # fmt: skip
+    return library, reason
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """Neighbour lists of batches of periodic structures, natively where a C compiler was at hand (neighbours.c).
 
-The native search takes under a microsecond per atom for a few hundred atoms, vesin twelve. Without the library
+The native search takes under a microsecond per atom for a few hundred atoms, vesin ten. Without the library
 vesin gives the same edges. Two environment variables, read at every call:
 
 AMSBENCH_NATIVE: ``0`` switches the library off
@@ -14,7 +14,6 @@ import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from ..errors import AmsbenchError
+from ..libraries import open_library
 from ._structures import Packed, PackedStructures, each_structure, neighbor_pairs
 
 ABI = 1
@@ -117,30 +117,20 @@ def info() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _library() -> tuple[ctypes.CDLL | None, str]:
     """The library and where it lies, or None and why there is none."""
-    folder = Path(__file__).parent
-    for suffix in EXTENSION_SUFFIXES:
-        path = folder / f"_neighbours{suffix}"
-        if not path.exists():
-            continue
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError as problem:
-            return None, f"{path.name} cannot be opened: {problem}"
-        found = library.amsbench_neighbours_abi()
-        if found != ABI:
-            return None, f"{path.name} is of another version ({found}, not {ABI}); install amsbench again"
-        integer, number, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
-        batch = (integer, integer, pointer, pointer, pointer)
-        library.amsbench_neighbours_find.argtypes = (*batch, number, pointer, pointer, pointer)
-        library.amsbench_neighbours_fill.argtypes = (pointer, integer, pointer, pointer, pointer)
-        library.amsbench_neighbours_fill.restype = None
-        library.amsbench_neighbours_free.argtypes = (pointer,)
-        library.amsbench_neighbours_free.restype = None
-        library.amsbench_neighbours_curves.argtypes = (
-            *batch, number, integer, number, integer, pointer, pointer, pointer
-        )  # fmt: skip
-        return library, path.name
-    return None, "not built: no C compiler was found at installation"
+    library, reason = open_library(Path(__file__).parent, "_neighbours", "amsbench_neighbours_abi", ABI)
+    if library is None:
+        return None, reason
+    integer, number, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+    batch = (integer, integer, pointer, pointer, pointer)
+    library.amsbench_neighbours_find.argtypes = (*batch, number, pointer, pointer, pointer)
+    library.amsbench_neighbours_fill.argtypes = (pointer, integer, pointer, pointer, pointer)
+    library.amsbench_neighbours_fill.restype = None
+    library.amsbench_neighbours_free.argtypes = (pointer,)
+    library.amsbench_neighbours_free.restype = None
+    library.amsbench_neighbours_curves.argtypes = (
+        *batch, number, integer, number, integer, pointer, pointer, pointer
+    )  # fmt: skip
+    return library, reason
 
 
 def _opened() -> ctypes.CDLL:

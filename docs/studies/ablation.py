@@ -1,4 +1,4 @@
-"""Which choices make material SDE and AMShortcut learn fast? The tables of docs/ablation.md.
+"""Which choices make material SDE and AMShortcut learn fast? Prints one table per group.
 
     python docs/studies/ablation.py FOLDER MATERIAL_SDE.safetensors [GROUP ...]
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from torch.func import functional_call
 
 from amsbench.benchmark.noise import StructureNoise
 from amsbench.benchmark.structures import Structures
@@ -15,7 +16,7 @@ from amsbench.methods.denoiser import FlexibleDenoiser, State
 from amsbench.methods.egnn import EGNN, EGNNConfig
 from amsbench.methods.graph import neighbour_graph
 from amsbench.methods.material_sde import MaterialSDE
-from amsbench.methods.reference import ReferenceEGNN
+from amsbench.methods.reference import ReferenceEGNN, reference_weights
 
 pytest.importorskip("triton")
 GPU = torch.cuda.is_available()
@@ -115,7 +116,12 @@ def test_network_and_its_gradients(monkeypatch, structures, config, mode, tolera
         DEVICE
     )
     graph = neighbour_graph(structures, CUTOFF)
-    wanted, wanted_grads = outputs_and_gradients(ReferenceEGNN(egnn), egnn, h, structures.positions, graph)
+    reference = ReferenceEGNN(egnn)
+
+    def oracle_of(*arguments):
+        return functional_call(reference, reference_weights(egnn), arguments)
+
+    wanted, wanted_grads = outputs_and_gradients(oracle_of, egnn, h, structures.positions, graph)
     monkeypatch.setenv("AMSBENCH_NATIVE", "0")
     plain, plain_grads = outputs_and_gradients(egnn, egnn, h, structures.positions, graph)
     monkeypatch.setenv("AMSBENCH_TRITON", mode)
@@ -124,11 +130,13 @@ def test_network_and_its_gradients(monkeypatch, structures, config, mode, tolera
     for ours, theirs, oracle in zip(found, plain, wanted, strict=True):
         assert error(ours, theirs) < tolerance
         assert error(ours, oracle) < tolerance
-    for ours, theirs in zip(grads, plain_grads, strict=True):
+    for ours, theirs, oracle in zip(grads, plain_grads, wanted_grads, strict=True):
         assert (ours is None) == (theirs is None)
-        if theirs is not None:
+        if theirs is None:
+            assert oracle is None or not oracle.any()
+        else:
             assert error(ours, theirs) < of_gradients
-    del wanted_grads
+            assert error(ours, oracle) < of_gradients
 
 
 def test_gradients_of_the_positions(structures):
