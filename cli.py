@@ -353,5 +353,5 @@ def main() -> None:
 
 
 def _stopped() -> NoReturn:
-    say("amsbench: stopped; give the same command again to go on")
+    say("amsbench: stopped; given again, data build, train and run go on, other commands begin anew")
     sys.exit(130)
