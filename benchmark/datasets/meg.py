@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ...metrics.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
-from ...metrics.potentials import energy_per_atom, overlapping
+from ...metrics.potentials import EvaluationFailed, energy_per_atom, overlapping
 from ..protocols import EvaluationPlan
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 from .meg_compositions import ELEMENTS, Composition, compositions, sampling_weights
-from .moduli import STRAINS, failed, moduli
+from .moduli import STRAINS, failed, moduli_of
 from .simulation import MolecularDynamics, molecular_dynamics, random_packing
 
 if TYPE_CHECKING:
@@ -181,12 +181,24 @@ class MultiElementGlass(DatasetDefinition):
             if overlapping(atoms):
                 elastic = failed(wanted & set(STRAINS), "atoms overlap")
             else:
-                elastic = moduli(atoms, BMP_SHRM, wanted & set(STRAINS))
+                elastic = _moduli(atoms, wanted & set(STRAINS))
         return Measurement(values=values | elastic.values, failures=elastic.failures)
 
     def energy(self, atoms: Atoms) -> tuple[float, float]:
         """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
         return energy_per_atom(BMP_SHRM, atoms)
+
+
+def _moduli(atoms: Atoms, names: set[str]) -> Measurement:
+    from ...metrics.bmp_shrm_piece import elastic_constants_of
+
+    try:
+        elastic = elastic_constants_of(atoms)
+    except EvaluationFailed as error:
+        return failed(names, f"relaxation broke down: {error}")
+    if not elastic.converged:
+        return failed(names, "relaxation did not converge")
+    return moduli_of(elastic, names)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Moduli of glasses: relax, strain, relax the atoms again, and say why where that leads nowhere."""
+"""Moduli of glasses, or why there are none."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from .base import Measurement
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ...metrics.elasticity import ElasticConstants
+
 STRAINS = {"shear_modulus": (3, 4, 5), "youngs_modulus": (0, 1, 2)}
 """The Voigt strains that each modulus needs."""
 
 
 def moduli(atoms: Atoms, potential: Potential, names: set[str]) -> Measurement:
-    """The wanted moduli (GPa) from one relaxation; each needs three of the six strains."""
+    """The wanted moduli (GPa) by finite strains: relax, strain, relax the atoms again; each needs three strains."""
     # ASE's optimizers take a second to import, which listing the datasets should not cost.
     from ...metrics.elasticity import elastic_constants, relax
     from ...metrics.lammps_calculator import LammpsCalculator
@@ -34,6 +36,11 @@ def moduli(atoms: Atoms, potential: Potential, names: set[str]) -> Measurement:
             return failed(names, f"relaxation broke down: {error}")
     if not elastic.converged:
         return failed(names, "relaxation in a strained cell did not converge")
+    return moduli_of(elastic, names)
+
+
+def moduli_of(elastic: ElasticConstants, names: Iterable[str]) -> Measurement:
+    """The wanted moduli (GPa) where a stable structure has them."""
     values, failures = {}, {}
     if "shear_modulus" in names:
         if np.all(np.diag(elastic.stiffness)[3:] > 0):

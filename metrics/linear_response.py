@@ -1,0 +1,103 @@
+"""Elastic constants without a strain: the second derivatives of the energy, and what the atoms answer.
+
+C = (d2E/de2 - Xi^T H^-1 Xi) / V, with the second derivatives H of the energy in the positions and the forces on the
+atoms per strain, Xi (Lutsko, J. Appl. Phys. 65, 2991 (1989); Lemaitre and Maloney, J. Stat. Phys. 123, 415 (2006)).
+A finite strain also sees the rearrangements that it causes, of which a glass that was quenched fast has many, so that
+what it gives depends on the strain and on the minimiser. This is its limit at the minimum that is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+STEP = 1e-4
+"""A; displacement of the central differences of the gradients."""
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interactions:
+    """A term of the energy: a function of the vectors from one atom to one other (pairs) or two (angles), summed up.
+
+    centres [m]: the atoms that the vectors start from
+    ends [m, k]: the atoms where they end
+    shifts [m, k, 3]: how many cells away from its own place the image of an end is that is meant
+    function: vectors [m, k, 3] in A -> energies [m] in eV and their gradients [m, k, 3] in eV/A
+    """
+
+    centres: np.ndarray
+    ends: np.ndarray
+    shifts: np.ndarray
+    function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+    def vectors(self, atoms: Atoms) -> np.ndarray:
+        """[m, k, 3], A."""
+        places = atoms.positions
+        return places[self.ends] - places[self.centres][:, None] + self.shifts @ atoms.cell.array
+
+    def evaluate(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
+        """Energy (eV), forces [n, 3] (eV/A) and virial dE/d(strain) [3, 3] (eV)."""
+        vectors = self.vectors(atoms)
+        energies, gradient = self.function(vectors)
+        n = len(atoms)
+        forces = sums(self.centres, gradient.sum(1), n)
+        forces -= sums(self.ends.ravel(), gradient.reshape(-1, 3), n)
+        return float(energies.sum()), forces, vectors.reshape(-1, 3).T @ gradient.reshape(-1, 3)
+
+    def second_derivatives(self, vectors: np.ndarray) -> np.ndarray:
+        """d2E / dv dv' [m, k, 3, k, 3], eV/A^2."""
+        m, k, _ = vectors.shape
+        found = np.empty((m, k, 3, k, 3))
+        for end in range(k):
+            for axis in range(3):
+                moved = np.zeros((1, k, 3))
+                moved[0, end, axis] = STEP
+                ahead, behind = self.function(vectors + moved)[1], self.function(vectors - moved)[1]
+                found[:, end, axis] = (ahead - behind) / (2 * STEP)
+        return found
+
+
+def stiffness(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray | None:
+    """C [6, 6] in GPa, Voigt order xx, yy, zz, yz, xz, xy; None where the structure is not at a minimum.
+
+    atoms: relaxed with their cell; their stress is taken to be zero
+    """
+    from ase.units import GPa
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    n = len(atoms)
+    hessian, answer, born = np.zeros((n, 3, n, 3)), np.zeros((n, 3, 6)), np.zeros((6, 6))
+    for term in terms:
+        vectors = term.vectors(atoms)
+        second = term.second_derivatives(vectors)
+        # dv / d(strain) [m, k, 3, 6]: a strain turns v into v + e v
+        strained = np.zeros((*vectors.shape, 6))
+        for component, (row, column) in enumerate(VOIGT):
+            strained[..., row, component] += vectors[..., column] / 2
+            strained[..., column, component] += vectors[..., row] / 2
+        on_strain = np.einsum("mkalb,mlbc->mkac", second, strained, optimize=True)
+        born += np.einsum("mkad,mkac->dc", strained, on_strain, optimize=True)
+        # a vector grows with its end and shrinks with its centre
+        movers = [(term.ends[:, k], k, 1.0) for k in range(term.ends.shape[1])]
+        movers += [(term.centres, k, -1.0) for k in range(term.ends.shape[1])]
+        for at, k, sign in movers:
+            answer += sums(at, sign * on_strain[:, k].reshape(-1, 18), n).reshape(n, 3, 6)
+            for other, its_k, its_sign in movers:
+                blocks = sign * its_sign * second[:, k, :, its_k].reshape(-1, 9)
+                hessian += sums(at * n + other, blocks, n * n).reshape(n, n, 3, 3).swapaxes(1, 2)
+    # moving all atoms together costs nothing: the first one stays
+    free, forces = hessian.reshape(3 * n, 3 * n)[3:, 3:], answer.reshape(3 * n, 6)[3:]
+    try:
+        moved = cho_solve(cho_factor(free), forces)
+    except LinAlgError:
+        return None
+    return np.asarray((born - forces.T @ moved) / (atoms.get_volume() * GPa))
+
+
+def sums(at: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """Sums [count, c] of the rows of values [m, c] that have the same number in at [m]."""
+    return np.stack([np.bincount(at, column, count) for column in values.T], axis=1)
