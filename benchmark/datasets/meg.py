@@ -152,20 +152,7 @@ class MultiElementGlass(DatasetDefinition):
     def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
         """One glass of a random composition."""
         random = np.random.default_rng(seed)
-        counts = random_composition(recipe, random).atoms(SIZE[recipe])
-        symbols = [element for element, count in counts.items() for _ in range(count)]
-        start = random_packing(symbols, VOLUME_FACTOR, random)
-        temperature = MELT_SHARE * boiling_point(start, HEATING_TIME[recipe], seed)
-        with _dynamics(start) as dynamics:
-            _melt(dynamics, temperature, *MELT[recipe], seed)
-            quench = (temperature - SAMPLE_TEMPERATURE) / QUENCH_RATE[recipe]
-            dynamics.npt(temperature, SAMPLE_TEMPERATURE, quench)
-            dynamics.npt(SAMPLE_TEMPERATURE, SAMPLE_TEMPERATURE, HOLD[recipe])
-            glass = dynamics.snapshot()
-        density = len(glass) / glass.get_volume()
-        if density < LEAST_DENSITY:
-            raise SimulationFailed(f"the melt evaporated: {density:.3f} atoms per A^3")
-        return [glass]
+        return [melt_quench(random_composition(recipe, random), recipe, seed, random)]
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
         """Lithium is counted on the structure as it is, moduli are measured on the relaxed one."""
@@ -213,6 +200,35 @@ def random_composition(recipe: Recipe, random: np.random.Generator) -> Compositi
     found, lithium = _compositions()
     weights = sampling_weights(lithium, LITHIUM_RICH, LITHIUM_RICH_SHARE[recipe])
     return found[int(random.choice(len(found), p=weights))]
+
+
+def melt_quench(
+    composition: Composition,
+    recipe: Recipe,
+    seed: int,
+    random: np.random.Generator,
+    *,
+    size: int | None = None,
+    quench_rate: float | None = None,
+) -> Atoms:
+    """A glass at 300 K; SimulationFailed where the melt does not boil, does not diffuse or evaporates.
+
+    size, quench_rate: about how many atoms, and K/ps; those of the recipe by default
+    """
+    counts = composition.atoms(size or SIZE[recipe])
+    symbols = [element for element, count in counts.items() for _ in range(count)]
+    start = random_packing(symbols, VOLUME_FACTOR, random)
+    temperature = MELT_SHARE * boiling_point(start, HEATING_TIME[recipe], seed)
+    with _dynamics(start) as dynamics:
+        _melt(dynamics, temperature, *MELT[recipe], seed)
+        quench = (temperature - SAMPLE_TEMPERATURE) / (quench_rate or QUENCH_RATE[recipe])
+        dynamics.npt(temperature, SAMPLE_TEMPERATURE, quench)
+        dynamics.npt(SAMPLE_TEMPERATURE, SAMPLE_TEMPERATURE, HOLD[recipe])
+        glass: Atoms = dynamics.snapshot()
+    density = len(glass) / glass.get_volume()
+    if density < LEAST_DENSITY:
+        raise SimulationFailed(f"the melt evaporated: {density:.3f} atoms per A^3")
+    return glass
 
 
 def _dynamics(start: Atoms) -> Any:
