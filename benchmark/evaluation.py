@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import AmsbenchError
 from ..metrics.bootstrap import bootstrap_interval, rmsd_to
+from ..metrics.compositions import fraction_distance
 from ..metrics.distributions import (
     PAPER_PROTOCOL,
     STANDARD_PROTOCOL,
@@ -26,11 +27,10 @@ from ..metrics.distributions import (
     structural_errors,
 )
 from ..metrics.inverse_design import InverseDesignErrors, inverse_design_errors
-from ..metrics.potentials import EvaluationFailed
-from ..metrics.validity import structure_facts
 from .datasets.base import Dataset, DatasetDefinition
 from .execution import Lost, each
 from .results import Structural
+from .substance import composition_facts, element_fractions, structure_row, substance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,12 +88,26 @@ class Reference:
         return float(np.nanmean(column))
 
     @cached_property
+    def fractions(self) -> np.ndarray:
+        """Share of each element in each training structure, [s, e]."""
+        return element_fractions(self.dataset.split("train"))
+
+    @cached_property
     def substance(self) -> dict[str, float | None]:
-        """The substance of the training set, on evenly chosen samples of it."""
+        """The substance of the training set, on evenly chosen samples of it.
+
+        Only its ``composition_distance`` is that of the held-out structures, which is what generated ones are
+        to be compared with.
+        """
         train = self.dataset.indices("train")
         rows = train[:: max(1, len(train) // SUBSTANCE_SAMPLES)]
         frames = [self.dataset.atoms(int(k)) for k in rows]
-        return _substance([_facts(frame, self.dataset.definition) for frame in frames])
+        definition = self.dataset.definition
+        found = substance([structure_row(frame, definition) for frame in frames], definition, self.fractions)
+        if "composition_distance" in found:
+            held_out = element_fractions(self.dataset.split("test"))
+            found["composition_distance"] = fraction_distance(held_out, self.fractions)
+        return found
 
     def structural(self, curves: StructuralCurves, frames: Sequence[Atoms], seed: int = 0) -> Structural:
         """Errors with intervals, floor and ceiling at this number of structures."""
@@ -181,7 +195,7 @@ def evaluate(
         table=table,
         structural=scored,
         inverse_design=inverse,
-        substance=_substance(rows),
+        substance=substance(rows, definition, reference.fractions),
         failures={name: reasons for name, reasons in failures.items() if reasons},
     )
 
@@ -215,7 +229,7 @@ def _lost(atoms: Atoms, definition: DatasetDefinition, names: tuple[str, ...], r
     """The row of a structure whose measurement never ended, with what needs no simulation."""
     unmeasured: dict[str, Any] = dict.fromkeys(names, math.nan)
     return (
-        _composition(atoms, definition)
+        composition_facts(atoms, definition)
         | {"energy_per_atom": math.nan, "largest_force": math.nan, "energy_failure": reason}
         | unmeasured
         | {f"{name}_failure": reason for name in names}
@@ -224,7 +238,7 @@ def _lost(atoms: Atoms, definition: DatasetDefinition, names: tuple[str, ...], r
 
 def measure_structure(definition: DatasetDefinition, atoms: Atoms, names: tuple[str, ...]) -> dict[str, Any]:
     """One row of the table; a function of the module, so that worker processes find it."""
-    row = _facts(atoms, definition)
+    row = structure_row(atoms, definition)
     if len(atoms) == 0:
         measured: dict[str, float] = {}
         reasons = dict.fromkeys(names, "no atoms")
@@ -235,51 +249,6 @@ def measure_structure(definition: DatasetDefinition, atoms: Atoms, names: tuple[
         row[name] = measured.get(name, math.nan)
         row[f"{name}_failure"] = reasons.get(name)
     return row
-
-
-def _composition(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
-    """Composition, density and shortest distance of one structure."""
-    (facts,) = structure_facts([atoms])
-    row: dict[str, Any] = {
-        "atoms": len(atoms),
-        "density": facts.mass_density,
-        "minimum_distance": facts.minimum_distance,
-    }
-    if len(definition.elements) > 1:
-        row |= {f"fraction_{e}": facts.element_fractions.get(e, 0.0) for e in definition.elements}
-    return row
-
-
-def _facts(atoms: Atoms, definition: DatasetDefinition) -> dict[str, Any]:
-    """The composition, and the energy under the generating potential."""
-    row = _composition(atoms, definition)
-    row |= {"energy_per_atom": math.nan, "largest_force": math.nan, "energy_failure": None}
-    if len(atoms) == 0:
-        row["energy_failure"] = "no atoms"
-        return row
-    try:
-        row["energy_per_atom"], row["largest_force"] = definition.energy(atoms)
-    except EvaluationFailed as failure:
-        row["energy_failure"] = str(failure)
-    return row
-
-
-def _substance(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Means (medians of what overlaps can blow up) over structures; the spread of the density beside it."""
-    names = [name for name in rows[0] if name in _MEANS or name.startswith("fraction_")]
-    values: dict[str, float | None] = {}
-    for name in names:
-        column = np.array([math.nan if row[name] is None else row[name] for row in rows], dtype=float)
-        column = column[np.isfinite(column)]
-        middle = np.median if name in _MEDIANS else np.mean
-        values[name] = float(middle(column)) if len(column) else None
-        if name == "density":
-            values["density_std"] = float(column.std()) if len(column) else None
-    return values
-
-
-_MEANS = ("atoms", "density", "minimum_distance", "energy_per_atom", "largest_force")
-_MEDIANS = ("energy_per_atom", "largest_force")
 
 
 def _check_elements(k: int, frame: Atoms, definition: DatasetDefinition) -> None:

@@ -47,6 +47,30 @@ class EvaluationPlan:
         return {name: np.linspace(first, last, self.count) for name, (first, last) in self.targets.items()}
 
 
+def inverse_design_plans(
+    protocol: str,
+    version: int,
+    count: int,
+    steps: tuple[int, ...],
+    cube: float,
+    targets: Mapping[str, Mapping[str, tuple[float, float]]],
+) -> tuple[EvaluationPlan, ...]:
+    """Inverse design with each of the named combinations of targets, in the same cubes and step counts."""
+    return tuple(
+        EvaluationPlan(
+            name=name,
+            kind="inverse-design",
+            protocol=protocol,
+            version=version,
+            count=count,
+            steps=steps,
+            targets=asked,
+            cube=cube,
+        )
+        for name, asked in targets.items()
+    )
+
+
 def plans_of(definition: DatasetDefinition, protocol: str) -> tuple[EvaluationPlan, ...]:
     """The comparisons that a dataset makes under a protocol; AmsbenchError for an unknown one."""
     if protocol not in PROTOCOLS:

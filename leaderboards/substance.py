@@ -14,13 +14,21 @@ from .records import Record
 from .table import EMPTY, Table, decimal, duration
 
 _FACTS = {
-    "density": ("density (g/cm³)", 2),
-    "minimum_distance": ("shortest distance (Å)", 2),
-    "energy_per_atom": ("energy (eV/atom)", 3),
-    "largest_force": ("largest force (eV/Å)", 2),
-    "atoms": ("atoms", 1),
+    "density": ("density (g/cm³)", 1, 2),
+    "minimum_distance": ("shortest distance (Å)", 1, 2),
+    "energy_per_atom": ("energy (eV/atom)", 1, 3),
+    "largest_force": ("largest force (eV/Å)", 1, 2),
+    "atoms": ("atoms", 1, 1),
+    "neutral": ("neutral (%)", 100, 0),
+    "imbalance": ("charge per atom (e)", 1, 4),
+    "composition_distance": ("distance of compositions (%)", 100, 2),
 }
-"""Head and decimals of what is known to be measured; anything else is shown under its own name."""
+"""Head, factor and decimals of what is known to be measured; anything else is shown under its own name."""
+_CHARGED = (
+    "Charges are formal. Distance of compositions: mean over the elements of the Wasserstein distance between the "
+    "fractions of an element in these structures and in the training set, in the first row for the held-out ones; "
+    "a target of composition moves it."
+)
 
 
 def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
@@ -51,6 +59,7 @@ def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
             "Means over the structures (energy and force: medians; density ± standard deviation), energy and "
             "force under the potential that made the data, structures as generated. A property follows "
             "density and composition: a target met by another substance than the training set's is not met.",
+            *([_CHARGED] if any("composition_distance" in known for known in training.values()) else []),
         ),
         records=records,
     )
@@ -72,8 +81,9 @@ def _row(facts: Mapping[str, float | None]) -> dict[str, str]:
     shown = {*_FACTS, "density_std", *(f"fraction_{symbol}" for symbol in shares)}
     further = [name for name in facts if name not in shown]
     for name in known + further:
-        head, places = _FACTS.get(name, (name, 3))
-        texts[head] = decimal(facts[name], places)
+        head, factor, places = _FACTS.get(name, (name, 1, 3))
+        value = facts[name]
+        texts[head] = decimal(None if value is None else factor * value, places)
         spread = facts.get("density_std") if name == "density" else None
         if spread is not None:
             texts[head] += f" ± {decimal(spread, 2)}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...metrics.potentials import TERSOFF_SILICA, energy_per_atom, overlapping
 from ...metrics.rings import guttman_rings
-from ..protocols import EvaluationPlan
+from ..protocols import EvaluationPlan, inverse_design_plans
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 from .moduli import STRAINS, failed, moduli
 from .simulation import molecular_dynamics, random_packing
@@ -117,18 +117,8 @@ class AmorphousSilica(DatasetDefinition):
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Inverse design of each trained property on its own."""
         count, steps, cube, targets = PLANS[protocol]
-        return tuple(
-            EvaluationPlan(
-                name=name,
-                kind="inverse-design",
-                protocol=protocol,
-                version=2,
-                count=count,
-                steps=steps,
-                targets={name: targets[name]},
-                cube=cube,
-            )
-            for name in self.design_properties
+        return inverse_design_plans(
+            protocol, 2, count, steps, cube, {name: {name: targets[name]} for name in self.design_properties}
         )
 
     def engine(self) -> dict[str, Any]:

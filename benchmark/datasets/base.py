@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -55,6 +55,9 @@ class DatasetDefinition(ABC):
     """Chemical symbols, in the order of the one-hot element embedding."""
     ghost_density: ClassVar[float | None]
     """Atoms plus ghosts per A^3 (Definition 2 of the paper), or None where every cell keeps its atom count."""
+    formal_charges: ClassVar[Mapping[str, int] | None] = None
+    """e, by chemical symbol; where given, how far structures are from neutral and from the compositions of the training
+    set is reported."""
     properties: ClassVar[tuple[Property, ...]]
     split_by: ClassVar[Literal["melt", "sample"]]
     """Snapshots of one melt are never shared between splits."""

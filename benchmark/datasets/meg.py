@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from ...metrics.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
 from ...metrics.potentials import EvaluationFailed, energy_per_atom, overlapping
-from ..protocols import EvaluationPlan
+from ..protocols import EvaluationPlan, inverse_design_plans
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
-from .meg_compositions import ELEMENTS, Composition, compositions, sampling_weights
+from .meg_compositions import ELEMENTS, VALENCE, Composition, compositions, sampling_weights
 from .moduli import STRAINS, failed, moduli_of
 from .simulation import MolecularDynamics, molecular_dynamics, random_packing
 
@@ -62,8 +62,8 @@ LITHIUM_RICH_SHARE: dict[Recipe, float] = {"paper": 132 / 9240, "reduced": 0.2}
 
 _Targets = dict[str, dict[str, tuple[float, float]]]
 _INSIDE: _Targets = {
-    "youngs_modulus": {"youngs_modulus": (50.0, 90.0)},
-    "shear_modulus": {"shear_modulus": (20.0, 36.0)},
+    "youngs_modulus": {"youngs_modulus": (55.0, 95.0), "li_concentration": (15.0, 15.0)},
+    "shear_modulus": {"shear_modulus": (18.0, 42.0)},
     "li_concentration": {"li_concentration": (0.0, 15.0)},
 }
 _PAPER: _Targets = {
@@ -85,6 +85,7 @@ class MultiElementGlass(DatasetDefinition):
     title: ClassVar[str] = "oxide glasses of up to eleven elements, BMP-shrm, melt-quench"
     elements: ClassVar[tuple[str, ...]] = ELEMENTS
     ghost_density: ClassVar[float | None] = 0.11
+    formal_charges: ClassVar[Mapping[str, int] | None] = VALENCE
     properties: ClassVar[tuple[Property, ...]] = (
         Property(
             name="youngs_modulus",
@@ -128,20 +129,8 @@ class MultiElementGlass(DatasetDefinition):
         }
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        count, steps, cube, plans = PLANS[protocol]
-        return tuple(
-            EvaluationPlan(
-                name=name,
-                kind="inverse-design",
-                protocol=protocol,
-                version=1,
-                count=count,
-                steps=steps,
-                targets=targets,
-                cube=cube,
-            )
-            for name, targets in plans.items()
-        )
+        """A combination as in the paper's Table 3, Young's modulus at fixed lithium, and single properties."""
+        return inverse_design_plans(protocol, 1, *PLANS[protocol])
 
     def engine(self) -> dict[str, Any]:
         return BMP_SHRM.provenance()

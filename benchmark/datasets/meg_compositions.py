@@ -94,11 +94,6 @@ def compositions() -> list[Composition]:
     return found
 
 
-def lithium_percent(counts: dict[str, int]) -> float:
-    """Li atoms per hundred atoms."""
-    return 100 * counts.get("Li", 0) / sum(counts.values())
-
-
 def sampling_weights(lithium: np.ndarray, rich: float, share: float) -> np.ndarray:
     """Probabilities [n] of drawing each composition, those above ``rich`` percent Li together with ``share``.
 

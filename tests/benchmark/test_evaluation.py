@@ -79,6 +79,24 @@ def test_substance(reference, tiny_asio2):
     assert found["density"] == pytest.approx(density)
 
 
+def test_formal_charges_tell_neutral_structures_and_how_far_the_others_are(tiny_asio2, monkeypatch):
+    monkeypatch.setattr(type(tiny_asio2.definition), "formal_charges", {"Si": 4, "O": -2})
+    reference = Reference(tiny_asio2)
+    assert reference.substance["neutral"] == 1.0
+    assert reference.substance["composition_distance"] == pytest.approx(0.0)
+    frames = frames_of(tiny_asio2, 4)
+    first = frames[0]
+    lost = [k for k, symbol in enumerate(first.symbols) if symbol == "O"][:2]
+    del first[lost]
+    frames.append(first[:0])
+    found = evaluate(frames, reference, structural=False)
+    assert found.table["charge"].tolist() == [4, 0, 0, 0, 0]
+    assert found.substance["neutral"] == 0.75
+    assert found.substance["imbalance"] == pytest.approx(4 / len(first) / 4)
+    silicon = np.mean(first.symbols == "Si") - 1 / 3
+    assert found.substance["composition_distance"] == pytest.approx(silicon / 4)
+
+
 def test_a_structure_without_atoms_fails_and_does_not_crash(reference, tiny_asio2):
     frames = frames_of(tiny_asio2, 3)
     frames[1] = frames[1][:0]

@@ -288,6 +288,19 @@ def test_more_than_two_elements_are_shown_as_shares(inverse):
     assert text(table, "training set", "Li (%)") == "15.0"
 
 
+def test_charge_and_compositions_stand_beside_those_of_held_out_structures(inverse):
+    held_out = {"density": 2.3, "neutral": 1.0, "imbalance": 0.0, "composition_distance": 0.004}
+    ours = {"density": 2.3, "neutral": 0.25, "imbalance": 0.0123, "composition_distance": 0.0312}
+    table = inverse_design_tables([inverse(1.0, 2.0, 3.0, steps=5, substance=ours, training_set=held_out)])[
+        -1
+    ]
+    row = "material-sde (All), 5 steps"
+    assert (text(table, row, "neutral (%)"), text(table, row, "charge per atom (e)")) == ("25", "0.0123")
+    assert text(table, row, "distance of compositions (%)") == "3.12"
+    assert text(table, "training set", "distance of compositions (%)") == "0.40"
+    assert "in the first row for the held-out ones" in caption(table)
+
+
 def test_reported_values_stand_in_marked_columns(structural, inverse):
     (table,) = structural_tables([structural(0.2, 0.001)], with_paper=True)
     assert table.columns[1:3] == ("material-sde", "cdvae (reported)")
