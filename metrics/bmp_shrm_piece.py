@@ -27,7 +27,7 @@ from .bmp_shrm import (
 )
 from .elasticity import ElasticConstants, Relaxation, relax
 from .lammps_calculator import VOLUME_PER_ATOM
-from .linear_response import Interactions, stiffness
+from .linear_response import Interactions, softest_mode, stiffness
 from .potentials import EvaluationFailed
 
 COULOMB = 14.399645
@@ -46,6 +46,8 @@ ROUNDS = 3
 """So many minima in a row, each with the pairs and angles of the one before, and the last one counts: some atom may
 be in reach at the minimum without it and out of reach at the minimum with it."""
 MAX_STEPS = 1500
+SADDLES, PUSH = 3, 0.2
+"""So many minima are looked for where the first is a saddle; its softest mode moves some atom by so much (A)."""
 
 
 class BMPShrmPiece(Calculator):
@@ -248,13 +250,21 @@ def relax_on_pieces(
 def elastic_constants_of(atoms: Atoms) -> ElasticConstants:
     """Of the minimum that a structure relaxes to, cell included, by linear response.
 
-    Not converged where the relaxation was not, or where it ended beside a minimum. EvaluationFailed where the structure
-    breaks down on the way.
+    A relaxation that ends at a saddle goes on downhill. Not converged where the relaxation was not, or where it ends at
+    saddles only. EvaluationFailed where the structure breaks down on the way.
     """
-    relaxed, piece = relax_on_pieces(atoms)
-    found = stiffness(relaxed.atoms, piece.terms) if relaxed.converged else None
+    found, steps = None, 0
+    for _ in range(SADDLES):
+        relaxed, piece = relax_on_pieces(atoms)
+        steps += relaxed.steps
+        found = stiffness(relaxed.atoms, piece.terms) if relaxed.converged else None
+        if found is not None or not relaxed.converged:
+            break
+        mode = softest_mode(relaxed.atoms, piece.terms)
+        atoms = relaxed.atoms.copy()
+        atoms.positions += PUSH * mode / np.linalg.norm(mode, axis=1).max()
     return ElasticConstants(
         stiffness=np.full((6, 6), np.nan) if found is None else found,
         converged=found is not None,
-        steps=relaxed.steps,
+        steps=steps,
     )

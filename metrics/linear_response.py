@@ -69,6 +69,28 @@ def stiffness(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray | None:
     from ase.units import GPa
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+    born, forces, hessian = _derivatives(atoms, terms)
+    try:
+        moved = cho_solve(cho_factor(hessian), forces)
+    except LinAlgError:
+        return None
+    return np.asarray((born - forces.T @ moved) / (atoms.get_volume() * GPa))
+
+
+def softest_mode(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray:
+    """The displacements [n, 3] of unit length that cost least, the first atom at rest: at a saddle the way down."""
+    from scipy.linalg import eigh
+
+    hessian = _derivatives(atoms, terms)[2]
+    mode = eigh(hessian, subset_by_index=[0, 0])[1][:, 0]
+    return np.concatenate([np.zeros(3), mode]).reshape(-1, 3)
+
+
+def _derivatives(atoms: Atoms, terms: Sequence[Interactions]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """d2E/de2 [6, 6], and without the first atom d2E/(dx de) [3n - 3, 6] and d2E/dx2 [3n - 3, 3n - 3].
+
+    Moving all atoms together costs nothing: the first one stays.
+    """
     n = len(atoms)
     hessian, answer, born = np.zeros((n, 3, n, 3)), np.zeros((n, 3, 6)), np.zeros((6, 6))
     for term in terms:
@@ -89,13 +111,7 @@ def stiffness(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray | None:
             for other, its_k, its_sign in movers:
                 blocks = sign * its_sign * second[:, k, :, its_k].reshape(-1, 9)
                 hessian += sums(at * n + other, blocks, n * n).reshape(n, n, 3, 3).swapaxes(1, 2)
-    # moving all atoms together costs nothing: the first one stays
-    free, forces = hessian.reshape(3 * n, 3 * n)[3:, 3:], answer.reshape(3 * n, 6)[3:]
-    try:
-        moved = cho_solve(cho_factor(free), forces)
-    except LinAlgError:
-        return None
-    return np.asarray((born - forces.T @ moved) / (atoms.get_volume() * GPa))
+    return born, answer.reshape(3 * n, 6)[3:], hessian.reshape(3 * n, 3 * n)[3:, 3:]
 
 
 def sums(at: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

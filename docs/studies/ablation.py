@@ -4,10 +4,10 @@
 
 Trains every variant of a group with two seeds on liquid silicon, generates 128 structures and compares their g(r) and
 P(theta) with held-out melts. A row that FOLDER/results.csv has is not computed again, and a training that was stopped
-goes on. Groups: ``grid`` (sampling times, with the given checkpoint), ``network`` (each for about the same time),
-``material-sde`` (the same number of passes) and ``shortcut`` (the same number of passes, from the given checkpoint of
-the standard network). A variant is a change to the settings or a subclass below, so that what did not pay is not part
-of the package.
+goes on. Groups: ``grid`` (sampling times, with the given checkpoint of any network), ``network`` (each for about the
+same time), ``material-sde`` (the same number of passes) and ``shortcut`` (the same number of passes, from the given
+checkpoint of the standard network). A variant is a change to the settings or a subclass below, so that what did not pay
+is not part of the package.
 """
 
 from __future__ import annotations
@@ -164,7 +164,10 @@ def trained(
     """The moving average of a variant's training, and the training's seconds."""
     torch.manual_seed(seed)
     task = Task.of(dataset, ())
-    config = variant.kind.default_config(variant.network, task)
+    if group == "grid":
+        config = dict(load_checkpoint(initial).method.config)
+    else:
+        config = variant.kind.default_config(variant.network, task)
     for name, value in variant.changes.items():
         config[name] = config[name] | value if isinstance(value, dict) else value
     method = variant.kind(task, config)
@@ -213,7 +216,7 @@ def main(folder: Path, initial: Path, groups: list[str]) -> None:
                 known = pd.concat([known, pd.DataFrame([row])], ignore_index=True)
                 known.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
                 print(row, file=sys.stderr, flush=True)
-        print(table(known, group))
+        print(f"\n{group}\n\n{table(known, group)}")
 
 
 def table(known: pd.DataFrame, group: str) -> str:

@@ -8,10 +8,12 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from amsbench.metrics import bmp_shrm_piece
 from amsbench.metrics.bmp_shrm import BMP_SHRM
 from amsbench.metrics.bmp_shrm_piece import BMPShrmPiece, elastic_constants_of, relax_on_pieces
 from amsbench.metrics.elasticity import elastic_constants
 from amsbench.metrics.lammps_calculator import LammpsCalculator
+from amsbench.metrics.linear_response import softest_mode, stiffness
 from amsbench.metrics.potentials import EvaluationFailed
 
 
@@ -126,13 +128,22 @@ def test_it_is_the_limit_of_small_strains_in_a_glass(cell):
     np.testing.assert_allclose(found.stiffness, wanted.stiffness, atol=0.02 * found.c11)
 
 
-def test_a_saddle_has_no_constants():
+def test_a_saddle_is_left_downhill(monkeypatch):
     """Fluorite with lithium and oxygen in each other's places: held by symmetry alone."""
     atoms = bulk("Li2O", "fluorite", a=4.62, cubic=True)
-    assert relax_on_pieces(atoms)[0].converged
+    saddle, piece = relax_on_pieces(atoms)
+    assert saddle.converged
+    assert stiffness(saddle.atoms, piece.terms) is None
+    pushed = saddle.atoms.copy()
+    pushed.positions += 0.1 * softest_mode(saddle.atoms, piece.terms)
+    assert computed(piece, pushed)["energy"] < saddle.energy - 1e-3
     found = elastic_constants_of(atoms)
-    assert not found.converged
-    assert np.isnan(found.stiffness).all()
+    assert found.converged
+    assert np.linalg.eigvalsh(found.stiffness).min() > 0
+    monkeypatch.setattr(bmp_shrm_piece, "SADDLES", 1)
+    unfound = elastic_constants_of(atoms)
+    assert not unfound.converged
+    assert np.isnan(unfound.stiffness).all()
 
 
 def test_a_collapse_is_said():
