@@ -66,17 +66,31 @@ class FlexibleDenoiser(nn.Module):
     beliefs: elements come out as a distribution over the species. An atom's own noisy embedding says how likely
         each species is, in closed form; the network reads that and adds what the surroundings say.
         Otherwise they come out as they leave the last layer.
+    composition: every atom also reads the mean embedding of its structure's atoms. Its noise is smaller by the root of
+        their number, so that it tells the composition long before any atom's own embedding tells its species, and which
+        elements there are at all can be agreed on by atoms that are not neighbours.
     """
 
     def __init__(
-        self, task: Task, config: EGNNConfig, property_width: int = 16, *, beliefs: bool = False
+        self,
+        task: Task,
+        config: EGNNConfig,
+        property_width: int = 16,
+        *,
+        beliefs: bool = False,
+        composition: bool = False,
     ) -> None:
         super().__init__()
         # with one element and no ghosts there is nothing to predict about elements
         self.element_width = task.species_count if task.species_count > 1 else 0
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
         self.beliefs = beliefs and self.element_width > 0
-        width = self.element_width * (1 + self.beliefs) + 3 + property_width * len(task.properties)
+        self.composition = composition and self.element_width > 0
+        width = (
+            self.element_width * (1 + self.beliefs + self.composition)
+            + 3
+            + property_width * len(task.properties)
+        )
         self.input = nn.Sequential(
             nn.Linear(width, config.hidden), nn.SiLU(), nn.Linear(config.hidden, config.hidden)
         )
@@ -130,12 +144,20 @@ class FlexibleDenoiser(nn.Module):
         features = per_structure[structures.batch]
         if state.elements is not None:
             own = [] if evidence is None else [torch.softmax(evidence, dim=-1)]
+            if self.composition:
+                means = means_of_structures(state.elements, structures)
+                own.append(means[structures.batch])
             features = torch.cat([state.elements, *own, features], dim=-1)
         h, shift = self.backbone(self.input(features), structures.positions, self.neighbours(structures))
         # a uniform translation of the whole sample carries no structure
-        counts = structures.counts.to(shift.dtype)[:, None]
-        mean = shift.new_zeros(len(counts), 3).index_add_(0, structures.batch, shift) / counts
+        mean = means_of_structures(shift, structures)
         elements = None if self.head is None else self.head(h)
         if elements is not None and evidence is not None:
             elements = torch.softmax(elements + evidence, dim=-1)
         return Prediction(positions=shift - mean[structures.batch], elements=elements)
+
+
+def means_of_structures(values: Tensor, structures: Structures) -> Tensor:
+    """Means [s, c] over the atoms of each structure of values [n, c]."""
+    sums = values.new_zeros(len(structures), values.shape[1]).index_add_(0, structures.batch, values)
+    return sums / structures.counts.to(values.dtype)[:, None]

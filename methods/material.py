@@ -35,6 +35,9 @@ sphere holds the 40 neighbours that sums over edges are scaled for; with 6.5 A i
 ELEMENT_WEIGHT = 0.5
 """Weight of the element error in every loss (paper, Eqs. 8 and 10)."""
 
+MANY_SPECIES = 4
+"""With more species than these (ghosts are one) atoms read the mean element embedding of their structure."""
+
 MULTISTEP_POWER = 1.5
 """Exponent of the times of the sampler ``multistep`` (docs/methods.md)."""
 
@@ -61,6 +64,7 @@ class MaterialMethod(Method):
             EGNNConfig(**config["network"]),
             property_width=config["property_width"],
             beliefs=config.get("element_output") == "species",
+            composition=config.get("composition_input", False),
         )
         if config.get("element_output", "species") not in self.element_outputs:
             known = ", ".join(self.element_outputs)
@@ -81,6 +85,8 @@ class MaterialMethod(Method):
             places are decided at the same t; with less the species come first, which is learnt more easily
         element_output: ``species``, a distribution over them from which the drift follows, ``velocity``, the
             drift itself, or in material SDE the paper's ``noise``, which says nothing of E_0 at t = 1
+        composition_input: whether every atom reads the mean element embedding of its structure; where there are many
+            elements, of which each structure has some only
         """
         size = NETWORKS[network]
         if task.ghost_density is not None and size.edge_features == "radial":
@@ -92,6 +98,7 @@ class MaterialMethod(Method):
             "property_dropout": 0.0 if network == "paper" else 0.5,
             "element_scale": S_E if network == "paper" else 0.5,
             "element_output": "velocity" if network == "paper" else "species",
+            "composition_input": network != "paper" and task.species_count > MANY_SPECIES,
         }
 
     def start_from(self, source: Method) -> None:

@@ -18,10 +18,12 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=[*CONFIGS, "composition"])
 def denoiser(request, silica):
     torch.manual_seed(1)
-    return FlexibleDenoiser(silica, CONFIGS[request.param]).double()
+    composition = request.param == "composition"
+    config = CONFIGS["standard" if composition else request.param]
+    return FlexibleDenoiser(silica, config, composition=composition).double()
 
 
 def predict(denoiser, batch, elements, null, t=0.4, dt=0.1):
@@ -97,6 +99,21 @@ def test_a_structure_does_not_see_its_batch_mates(denoiser, example):
         strict=True,
     ):
         torch.testing.assert_close(single, together[:first], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("composition", [False, True])
+def test_the_composition_is_known_to_atoms_without_neighbours(silica, small_batch, composition):
+    torch.manual_seed(2)
+    denoiser = FlexibleDenoiser(silica, CONFIGS["standard"], composition=composition).double()
+    batch = small_batch(1, 2, sizes=(2,), dtype=torch.float64)
+    places = torch.tensor([[0.0, 0, 0], [15, 15, 15]], dtype=torch.float64)
+    batch = replace(batch, positions=places, cells=30 * torch.eye(3, dtype=torch.float64)[None])
+    null = denoiser.null_properties(BatchNoise(2, 1, torch.Generator().manual_seed(0), dtype=torch.float64))
+    elements = torch.zeros(2, 3, dtype=torch.float64)
+    _, before = predict(denoiser, batch, elements, null)
+    elements[1, 0] = 1.0
+    _, after = predict(denoiser, batch, elements, null)
+    assert bool((after[0] != before[0]).any()) == composition
 
 
 def test_edges_appear_smoothly(silicon, small_batch):
