@@ -279,6 +279,23 @@ def evaluate(
 
 
 @app.command()
+def picture(
+    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf file.")],
+    index: Annotated[int, typer.Option(min=0, help="Which structure of the file, from 0.")] = 0,
+) -> None:
+    """Draw one structure."""
+    from .benchmark.evaluation_report import read_structures
+    from .leaderboards.pictures import write_picture
+
+    frames = read_structures(file)
+    if index >= len(frames):
+        raise AmsbenchError(f"{file} has no structure {index}; give --index 0 to {len(frames) - 1}")
+    write_picture(frames[index], output)
+    say(f"Structure {index} of {file}: {output}")
+
+
+@app.command()
 def methods(name: Annotated[str | None, typer.Argument(help="Show one method.")] = None) -> None:
     """List the registered methods."""
     from .benchmark import registry
