@@ -135,6 +135,13 @@ def test_generate_and_evaluate(amsbench, files, tmp_path):
     assert "RDF RMSD" in out
     assert "ADF RMSD" in out
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 4
+    assert amsbench("picture", "made.extxyz", "--index", 2, "--output", "one.png")[0] == 0
+    assert (tmp_path / "one.png").read_bytes()[1:4] == b"PNG"
+    mistake(
+        amsbench("picture", "made.extxyz", "--index", 3, "--output", "no.png"),
+        "structure 3",
+        "--index 0 to 2",
+    )
     again = ("generate", *options, "--count", 3, "--steps", 2, "--output", "again.extxyz")
     assert amsbench(*again)[0] == 0
     assert (tmp_path / "again.extxyz").read_text() == (tmp_path / "made.extxyz").read_text()

@@ -9,6 +9,8 @@ from amsbench.benchmark.datasets.base import SimulationFailed
 from amsbench.benchmark.datasets.meg import MultiElementGlass, boiling_point, kink, random_composition
 from amsbench.benchmark.datasets.meg_compositions import VALENCE
 from amsbench.benchmark.datasets.simulation import random_packing
+from amsbench.benchmark.protocols import plans_of
+from amsbench.metrics.potentials import EvaluationFailed
 
 
 def heated(random, boiling, slope=0.5, noise=150.0):
@@ -76,3 +78,38 @@ def test_lithium_is_counted_and_overlaps_have_no_moduli():
     assert set(found.values) == {"li_concentration"}
     assert found.failures == dict.fromkeys(("youngs_modulus", "shear_modulus"), "atoms overlap")
     assert glass.measure(atoms[:0]).failures["li_concentration"] == "no atoms"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_a_bad_model_makes_is_measured_or_has_a_reason(seed):
+    """Any elements anywhere, at 1.05 A at least: forces of hundreds of eV/A, and cells that are far too small."""
+    random = np.random.default_rng(seed)
+    edge, places = (8.0, 8.0, 5.0)[seed], []
+    while len(places) < 30:
+        place = random.uniform(0, edge, 3)
+        if all(np.linalg.norm((place - q + edge / 2) % edge - edge / 2) > 1.05 for q in places):
+            places.append(place)
+    atoms = Atoms(random.choice(list(VALENCE), 30), positions=places, cell=[edge] * 3, pbc=True)
+    glass = MultiElementGlass()
+    found = glass.measure(atoms)
+    assert found.values.keys() | found.failures.keys() == {item.name for item in glass.properties}
+    assert all(np.isfinite(value) for value in found.values.values())
+    if edge > 5:
+        assert np.isfinite(glass.energy(atoms)).all()
+    else:
+        with pytest.raises(EvaluationFailed, match="Neighbor list overflow"):
+            glass.energy(atoms)
+    atoms.positions[3] = np.nan
+    with pytest.raises(EvaluationFailed):
+        glass.energy(atoms)
+
+
+def test_the_papers_comparisons():
+    """Young's modulus with Li at 15 %, and the shear modulus; 1,338 atoms and ghosts in 23 A."""
+    young, shear = plans_of(MultiElementGlass(), "paper")
+    targets = young.target_values()
+    assert targets["youngs_modulus"][[0, -1]].tolist() == [20.0, 160.0]
+    assert set(targets["li_concentration"]) == {15.0}
+    assert shear.targets == {"shear_modulus": (10.0, 70.0)}
+    assert young.cube == shear.cube == 23.0
+    assert int(MultiElementGlass.ghost_density * 23.0**3) == 1338
