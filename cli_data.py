@@ -166,8 +166,23 @@ def described(found: dict[str, Any]) -> list[str]:
             lines.append(f"{name}: no labels")
     provenance = found["provenance"]
     lines.append(f"recipe {provenance['recipe']}, content hash {found['content_hash']}")
+    if found["deviations"]:
+        parts = [
+            f"{name} {brief(here)} ({brief(paper)})" for name, (here, paper) in found["deviations"].items()
+        ]
+        lines.append("where it differs from the paper's recipe (which has): " + ", ".join(parts))
     lines.append("protocol, seeds, potential and versions: --json")
     return lines
+
+
+def brief(value: Any) -> str:
+    """A setting of a protocol in a few characters."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(item, list | tuple) for item in value)
+        return (", then " if nested else " to ").join(map(brief, value))
+    return "none" if value is None else str(value)
 
 
 def differences(compared: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -13,11 +14,14 @@ from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
 from .denoiser import Prediction, State
-from .material import MaterialMethod, squared_errors, without_ghosts
+from .material import MANY_SPECIES, MaterialMethod, squared_errors, without_ghosts
 from .processes import ElementProcess
 
 RESTART_FROM = 0.4
 """Time to which the first restart goes back. Bonds form below it (docs/training.md)."""
+
+DESCENT_SHARE = 0.35
+"""With many species (MANY_SPECIES), share of the steps of a path with restarts that lead to the first t = 0."""
 
 GUIDANCE = 4.0
 """Weight of a target in guided steps where a training sets no other, 1 for no guidance."""
@@ -57,10 +61,13 @@ class MaterialSDE(MaterialMethod):
 
         guidance: weight of each property's target in the steps of the sampler ``guided``; where several are asked
             for, their mean
+        descent_share: share of the steps that a path with restarts takes to come to t = 0 for the first time, at least
+            one step. One step from t = 1 finds the mean of all compositions, which restarts do not leave again
         """
         paper = {"element_output": "noise"} if network == "paper" else {}
-        guidance = {"guidance": dict.fromkeys(task.properties, GUIDANCE)}
-        return super().default_config(network, task) | guidance | paper
+        descent = DESCENT_SHARE if task.species_count > MANY_SPECIES else 0.0
+        own = {"guidance": dict.fromkeys(task.properties, GUIDANCE), "descent_share": descent}
+        return super().default_config(network, task) | own | paper
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """eps_X and the element velocity v_E, whatever the network itself puts out for elements."""
@@ -102,10 +109,14 @@ class MaterialSDE(MaterialMethod):
         return state, Prediction(positions=eps_x, elements=eps_e)
 
     def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
-        """Uniform from 1 to 0; for restarts from 1, then from evenly spaced times below RESTART_FROM, each to 0."""
+        """Uniform from 1 to 0; for restarts down to 0 at once or in a few steps, the last of them from RESTART_FROM or
+        above, then from evenly spaced times below it, each to 0."""
         if sampler not in _TO_THE_END:
             return super().path(steps, sampler)
-        return [(1.0, 0.0)] + [(RESTART_FROM * (steps - k) / (steps - 1), 0.0) for k in range(1, steps)]
+        down = max(1, round(self.config.get("descent_share", 0.0) * steps))
+        times = [1 - (1 - RESTART_FROM) * k / down for k in range(down)]
+        again = steps - down
+        return [*pairwise([*times, 0.0]), *((RESTART_FROM * (1 - k / again), 0.0) for k in range(again))]
 
     def diffuse(self, state: State, s: float, t: float, noise: NoiseSource) -> State:
         x, e = state.structures.positions, state.elements

@@ -258,6 +258,10 @@ def test_data_commands(amsbench, files, tmp_path):
     code, out, _ = amsbench("data", "info", "asi", "--data", data)
     assert code == 0
     assert "24 samples of 24 independent simulations" in out
+    code, out, _ = amsbench("data", "info", "meg")
+    assert code == 0
+    assert "lithium_rich_share 0.2 (0.01429), " in out
+    assert "quench_k_per_ps 100 (5)" in out
     code, out, _ = amsbench("data", "export", "asi", "--data", data, "--output", "all.extxyz")
     assert code == 0
     assert len(read(tmp_path / "all.extxyz", index=":")) == 24

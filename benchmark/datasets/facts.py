@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,24 @@ def info(dataset: Dataset) -> dict[str, Any]:
         "mass_density": {"mean": float(density.mean()), "std": float(density.std())},
         "properties": {name: _label_facts(dataset, column) for column, name in _columns(dataset)},
         "provenance": dataset.provenance,
+        "deviations": deviations(dataset),
     }
+
+
+def deviations(dataset: Dataset) -> dict[str, tuple[Any, Any]]:
+    """What the protocol of a dataset's simulations and the paper's have different, {name: (this, paper's)}."""
+    here, paper = flat(dataset.provenance["protocol"]), flat(dataset.definition.protocol("paper"))
+    return {
+        name: (here.get(name), paper.get(name)) for name in here | paper if here.get(name) != paper.get(name)
+    }
+
+
+def flat(protocol: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings with their names joined by points."""
+    found: dict[str, Any] = {}
+    for name, value in protocol.items():
+        found |= flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {before + name: value}
+    return found
 
 
 def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str, Any]:

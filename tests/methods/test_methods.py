@@ -368,6 +368,18 @@ def test_restarts_go_to_the_end_from_ever_smaller_times(silicon):
         assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path))
 
 
+def test_restarts_of_many_species_come_down_in_several_steps(silicon):
+    method = build(MaterialSDE, silicon, descent_share=0.35)
+    for steps, down in ((1, 1), (2, 1), (5, 2), (25, 9)):
+        path = method.path(steps, "restart")
+        assert len(path) == steps
+        assert [s for _, s in path].index(0.0) == down - 1
+        assert path[0][0] == 1.0
+        assert all(s == t for (_, s), (t, _) in pairwise(path[:down]))
+        assert all(t >= 0.4 for t, _ in path[:down])
+        assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path[down:]))
+
+
 def test_unknown_sampler(silicon):
     with pytest.raises(AmsbenchError, match="no sampler 'heun'"):
         build(MaterialSDE, silicon).sample(start(silicon), 2, "heun", StructureNoise([20, 31], [1, 2]))
