@@ -87,7 +87,10 @@ def info(dataset: Dataset) -> dict[str, Any]:
 
 
 def deviations(dataset: Dataset) -> dict[str, tuple[Any, Any]]:
-    """What the protocol of a dataset's simulations and the paper's have different, {name: (this, paper's)}."""
+    """What the protocol of a dataset's simulations and the paper's have different, {name: (this, paper's)}; nothing
+    where the file does not say how it was made."""
+    if "protocol" not in dataset.provenance:
+        return {}
     here, paper = flat(dataset.provenance["protocol"]), flat(dataset.definition.protocol("paper"))
     return {
         name: (here.get(name), paper.get(name)) for name in here | paper if here.get(name) != paper.get(name)
