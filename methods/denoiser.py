@@ -17,6 +17,16 @@ from . import fused
 from .egnn import EGNN, EGNNConfig
 from .graph import Graph, neighbour_graph
 
+MEAN_SCALE = 17.0
+"""Factor of the mean embedding of a structure, about the root of the number of its atoms: brings the noise of the mean
+to that of one embedding. The same for every size, so that a larger cell differs by less noise only."""
+
+ITERATIONS = 8
+"""Of the expectation maximisation of a composition: enough to tell an element that is absent from one that is rare."""
+
+LEAST_FRACTION = 3e-4
+"""Floor of a fraction, a tenth of an atom in the cells of the training."""
+
 _places: ContextVar[fused.Places | None] = ContextVar("places", default=None)
 """What ``FlexibleDenoiser.unwatched`` gave to this thread; of the thread, since several may sample from one network."""
 
@@ -66,11 +76,10 @@ class FlexibleDenoiser(nn.Module):
     beliefs: elements come out as a distribution over the species. An atom's own noisy embedding says how likely
         each species is, in closed form; the network reads that and adds what the surroundings say.
         Otherwise they come out as they leave the last layer.
-    composition: every atom also reads the mean embedding of its structure's atoms, times the root of their number: its
-        noise is that of one embedding, what it says of the composition is louder by that root. So it tells the
-        composition long before any atom's own embedding tells its species, and which elements there are at all can be
-        agreed on by atoms that are not neighbours. A head of its own turns it into what all atoms of the structure have
-        in common: through the atoms' network alone, that is learnt ten times slower.
+    composition: every atom also reads what all atoms of its structure together say about the composition, which is
+        known long before any atom's own embedding tells its species: their mean embedding and, with beliefs, the
+        composition of maximum likelihood. A head of its own turns that into what all atoms of a structure have in
+        common, so that atoms that are not neighbours agree on which elements there are.
     """
 
     def __init__(
@@ -88,7 +97,9 @@ class FlexibleDenoiser(nn.Module):
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
         self.beliefs = beliefs and self.element_width > 0
         self.composition = composition and self.element_width > 0
-        per_structure = self.element_width * self.composition + 3 + property_width * len(task.properties)
+        per_structure = 3 + property_width * len(task.properties)
+        if self.composition:
+            per_structure += self.element_width * (1 + self.beliefs)
         per_atom = self.element_width * (1 + self.beliefs)
         self.input = nn.Sequential(
             nn.Linear(per_atom + per_structure, config.hidden),
@@ -146,9 +157,10 @@ class FlexibleDenoiser(nn.Module):
         embedded = null if self.embedding is None else self.embedding(structures.properties, null)
         per_structure = torch.cat([torch.stack([t, dt, dt / t], dim=-1), embedded], dim=-1)
         if state.elements is not None and self.composition:
-            roots = structures.counts.to(state.elements.dtype).sqrt()[:, None]
-            louder = means_of_structures(state.elements, structures) * roots
-            per_structure = torch.cat([louder, per_structure], dim=-1)
+            known = [MEAN_SCALE * means_of_structures(state.elements, structures)]
+            if evidence is not None:
+                known.append(likeliest_compositions(evidence, structures).log())
+            per_structure = torch.cat([*known, per_structure], dim=-1)
         features = per_structure[structures.batch]
         if state.elements is not None:
             own = [] if evidence is None else [torch.softmax(evidence, dim=-1)]
@@ -171,6 +183,20 @@ def _composition_head(inputs: int, species: int) -> nn.Sequential:
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), last)
+
+
+def likeliest_compositions(evidence: Tensor, structures: Structures) -> Tensor:
+    """Fractions [s, K] of the species that make the embeddings of each structure's atoms likeliest, together.
+
+    evidence [n, K]: log-likelihoods of the species from each atom's own embedding
+    By expectation maximisation, from equal fractions; a species of which there is no trace comes out at LEAST_FRACTION.
+    """
+    equal = torch.full((len(structures), evidence.shape[1]), 1 / evidence.shape[1])
+    fractions = equal.to(evidence)
+    for _ in range(ITERATIONS):
+        shares = torch.softmax(evidence + fractions.log()[structures.batch], dim=-1)
+        fractions = means_of_structures(shares, structures).clamp(min=LEAST_FRACTION)
+    return fractions
 
 
 def means_of_structures(values: Tensor, structures: Structures) -> Tensor:

@@ -63,10 +63,17 @@ class MaterialSDE(MaterialMethod):
             for, their mean
         descent_share: share of the steps that a path with restarts takes to come to t = 0 for the first time, at least
             one step. One step from t = 1 finds the mean of all compositions, which restarts do not leave again
+        drawn_species: whether ancestral steps and restarts go on from species drawn with the probabilities that the
+            network gives them, where otherwise they do from the probabilities. Those favour whatever is frequent, so
+            that rare elements are lost; with two elements at a fixed ratio there is nothing to lose
         """
         paper = {"element_output": "noise"} if network == "paper" else {}
-        descent = DESCENT_SHARE if task.species_count > MANY_SPECIES else 0.0
-        own = {"guidance": dict.fromkeys(task.properties, GUIDANCE), "descent_share": descent}
+        many = task.species_count > MANY_SPECIES
+        own = {
+            "guidance": dict.fromkeys(task.properties, GUIDANCE),
+            "descent_share": DESCENT_SHARE if many else 0.0,
+            "drawn_species": many,
+        }
         return super().default_config(network, task) | own | paper
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
@@ -123,6 +130,8 @@ class MaterialSDE(MaterialMethod):
         times = torch.full_like(x[:, :1], s), torch.full_like(x[:, :1], t)
         x = self.positions.diffuse(x, *times, noise.normal_atoms(3))
         if e is not None:
+            if s == 0 and self.config.get("drawn_species", False):
+                e = drawn(e, noise)
             e = self.elements.diffuse(e, *times, noise.normal_atoms(e.shape[1]))
         return State(structures=state.structures.with_positions(x), elements=e)
 
@@ -174,6 +183,10 @@ class MaterialSDE(MaterialMethod):
             unknown = self.unknown_noise(state, prediction, t)
             x = self.positions.ancestral_step(x, eps, t, s, noise.normal_atoms(3), unknown)
             if e is not None and v is not None:
+                if self.config.get("drawn_species", False):
+                    expected = self.elements.clean(e, v, t)
+                    clean = torch.where(s > 0, drawn(expected, noise), expected)
+                    v = self.elements.velocity_from_clean(e, clean, t, torch.zeros_like(t))
                 e = self.elements.ancestral_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
         else:
             x = self.positions.euler_maruyama_step(x, eps, t, s, noise.normal_atoms(3))
@@ -207,6 +220,14 @@ class MaterialSDE(MaterialMethod):
         if rule == "multistep" and steps == 1:  # there is no step before to learn from
             rule = "ode"
         return {"ode": "ODE", "euler-maruyama": "SDE"}.get(rule, rule)
+
+
+def drawn(expected: Tensor, noise: NoiseSource) -> Tensor:
+    """One-hot [n, K] of species drawn with probabilities [n, K]; what guidance left below 0 counts as 0."""
+    bounds = expected.clamp(min=0).cumsum(-1)
+    place = noise.uniform_atoms(1) * bounds[:, -1:]
+    species = (bounds <= place).sum(-1).clamp(max=expected.shape[1] - 1)
+    return torch.nn.functional.one_hot(species, expected.shape[1]).to(expected.dtype)
 
 
 _TO_THE_END = ("restart", "guided")

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from amsbench.benchmark.noise import BatchNoise
 from amsbench.benchmark.structures import Structures
-from amsbench.methods.denoiser import FlexibleDenoiser, State
+from amsbench.methods.denoiser import LEAST_FRACTION, FlexibleDenoiser, State, likeliest_compositions
 from amsbench.methods.egnn import EGNNConfig
 
 CONFIGS = {
@@ -157,6 +157,42 @@ def test_what_a_structure_is_made_of_is_learnt_from_all_its_atoms(silica, compos
     # the difference of two means of 64 tells right in 97 % of the cases, that of one embedding in 59 %
     loss = np.mean(losses[-100:])
     assert 0.04 < loss < 0.2 if composition else loss > 0.6
+
+
+def of_sizes(*sizes):
+    """Structures of so many atoms, at whatever places."""
+    batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    return Structures(
+        positions=torch.zeros(len(batch), 3, dtype=torch.float64),
+        species=torch.zeros(len(batch), dtype=torch.long),
+        batch=batch,
+        cells=torch.eye(3, dtype=torch.float64).repeat(len(sizes), 1, 1),
+        counts=torch.tensor(sizes),
+        properties=torch.zeros(len(sizes), 0, dtype=torch.float64),
+    )
+
+
+def test_likeliest_compositions_of_embeddings_without_noise_are_the_counts():
+    structures = of_sizes(4, 10)
+    species = torch.tensor([0, 1, 1, 1] + 5 * [2] + 5 * [0])
+    hot = torch.nn.functional.one_hot(species, 3).double()
+    found = likeliest_compositions(100 * hot, structures)
+    wanted = torch.tensor([[0.25, 0.75, 0.0], [0.5, 0.0, 0.5]], dtype=torch.float64)
+    torch.testing.assert_close(found, wanted.clamp(min=LEAST_FRACTION))
+
+
+def test_likeliest_compositions_find_what_no_embedding_tells():
+    """Embeddings that name the species of one atom in two: the fractions come out to about the noise of 4,000, and
+    nearer than those of the species that each embedding makes likeliest."""
+    generator = torch.Generator().manual_seed(0)
+    truth, atoms, sigma = torch.tensor([0.6, 0.3, 0.1, 0.0], dtype=torch.float64), 4000, 0.7
+    species = torch.multinomial(truth, atoms, replacement=True, generator=generator)
+    hot = torch.nn.functional.one_hot(species, 4).double()
+    noisy = hot + sigma * torch.randn(hot.shape, generator=generator, dtype=torch.float64)
+    found = likeliest_compositions(noisy / sigma**2, of_sizes(atoms))[0]
+    counted = torch.nn.functional.one_hot(noisy.argmax(1), 4).double().mean(0)
+    assert (counted - truth).abs().max() > 0.1
+    assert (found - truth).abs().max() < 0.05
 
 
 def test_edges_appear_smoothly(silicon, small_batch):

@@ -16,7 +16,7 @@ from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.denoiser import Prediction, State
 from amsbench.methods.material import extrapolated
 from amsbench.methods.material_ode import MaterialODE
-from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.material_sde import MaterialSDE, drawn
 
 METHODS = (MaterialODE, MaterialSDE, AMShortcut)
 SMALL = {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
@@ -378,6 +378,15 @@ def test_restarts_of_many_species_come_down_in_several_steps(silicon):
         assert all(s == t for (_, s), (t, _) in pairwise(path[:down]))
         assert all(t >= 0.4 for t, _ in path[:down])
         assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path[down:]))
+
+
+def test_drawn_species_have_their_probabilities():
+    probabilities = torch.tensor([0.2, -0.1, 0.5, 0.0, 0.3])  # guidance may leave some below 0
+    atoms = 40_000
+    found = drawn(probabilities.repeat(atoms, 1), StructureNoise([atoms], [0]))
+    assert bool((found.sum(1) == 1).all())
+    assert found.mean(0).tolist() == pytest.approx([0.2, 0, 0.5, 0, 0.3], abs=0.01)
+    assert found[:, [1, 3]].sum() == 0
 
 
 def test_unknown_sampler(silicon):
