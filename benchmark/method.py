@@ -26,6 +26,7 @@ class Task:
     ghost_density: atoms plus ghosts per A^3, or None where there are no ghosts
     properties: the properties that the method is conditioned on
     property_mean, property_std, property_min, property_max: over the training split, in dataset units
+    formal_charges: of the elements, e, or None where the data's structures need not be neutral
     """
 
     dataset: str
@@ -37,6 +38,7 @@ class Task:
     property_std: tuple[float, ...] = ()
     property_min: tuple[float, ...] = ()
     property_max: tuple[float, ...] = ()
+    formal_charges: tuple[int, ...] | None = None
 
     @property
     def ghost(self) -> int | None:
@@ -63,6 +65,7 @@ class Task:
                     "at least 2 are needed to condition on it"
                 )
             columns.append(column)
+        charges = dataset.definition.formal_charges
         return cls(
             dataset=dataset.definition.name,
             dataset_hash=dataset.content_hash,
@@ -73,6 +76,9 @@ class Task:
             property_std=tuple(float(c.std()) for c in columns),
             property_min=tuple(float(c.min()) for c in columns),
             property_max=tuple(float(c.max()) for c in columns),
+            formal_charges=None
+            if charges is None
+            else tuple(charges[element] for element in dataset.definition.elements),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..errors import AmsbenchError
 from . import fused, native
 from .denoiser import FlexibleDenoiser, Prediction, State
 from .egnn import EGNNConfig
+from .neutrality import neutral_probabilities, neutral_species
 from .processes import S_E, ElementProcess, LinearElementProcess, PositionProcess
 
 NETWORKS: dict[str, EGNNConfig] = {
@@ -53,6 +54,7 @@ class MaterialMethod(Method):
     positions = PositionProcess()
     element_process: ClassVar[type[ElementProcess] | type[LinearElementProcess]] = ElementProcess
     element_outputs: ClassVar[tuple[str, ...]] = ("species", "velocity")
+    charges: Tensor
     time_power: ClassVar[float] = 1.0
     """Exponent of the training times that are not uniform: material ODE spreads atoms over the whole cell, so that
     structure takes shape at smaller t there."""
@@ -72,6 +74,8 @@ class MaterialMethod(Method):
                 f"method '{self.name}' has no element output '{config['element_output']}'; it has: {known}"
             )
         self.elements = self.element_process(scale=config.get("element_scale", S_E))
+        charges = torch.tensor([*(task.formal_charges or ()), 0.0][: task.species_count])
+        self.register_buffer("charges", charges, persistent=False)
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
@@ -87,6 +91,8 @@ class MaterialMethod(Method):
             drift itself, or in material SDE the paper's ``noise``, which says nothing of E_0 at t = 1
         composition_input: whether every atom reads the mean element embedding of its structure; where there are many
             elements, of which each structure has some only
+        neutral: whether species are chosen so that every structure is neutral, as all of the data are, where elements
+            have formal charges: on the way in expectation, in the end exactly
         """
         size = NETWORKS[network]
         if task.ghost_density is not None and size.edge_features == "radial":
@@ -99,6 +105,7 @@ class MaterialMethod(Method):
             "element_scale": S_E if network == "paper" else 0.5,
             "element_output": "velocity" if network == "paper" else "species",
             "composition_input": network != "paper" and task.species_count > MANY_SPECIES,
+            "neutral": network != "paper" and task.formal_charges is not None,
         }
 
     def start_from(self, source: Method) -> None:
@@ -153,7 +160,21 @@ class MaterialMethod(Method):
 
     def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
         """What one step of a sampler follows, with null properties of its own."""
-        return self.predict(state, self.denoiser.null_properties(noise), t, dt)
+        return self.balanced(state, self.predict(state, self.denoiser.null_properties(noise), t, dt), t, dt)
+
+    @property
+    def neutral(self) -> bool:
+        return self.config.get("neutral", False) and self.task.formal_charges is not None
+
+    def balanced(self, state: State, prediction: Prediction, t: Tensor, dt: Tensor) -> Prediction:
+        """The prediction for which the expected charge of every structure is zero, where ``neutral`` is set."""
+        e, v = state.elements, prediction.elements
+        if e is None or v is None or not self.neutral:
+            return prediction
+        at, step = (times[:, None][state.structures.batch] for times in (t, dt))
+        expected = self.elements.clean_of_step(e, v, at, step)
+        expected = neutral_probabilities(expected, self.charges, state.structures)
+        return replace(prediction, elements=self.elements.velocity_from_clean(e, expected, at, step))
 
     def diffuse(self, state: State, s: float, t: float, noise: NoiseSource) -> State:
         """Noise the state at s further, to a later time t, where a path begins a step after the end of the last."""
@@ -198,9 +219,12 @@ class MaterialMethod(Method):
         return State(structures=start.with_positions(positions), elements=elements)
 
     def finish(self, state: State) -> Structures:
-        """Species from the largest element embedding."""
+        """Species from the largest element embedding, or the largest for which a structure is neutral."""
         if state.elements is None:
             return state.structures
+        if self.neutral:
+            species = neutral_species(state.elements, self.charges, state.structures)
+            return replace(state.structures, species=species)
         return replace(state.structures, species=state.elements.argmax(dim=-1))
 
     def one_hot(self, batch: Structures) -> Tensor | None:

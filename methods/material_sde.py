@@ -158,18 +158,19 @@ class MaterialSDE(MaterialMethod):
         null = self.denoiser.null_properties(noise)
         asked = self.predict(state, null, t, dt)
         if not self.guided(sampler):
-            return asked
+            return self.balanced(state, asked, t, dt)
         hidden = torch.full_like(state.structures.properties, torch.nan)
         free = self.predict(
             replace(state, structures=replace(state.structures, properties=hidden)), null, t, dt
         )
         weight = self.guidance(state.structures)
-        return Prediction(
+        weighed = Prediction(
             positions=torch.lerp(free.positions, asked.positions, weight),
             elements=None
             if free.elements is None or asked.elements is None
             else torch.lerp(free.elements, asked.elements, weight),
         )
+        return self.balanced(state, weighed, t, dt)
 
     def step(
         self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource

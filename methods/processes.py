@@ -82,6 +82,10 @@ class LinearElementProcess:
         """The expected u where ``clean`` is the expected E_0; lines are straight, so that dt does not matter."""
         return (e - clean) / t
 
+    def clean_of_step(self, e: Tensor, v: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+        """The ``clean`` of ``velocity_from_clean``."""
+        return e - t * v
+
 
 @dataclass(frozen=True, kw_only=True)
 class ElementProcess:
@@ -134,6 +138,11 @@ class ElementProcess:
         """
         along_e = torch.cos(HALF_PI * (t - dt / 2)) * torch.sinc(dt / 4)
         return HALF_PI / torch.sin(HALF_PI * t) * (along_e * e - torch.sinc(dt / 2) * clean)
+
+    def clean_of_step(self, e: Tensor, v: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+        """The ``clean`` of ``velocity_from_clean``."""
+        along_e = torch.cos(HALF_PI * (t - dt / 2)) * torch.sinc(dt / 4)
+        return (along_e * e - torch.sin(HALF_PI * t) / HALF_PI * v) / torch.sinc(dt / 2)
 
     def velocity_from_noise(self, e: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """The probability-flow drift for a predicted eps (paper-literal output); t is held at T_MAX."""
