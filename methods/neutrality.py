@@ -48,7 +48,9 @@ def neutral_species(scores: Tensor, charges: Tensor, structures: Structures) -> 
     net.index_add_(0, structures.batch, charges[species])
     for index in net.nonzero().flatten().tolist():
         rows = structures.batch == index
-        found = _best_neutral(scores[rows].double().cpu().numpy(), charges.cpu().numpy().round().astype(int))
+        found = _best_neutral(
+            scores[rows].detach().double().cpu().numpy(), charges.cpu().numpy().round().astype(int)
+        )
         species[rows] = torch.as_tensor(found, device=species.device)
     return species
 
