@@ -61,11 +61,16 @@ class FlexiblePropertyEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.randn(self.shape))
         self.bias = nn.Parameter(torch.randn(self.shape))
 
+    def standardised(self, properties: Tensor) -> tuple[Tensor, Tensor]:
+        """properties [s, p], NaN where absent -> (standardised, 0 where absent; where given)."""
+        given = ~torch.isnan(properties)
+        y = torch.where(given, (properties - self.mean) / self.std, torch.zeros_like(properties))
+        return y, given
+
     def forward(self, properties: Tensor, null: Tensor) -> Tensor:
         """properties [s, p] with NaN for absent, null [s, p * width] -> [s, p * width]."""
-        given = ~torch.isnan(properties)
-        # the zero under the mask is never read: where() takes the null vector there
-        y = torch.where(given, (properties - self.mean) / self.std, torch.zeros_like(properties))
+        # the zero of an absent property is never read: where() takes the null vector there
+        y, given = self.standardised(properties)
         embedded = nn.functional.layer_norm(y[..., None] * self.weight + self.bias, self.shape[1:])
         return torch.where(given[..., None], embedded, null.unflatten(-1, self.shape)).flatten(1)
 
@@ -97,9 +102,9 @@ class FlexibleDenoiser(nn.Module):
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
         self.beliefs = beliefs and self.element_width > 0
         self.composition = composition and self.element_width > 0
-        per_structure = 3 + property_width * len(task.properties)
-        if self.composition:
-            per_structure += self.element_width * (1 + self.beliefs)
+        self.element_count = len(task.elements)
+        known = self.element_width * (1 + self.beliefs) if self.composition else 0
+        per_structure = known + 3 + property_width * len(task.properties)
         per_atom = self.element_width * (1 + self.beliefs)
         self.input = nn.Sequential(
             nn.Linear(per_atom + per_structure, config.hidden),
@@ -110,9 +115,10 @@ class FlexibleDenoiser(nn.Module):
         self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
         if self.head is not None and self.beliefs:
             nn.init.zeros_(self.head.weight)
-        self.composition_head = (
-            _composition_head(per_structure, self.element_width) if self.composition else None
-        )
+        self.composition_head = None
+        if self.composition:
+            inputs = known + self.beliefs * self.element_count + 3 + 2 * len(task.properties)
+            self.composition_head = _composition_head(inputs, self.element_width)
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
         """Null property vectors [s, width], drawn anew at every sampling step and shared by all network calls
@@ -155,11 +161,18 @@ class FlexibleDenoiser(nn.Module):
         """
         structures = state.structures
         embedded = null if self.embedding is None else self.embedding(structures.properties, null)
-        per_structure = torch.cat([torch.stack([t, dt, dt / t], dim=-1), embedded], dim=-1)
-        if state.elements is not None and self.composition:
+        times = torch.stack([t, dt, dt / t], dim=-1)
+        per_structure, common = torch.cat([times, embedded], dim=-1), None
+        if state.elements is not None and self.composition_head is not None:
             known = [MEAN_SCALE * means_of_structures(state.elements, structures)]
+            # the head compares: targets and the composition without ghosts as numbers
+            compared = [] if self.embedding is None else [*self.embedding.standardised(structures.properties)]
             if evidence is not None:
-                known.append(likeliest_compositions(evidence, structures).log())
+                likeliest = likeliest_compositions(evidence, structures)
+                known.append(likeliest.log())
+                atoms = likeliest[:, : self.element_count]
+                compared.append(MEAN_SCALE * atoms / atoms.sum(1, keepdim=True))
+            common = self.composition_head(torch.cat([*known, *compared, times], dim=-1))
             per_structure = torch.cat([*known, per_structure], dim=-1)
         features = per_structure[structures.batch]
         if state.elements is not None:
@@ -169,8 +182,8 @@ class FlexibleDenoiser(nn.Module):
         # a uniform translation of the whole sample carries no structure
         mean = means_of_structures(shift, structures)
         elements = None if self.head is None else self.head(h)
-        if elements is not None and self.composition_head is not None:
-            elements = elements + self.composition_head(per_structure)[structures.batch]
+        if elements is not None and common is not None:
+            elements = elements + common[structures.batch]
         if elements is not None and evidence is not None:
             elements = torch.softmax(elements + evidence, dim=-1)
         return Prediction(positions=shift - mean[structures.batch], elements=elements)

@@ -87,6 +87,10 @@ class DatasetDefinition(ABC):
         Raises SimulationFailed when the run is unusable.
         """
 
+    def numbered(self, index: int) -> DatasetDefinition:
+        """What makes the simulation of this number, where not all of them are made alike."""
+        return self
+
     @abstractmethod
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """The comparisons of protocol ``quick``, ``standard`` or ``paper``."""

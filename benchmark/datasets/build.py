@@ -188,7 +188,8 @@ def _simulate(
     for attempt in range(first_attempt, first_attempt + ATTEMPTS):
         start = time.perf_counter()
         try:
-            structures = definition.simulate(recipe, simulation_seed(seed, index, attempt), samples)
+            seed_of_attempt = simulation_seed(seed, index, attempt)
+            structures = definition.numbered(index).simulate(recipe, seed_of_attempt, samples)
         except SimulationFailed as failure:
             failures.append(str(failure))
             continue

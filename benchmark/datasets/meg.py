@@ -60,6 +60,13 @@ LITHIUM_RICH = 12.0
 LITHIUM_RICH_SHARE: dict[Recipe, float] = {"paper": 132 / 9240, "reduced": 0.2}
 """Share of the glasses that have one of these; in the paper's recipe all compositions are equally likely."""
 
+LITHIUM_GAP = (8.5, 12.5)
+"""Percent of all atoms. Hardly any composition has as much: between those with 30 and with 40 % of the cations."""
+GAP_GLASSES = range(240, 272)
+"""Numbers of the glasses of the reduced recipe that are evenly spread over it, so that a model can learn it."""
+GAP_WIDTH = 0.5
+"""Percent of all atoms; how far a composition may be from the number that is drawn."""
+
 _Targets = dict[str, dict[str, tuple[float, float]]]
 _INSIDE: _Targets = {
     "youngs_modulus": {"youngs_modulus": (55.0, 95.0), "li_concentration": (15.0, 15.0)},
@@ -108,6 +115,7 @@ class MultiElementGlass(DatasetDefinition):
             "compositions": len(_compositions()[0]),
             "lithium_rich_above_percent": LITHIUM_RICH,
             "lithium_rich_share": LITHIUM_RICH_SHARE[recipe],
+            **_gap_protocol(recipe),
             "start": "random positions without overlap of covalent spheres, in a cube",
             "start_volume_over_covalent_spheres": VOLUME_FACTOR,
             "ensemble": "NPT, isotropic (cubic cell), Nose-Hoover",
@@ -138,10 +146,16 @@ class MultiElementGlass(DatasetDefinition):
     def samples_per_simulation(self, recipe: Recipe) -> int:
         return 1
 
+    def numbered(self, index: int) -> DatasetDefinition:
+        return _InLithiumGap() if index in GAP_GLASSES else self
+
     def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
         """One glass of a random composition."""
         random = np.random.default_rng(seed)
-        return [melt_quench(random_composition(recipe, random), recipe, seed, random)]
+        return [melt_quench(self.composition(recipe, random), recipe, seed, random)]
+
+    def composition(self, recipe: Recipe, random: np.random.Generator) -> Composition:
+        return random_composition(recipe, random)
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
         """Lithium is counted on the structure as it is, moduli are measured on the relaxed one."""
@@ -163,6 +177,24 @@ class MultiElementGlass(DatasetDefinition):
     def energy(self, atoms: Atoms) -> tuple[float, float]:
         """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
         return energy_per_atom(BMP_SHRM, atoms)
+
+
+class _InLithiumGap(MultiElementGlass):
+    """Glasses of the reduced recipe whose lithium is in LITHIUM_GAP; those of the paper's are as all others."""
+
+    def composition(self, recipe: Recipe, random: np.random.Generator) -> Composition:
+        if recipe == "paper":
+            return super().composition(recipe, random)
+        found, lithium = _compositions()
+        near = np.flatnonzero(np.abs(lithium - random.uniform(*LITHIUM_GAP)) <= GAP_WIDTH)
+        return found[int(random.choice(near))]
+
+
+def _gap_protocol(recipe: Recipe) -> dict[str, Any]:
+    if recipe == "paper":
+        return {}
+    glasses = [GAP_GLASSES[0], GAP_GLASSES[-1]]
+    return {"lithium_gap": {"glasses": glasses, "percent": list(LITHIUM_GAP), "within": GAP_WIDTH}}
 
 
 def _moduli(atoms: Atoms, names: set[str]) -> Measurement:

@@ -36,6 +36,7 @@ def test_lithium_goes_from_none_to_sixteen_percent(meg):
     )
     assert (lithium == 0).sum() >= 30
     assert (lithium > 12).sum() >= 30
+    assert np.histogram(lithium, [0.1, 4, 6, 8, 9, 10, 11, 12, 13, 20])[0].min() >= 4  # no gap on the way
     assert lithium.max() > 15
 
 

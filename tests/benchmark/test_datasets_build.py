@@ -187,6 +187,24 @@ def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp
     assert gas.seeds[-1] == simulation_seed(0, 1, ATTEMPTS)
 
 
+class Cold(Gas):
+    """A gas of which the second simulation is dense."""
+
+    def numbered(self, index):
+        return Dense() if index == 1 else self
+
+
+class Dense(Gas):
+    def simulate(self, recipe, seed, samples):
+        return [Atoms("Ar5", np.zeros((5, 3)), cell=[1.0] * 3, pbc=True) for _ in range(samples)]
+
+
+def test_a_simulation_may_be_made_differently_for_its_number(tmp_path):
+    build(Cold(), samples=9, output=tmp_path / "gas.npz", executor=Inline())
+    volumes = contents(tmp_path / "gas.npz")["properties"][:, 0]
+    assert (volumes == 1).tolist() == [False] * 3 + [True] * 3 + [False] * 3
+
+
 def test_when_nothing_succeeds_the_reason_is_told(gas, tmp_path):
     gas.fails = lambda seed: True
     with pytest.raises(AmsbenchError, match=r"no simulation of 'gas' succeeded.*lost atoms"):
