@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import AmsbenchError
+from .card import MethodCard
 from .noise import NoiseSource
 from .structures import Structures
 
@@ -100,6 +101,8 @@ class Method(torch.nn.Module, ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     """One line for ``amsbench methods``."""
+    card: ClassVar[MethodCard | None] = None
+    """What of a published method this is."""
     samplers: ClassVar[tuple[str, ...]]
     """Names of its samplers; the first is the paper's."""
     sampler_versions: ClassVar[Mapping[str, int]] = {}

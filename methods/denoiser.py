@@ -1,4 +1,4 @@
-"""The flexible denoiser: property embedding, element and time features around the EGNN (paper, 4.4)."""
+"""The flexible denoiser: element and time features and embedded properties around the EGNN (paper, 4.4)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..benchmark.method import Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
 from . import fused
+from .conditioning import FlexiblePropertyEmbedding
 from .egnn import EGNN, EGNNConfig
 from .graph import Graph, neighbour_graph
 
@@ -45,34 +46,6 @@ class Prediction:
 
     positions: Tensor
     elements: Tensor | None
-
-
-class FlexiblePropertyEmbedding(nn.Module):
-    """LayerNorm(Linear(y)) where a property is given, a standard normal vector where it is not (Eq. 6)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, task: Task, width: int) -> None:
-        super().__init__()
-        self.shape = (len(task.properties), width)
-        self.register_buffer("mean", torch.tensor(task.property_mean, dtype=torch.float32), persistent=False)
-        self.register_buffer("std", torch.tensor(task.property_std, dtype=torch.float32), persistent=False)
-        self.weight = nn.Parameter(torch.randn(self.shape))
-        self.bias = nn.Parameter(torch.randn(self.shape))
-
-    def standardised(self, properties: Tensor) -> tuple[Tensor, Tensor]:
-        """properties [s, p], NaN where absent -> (standardised, 0 where absent; where given)."""
-        given = ~torch.isnan(properties)
-        y = torch.where(given, (properties - self.mean) / self.std, torch.zeros_like(properties))
-        return y, given
-
-    def forward(self, properties: Tensor, null: Tensor) -> Tensor:
-        """properties [s, p] with NaN for absent, null [s, p * width] -> [s, p * width]."""
-        # the zero of an absent property is never read: where() takes the null vector there
-        y, given = self.standardised(properties)
-        embedded = nn.functional.layer_norm(y[..., None] * self.weight + self.bias, self.shape[1:])
-        return torch.where(given[..., None], embedded, null.unflatten(-1, self.shape)).flatten(1)
 
 
 class FlexibleDenoiser(nn.Module):

@@ -16,6 +16,7 @@ from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
 from ..errors import AmsbenchError
 from . import fused, native
+from .conditioning import with_hidden_labels
 from .denoiser import FlexibleDenoiser, Prediction, State
 from .egnn import EGNNConfig
 from .neutrality import neutral_probabilities, neutral_species
@@ -235,11 +236,7 @@ class MaterialMethod(Method):
         return torch.nn.functional.one_hot(batch.species, width).to(batch.positions.dtype)
 
     def hide_properties(self, batch: Structures, noise: NoiseSource) -> Structures:
-        """The batch with a share of its labels absent."""
-        if not self.task.properties:
-            return batch
-        hidden = noise.uniform_structures(len(self.task.properties)) < self.config["property_dropout"]
-        return replace(batch, properties=batch.properties.masked_fill(hidden, torch.nan))
+        return with_hidden_labels(batch, self.config["property_dropout"], noise)
 
     def draw_times(self, noise: NoiseSource) -> Tensor:
         """Training times [s, 1]: of Beta(2, 4), the second smallest of five uniform numbers, or uniform."""
