@@ -23,6 +23,7 @@ from .layout import (
     stored_interval,
     tied_for_best,
 )
+from .overview import grouped, overview_table
 from .records import Record, measured_record, reported_record
 from .substance import substance_table
 from .table import EMPTY, Table, decimal, interval
@@ -38,21 +39,30 @@ def inverse_design_tables(
     Raises AmsbenchError where there are no inverse-design results.
     """
     made: list[Table] = []
-    for board in boards(cells, "inverse-design"):
-        every: tuple[Record, ...] = ()
-        for name in board.key.targets:
-            ties = tied_for_best(board, partial(_charged_interval, name))
-            reported = paper_values.reported_errors(board.key.dataset, name) if with_paper else ()
-            records = _records(board, name, ties, reported)
-            every += records
-            made.append(_errors(board, name, ties, reported, with_paper, records))
-            if any(errors_of(cell, name)["spearman"] is not None for cell in board.cells):
-                made.append(_correlations(board, name, records))
-            if detail:
-                made += [_intervals(board, name, records), _charged(board, name, ties, records)]
-        made.append(substance_table(board, every))
-        if detail and any(cell.failures for cell in board.cells):
-            made.append(_failures(board, every))
+    for group in grouped(boards(cells, "inverse-design")):
+        tables = [table for board in group for table in _tables_of(board, with_paper, detail)]
+        records = {id(record): record for table in tables for record in table.records}
+        overview = overview_table(group, _overview_text, tuple(records.values()))
+        made += tables if overview is None else [overview, *tables]
+    return made
+
+
+def _tables_of(board: Board, with_paper: bool, detail: bool) -> list[Table]:
+    made: list[Table] = []
+    every: tuple[Record, ...] = ()
+    for name in board.key.targets:
+        ties = tied_for_best(board, partial(_charged_interval, name))
+        reported = paper_values.reported_errors(board.key.dataset, name) if with_paper else ()
+        records = _records(board, name, ties, reported)
+        every += records
+        made.append(_errors(board, name, ties, reported, with_paper, records))
+        if any(errors_of(cell, name)["spearman"] is not None for cell in board.cells):
+            made.append(_correlations(board, name, records))
+        if detail:
+            made += [_intervals(board, name, records), _charged(board, name, ties, records)]
+    made.append(substance_table(board, every))
+    if detail and any(cell.failures for cell in board.cells):
+        made.append(_failures(board, every))
     return made
 
 
@@ -72,6 +82,14 @@ def coverage_text(row: Mapping[str, Any]) -> str:
         return ""
     share = math.floor(1000 * row["measured"] / row["requested"]) / 10
     return f"({share:g}% measured)"
+
+
+def _overview_text(cell: ResultCell, name: str) -> str:
+    """``5.21 / 6.39 / 21.4% (78.1% measured), r 0.15``."""
+    row = errors_of(cell, name)
+    errors = f"{decimal(row['mae'], 2)} / {decimal(row['rmse'], 2)} / {_percent(row['mape'])}"
+    rank = None if row["spearman"] is None else f"r {_correlation(row['spearman'], None, None)}"
+    return ", ".join(filter(None, [joined(errors, coverage_text(row)), rank]))
 
 
 def _charged_interval(name: str, cell: ResultCell) -> Interval | None:

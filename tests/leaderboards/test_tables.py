@@ -258,12 +258,56 @@ def test_each_property_of_a_plan_has_its_table_and_constant_targets_no_correlati
     )
     titles = [table.title.split(":")[0] for table in inverse_design_tables([cell])]
     assert titles == [
+        "Inverse design",
         "Inverse design, youngs_modulus (GPa)",
         "Inverse design, li_concentration (%)",
         "Substance and cost",
     ]
     (board,) = boards([cell], "inverse-design")
     assert board.columns[0].label == "material-sde (Target)"
+
+
+def test_one_table_has_all_that_a_protocol_asks_for(inverse):
+    """Young's modulus with lithium in one plan and the shear modulus in another, as in the paper's Table 3."""
+    young = {
+        "plan": "youngs_modulus",
+        "targets": {"youngs_modulus": (20.0, 160.0), "li_concentration": (15.0, 15.0)},
+        "seconds": 1.0,
+    }
+    shear = {"targets": {"shear_modulus": (10.0, 70.0)}, "seconds": 3.0}
+    cells = [
+        inverse(1.5, 1.9, 10.0, steps=5, dataset="meg", measured=40, **young),
+        inverse(1.0, 1.2, 8.0, steps=25, dataset="meg", **young),
+        inverse(3.0, 4.0, 16.0, steps=5, dataset="meg", spearman=-0.001, **shear),
+        inverse(2.0, 3.0, 9.0, steps=5, dataset="meg", method="amshortcut", mode="shortcut", **shear),
+    ]
+    first, *others = inverse_design_tables(cells)
+    assert first.title == "Inverse design: meg, protocol quick version 1, 50 structures"
+    assert first.columns == (
+        "model",
+        "steps",
+        "shear_modulus (GPa)",
+        "youngs_modulus (GPa), with li_concentration 15",
+        "li_concentration (%), with youngs_modulus 20 to 160",
+        "time per 2,000",
+    )
+    sde = next(cell for cell in first.rows if cell[0].startswith("material-sde"))[0]
+    assert first.rows == (
+        (
+            sde,
+            "5",
+            "3.00 / 4.00 / 16.0%, r 0.00",
+            *["1.50 / 1.90 / 10.0% (80% measured), r 0.90"] * 2,
+            "1.3 m",
+        ),
+        (sde, "25", "-", *["1.00 / 1.20 / 8.0%, r 0.90"] * 2, "40.0 s"),
+        (first.rows[2][0], "5", "2.00 / 3.00 / 9.0%, r 0.90", "-", "-", "2.0 m"),
+    )
+    assert "evenly spaced over the structures" in caption(first)
+    assert render([first, *others], "csv") == render(others, "csv")
+    # what was asked for under other conditions stands in a table of its own
+    other = inverse(3.0, 4.0, 16.0, dataset="meg", cube=23.0, **shear)
+    assert not any(table.title == first.title for table in inverse_design_tables([other]))
 
 
 def test_inverse_design_detail_charges_failures_and_gives_their_reasons(inverse):
