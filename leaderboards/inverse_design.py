@@ -42,7 +42,7 @@ def inverse_design_tables(
     for group in grouped(boards(cells, "inverse-design")):
         tables = [table for board in group for table in _tables_of(board, with_paper, detail)]
         records = {id(record): record for table in tables for record in table.records}
-        overview = overview_table(group, _overview_text, tuple(records.values()))
+        overview = overview_table(group, _overview_text, _training_mean_text, tuple(records.values()))
         made += tables if overview is None else [overview, *tables]
     return made
 
@@ -90,6 +90,10 @@ def _overview_text(cell: ResultCell, name: str) -> str:
     errors = f"{decimal(row['mae'], 2)} / {decimal(row['rmse'], 2)} / {_percent(row['mape'])}"
     rank = None if row["spearman"] is None else f"r {_correlation(row['spearman'], None, None)}"
     return ", ".join(filter(None, [joined(errors, coverage_text(row)), rank]))
+
+
+def _training_mean_text(cell: ResultCell, name: str) -> str:
+    return decimal(errors_of(cell, name)["training_mean_mae"], 2)
 
 
 def _charged_interval(name: str, cell: ResultCell) -> Interval | None:

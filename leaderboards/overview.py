@@ -22,11 +22,15 @@ def grouped(boards: Sequence[Board]) -> list[list[Board]]:
 
 
 def overview_table(
-    group: Sequence[Board], text: Callable[[ResultCell, str], str], records: tuple[Record, ...]
+    group: Sequence[Board],
+    text: Callable[[ResultCell, str], str],
+    mean: Callable[[ResultCell, str], str],
+    records: tuple[Record, ...],
 ) -> Table | None:
     """A row per model and step count, a column per property and what was asked for with it.
 
     text: what a cell of the table says of a result and one of its properties
+    mean: the error of always answering the training mean, in the last row
     records: those of the tables of the single properties
     None where one property was asked for in one way: that has all of this in its own table.
     """
@@ -47,6 +51,8 @@ def overview_table(
             times += [] if cell is None else [scaled_seconds(cell)]
         time = duration(sum(times) / len(times))
         rows.append((place[0], joined(str(place[1]), modes[place]), *texts, time))
+    means = [mean(board.columns[0].first, name) for board in group for name in board.key.targets]
+    rows.append(("training mean", EMPTY, *means, EMPTY))
     key = group[0].key
     said = dict.fromkeys(sentence for board in group for sentence in conditions(board))
     return Table(
@@ -56,7 +62,8 @@ def overview_table(
         rows=tuple(rows),
         caption=(
             "Cells: MAE / RMSE / MAPE% of the obtained property against its target, over the structures that could be "
-            "measured, with their share where it is not all of them; r: their rank correlation.",
+            "measured, with their share where it is not all of them; r: their rank correlation. Training mean: MAE of "
+            "always answering the mean of the training set.",
             *said,
         ),
         records=records,

@@ -302,6 +302,7 @@ def test_one_table_has_all_that_a_protocol_asks_for(inverse):
         ),
         (sde, "25", "-", *["1.00 / 1.20 / 8.0%, r 0.90"] * 2, "40.0 s"),
         (first.rows[2][0], "5", "2.00 / 3.00 / 9.0%, r 0.90", "-", "-", "2.0 m"),
+        ("training mean", "-", "11.25", "11.25", "11.25", "-"),
     )
     assert "evenly spaced over the structures" in caption(first)
     assert render([first, *others], "csv") == render(others, "csv")
