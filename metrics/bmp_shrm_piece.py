@@ -27,7 +27,7 @@ from .bmp_shrm import (
 )
 from .elasticity import ElasticConstants, Relaxation, relax
 from .lammps_calculator import VOLUME_PER_ATOM
-from .linear_response import Interactions, softest_mode, stiffness
+from .linear_response import Interactions, lengths, softest_mode, stiffness
 from .potentials import EvaluationFailed
 
 COULOMB = 14.399645
@@ -159,7 +159,7 @@ def _radial(of_distance: Any) -> Any:
     """A pair term from its energies and slopes at distances r [m]."""
 
     def function(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r = np.linalg.norm(vectors[:, 0], axis=1)
+        r = lengths(vectors[:, 0])
         energies, slopes = of_distance(r)
         return energies, (slopes / r)[:, None, None] * vectors
 
@@ -210,7 +210,7 @@ def _bending(constants: np.ndarray) -> Any:
     """K exp(-r1 - r2) (theta - ANGLE)^2."""
 
     def function(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r = np.linalg.norm(vectors, axis=2)
+        r = lengths(vectors)
         units = vectors / r[:, :, None]
         cosine = np.clip((units[:, 0] * units[:, 1]).sum(1), -1, 1)
         bend = np.arccos(cosine) - ANGLE

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from ase import Atoms
+from scipy.sparse import csr_array
 
 STEP = 1e-4
 """A; displacement of the central differences of the gradients."""
@@ -34,18 +36,30 @@ class Interactions:
     shifts: np.ndarray
     function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
+    @cached_property
+    def differences(self) -> csr_array:
+        """The matrix [m k, atoms] that takes the place of a centre from that of an end.
+
+        A relaxation asks for vectors and forces hundreds of times; its product and that with its transpose are
+        three times as fast as indexing and sums by index.
+        """
+        rows = np.arange(self.ends.size)
+        centres = np.repeat(self.centres, self.ends.shape[1])
+        size = int(max(self.centres.max(initial=-1), self.ends.max(initial=-1))) + 1
+        places = np.concatenate([rows, rows]), np.concatenate([self.ends.ravel(), centres])
+        return csr_array((np.repeat([1.0, -1.0], len(rows)), places), shape=(len(rows), size))
+
     def vectors(self, atoms: Atoms) -> np.ndarray:
         """[m, k, 3], A."""
-        places = atoms.positions
-        return places[self.ends] - places[self.centres][:, None] + self.shifts @ atoms.cell.array
+        between = self.differences @ atoms.positions[: self.differences.shape[1]]
+        return (between + self.shifts.reshape(-1, 3) @ atoms.cell.array).reshape(self.shifts.shape)
 
     def evaluate(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
         """Energy (eV), forces [n, 3] (eV/A) and virial dE/d(strain) [3, 3] (eV)."""
         vectors = self.vectors(atoms)
         energies, gradient = self.function(vectors)
-        n = len(atoms)
-        forces = sums(self.centres, gradient.sum(1), n)
-        forces -= sums(self.ends.ravel(), gradient.reshape(-1, 3), n)
+        forces = np.zeros((len(atoms), 3))
+        forces[: self.differences.shape[1]] -= self.differences.T @ gradient.reshape(-1, 3)
         return float(energies.sum()), forces, vectors.reshape(-1, 3).T @ gradient.reshape(-1, 3)
 
     def second_derivatives(self, vectors: np.ndarray) -> np.ndarray:
@@ -112,6 +126,11 @@ def _derivatives(atoms: Atoms, terms: Sequence[Interactions]) -> tuple[np.ndarra
                 blocks = sign * its_sign * second[:, k, :, its_k].reshape(-1, 9)
                 hessian += sums(at * n + other, blocks, n * n).reshape(n, n, 3, 3).swapaxes(1, 2)
     return born, answer.reshape(3 * n, 6)[3:], hessian.reshape(3 * n, 3 * n)[3:, 3:]
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """Of vectors [..., 3], several times as fast as numpy's norm along an axis."""
+    return np.sqrt(np.einsum("...a,...a->...", vectors, vectors))
 
 
 def sums(at: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
