@@ -2,7 +2,7 @@
 
     python docs/studies/guidance_weights.py CHECKPOINT.safetensors PROPERTY=WEIGHT,WEIGHT,... [PROPERTY=...]
 
-For every weight 32 structures in 25 steps, with the targets of the property's plan in protocol ``standard`` and other
+For every weight 24 structures in 25 steps, with the targets of the property's plan in protocol ``standard`` and other
 noise than that of the tables: mean error, rank correlation, measured share, density and what else the plan asks for.
 """
 
@@ -22,7 +22,7 @@ from amsbench.benchmark.execution import cores, local_pool
 from amsbench.benchmark.generation import generate
 from amsbench.benchmark.protocols import cells_of, plans_of
 
-COUNT, STEPS, SEED = 32, 25, 1_000
+COUNT, STEPS, SEED = 24, 25, 1_000
 
 
 def main(path: str, asked: list[str]) -> None:
