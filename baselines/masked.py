@@ -49,8 +49,8 @@ class MaskDiffusion:
     def step(self, noisy: Tensor, logits: Tensor, t: Tensor, s: Tensor, u: Tensor) -> Tensor:
         """A draw from the posterior, of uniform numbers u [n, 2]."""
         bounds = torch.softmax(logits, dim=-1).cumsum(-1)
-        # the last bound may be a rounding error away from 1
-        drawn = (bounds <= u[:, 1:] * bounds[:, -1:]).sum(-1).clamp(max=self.kinds - 1)
+        # the last bound may be a rounding error below 1, and no number may lie beyond it
+        drawn = (bounds <= u[:, 1:] * bounds[:, -1:]).sum(-1)
         back = (noisy == self.mask) & (u[:, :1] < (t - s) / t)[:, 0]
         return torch.where(back, drawn, noisy)
 
