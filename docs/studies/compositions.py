@@ -23,8 +23,8 @@ from amsbench.benchmark.datasets import facts
 from amsbench.benchmark.datasets.base import Dataset
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.generation import generate
-from amsbench.benchmark.method import Method
 from amsbench.benchmark.substance import composition_facts, element_fractions
+from amsbench.methods.material_sde import MaterialSDE
 from amsbench.metrics.compositions import fraction_distance
 
 COUNT, EDGE = 64, 14.0
@@ -50,8 +50,10 @@ HEADS = (
 )
 
 
-def row(method: Method, sampler: str, steps: int, dataset: Dataset, train: np.ndarray) -> list[str]:
-    sites = int(EDGE**3 * dataset.definition.ghost_density)
+def row(method: MaterialSDE, sampler: str, steps: int, dataset: Dataset, train: np.ndarray) -> list[str]:
+    density = dataset.definition.ghost_density
+    assert density is not None
+    sites = int(EDGE**3 * density)
     made = generate(
         method,
         cells=np.tile(EDGE * np.eye(3), (COUNT, 1, 1)),
@@ -105,6 +107,7 @@ def main(checkpoints: list[str]) -> None:
     rows = [["held-out glasses", "", "", "", "", *held_out]]
     for path in checkpoints:
         method = load_checkpoint(path).method
+        assert isinstance(method, MaterialSDE)
         for sampler, steps in RUNS:
             done = set()
             for settings in SETTINGS:

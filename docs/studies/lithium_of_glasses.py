@@ -29,7 +29,9 @@ def main(paths: list[Path]) -> None:
     rows = []
     for path in paths:
         method = load_checkpoint(path).method
-        sites = int(method.task.ghost_density * EDGE**3)
+        density = method.task.ghost_density
+        assert density is not None
+        sites = int(density * EDGE**3)
         for steps in STEPS:
             made = generate(
                 method,

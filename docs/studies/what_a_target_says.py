@@ -59,7 +59,8 @@ def main(path: str) -> None:
     method = load_checkpoint(path).method
     assert isinstance(method, MaterialSDE)
     glasses, task = held_out(method), method.task
-    atoms = glasses.species != task.ghost
+    assert task.ghost is not None
+    atoms = glasses.species.ne(task.ghost)
     others = torch.randperm(len(glasses), generator=torch.Generator().manual_seed(1))
     none = torch.full_like(glasses.properties, torch.nan)
     print(f"{len(glasses)} glasses")
