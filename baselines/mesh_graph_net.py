@@ -1,0 +1,171 @@
+"""MeshGraphNets (Pfaff et al. 2021, arXiv 2010.03409) on atoms, and the two networks that Graphite makes of them.
+
+Encoder, processor and decoder: an atom has a state, and so has every edge. The encoder gives both their first one; a
+layer of the processor updates every edge from its own state and those of its two atoms, then every atom from its own
+state and the sum over its edges, both as residuals behind a LayerNorm; the decoder reads the atoms.
+
+An edge is told its vector as it is, three components and the length in angstrom. So the network knows translations,
+permutations and periodic images, but not rotations: those it has to learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..benchmark.method import Task
+from ..benchmark.noise import NoiseSource
+from ..benchmark.structures import Structures
+from ..methods.conditioning import FlexiblePropertyEmbedding
+from ..methods.denoiser import Prediction, State
+from ..methods.graph import Graph, neighbour_graph
+
+EDGE_INPUTS = 4
+"""Components and length of an edge vector."""
+
+FREQUENCIES = 1.0
+"""Standard deviation of the frequencies of the time features, periods per unit of t."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshGraphNetConfig:
+    """Size of a network: width of all states, layers of the processor, longest edge in angstrom."""
+
+    hidden: int = 128
+    layers: int = 4
+    cutoff: float = 5.0
+
+
+def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+
+
+class TimeFeatures(nn.Module):
+    """Cosines and sines of t with random frequencies that stay as they were drawn (arXiv 2006.10739)."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", FREQUENCIES * torch.randn(width // 2))
+
+    def forward(self, t: Tensor) -> Tensor:
+        """[s] -> [s, width]."""
+        phases = 2 * torch.pi * t[:, None] * self.frequencies
+        return torch.cat([phases.cos(), phases.sin()], dim=-1)
+
+
+class Layer(nn.Module):
+    """One round of the processor: edges, then atoms."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        # the first layer of the edge network acts on [v_i, v_j, e_ij]; what it does to an atom is computed once per
+        # atom and not once per edge, which is the same function with a third of the multiplications
+        self.receiver = nn.Linear(hidden, hidden)
+        self.sender = nn.Linear(hidden, hidden, bias=False)
+        self.edge = nn.Linear(hidden, hidden, bias=False)
+        self.edge_rest = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.LayerNorm(hidden))
+        self.node = nn.Sequential(perceptron(2 * hidden, hidden, hidden), nn.LayerNorm(hidden))
+
+    def forward(self, v: Tensor, e: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+        """States of the atoms [n, hidden] and of the edges [e, hidden] -> the new ones."""
+        of_receivers = self.receiver(v).index_select(0, graph.receivers)
+        of_senders = self.sender(v).index_select(0, graph.senders)
+        e = e + self.edge_rest(self.edge(e) + of_receivers + of_senders)
+        gathered = torch.zeros_like(v).index_add_(0, graph.receivers, e)
+        return v + self.node(torch.cat([v, gathered], dim=-1)), e
+
+
+class MeshGraphNet(nn.Module):
+    """Encoder, processor, decoder; with ``timed`` the encoder adds what it makes of t to the states of the atoms."""
+
+    def __init__(self, config: MeshGraphNetConfig, inputs: int, outputs: int, *, timed: bool) -> None:
+        super().__init__()
+        hidden = config.hidden
+        self.config = config
+        self.encode_node = nn.Sequential(perceptron(inputs, hidden, hidden), nn.LayerNorm(hidden))
+        self.encode_edge = nn.Sequential(perceptron(EDGE_INPUTS, hidden, hidden), nn.LayerNorm(hidden))
+        self.encode_time = None
+        if timed:
+            self.encode_time = nn.Sequential(
+                TimeFeatures(hidden), perceptron(hidden, hidden, hidden), nn.LayerNorm(hidden)
+            )
+        self.layers = nn.ModuleList(Layer(hidden) for _ in range(config.layers))
+        self.decode = perceptron(hidden, hidden, outputs)
+
+    def forward(self, features: Tensor, structures: Structures, t: Tensor | None = None) -> Tensor:
+        """features [n, inputs], times t [s] -> [n, outputs]; differentiable in features and positions."""
+        graph = neighbour_graph(structures, self.config.cutoff)
+        v = self.encode_node(features)
+        if self.encode_time is not None and t is not None:
+            v = v + self.encode_time(t)[structures.batch]
+        e = self.encode_edge(edge_inputs(graph, structures.positions))
+        for layer in self.layers:
+            v, e = layer(v, e, graph)
+        return self.decode(v)
+
+
+def edge_inputs(graph: Graph, positions: Tensor) -> Tensor:
+    """Components and length of every edge vector, angstrom: [e, 4]."""
+    vectors = graph.vectors(positions)
+    # the square root of 0 has no gradient, and two atoms may sit on top of each other
+    lengths = torch.sqrt((vectors**2).sum(-1, keepdim=True) + 1e-12)
+    return torch.cat([vectors, lengths], dim=-1)
+
+
+class ScoreNetwork(nn.Module):
+    """eps of the positions, and a distribution over the species where there are several, given M_t, y and t.
+
+    Species: an atom's own noisy embedding has a likelihood of each in closed form (``ElementProcess.evidence``); the
+    network reads the softmax of that and adds its logits to it, so that it only learns what the surroundings say.
+    """
+
+    def __init__(self, task: Task, config: MeshGraphNetConfig, property_width: int) -> None:
+        super().__init__()
+        self.species = task.species_count if task.species_count > 1 else 0
+        self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
+        inputs = (2 * self.species or 1) + property_width * len(task.properties)
+        self.network = MeshGraphNet(config, inputs, 3 + self.species, timed=True)
+
+    def null_properties(self, noise: NoiseSource) -> Tensor:
+        """Vectors [s, width] in the place of absent properties, drawn anew for every evaluation."""
+        return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
+
+    def forward(self, state: State, null: Tensor, t: Tensor, evidence: Tensor | None) -> Prediction:
+        """Times t [s], evidence [n, K] -> eps [n, 3], and probabilities E[E_0 | M_t] [n, K] or None."""
+        structures, e = state.structures, state.elements
+        known = [torch.ones_like(structures.positions[:, :1])]
+        if e is not None and evidence is not None:
+            known = [e, torch.softmax(evidence, dim=-1)]
+        if self.embedding is not None:
+            known.append(self.embedding(structures.properties, null)[structures.batch])
+        found = self.network(torch.cat(known, dim=-1), structures, t)
+        if evidence is None:
+            return Prediction(positions=found, elements=None)
+        return Prediction(positions=found[:, :3], elements=torch.softmax(found[:, 3:] + evidence, dim=-1))
+
+
+class PropertyNetwork(nn.Module):
+    """Standardised properties of clean structures: what every atom contributes, averaged over those not ghosts."""
+
+    def __init__(self, task: Task, config: MeshGraphNetConfig) -> None:
+        super().__init__()
+        self.ghost = task.ghost
+        species = task.species_count if task.species_count > 1 else 1
+        self.network = MeshGraphNet(config, species, len(task.properties), timed=False)
+
+    def forward(self, structures: Structures, elements: Tensor | None) -> Tensor:
+        """elements [n, K]: one-hot or probabilities, None with one species -> [s, p]."""
+        features = torch.ones_like(structures.positions[:, :1]) if elements is None else elements
+        found = self.network(features, structures)
+        weights = torch.ones_like(found[:, :1])
+        if self.ghost is not None and elements is not None:
+            weights = 1 - elements[:, self.ghost, None]
+        sums = found.new_zeros(len(structures), found.shape[1] + 1).index_add_(
+            0, structures.batch, torch.cat([weights * found, weights], dim=-1)
+        )
+        return sums[:, :-1] / sums[:, -1:].clamp(min=1e-6)
