@@ -25,6 +25,7 @@ from .cli_options import (
     train_with_bars,
     use_threads,
 )
+from .cli_plugins import methods
 from .console import RunBars, duration, progress_bars, say, terminal_width
 from .errors import AmsbenchError
 
@@ -296,18 +297,6 @@ def picture(
 
 
 @app.command()
-def methods(name: Annotated[str | None, typer.Argument(help="Show one method.")] = None) -> None:
-    """List the registered methods."""
-    from .benchmark import registry
-
-    for item in [name] if name else registry.names("methods"):
-        cls = registry.load("methods", item)
-        print(f"{item:14} {cls.title}")
-        if name:
-            print(f"  samplers: {', '.join(cls.samplers)}\n  networks: {', '.join(cls.networks)}")
-
-
-@app.command()
 def datasets() -> None:
     """List the registered datasets."""
     from .benchmark import registry
@@ -348,6 +337,7 @@ def info() -> None:
     print(f"LAMMPS: {lammps_version()}")
 
 
+app.command()(methods)
 app.command()(bench)
 
 

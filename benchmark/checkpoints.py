@@ -49,8 +49,13 @@ def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
     write_atomically(path, lambda file: save_file(tensors, file, metadata={"amsbench": json.dumps(header)}))
 
 
-def load_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> Checkpoint:
-    """Rebuild a method from its file; AmsbenchError where that is missing, damaged or of another format."""
+def load_checkpoint(
+    path: Path | str, device: torch.device | str = "cpu", *, method_class: type[Method] | None = None
+) -> Checkpoint:
+    """Rebuild a method from its file; AmsbenchError where that is missing, damaged or of another format.
+
+    method_class: what to rebuild, by default the class that is registered under the name in the file
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -69,7 +74,7 @@ def load_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> Che
         raise AmsbenchError(
             f"{path} has checkpoint format {header['format']}, this version reads {FORMAT}; train it again"
         )
-    method_class = registry.load("methods", header["method"])
+    method_class = method_class or registry.load("methods", header["method"])
     method: Method = method_class(Task.from_json(header["task"]), header["config"])
     try:
         method.load_state_dict(tensors)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .evaluation import measure_structure
 from .generation import generate
 from .protocols import cells_of
 
@@ -27,8 +28,7 @@ def estimate_seconds(run: Run, jobs: Sequence[Job], workers: int) -> float:
         made = generate(run.checkpoint.method, cells=cells[:1], counts=counts[:1], steps=1)
         per_evaluation[name] = made.seconds / made.evaluations
         began = time.perf_counter()
-        definition.measure(sample, tuple(job.plan.targets))
-        definition.energy(sample)
+        measure_structure(definition, sample, tuple(job.plan.targets))
         # generated structures are larger and rougher than the training sample: they take more relaxation steps
         scale = float(counts[0]) / len(sample)
         per_measurement[name] = (time.perf_counter() - began) * scale / workers

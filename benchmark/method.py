@@ -65,6 +65,11 @@ class Task:
                     f"property '{name}' has {len(column)} labels in the training split of {dataset.path}; "
                     "at least 2 are needed to condition on it"
                 )
+            if column.std() == 0:
+                raise AmsbenchError(
+                    f"property '{name}' is {column[0]:.6g} in all of the training split of {dataset.path}; there is "
+                    "nothing to learn about it"
+                )
             columns.append(column)
         charges = dataset.definition.formal_charges
         return cls(
@@ -95,7 +100,8 @@ class Method(torch.nn.Module, ABC):
     """A generative method: a network with a training loss and a sampler for any number of steps.
 
     A plug-in sets the class attributes and implements ``training_loss`` and ``sample``;
-    it is registered under the entry-point group ``amsbench.methods``.
+    it is registered under the entry-point group ``amsbench.methods``. What all of them keep to is checked by
+    ``amsbench.testing.check_method``.
     """
 
     name: ClassVar[str]
@@ -115,6 +121,8 @@ class Method(torch.nn.Module, ABC):
     change nothing in the module."""
     shortcut: ClassVar[bool] = False
     """Whether it claims right structures from fewer than 10 steps."""
+    rotation_equivariant: ClassVar[bool] = False
+    """Whether a rotated cell with rotated noise gives the rotated structure."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -145,7 +153,11 @@ class Method(torch.nn.Module, ABC):
     def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
         """Generate in the given cells with the given atom counts and properties.
 
-        ``start`` comes from ``Structures.empty_cells``. Returns positions and species (ghosts still there).
+        ``start`` comes from ``Structures.empty_cells``: cells, counts and properties are all that is read of it.
+        Returns positions, also outside the cell, and species (ghosts still there). Everything random comes from
+        ``noise``: positions that begin uniform in the cell are its first ``uniform_atoms(3)`` as fractions of the
+        lattice vectors, and ``normal_atoms(3)`` are vectors in space. ``amsbench.testing`` moves, turns and permutes
+        these numbers to see that the structures move, turn and permute with them.
         """
 
     def start_from(self, source: Method) -> None:

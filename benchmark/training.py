@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .files import alone_in, check_writable, sha256_of
 from .method import Method, Task
 from .trainer import NotFinite, Progress, Trainer, TrainingOptions
 
-__all__ = ["BUDGETS", "NotFinite", "Progress", "TrainingOptions", "budget_passes", "train"]
+__all__ = ["BUDGETS", "NotFinite", "Progress", "TrainingOptions", "budget_passes", "train", "with_changes"]
 
 BUDGETS: dict[str, int] = {"quick": 2_000, "standard": 100_000, "paper": 5_000_000}
 """Sample passes (structures seen, with repetition) of each budget; ``paper`` is our estimate of the paper's."""
@@ -67,7 +67,7 @@ def train(
             f"method '{method_name}' has no network '{preset}'; it has: {', '.join(method_class.networks)}"
         )
     settings = method_class.default_config(preset, task)
-    settings = _changed(settings, config or {}, f"method '{method_name}'")
+    settings = with_changes(settings, config or {}, f"method '{method_name}'")
     method = method_class(task, settings)
     if initial is not None:
         _start_from(method, initial)
@@ -88,7 +88,7 @@ def train(
     return output / "best.safetensors"
 
 
-def _changed(settings: dict[str, Any], changes: dict[str, Any], owner: str) -> dict[str, Any]:
+def with_changes(settings: dict[str, Any], changes: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """The settings with some of them changed; AmsbenchError for unknown names and values of another kind."""
     result = dict(settings)
     for name, value in changes.items():
@@ -102,7 +102,7 @@ def _changed(settings: dict[str, Any], changes: dict[str, Any], owner: str) -> d
             raise AmsbenchError(
                 f"the setting '{name}' of {owner} is {json.dumps(old)}; {json.dumps(value)} is of another kind"
             )
-        result[name] = _changed(old, value, f"'{name}' of {owner}") if isinstance(old, dict) else value
+        result[name] = with_changes(old, value, f"'{name}' of {owner}") if isinstance(old, dict) else value
     return result
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
+from .cards import AMSHORTCUT
 from .denoiser import Prediction
 from .material import MIN_TIME, squared_errors
 from .material_sde import MaterialSDE
@@ -27,6 +28,7 @@ class AMShortcut(MaterialSDE):
 
     name = "amshortcut"
     title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
+    card = AMSHORTCUT
     samplers = ("euler-maruyama", "ancestral", "multistep", "restart", "guided", "ode")
     shortcut = True
 

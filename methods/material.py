@@ -52,6 +52,7 @@ class MaterialMethod(Method):
 
     networks = tuple(NETWORKS)
     concurrent = True
+    rotation_equivariant = True
     positions = PositionProcess()
     element_process: ClassVar[type[ElementProcess] | type[LinearElementProcess]] = ElementProcess
     element_outputs: ClassVar[tuple[str, ...]] = ("species", "velocity")

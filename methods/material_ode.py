@@ -8,6 +8,7 @@ from torch import Tensor
 from ..benchmark.method import Method
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
+from .cards import MATERIAL_ODE
 from .denoiser import Prediction, State
 from .material import MaterialMethod, minimum_image, squared_errors, without_ghosts
 from .processes import LinearElementProcess
@@ -18,6 +19,7 @@ class MaterialODE(MaterialMethod):
 
     name = "material-ode"
     title = "Material ODE: flow matching on positions and elements, Euler or multistep"
+    card = MATERIAL_ODE
     samplers = ("ode", "multistep")
     element_process = LinearElementProcess
     time_power = 2.0

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
+from .cards import MATERIAL_SDE
 from .denoiser import Prediction, State
 from .material import MANY_SPECIES, MaterialMethod, squared_errors, without_ghosts
 from .processes import ElementProcess
@@ -41,6 +42,7 @@ class MaterialSDE(MaterialMethod):
 
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
+    card = MATERIAL_SDE
     samplers = ("euler-maruyama", "ancestral", "multistep", "restart", "guided", "ode")
     sampler_versions: ClassVar[Mapping[str, int]] = {
         "ancestral": 2

@@ -251,6 +251,35 @@ def test_help_and_import_are_quick():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_method_shows_its_card(amsbench, monkeypatch, width):
+    """Everything that the card says is there, in lines that fit."""
+    from amsbench.benchmark.card import card_lines
+
+    monkeypatch.setattr("amsbench.cli_plugins.terminal_width", lambda: width)
+    code, out, _ = amsbench("methods", "amshortcut")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= width
+    text = " ".join(out.split())
+    card = AMShortcut.card
+    for said in (card.reference, card.original, *card.kept, *card.replaced, *card.declared):
+        assert " ".join(said.split()) in text
+    for name, value in (*card.evaluations.items(), *card.hyperparameters.items()):
+        assert f"{name} {value}" in text
+    for name in AMShortcut.networks:
+        assert name in text
+
+    class Own(AMShortcut):
+        card = None
+
+    lines = list(card_lines(Own))
+    assert any("no card" in line for line in lines)
+    assert [line.split()[0] for line in lines[-len(Own.samplers) :]] == list(Own.samplers)
+    code, out, _ = amsbench("methods")
+    assert code == 0
+    assert len([line for line in out.splitlines() if line.startswith(("amshortcut", "material-"))]) == 3
+
+
 def test_data_commands(amsbench, files, tmp_path):
     from ase.io import read
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ...errors import AmsbenchError
+from ...metrics.potentials import EvaluationFailed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -100,8 +101,9 @@ class DatasetDefinition(ABC):
         return Measurement()
 
     def energy(self, atoms: Atoms) -> tuple[float, float]:
-        """Energy per atom (eV) and largest force (eV/A) under the potential that made the data."""
-        raise NotImplementedError(f"{self.name} has no generating potential")
+        """Energy per atom (eV) and largest force (eV/A) under the potential that made the data; EvaluationFailed for
+        structures without a usable energy, and where there is no such potential."""
+        raise EvaluationFailed("no potential made these data")
 
     def property_named(self, name: str) -> Property:
         """The property called ``name``; AmsbenchError with the known names if there is none."""

@@ -39,12 +39,17 @@ def bundled_path(name: str) -> Path:
 
 
 def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
-    """The dataset called ``name``: the bundled file, or the one at ``path``.
+    """The dataset called ``name``: the bundled file, or the one at ``path``, which may be of imported structures.
 
     AmsbenchError when the file is missing, damaged, of another format version or of another dataset.
     """
-    definition_class = registry.load("datasets", name)
     if path is None:
+        known = registry.names("datasets")
+        if name not in known:
+            raise AmsbenchError(
+                f"unknown dataset '{name}' (one of your own is given with its file, --data); "
+                f"{registry.near_matches(name, known)}"
+            )
         path = bundled_path(name)
         if not path.is_file():
             raise AmsbenchError(
@@ -52,17 +57,39 @@ def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
                 f"'amsbench data build {name} --output {name}.npz' and pass that file"
             )
     dataset = load_dataset_file(path)
-    if dataset.definition.name != definition_class.name:
+    if dataset.definition.name != name:
         raise AmsbenchError(f"{path} holds the dataset '{dataset.definition.name}', not '{name}'")
     return dataset
 
 
 def load_dataset_file(path: str | Path) -> Dataset:
-    """Read and check a packed file; the dataset's plug-in is found by the name stored in it."""
+    """Read and check a packed file; the dataset's plug-in is found by the name stored in it, and the definition of
+    imported structures lies in the file."""
     path = Path(path)
     arrays, metadata, content_hash = read_packed(path)
     definition: DatasetDefinition = registry.load("datasets", metadata["dataset"])()
     _check_definition(path, metadata, definition)
+    return _unpacked(definition, arrays, metadata["provenance"], content_hash, str(path))
+
+
+def dataset_in_memory(
+    definition: DatasetDefinition, arrays: dict[str, np.ndarray], provenance: dict[str, Any], path: str
+) -> Dataset:
+    """What ``load_dataset_file`` gives after ``save_dataset`` of the same, without the file.
+
+    path: what messages call it
+    """
+    arrays, _, content_hash = _packed(definition, arrays, provenance)
+    return _unpacked(definition, arrays, provenance, content_hash, path)
+
+
+def _unpacked(
+    definition: DatasetDefinition,
+    arrays: dict[str, np.ndarray],
+    provenance: dict[str, Any],
+    content_hash: str,
+    path: str,
+) -> Dataset:
     counts = arrays["counts"]
     return Dataset(
         definition=definition,
@@ -73,9 +100,9 @@ def load_dataset_file(path: str | Path) -> Dataset:
         properties=arrays["properties"].astype(np.float32),
         groups=arrays["groups"].astype(np.int64),
         splits=arrays["splits"].astype(np.int8),
-        provenance=metadata["provenance"],
+        provenance=provenance,
         content_hash=content_hash,
-        path=str(path),
+        path=path,
     )
 
 
@@ -87,7 +114,16 @@ def save_dataset(
     arrays: as in the module's docstring, without ``splits``, which follow from ``groups``
     provenance: plain JSON data
     """
-    path = Path(path)
+    arrays, text, content_hash = _packed(definition, arrays, provenance)
+    contents = {**{name: arrays[name] for name in ARRAYS}, "metadata": np.array(text)}
+    write_npz(Path(path), {**contents, "content_hash": np.array(content_hash)})
+    return content_hash
+
+
+def _packed(
+    definition: DatasetDefinition, arrays: dict[str, np.ndarray], provenance: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], str, str]:
+    """Arrays with their splits, metadata as JSON text, and the hash of both."""
     arrays = {**arrays, "splits": splits_of_groups(arrays["groups"], definition.split_fractions)}
     metadata = {
         "format": FORMAT,
@@ -98,10 +134,7 @@ def save_dataset(
         "provenance": provenance,
     }
     text = json.dumps(metadata, sort_keys=True)
-    content_hash = _hash(arrays, text)
-    contents = {**{name: arrays[name] for name in ARRAYS}, "metadata": np.array(text)}
-    write_npz(path, {**contents, "content_hash": np.array(content_hash)})
-    return content_hash
+    return arrays, text, _hash(arrays, text)
 
 
 def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:

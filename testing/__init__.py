@@ -1,0 +1,27 @@
+"""For the tests of plug-ins: what every method and every dataset keeps to, as named checks, and data to try them on.
+
+>>> from amsbench.testing import check_method
+>>> from amsbench.methods.material_ode import MaterialODE
+>>> results = check_method(MaterialODE, config={"network": {"hidden": 32, "layers": 2}}, only=["evaluations_grow"])
+>>> [(result.name, result.outcome) for result in results]
+[('evaluations_grow', 'passed')]
+"""
+
+from .checks import Check, CheckFailed, CheckResult
+from .datasets import check_dataset, dataset_checks
+from .methods import check_method, checks
+from .probe import TASKS
+from .synthetic import SyntheticGlass, synthetic_dataset
+
+__all__ = [
+    "TASKS",
+    "Check",
+    "CheckFailed",
+    "CheckResult",
+    "SyntheticGlass",
+    "check_dataset",
+    "check_method",
+    "checks",
+    "dataset_checks",
+    "synthetic_dataset",
+]

@@ -1,0 +1,335 @@
+"""What is asked of the sampling of every method."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..benchmark.structures import Structures
+from ..metrics.distributions import curve_rmsd, rdf
+from .checks import Check, require
+from .probe import TOLERANCE, ChangedNoise, Probe
+from .training_checks import trained
+
+STEPS = (1, 2, 3, 11)
+"""Odd and even, fewer and more than the ten where shortcuts end."""
+FEW = 3
+"""Steps of comparisons: first, middle and last step are there, and rounding has not grown."""
+LEAST_RDF_RMSD = 0.5
+"""What one step of a network that cannot know the structure stays above. Random positions score 1.05 here, and random
+ones without pairs below 1.9 A, which is what a short training learns first, 0.80."""
+LEAST_CHANGE = 1e-4
+"""Angstrom by which a structure is another one."""
+
+
+def any_step_count(probe: Probe) -> None:
+    """Every sampler makes finite positions in 1, 2, 3 and 11 steps."""
+    method, start = probe.method(), probe.start()
+    for sampler in method.samplers:
+        for steps in STEPS:
+            made = probe.sample(method, start, steps, sampler, probe.noise(start))
+            require(
+                torch.isfinite(made.positions).all(),
+                f"sampler '{sampler}' with {steps} steps made positions that are not finite",
+            )
+
+
+def cells_and_counts_untouched(probe: Probe) -> None:
+    """Cells, atom counts, order and properties are those that were asked for, in the sample and in ``start``."""
+    method, start = probe.method(), probe.start()
+    for sampler in method.samplers:
+        given = Structures(**{name: value.clone() for name, value in vars(start).items()})
+        made = probe.sample(method, given, 2, sampler, probe.noise(start))
+        for name in ("cells", "counts", "batch", "properties"):
+            wanted, found = getattr(start, name), getattr(made, name)
+            same = wanted.shape == found.shape and torch.equal(
+                wanted.nan_to_num(-1.0), found.nan_to_num(-1.0)
+            )
+            require(same, f"sampler '{sampler}' returned other {name} than it was given")
+        for name, wanted in vars(start).items():
+            unharmed = torch.equal(wanted.nan_to_num(-1.0), getattr(given, name).nan_to_num(-1.0))
+            require(unharmed, f"sampler '{sampler}' writes into the {name} that it is given")
+
+
+def only_known_species(probe: Probe) -> None:
+    """Species are elements of the task or its ghost; no class of the method's own, such as a mask, survives."""
+    rows = tuple(range(6))
+    method, start = probe.method(), probe.start(rows)
+    known = probe.task.species_count
+    for sampler in method.samplers:
+        for steps in (1, 2):
+            species = probe.sample(method, start, steps, sampler, probe.noise(start, rows)).species
+            require(species.dtype == torch.int64, f"sampler '{sampler}' returned species of {species.dtype}")
+            unknown = species[(species < 0) | (species >= known)]
+            require(
+                len(unknown) == 0,
+                f"sampler '{sampler}' with {steps} steps left {len(unknown)} of {len(species)} atoms with species "
+                f"{unknown[:1].tolist()}, where 0 to {known - 1} are known (elements, then the ghost)",
+            )
+
+
+def same_seed_same_sample(probe: Probe) -> None:
+    """The same noise gives the same sample again, whatever torch's own generator holds and was sampled between."""
+    method = probe.method()
+    start, other = probe.start(), probe.start((2, 3))
+    for sampler in method.samplers:
+        once = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        probe.sample(method, other, FEW, sampler, probe.noise(other))
+        again = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        gap = probe.difference(again, once)
+        require(
+            gap <= TOLERANCE[torch.float32],
+            f"sampler '{sampler}' made another structure of the same noise ({_distance(gap)}); every random number "
+            "has to come from the NoiseSource, and sampling may leave nothing behind",
+        )
+
+
+def other_seed_other_sample(probe: Probe) -> None:
+    """Other noise gives another sample."""
+    method, start = probe.method(), probe.start()
+    for sampler in method.samplers:
+        once = probe.sample(method, start, FEW, sampler, probe.noise(start, seed=0))
+        other = probe.sample(method, start, FEW, sampler, probe.noise(start, seed=1))
+        require(
+            probe.difference(other, once) > LEAST_CHANGE,
+            f"sampler '{sampler}' made the same structure of two seeds; it does not read its noise",
+        )
+
+
+def batch_mates_do_not_matter(probe: Probe) -> None:
+    """A sample is the same alone, in company and in another order."""
+    method = probe.method(precise=True)
+    for sampler in method.samplers:
+        # number 1 alone, before number 0 and after it
+        made = []
+        for rows in ((1,), (1, 0), (0, 1)):
+            start = probe.start(rows, precise=True)
+            sample = probe.sample(method, start, FEW, sampler, probe.noise(start, rows))
+            made.append(_one(sample, rows.index(1)))
+        for what, mate in (("in company", made[1]), ("behind another", made[2])):
+            gap = probe.difference(mate, made[0])
+            require(
+                gap <= TOLERANCE[probe.settings.precision],
+                f"sampler '{sampler}' makes another structure {what} than alone ({_distance(gap)}); sums, means and "
+                "norms have to be those of each structure",
+            )
+
+
+def concurrent_samples(probe: Probe) -> None:
+    """Where the class is ``concurrent``, two threads at once make what one makes."""
+    method = probe.method()
+    method.eval()
+    starts = [probe.start((k, k + 1)) for k in range(3)]
+
+    def sample(start: Structures) -> Structures:
+        with torch.no_grad():
+            return method.sample(start, 2, method.samplers[0], probe.noise(start))
+
+    wanted = [sample(start) for start in starts]
+    with ThreadPoolExecutor(2) as pool:
+        for found, one in zip(pool.map(sample, starts), wanted, strict=True):
+            gap = probe.difference(found, one)
+            require(
+                gap <= TOLERANCE[torch.float32],
+                f"two threads at once make other structures ({_distance(gap)}); sampling may not change the module, "
+                "or the class is not concurrent",
+            )
+
+
+def permutation_equivariance(probe: Probe) -> None:
+    """Atoms have no numbers: permuted noise gives the permuted structure."""
+    method, start = probe.method(precise=True), probe.start(precise=True)
+    generator = torch.Generator().manual_seed(0)
+    order = torch.cat(
+        [
+            first + torch.randperm(int(n), generator=generator)
+            for first, n in zip(start.offsets, start.counts, strict=False)
+        ]
+    )
+    for sampler in method.samplers:
+        made = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        wanted = replace(made, positions=made.positions[order], species=made.species[order])
+        noise = ChangedNoise(source=probe.noise(start), draws=lambda drawn: drawn[order])
+        gap = probe.difference(probe.sample(method, start, FEW, sampler, noise), wanted)
+        require(
+            gap <= TOLERANCE[probe.settings.precision],
+            f"sampler '{sampler}' gives permuted atoms another structure ({_distance(gap)}); nothing may depend on an "
+            "atom's place in the list",
+        )
+
+
+def translation_equivariance(probe: Probe) -> None:
+    """Cells have no origin: atoms that begin elsewhere by a common shift end elsewhere by it, up to lattice vectors."""
+    method, start = probe.method(precise=True), probe.start(precise=True)
+    shift = torch.tensor([[0.31, 0.77, 0.52], [0.93, 0.14, 0.68]]).to(start.cells)[start.batch]
+    cells = start.cells[start.batch]
+    for sampler in method.samplers:
+        made = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        noise = ChangedNoise(source=probe.noise(start), places=lambda places: (places + shift) % 1.0)
+        moved = probe.sample(method, start, FEW, sampler, noise)
+        require(
+            noise.touched,
+            f"sampler '{sampler}' never asks for uniform_atoms(3), the places at which atoms begin; draw them so, or "
+            "expect this check to fail",
+        )
+        images = torch.linalg.solve(cells.mT, (moved.positions - made.positions)[..., None])[..., 0] - shift
+        near = torch.einsum("ni,nij->nj", images - images.round(), cells)
+        gap = float(near.abs().max()) if torch.equal(moved.species, made.species) else float("inf")
+        require(
+            gap <= TOLERANCE[probe.settings.precision],
+            f"sampler '{sampler}' makes another structure where all atoms begin elsewhere ({_distance(gap)}); only "
+            "differences of positions, by periodic images, may be read",
+        )
+
+
+def rotation_equivariance(probe: Probe) -> None:
+    """Where the class is ``rotation_equivariant``, a rotated cell and rotated noise give the rotated structure."""
+    method, start = probe.method(precise=True), probe.start(precise=True)
+    rotation = _rotation().to(start.cells)
+    turned = replace(start, cells=start.cells @ rotation.T)
+    for sampler in method.samplers:
+        made = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        noise = ChangedNoise(source=probe.noise(start), atoms=lambda drawn: drawn @ rotation.T)
+        found = probe.sample(method, turned, FEW, sampler, noise)
+        gap = probe.difference(found, made.with_positions(made.positions @ rotation.T))
+        require(
+            gap <= TOLERANCE[probe.settings.precision],
+            f"sampler '{sampler}' makes another structure in a rotated cell ({_distance(gap)}), though the class says "
+            "it is rotation_equivariant",
+        )
+
+
+def every_subset_of_properties(probe: Probe) -> None:
+    """Any of the properties may be absent; NaN never reaches the structure."""
+    method = probe.method()
+    labels = torch.as_tensor(probe.dataset.properties[:1])
+    count = labels.shape[1]
+    for subset in range(2**count):
+        given = torch.tensor([subset >> k & 1 for k in range(count)], dtype=torch.bool)
+        start = probe.start((0,), labels.masked_fill(~given, torch.nan))
+        for sampler in method.samplers:
+            made = probe.sample(method, start, 2, sampler, probe.noise(start, (0,)))
+            require(
+                torch.isfinite(made.positions).all(),
+                f"sampler '{sampler}' made positions that are not finite with {_named(probe, given)} given",
+            )
+
+
+def absent_is_not_zero(probe: Probe) -> None:
+    """What a property is matters, and an absent one is not the number 0, neither raw nor standardised."""
+    method = probe.method(precise=True)
+    sampler = method.preferred_sampler()
+
+    def sample(values: Tensor) -> Structures:
+        start = probe.start((0,), values[None], precise=True)
+        return probe.sample(method, start, FEW, sampler, probe.noise(start, (0,)))
+
+    mean, std = torch.tensor(probe.task.property_mean), torch.tensor(probe.task.property_std)
+    for k, name in enumerate(probe.task.properties):
+        values = {"its mean, 0 when standardised": mean[k], "0": torch.tensor(0.0)}
+        made = {}
+        for what, value in {
+            **values,
+            "large": mean[k] + 2 * std[k],
+            "absent": torch.tensor(torch.nan),
+        }.items():
+            asked = torch.full_like(mean, torch.nan)
+            asked[k] = value
+            made[what] = sample(asked)
+        require(
+            probe.difference(made["large"], made["its mean, 0 when standardised"]) > LEAST_CHANGE,
+            f"sampler '{sampler}' makes the same structure whatever '{name}' is; the network does not read it",
+        )
+        for what in values:
+            require(
+                probe.difference(made[what], made["absent"]) > LEAST_CHANGE,
+                f"sampler '{sampler}' makes the same structure where '{name}' is absent and where it is {what}",
+            )
+
+
+def no_leak_of_the_answer(probe: Probe) -> None:
+    """Of ``start`` only cells, counts and properties are read, and one step without a shortcut knows no structure."""
+    method, start = probe.method(), probe.start()
+    answer = probe.batch()
+    told = replace(start, positions=answer.positions, species=answer.species)
+    for sampler in method.samplers:
+        made = probe.sample(method, start, 2, sampler, probe.noise(start))
+        gap = probe.difference(probe.sample(method, told, 2, sampler, probe.noise(start)), made)
+        require(
+            gap <= TOLERANCE[torch.float32],
+            f"sampler '{sampler}' makes another structure where start has the answer in it ({_distance(gap)}); only "
+            "its cells, counts and properties may be read",
+        )
+    if method.shortcut or probe.task.species_count > 1:
+        return
+    rows = tuple(range(8))
+    method, start = trained(probe, rows), probe.start(rows)
+    reference = rdf(probe.dataset.subset(torch.tensor(rows).numpy())).mean
+    for sampler in method.samplers:
+        frames = probe.sample(method, start, 1, sampler, probe.noise(start, rows)).to_atoms(
+            probe.task.elements
+        )
+        error = curve_rmsd(rdf(frames).mean, reference)
+        require(
+            error > LEAST_RDF_RMSD,
+            f"sampler '{sampler}' comes to an RDF RMSD of {error:.3f} in one step from nowhere, without a shortcut "
+            f"(random positions: 1.05); above {LEAST_RDF_RMSD} was expected, so where does it know the answer from?",
+        )
+
+
+def _conditional(probe: Probe) -> bool:
+    return len(probe.task.properties) > 0
+
+
+def _turnable(probe: Probe) -> bool:
+    # three species would have normal_atoms(3) of their own, which are no vectors
+    return probe.method_class.rotation_equivariant and probe.task.species_count != 3
+
+
+SAMPLING_CHECKS: tuple[Check[Probe], ...] = (
+    Check(any_step_count),
+    Check(cells_and_counts_untouched),
+    Check(only_known_species),
+    Check(same_seed_same_sample),
+    Check(other_seed_other_sample),
+    Check(batch_mates_do_not_matter),
+    Check(concurrent_samples, lambda probe: probe.method_class.concurrent),
+    Check(permutation_equivariance),
+    Check(translation_equivariance),
+    Check(rotation_equivariance, _turnable),
+    Check(every_subset_of_properties, _conditional),
+    Check(absent_is_not_zero, _conditional),
+    Check(no_leak_of_the_answer),
+)
+
+
+def _distance(gap: float) -> str:
+    return "other species" if gap == float("inf") else f"by up to {gap:.2g} A"
+
+
+def _named(probe: Probe, given: Tensor) -> str:
+    names = [name for name, there in zip(probe.task.properties, given.tolist(), strict=True) if there]
+    return ", ".join(names) or "no property"
+
+
+def _one(structures: Structures, place: int) -> Structures:
+    """One structure of a batch."""
+    first, last = structures.offsets[place : place + 2].tolist()
+    return Structures(
+        positions=structures.positions[first:last],
+        cells=structures.cells[place : place + 1],
+        species=structures.species[first:last],
+        batch=torch.zeros(last - first, dtype=torch.long),
+        counts=structures.counts[place : place + 1],
+        properties=structures.properties[place : place + 1],
+    )
+
+
+def _rotation() -> Tensor:
+    """A rotation about no axis in particular, [3, 3], float64."""
+    generator = torch.Generator().manual_seed(3)
+    skew = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    return torch.linalg.matrix_exp(skew - skew.T)

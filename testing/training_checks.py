@@ -1,0 +1,233 @@
+"""What is asked of the training, the configuration and the checkpoints of every method."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..benchmark.card import MethodCard
+from ..benchmark.checkpoints import load_checkpoint, save_checkpoint
+from ..benchmark.method import Method, Task
+from .checks import Check, CheckFailed, require
+from .probe import Probe
+
+UPDATES = 60
+"""Steps of the short training: a network that learns anything has learnt something by then."""
+LEARNING_RATE = 3e-3
+NOISES = range(4)
+"""Seeds of the noise that the short training sees again and again, and is tested with."""
+LEAST_GAIN = 0.01
+"""Share of the loss that it takes away at least, of the very noise that it saw: what learns nothing takes none."""
+RELATIVE = {torch.float64: 1e-6, torch.float32: 1e-3}
+"""By how much two ways to the same loss may differ."""
+STEP_COUNTS = (1, 2, 3, 5, 10, 25, 100, 250)
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def attributes(probe: Probe) -> None:
+    """The class says what it is: name, title, samplers, networks, cutoff, card."""
+    cls, method = probe.method_class, probe.method()
+    require(NAME.fullmatch(cls.name), f"the name '{cls.name}' is not of small letters, digits and hyphens")
+    require(cls.title.strip() and "\n" not in cls.title, "the title is not one line of text")
+    for what, names in (("samplers", cls.samplers), ("networks", cls.networks)):
+        require(
+            isinstance(names, tuple) and names and len(set(names)) == len(names),
+            f"the {what} are not a tuple of different names: {names}",
+        )
+    require(
+        set(cls.sampler_versions) <= set(cls.samplers), "sampler_versions names samplers that there are not"
+    )
+    require(
+        cls.card is None or isinstance(cls.card, MethodCard),
+        f"the card is a {type(cls.card).__name__}, not a MethodCard",
+    )
+    if cls.card is not None:
+        unknown = sorted(set(cls.card.evaluations) - set(cls.samplers))
+        require(not unknown, f"the card speaks of the sampler {unknown[:1]}, which there is not")
+    require(0 < method.cutoff < float("inf"), f"the cutoff is {method.cutoff} A")
+    preferred = method.preferred_sampler()
+    require(preferred in cls.samplers, f"the preferred sampler '{preferred}' is none of its samplers")
+    for sampler in cls.samplers:
+        for steps in STEP_COUNTS:
+            mode = method.mode(steps, sampler)
+            require(
+                isinstance(mode, str) and mode, f"the mode of sampler '{sampler}' is {mode!r}, not a word"
+            )
+
+
+def evaluations_grow(probe: Probe) -> None:
+    """Network evaluations are whole numbers from 1 on that grow with the steps."""
+    method = probe.method()
+    for sampler in method.samplers:
+        counts = [method.evaluations(steps, sampler) for steps in STEP_COUNTS]
+        require(
+            all(isinstance(count, int) and count > 0 for count in counts)
+            and counts == sorted(counts)
+            and counts[-1] > counts[0],
+            f"sampler '{sampler}' says {counts} network evaluations for {list(STEP_COUNTS)} steps",
+        )
+
+
+def config_is_json(probe: Probe) -> None:
+    """The configuration is JSON data, comes back from text unchanged, and stays as it was given."""
+    for config in [
+        probe.method().config,
+        *(probe.config(network) for network in probe.method_class.networks),
+    ]:
+        try:
+            text = json.dumps(config, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise CheckFailed(f"the configuration is not JSON data: {error}") from error
+        require(
+            json.loads(text) == config, f"the configuration comes back from JSON as something else: {text}"
+        )
+    config = probe.config(probe.method_class.networks[0])
+    before = copy.deepcopy(config)
+    method = probe.method_class(probe.task, config)
+    require(
+        config == before and method.config == before, "the method changes the configuration that it is given"
+    )
+
+
+def default_config_rebuilds(probe: Probe) -> None:
+    """Every network preset builds, and task and configuration as JSON build the same network again."""
+    for network in probe.method_class.networks:
+        config = probe.config(network)
+        shapes = []
+        for task, settings in ((probe.task, config), json.loads(json.dumps([probe.task.to_json(), config]))):
+            task = task if isinstance(task, Task) else Task.from_json(task)
+            state = probe.method_class(task, settings).state_dict()
+            shapes.append({name: tuple(value.shape) for name, value in state.items()})
+        require(shapes[0] == shapes[1], f"the network '{network}' is another one when it is built again")
+
+
+def losses_follow_from_the_noise(probe: Probe) -> None:
+    """Losses are finite numbers, the same with the same noise, early and late in a training."""
+    method, batch = probe.method(), probe.batch()
+    teacher = copy.deepcopy(method)
+    for progress in (0.0, 1.0):
+        once, again, other = (
+            {
+                name: value.detach()
+                for name, value in probe.losses(
+                    method, batch, seed, teacher=teacher, progress=progress
+                ).items()
+            }
+            for seed in (0, 0, 1)
+        )
+        for name, value in once.items():
+            require(
+                value.dim() == 0 and torch.isfinite(value),
+                f"the loss '{name}' is {value.tolist()} at progress {progress}",
+            )
+            require(
+                torch.allclose(value, again[name], rtol=1e-5),
+                f"the loss '{name}' is {float(value)} and then {float(again[name])} with the same noise; every random "
+                "number has to come from the NoiseSource (dropout, too, draws from torch's own)",
+            )
+        require(not torch.equal(once["loss"], other["loss"]), "the loss is the same with other noise")
+
+
+def images_train_alike(probe: Probe) -> None:
+    """An atom and its image are the same atom: the loss does not change where atoms move by lattice vectors."""
+    method, batch = probe.method(precise=True), probe.batch(precise=True)
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.randint(-2, 3, batch.positions.shape, generator=generator).to(batch.positions)
+    moved = batch.with_positions(
+        batch.positions + torch.einsum("ni,nij->nj", steps, batch.cells[batch.batch])
+    )
+    teacher = copy.deepcopy(method)
+    with torch.no_grad():
+        losses = [probe.losses(method, item, 0, teacher=teacher)["loss"] for item in (batch, moved)]
+    wanted, found = map(float, losses)
+    require(
+        abs(found - wanted) <= RELATIVE[probe.settings.precision] * abs(wanted),
+        f"the loss is {wanted:.8g}, and {found:.8g} where atoms are moved by lattice vectors; take displacements "
+        "to the nearest image",
+    )
+
+
+def absent_labels_train(probe: Probe) -> None:
+    """Absent labels leave losses and gradients finite."""
+    method = probe.method()
+    for rows in ((0, 1), (2, 3)):
+        batch = probe.batch(rows, hidden=True)
+        loss = probe.losses(method, batch, 0, teacher=copy.deepcopy(method))["loss"]
+        require(torch.isfinite(loss), f"the loss is {loss.item()} where labels are absent")
+        method.zero_grad()
+        loss.backward()
+        for name, weights in method.named_parameters():
+            require(
+                weights.grad is None or torch.isfinite(weights.grad).all(),
+                f"the gradient of '{name}' is not finite where labels are absent; NaN went through the network",
+            )
+
+
+def training_lowers_the_loss(probe: Probe) -> None:
+    """A few steps of Adam on two structures lower the loss of the same noise."""
+    method = probe.method(stirred=False)
+    before = _mean_loss(probe, method)
+    after = _mean_loss(probe, trained(probe))
+    require(
+        after < (1 - LEAST_GAIN) * before,
+        f"{UPDATES} steps of training took the loss from {before:.4g} to {after:.4g} only",
+    )
+
+
+def checkpoint_gives_the_same_samples(probe: Probe) -> None:
+    """What is saved and loaded again makes the same structures."""
+    method, start = probe.method(), probe.start()
+    sampler = method.preferred_sampler()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "method.safetensors"
+        save_checkpoint(path, method, {})
+        loaded = load_checkpoint(path, method_class=probe.method_class).method
+    wanted = probe.sample(method, start, 3, sampler, probe.noise(start))
+    found = probe.sample(loaded, start, 3, sampler, probe.noise(start))
+    gap = probe.difference(found, wanted)
+    require(
+        gap == 0.0,
+        "a method that was saved and loaded makes other structures; what sampling needs has to be in the weights, the "
+        "task or the configuration",
+    )
+
+
+TRAINING_CHECKS: tuple[Check[Probe], ...] = (
+    Check(attributes),
+    Check(config_is_json),
+    Check(default_config_rebuilds),
+    Check(evaluations_grow),
+    Check(losses_follow_from_the_noise),
+    Check(images_train_alike),
+    Check(absent_labels_train, lambda probe: len(probe.task.properties) > 0),
+    Check(training_lowers_the_loss),
+    Check(checkpoint_gives_the_same_samples),
+)
+
+
+def trained(probe: Probe, rows: Sequence[int] = (0, 1)) -> Method:
+    """The method after a short training on these structures, two at a time."""
+    method = probe.method(stirred=False).train()
+    teacher = copy.deepcopy(method)
+    optimizer = torch.optim.Adam(method.parameters(), lr=LEARNING_RATE)
+    pairs = [rows[k : k + 2] for k in range(0, len(rows), 2)]
+    for step in range(UPDATES):
+        batch = probe.batch(pairs[step % len(pairs)])
+        loss = probe.losses(method, batch, NOISES[step % len(NOISES)], teacher=teacher)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return method
+
+
+def _mean_loss(probe: Probe, method: Method) -> float:
+    teacher = probe.method(stirred=False)
+    with torch.no_grad():
+        losses = [float(probe.losses(method, probe.batch(), k, teacher=teacher)["loss"]) for k in NOISES]
+    return sum(losses) / len(losses)

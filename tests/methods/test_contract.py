@@ -1,0 +1,23 @@
+"""The contract that every method keeps to, by the checks that plug-ins run too."""
+
+import pytest
+
+from amsbench.methods.amshortcut import AMShortcut
+from amsbench.methods.material_ode import MaterialODE
+from amsbench.methods.material_sde import MaterialSDE
+from amsbench.testing import check_method, checks
+
+SMALL = {"network": {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}}
+
+
+@pytest.mark.parametrize("method_class", [MaterialODE, MaterialSDE, AMShortcut])
+@pytest.mark.parametrize("check", checks(), ids=str)
+def test_contract(method_class, check):
+    check_method(method_class, config=SMALL, only=[check.name])
+
+
+@pytest.mark.parametrize("method_class", [MaterialODE, MaterialSDE, AMShortcut])
+def test_contract_with_the_network_of_the_paper(method_class):
+    """Where it differs: in what edges see and, of material SDE, in what comes out for elements."""
+    names = ("any_step_count", "training_lowers_the_loss")
+    check_method(method_class, config=SMALL, network="paper", only=names, tasks=["ghosts and properties"])
