@@ -40,7 +40,10 @@ def main(paths: list[Path]) -> None:
                 targets={"li_concentration": wanted},
                 steps=steps,
             )
-            lithium = np.array([100 * np.mean(atoms.symbols == "Li") for atoms in made.frames])
+            # one step may leave nothing but ghosts
+            lithium = np.array(
+                [100 * np.mean(atoms.symbols == "Li") if len(atoms) else 0.0 for atoms in made.frames]
+            )
             each = lithium.reshape(len(TARGETS), COUNT)
             cells = [f"{values.mean():.1f} ± {values.std():.1f}" for values in each]
             rows.append([method.name, steps, *cells, f"{spearmanr(wanted, lithium).statistic:.2f}"])
