@@ -34,6 +34,7 @@ class Wrong(MaterialODE):
     """A method whose samples something is done to."""
 
     samplers = ("ode",)
+    card = None
 
     def sample(self, start, steps, sampler, noise):
         return self.spoilt(super().sample(start, steps, sampler, noise), start, steps, noise)
