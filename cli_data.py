@@ -1,4 +1,4 @@
-"""``amsbench data``: build, list, describe, check and export dataset files."""
+"""``amsbench data``: build, import, list, describe, check and export dataset files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from .cli_options import names_in
 from .console import progress_bars, say
 from .errors import AmsbenchError
 
-app = typer.Typer(no_args_is_help=True, help="Build, list, describe, check and export dataset files.")
+app = typer.Typer(no_args_is_help=True, help="Build, import, list, describe, check and export dataset files.")
 
 Name = Annotated[str, typer.Argument(help="A name from 'amsbench datasets'.")]
 File = Annotated[Path | None, typer.Option("--data", help="A dataset file instead of the bundled one.")]
@@ -108,6 +109,47 @@ def info(
     if compared is not None:
         for line in differences(compared):
             print(line)
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    name: Annotated[str, typer.Option("--name", "-n", help="What the dataset is called from then on.")],
+    properties: Annotated[
+        str | None, typer.Option(help="Keys in the structures' info that become labels, comma separated.")
+    ] = None,
+    elements: Annotated[
+        str | None, typer.Option(help="Si,O,...: where not every structure has all of them.")
+    ] = None,
+    ghost_density: Annotated[
+        float | None,
+        typer.Option(help="Atoms plus ghosts per A^3: models then decide density and composition."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to make; NAME.npz by default.")
+    ] = None,
+) -> None:
+    """Make a dataset of structures of your own, to train on and to compare with."""
+    import torch
+
+    from .benchmark.datasets.importing import import_structures
+    from .benchmark.generation import cell_heights
+
+    path = output or Path(f"{name}.npz")
+    made = import_structures(
+        file,
+        path,
+        name=name,
+        properties=names_in(properties),
+        elements=names_in(elements),
+        ghost_density=ghost_density,
+    )
+    thinnest = float(cell_heights(torch.as_tensor(made.cells)).min())
+    say(
+        f"{len(made)} structures of {', '.join(made.definition.elements)} in {path}; the thinnest cell has a height of "
+        f"{thinnest:.1f} A, which the cutoff of a network may not exceed"
+    )
+    say(f"Use it with --dataset {name} --data {path} in train, run, evaluate and generate")
 
 
 @app.command()

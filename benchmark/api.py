@@ -46,8 +46,8 @@ def load_checkpoint_for(
     from .checkpoints import check_matches, load_checkpoint, released_path
 
     registry.target("methods", name)
-    registry.target("datasets", dataset)
     if path is None:
+        registry.target("datasets", dataset)
         path = released_path(name, dataset)
         if not path.is_file():
             raise AmsbenchError(

@@ -32,7 +32,8 @@ def read_structures(path: Path) -> list[Atoms]:
         ) from error
     frames = found if isinstance(found, list) else [found]
     for k, frame in enumerate(frames):
-        if not frame.pbc.all() or abs(frame.cell.volume) < 1.0:
+        closed = frame.pbc.all() and np.isfinite(frame.cell.array).all()
+        if not closed or abs(frame.cell.volume) < 1.0:
             raise AmsbenchError(f"structure {k} in {path} has no periodic cell; amorphous samples need one")
     if not frames:
         raise AmsbenchError(f"{path} holds no structures; give a file with at least one")

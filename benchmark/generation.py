@@ -144,14 +144,18 @@ def check_cells(cells: torch.Tensor, cutoff: float) -> None:
     volumes = torch.linalg.det(cells.double()).abs()
     if not bool(torch.isfinite(volumes).all()) or bool((volumes < 1.0).any()):
         raise AmsbenchError("a cell has no volume; give the lattice vectors in angstrom")
-    heights = 1 / torch.linalg.norm(torch.linalg.inv(cells.double()), dim=-2)
-    thinnest = heights.amin(dim=-1)
+    thinnest = cell_heights(cells)
     if bool((thinnest < cutoff).any()):
         worst = int(thinnest.argmin())
         raise AmsbenchError(
             f"cell {worst} has a height of {float(thinnest[worst]):.2f} A, below the network's cutoff of "
             f"{cutoff:g} A; choose a larger cell"
         )
+
+
+def cell_heights(cells: torch.Tensor) -> torch.Tensor:
+    """The smallest height of each cell [s, 3, 3], the distance of its closest two faces: [s], angstrom."""
+    return (1 / torch.linalg.norm(torch.linalg.inv(cells.double()), dim=-2)).amin(dim=-1)
 
 
 def pick_device(name: str) -> str:

@@ -1,6 +1,7 @@
 """Fixtures that several rooms of tests use."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -63,3 +64,38 @@ def small_batch():
         )
 
     return build
+
+
+@pytest.fixture
+def amsbench(monkeypatch, capsys, tmp_path):
+    """Calls the command line in this process; returns exit code, output and messages."""
+    from amsbench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["amsbench", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def mistake():
+    """Checks for one sentence on standard error that has the words; exit code 2, no traceback."""
+
+    def check(result, *words):
+        code, _, err = result
+        assert code == 2, err
+        assert "Traceback" not in err
+        flat = " ".join(err.split())
+        for word in words:
+            assert word in flat
+
+    return check

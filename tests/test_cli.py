@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from amsbench import cli
 from amsbench.benchmark.checkpoints import save_checkpoint
 from amsbench.benchmark.datasets.storage import encode_structures, save_dataset
 from amsbench.benchmark.method import Task
@@ -52,34 +51,6 @@ def files(tmp_path_factory):
     return data, checkpoint
 
 
-@pytest.fixture
-def amsbench(monkeypatch, capsys, tmp_path):
-    """Calls the command line in this process; returns exit code, output and messages."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["amsbench", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-def mistake(result, *words):
-    """One sentence on standard error that has the words; exit code 2, no traceback."""
-    code, _, err = result
-    assert code == 2, err
-    assert "Traceback" not in err
-    flat = " ".join(err.split())
-    for word in words:
-        assert word in flat
-
-
 def run_arguments(files, *more):
     data, checkpoint = files
     common = ("run", "--method", "amshortcut", "--dataset", "asi", "--threads", "1", "--count", "4")
@@ -111,14 +82,14 @@ def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     assert "0.0251" in text
 
 
-def test_a_damaged_cell_is_named(amsbench, files, tmp_path):
+def test_a_damaged_cell_is_named(amsbench, mistake, files, tmp_path):
     amsbench(*run_arguments(files, "--samplers", "ode"))
     cell = next((tmp_path / "results" / "asi").glob("*.json"))
     cell.write_text(cell.read_text()[:200])
     mistake(amsbench("table"), cell.name, "delete it")
 
 
-def test_generate_and_evaluate(amsbench, files, tmp_path):
+def test_generate_and_evaluate(amsbench, mistake, files, tmp_path):
     from ase.io import read
 
     data, checkpoint = files
@@ -166,13 +137,13 @@ def test_generate_and_evaluate(amsbench, files, tmp_path):
         (("methods", "nothing"), ("nothing", "amshortcut")),
     ],
 )
-def test_unknown_names(amsbench, files, arguments, words):
+def test_unknown_names(amsbench, mistake, files, arguments, words):
     if arguments[0] in ("run", "train") and arguments[4] == "asi":
         arguments = (*arguments, "--data", files[0])
     mistake(amsbench(*arguments), *words)
 
 
-def test_bad_numbers(amsbench, files):
+def test_bad_numbers(amsbench, mistake, files):
     data, checkpoint = files
     options = ("--method", "amshortcut", "--dataset", "asi", "--data", data, "--checkpoint", checkpoint)
     mistake(
@@ -193,7 +164,7 @@ def test_bad_numbers(amsbench, files):
     assert not Path("a.extxyz").exists()
 
 
-def test_damaged_and_foreign_files(amsbench, files, tmp_path):
+def test_damaged_and_foreign_files(amsbench, mistake, files, tmp_path):
     data, checkpoint = files
     cut = tmp_path / "cut.npz"
     cut.write_bytes(data.read_bytes()[:-200])
@@ -219,12 +190,12 @@ def test_damaged_and_foreign_files(amsbench, files, tmp_path):
     assert not (tmp_path / "results" / "asi").exists()
 
 
-def test_unwritable_output(amsbench, files, tmp_path):
+def test_unwritable_output(amsbench, mistake, files, tmp_path):
     (tmp_path / "file").write_text("")
     mistake(amsbench(*run_arguments(files, "--output", tmp_path / "file" / "results")), "file", "--output")
 
 
-def test_no_room_on_the_disk(amsbench, files, tmp_path, monkeypatch):
+def test_no_room_on_the_disk(amsbench, mistake, files, tmp_path, monkeypatch):
     """The disk fills while the structures are written: one sentence, nothing half-written."""
     import errno
 
@@ -251,35 +222,6 @@ def test_help_and_import_are_quick():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("width", [60, 100])
-def test_a_method_shows_its_card(amsbench, monkeypatch, width):
-    """Everything that the card says is there, in lines that fit."""
-    from amsbench.benchmark.card import card_lines
-
-    monkeypatch.setattr("amsbench.cli_plugins.terminal_width", lambda: width)
-    code, out, _ = amsbench("methods", "amshortcut")
-    assert code == 0
-    assert max(map(len, out.splitlines())) <= width
-    text = " ".join(out.split())
-    card = AMShortcut.card
-    for said in (card.reference, card.original, *card.kept, *card.replaced, *card.declared):
-        assert " ".join(said.split()) in text
-    for name, value in (*card.evaluations.items(), *card.hyperparameters.items()):
-        assert f"{name} {value}" in text
-    for name in AMShortcut.networks:
-        assert name in text
-
-    class Own(AMShortcut):
-        card = None
-
-    lines = list(card_lines(Own))
-    assert any("no card" in line for line in lines)
-    assert [line.split()[0] for line in lines[-len(Own.samplers) :]] == list(Own.samplers)
-    code, out, _ = amsbench("methods")
-    assert code == 0
-    assert len([line for line in out.splitlines() if line.startswith(("amshortcut", "material-"))]) == 3
-
-
 def test_data_commands(amsbench, files, tmp_path):
     from ase.io import read
 
@@ -304,7 +246,7 @@ def test_data_commands(amsbench, files, tmp_path):
     assert "intact" in out
 
 
-def test_data_mistakes(amsbench, files, tmp_path):
+def test_data_mistakes(amsbench, mistake, files, tmp_path):
     data, _ = files
     cut = tmp_path / "cut.npz"
     cut.write_bytes(data.read_bytes()[:500])

@@ -41,7 +41,7 @@ def verify(path: str | Path) -> dict[str, Any]:
         raise AmsbenchError(
             f"{path} has an element number beyond {dataset.definition.elements}; build it again"
         )
-    if samples and not np.linalg.det(dataset.cells.astype(np.float64)).min() > 0:
+    if samples and not np.abs(np.linalg.det(dataset.cells.astype(np.float64))).min() > 0:
         raise AmsbenchError(f"{path} has a cell without volume; build it again")
     if not np.array_equal(
         dataset.splits, splits_of_groups(dataset.groups, dataset.definition.split_fractions)

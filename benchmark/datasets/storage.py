@@ -22,6 +22,7 @@ from ...errors import AmsbenchError
 from .. import registry
 from ..files import write_atomically
 from .base import Dataset, DatasetDefinition, Split
+from .imported import ImportedStructures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -67,7 +68,11 @@ def load_dataset_file(path: str | Path) -> Dataset:
     imported structures lies in the file."""
     path = Path(path)
     arrays, metadata, content_hash = read_packed(path)
-    definition: DatasetDefinition = registry.load("datasets", metadata["dataset"])()
+    definition: DatasetDefinition
+    if "imported" in metadata:
+        definition = ImportedStructures.from_json(metadata["dataset"], metadata["imported"])
+    else:
+        definition = registry.load("datasets", metadata["dataset"])()
     _check_definition(path, metadata, definition)
     return _unpacked(definition, arrays, metadata["provenance"], content_hash, str(path))
 
@@ -133,6 +138,8 @@ def _packed(
         "properties": [item.name for item in definition.properties],
         "provenance": provenance,
     }
+    if isinstance(definition, ImportedStructures):
+        metadata["imported"] = definition.to_json()
     text = json.dumps(metadata, sort_keys=True)
     return arrays, text, _hash(arrays, text)
 
