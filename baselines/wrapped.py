@@ -113,7 +113,7 @@ class WrappedProcess:
         snr: ratio of the step's drift to its noise, from which the step follows with the norms of z and of the score
             over the atoms of each structure that are ``counted`` [n], 0 or 1. The original takes the mean of the norms
             in a batch, which makes a sample depend on the others in it.
-        For normal data the variance of what many such steps keep is 1 / (1 - snr^2) of the right one.
+        Of normal data such steps keep 1 + snr^2 times the right variance, however many are taken.
         """
         score = scaled / sigma
         squares = torch.stack([(v**2).sum(1) * counted for v in (z, score)])

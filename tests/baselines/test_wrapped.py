@@ -107,21 +107,20 @@ def langevin(x, scaled, sigma, z, structures, snr=0.4, counted=None):
 
 @pytest.mark.parametrize("snr", [0.1, 0.4])
 def test_langevin_steps_keep_the_variance_that_their_length_allows(snr):
-    """A step is x <- (1 - 2 r^2) x + 2 r S z for normal data of standard deviation S: 1 / (1 - r^2) of its variance is
-    left the same, and any other comes closer to that by (1 - 2 r^2)^2."""
+    """Normal data of variance V, of which there is a sample of variance S: the norms make the step 2 r^2 V^2 / S, and
+    S -> (1 - 2 r^2 V / S)^2 S + 4 r^2 V^2 / S, which leaves S = (1 + r^2) V as it is."""
     n, sigma = 30_000, 0.05
     structures = cells_of(n)
-    kept = sigma**2 / (1 - snr**2)
+    kept = sigma**2 * (1 + snr**2)
     for before in (kept, 2 * sigma**2):
         x = 0.5 + before**0.5 * normal(n)
         score = -(x - 0.5) / sigma**2
-        # of a spread that is not the right one the norm of the score gives another step
         r2 = snr**2 * sigma**2 / before
         wanted = (1 - 2 * r2) ** 2 * before + 4 * r2 * sigma**2
         found = langevin(x, score * sigma, sigma, normal(n, 1), structures, snr)
         assert float(found.var()) == pytest.approx(wanted, rel=0.02)
     r2 = snr**2 * sigma**2 / kept
-    assert (1 - 2 * r2) ** 2 * kept + 4 * r2 * sigma**2 == pytest.approx(kept, rel=0.03)
+    assert (1 - 2 * r2) ** 2 * kept + 4 * r2 * sigma**2 == pytest.approx(kept)
 
 
 def test_langevin_steps_do_not_see_batch_mates_or_atoms_that_do_not_count():
