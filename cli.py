@@ -25,7 +25,7 @@ from .cli_options import (
     train_with_bars,
     use_threads,
 )
-from .cli_plugins import methods
+from .cli_plugins import methods, new_method
 from .console import RunBars, duration, progress_bars, say, terminal_width
 from .errors import AmsbenchError
 
@@ -338,6 +338,7 @@ def info() -> None:
 
 
 app.command()(methods)
+app.command()(new_method)
 app.command()(bench)
 
 

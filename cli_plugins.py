@@ -1,12 +1,13 @@
-"""``amsbench methods``: what there is to compare."""
+"""``amsbench methods`` and ``amsbench new-method``: what there is to compare, and a beginning of one's own."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .console import terminal_width
+from .console import say, terminal_width
 
 
 def methods(
@@ -22,3 +23,18 @@ def methods(
         return
     for item in registry.names("methods"):
         print(f"{item:14} {registry.load('methods', item).title}")
+
+
+def new_method(
+    name: Annotated[str, typer.Argument(help="What the method is to be called.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder to make; NAME by default.")
+    ] = None,
+) -> None:
+    """Write a small package with a method that trains, samples and passes its tests, to begin from."""
+    from .benchmark.scaffold import new_method as write
+
+    folder = output or Path(name)
+    for path in write(name, folder):
+        say(f"{path}")
+    say(f"Next: pip install -e {folder}, pytest {folder}, amsbench run --method {name} --dataset asi")

@@ -1,11 +1,12 @@
 """The commands for people who bring something of their own: methods and their cards, structures, new methods."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from amsbench.methods.amshortcut import AMShortcut
-from amsbench.testing import synthetic_dataset
+from amsbench.testing import check_method, synthetic_dataset
 
 SMALL = 'network={"hidden":16,"layers":1,"channels":2,"cutoff":4.0}'
 
@@ -107,3 +108,56 @@ def test_mistakes_with_own_structures(amsbench, mistake, own_structures, tmp_pat
     run = ("run", "--method", "amshortcut", "--dataset")
     mistake(amsbench(*run, "own-glass"), "unknown dataset 'own-glass'", "--data")
     mistake(amsbench(*run, "asi", "--data", "own-glass.npz"), "'own-glass'", "'asi'")
+
+
+def test_a_new_method_keeps_to_the_contract(amsbench, tmp_path):
+    import importlib.util
+
+    code, _, err = amsbench("new-method", "my-first-try", "--output", "packages/own")
+    assert code == 0, err
+    folder = tmp_path / "packages" / "own"
+    names = ("README.md", "amsbench_my_first_try.py", "pyproject.toml", "test_my_first_try.py")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert [path.name for path in (tmp_path / "packages").iterdir()] == ["own"]
+    assert not any("$" in path.read_text() for path in folder.iterdir())
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    entry = project["project"]["entry-points"]["amsbench.methods"]
+    assert entry == {"my-first-try": "amsbench_my_first_try:MyFirstTryMethod"}
+    spec = importlib.util.spec_from_file_location(
+        "amsbench_my_first_try", folder / "amsbench_my_first_try.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    method_class = module.MyFirstTryMethod
+    assert method_class.name == "my-first-try"
+    results = check_method(method_class, config={"network": {"hidden": 16}}, tasks=["ghosts and properties"])
+    assert {result.name for result in results if result.outcome != "passed"} == {
+        "concurrent_samples",  # not claimed
+        "rotation_equivariance",  # its three species would be taken for a vector
+    }
+    check_method(
+        method_class, tasks=["one element"], only=["rotation_equivariance", "training_lowers_the_loss"]
+    )
+
+
+def test_a_new_method_overwrites_nothing_and_takes_no_name(amsbench, mistake, tmp_path):
+    for name in ("Mine", "my_method", "3d", "-x", "a--b", "../own", "", "a" * 41):
+        mistake(amsbench("new-method", "--", name), f"'{name}' cannot be the name of a method")
+    mistake(amsbench("new-method", "amshortcut"), "'amshortcut' is taken")
+    (tmp_path / "mine").mkdir()
+    mistake(amsbench("new-method", "mine"), "mine is there already", "--output")
+    (tmp_path / "file").write_text("")
+    mistake(amsbench("new-method", "mine", "--output", "file/mine"), "cannot write", "--output")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "class_name"),
+    [("list", "ListMethod"), ("method", "MethodMethod"), ("my-method", "MyMethod"), ("class", "ClassMethod")],
+)
+def test_names_of_new_methods_hide_nothing(amsbench, tmp_path, name, class_name):
+    assert amsbench("new-method", name)[0] == 0
+    module = tmp_path / name / f"amsbench_{name.replace('-', '_')}.py"
+    assert f"\nclass {class_name}(Method):\n" in module.read_text()
+    compile(module.read_text(), module.name, "exec")
