@@ -13,7 +13,7 @@ from ..benchmark.card import MethodCard
 from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
-from ..methods.conditioning import with_hidden_labels
+from ..methods.conditioning import guidance_weights, with_hidden_labels
 from ..methods.material import without_ghosts
 from .masked import MaskDiffusion
 from .mattergen_network import Score, ScoreNetwork
@@ -198,17 +198,11 @@ class MatterGen(Method):
         if sampler != "guided" or not self.task.properties:
             return asked
         free = self.predict(replace(state, properties=torch.full_like(state.properties, torch.nan)), t[:, 0])
-        weight = self.guidance(state)
+        weight = guidance_weights(state, self.guidance_weights)
         species = None
         if free.species is not None and asked.species is not None:
             species = torch.lerp(free.species, asked.species, weight)
         return Score(positions=torch.lerp(free.positions, asked.positions, weight), species=species)
-
-    def guidance(self, structures: Structures) -> Tensor:
-        """Weight of each atom's targets [n, 1]: the mean over the properties that its structure is asked for."""
-        given = (~structures.properties.isnan()).to(structures.properties.dtype)
-        of_structures = (given * self.guidance_weights).sum(1) / given.sum(1).clamp(min=1)
-        return of_structures[structures.batch][:, None]
 
     def corrector_step(self, state: Structures, score: Score, t: Tensor, noise: NoiseSource) -> Structures:
         """Langevin dynamics of the positions at times t [s, 1]."""

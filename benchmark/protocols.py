@@ -47,6 +47,20 @@ class EvaluationPlan:
         return {name: np.linspace(first, last, self.count) for name, (first, last) in self.targets.items()}
 
 
+def structural_plan(protocol: str, version: int, count: int, steps: tuple[int, ...]) -> EvaluationPlan:
+    """Structure alone, in the cells and with the atom counts of the training set."""
+    return EvaluationPlan(
+        name="structure",
+        kind="structural",
+        protocol=protocol,
+        version=version,
+        count=count,
+        steps=steps,
+        targets={},
+        cube=None,
+    )
+
+
 def inverse_design_plans(
     protocol: str,
     version: int,

@@ -63,7 +63,7 @@ def overview_table(
         caption=(
             "Cells: MAE / RMSE / MAPE% of the obtained property against its target, over the structures that could be "
             "measured, with their share where it is not all of them; r: their rank correlation. Training mean: MAE of "
-            "always answering the mean of the training set.",
+            "always answering the mean of the training set. Time: of generation, mean over what was asked for.",
             *said,
         ),
         records=records,

@@ -40,6 +40,16 @@ class FlexiblePropertyEmbedding(nn.Module):
         return torch.where(given[..., None], embedded, null.unflatten(-1, self.shape)).flatten(1)
 
 
+def guidance_weights(structures: Structures, weights: Tensor) -> Tensor:
+    """How much the targets of each atom's structure weigh in guided steps [n, 1].
+
+    weights [p]: of each property; the mean over those that a structure is asked for, 0 where it is asked for none
+    """
+    given = (~structures.properties.isnan()).to(structures.properties.dtype)
+    of_structures = (given * weights).sum(1) / given.sum(1).clamp(min=1)
+    return of_structures[structures.batch][:, None]
+
+
 def with_hidden_labels(batch: Structures, share: float, noise: NoiseSource) -> Structures:
     """The batch with a share of its labels absent, each on its own, so that every subset of them is trained."""
     count = batch.properties.shape[1]

@@ -14,6 +14,7 @@ from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
 from .cards import MATERIAL_SDE
+from .conditioning import guidance_weights
 from .denoiser import Prediction, State
 from .material import MANY_SPECIES, MaterialMethod, squared_errors, without_ghosts
 from .processes import ElementProcess
@@ -150,12 +151,6 @@ class MaterialSDE(MaterialMethod):
         """Whether the targets are weighed: there must be some that a network can know."""
         return sampler == "guided" and len(self.task.properties) > 0
 
-    def guidance(self, structures: Structures) -> Tensor:
-        """Weight of each atom's targets [n, 1]: the mean over the properties that its structure is asked for."""
-        given = (~structures.properties.isnan()).to(structures.properties.dtype)
-        of_structures = (given * self.guidance_weights).sum(1) / given.sum(1).clamp(min=1)
-        return of_structures[structures.batch][:, None]
-
     def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
         null = self.denoiser.null_properties(noise)
         asked = self.predict(state, null, t, dt)
@@ -165,7 +160,7 @@ class MaterialSDE(MaterialMethod):
         free = self.predict(
             replace(state, structures=replace(state.structures, properties=hidden)), null, t, dt
         )
-        weight = self.guidance(state.structures)
+        weight = guidance_weights(state.structures, self.guidance_weights)
         weighed = Prediction(
             positions=torch.lerp(free.positions, asked.positions, weight),
             elements=None

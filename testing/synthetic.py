@@ -11,7 +11,7 @@ import numpy as np
 
 from ..benchmark.datasets.base import Dataset, DatasetDefinition, Measurement, Property, Recipe
 from ..benchmark.datasets.storage import dataset_in_memory, encode_structures
-from ..benchmark.protocols import EvaluationPlan, inverse_design_plans
+from ..benchmark.protocols import EvaluationPlan, inverse_design_plans, structural_plan
 from ..errors import AmsbenchError
 from ..metrics.neighbours import neighbour_list
 
@@ -123,10 +123,7 @@ class SyntheticGlass(DatasetDefinition):
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Structure in the cells of the training set, and in cubes each property on its own."""
         count, steps = PLANS[protocol]
-        structure = EvaluationPlan(
-            name="structure", kind="structural", protocol=protocol, version=1, count=count, steps=steps,
-            targets={}, cube=None,
-        )  # fmt: skip
+        structure = structural_plan(protocol, 1, count, steps)
         if self.ghost_density is None:
             return (structure,)
         targets = {"number_density": (70.0, 90.0), "first_fraction": (20.0, 60.0)}

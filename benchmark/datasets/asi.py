@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ...metrics.potentials import STILLINGER_WEBER_SILICON, energy_per_atom
-from ..protocols import EvaluationPlan
+from ..protocols import EvaluationPlan, structural_plan
 from .base import DatasetDefinition, Property, Recipe, SimulationFailed
 from .simulation import molecular_dynamics
 
@@ -79,18 +79,7 @@ class AmorphousSilicon(DatasetDefinition):
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Structure only: cells and atom counts of the training set, the paper's step counts."""
-        count, steps = PLANS[protocol]
-        plan = EvaluationPlan(
-            name="structure",
-            kind="structural",
-            protocol=protocol,
-            version=1,
-            count=count,
-            steps=steps,
-            targets={},
-            cube=None,
-        )
-        return (plan,)
+        return (structural_plan(protocol, 1, *PLANS[protocol]),)
 
     def engine(self) -> dict[str, Any]:
         return STILLINGER_WEBER_SILICON.provenance()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import AmsbenchError
-from ..protocols import EvaluationPlan
+from ..protocols import EvaluationPlan, structural_plan
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 
 if TYPE_CHECKING:
@@ -74,18 +74,7 @@ class ImportedStructures(DatasetDefinition):
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Structure only, in the cells of the training set: targets could not be measured."""
-        count, steps = PLANS[protocol]
-        plan = EvaluationPlan(
-            name="structure",
-            kind="structural",
-            protocol=protocol,
-            version=1,
-            count=count,
-            steps=steps,
-            targets={},
-            cube=None,
-        )
-        return (plan,)
+        return (structural_plan(protocol, 1, *PLANS[protocol]),)
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
         """No value, and the reason."""

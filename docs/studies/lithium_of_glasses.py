@@ -4,7 +4,7 @@
 
 Generates 32 glasses per target in cubes of 14 A with each checkpoint and step count, by the checkpoint's strongest
 sampler, and prints the mean lithium and the standard deviation over the glasses, percent of all atoms, and the rank
-correlation over all of them. Without checkpoints: the released ones of ``meg``.
+correlation over all of them; - where some glass has no atoms. Without checkpoints: the released ones of ``meg``.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def main(paths: list[Path]) -> None:
                 targets={"li_concentration": wanted},
                 steps=steps,
             )
-            # one step may leave nothing but ghosts
-            lithium = np.array(
-                [100 * np.mean(atoms.symbols == "Li") if len(atoms) else 0.0 for atoms in made.frames]
-            )
+            if not all(len(atoms) for atoms in made.frames):  # one step may leave nothing but ghosts
+                rows.append([method.name, steps, *["-"] * (len(TARGETS) + 1)])
+                continue
+            lithium = np.array([100 * np.mean(atoms.symbols == "Li") for atoms in made.frames])
             each = lithium.reshape(len(TARGETS), COUNT)
             cells = [f"{values.mean():.1f} ± {values.std():.1f}" for values in each]
             rows.append([method.name, steps, *cells, f"{spearmanr(wanted, lithium).statistic:.2f}"])

@@ -418,13 +418,6 @@ def test_guidance_of_weight_one_and_zero(silica):
     torch.testing.assert_close(made("guided", none).positions, free.positions, rtol=0, atol=1e-6)
 
 
-def test_several_targets_have_the_mean_of_their_weights(silica):
-    method = build(silica, guidance={"shear_modulus": 2.0, "ring_size": 12.0})
-    rows = torch.tensor([[24.0, 5.1], [24.0, NAN], [NAN, 5.1], [NAN, NAN]])
-    found = method.guidance(start(silica, (1, 2, 1, 1), properties=rows))
-    assert found[:, 0].tolist() == [7.0, 2.0, 2.0, 12.0, 0.0]
-
-
 def test_guidance_weighs_logits(silica):
     """Of species whose log-odds a target moves by 1 the guided ones have moved by ``weight``."""
     method, n = build(silica, guidance={"shear_modulus": 3.0}), 30_000

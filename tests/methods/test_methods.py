@@ -12,6 +12,7 @@ from amsbench.benchmark.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.structures import Structures, add_ghosts
 from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
+from amsbench.methods.conditioning import guidance_weights
 from amsbench.methods.denoiser import Prediction, State
 from amsbench.methods.material import extrapolated
 from amsbench.methods.material_ode import MaterialODE
@@ -262,7 +263,7 @@ def test_several_targets_have_the_mean_of_their_weights(silica):
     method = build(MaterialSDE, silica, guidance={"shear_modulus": 2.0, "ring_size": 12.0})
     nan = math.nan
     rows = torch.tensor([[24.0, 5.1], [24.0, nan], [nan, 5.1], [nan, nan]])
-    found = method.guidance(start(silica, (1, 2, 1, 1), properties=rows))
+    found = guidance_weights(start(silica, (1, 2, 1, 1), properties=rows), method.guidance_weights)
     assert found[:, 0].tolist() == [7.0, 2.0, 2.0, 12.0, 0.0]
 
 
