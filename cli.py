@@ -146,7 +146,7 @@ def train(
     method: MethodName,
     dataset: DatasetName,
     budget: Annotated[
-        str, typer.Option(help="quick, standard or paper: how many structures are seen.")
+        str, typer.Option(help="quick, fixed, standard or paper: how many structures are seen.")
     ] = "quick",
     passes: Annotated[int | None, typer.Option(min=1, help="Structures seen, instead of a budget.")] = None,
     properties: Annotated[

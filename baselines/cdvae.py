@@ -134,6 +134,7 @@ class CDVAE(Method):
     samplers = ("langevin", "latent-gradient")
     networks = tuple(NETWORKS)
     concurrent: ClassVar[bool] = True
+    rotation_equivariant: ClassVar[bool] = True
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__(task, config)

@@ -9,9 +9,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from amsbench.baselines.cdvae import CDVAE
-from amsbench.benchmark.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.benchmark.method import Task
-from amsbench.benchmark.noise import BatchNoise, StructureNoise, structure_seeds
+from amsbench.benchmark.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.structures import Structures, add_ghosts
 from amsbench.errors import AmsbenchError
 
@@ -89,7 +88,7 @@ def telling_apart(task) -> CDVAE:
 
 @pytest.mark.parametrize("elements", ["silicon", "silica", "glass"])
 @pytest.mark.parametrize("steps", [1, 3, 11, 50, 53])
-def test_any_step_count(elements, steps, silicon, silica):
+def test_evaluations_are_those_that_happen(elements, steps, silicon, silica):
     task = {"silicon": silicon, "silica": silica, "glass": GLASS}[elements]
     method = build(task)
     targets = torch.tensor(task.property_mean).repeat(2, 1)
@@ -98,12 +97,6 @@ def test_any_step_count(elements, steps, silicon, silica):
         calls.clear()
         made = sample(method, steps, sampler, targets)
         assert len(calls) == steps == method.evaluations(steps, sampler)
-        assert bool(torch.isfinite(made.positions).all())
-        assert made.species.min() >= 0
-        assert made.species.max() <= (task.ghost or 0)
-        cells = start(task)
-        assert torch.equal(made.cells, cells.cells)
-        assert torch.equal(made.counts, cells.counts)
         assert float(made.positions.abs().max()) <= 4.5 + 1e-4  # half a cell
 
 
@@ -114,31 +107,6 @@ def test_types_are_the_likeliest_after_every_step(silica):
     assert len(set(made.species.tolist())) > 1
     for (*_, logits), (after, *_) in zip(calls, [*calls[1:], (made,)], strict=True):
         assert torch.equal(after.species, logits.argmax(-1))
-
-
-@pytest.mark.parametrize("sampler", CDVAE.samplers)
-def test_seed_and_batch_mates(sampler, silica):
-    method, seeds = build(silica), structure_seeds(7, 0, 2)
-    targets = torch.tensor([[24.0, NAN], [20.0, 5.3]])
-    both = sample(method, 4, sampler, targets, seeds=seeds)
-    alone = sample(method, 4, sampler, targets[1:], (31,), seeds[1:])
-    torch.testing.assert_close(both.positions[20:], alone.positions, rtol=0, atol=2e-3)
-    assert torch.equal(both.species[20:], alone.species)
-    again = sample(method, 4, sampler, targets[1:], (31,), seeds[1:])
-    assert torch.equal(again.positions, alone.positions)
-    other = sample(method, 4, sampler, targets[1:], (31,), structure_seeds(8, 1, 1))
-    assert (other.positions - alone.positions).abs().max() > 0.1
-
-
-@pytest.mark.parametrize("sampler", CDVAE.samplers)
-def test_every_subset_of_properties(sampler, silica):
-    method = build(silica)
-    rows = torch.tensor([[NAN, NAN], [24.0, NAN], [NAN, 5.1], [24.0, 5.1]])
-    made = [sample(method, 3, sampler, row[None], (20,), (5,)).positions for row in rows]
-    for k in range(4):
-        assert bool(torch.isfinite(made[k]).all())
-        for other in range(k):
-            assert (made[k] - made[other]).abs().max() > 1e-5
 
 
 def test_latent_gradient_moves_only_structures_with_targets(silica, silicon):
@@ -353,21 +321,6 @@ def test_training_lowers_every_loss(silica, small_batch):
     for name in ("loss", "positions", "species", "composition", "properties"):
         assert sum(row[name] for row in history[-4:]) < 0.95 * sum(row[name] for row in history[:4])
     assert all(parameter.grad is not None for parameter in method.decoder.parameters())
-
-
-@pytest.mark.parametrize("elements", ["silicon", "silica"])
-def test_checkpoint_makes_the_same_samples(elements, silicon, silica, tmp_path):
-    task = {"silicon": silicon, "silica": silica}[elements]
-    method = build(task)
-    save_checkpoint(tmp_path / "cdvae.safetensors", method, {})
-    loaded = load_checkpoint(tmp_path / "cdvae.safetensors").method
-    assert isinstance(loaded, CDVAE)
-    for sampler in CDVAE.samplers:
-        before, after = (
-            sample(m, 3, sampler, torch.tensor(task.property_mean).repeat(2, 1)) for m in (method, loaded)
-        )
-        assert torch.equal(before.positions, after.positions)
-        assert torch.equal(before.species, after.species)
 
 
 @pytest.mark.parametrize("network", CDVAE.networks)

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from amsbench.baselines.graphite import Graphite, random_rotations, rotated
-from amsbench.benchmark.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.benchmark.method import Task
-from amsbench.benchmark.noise import BatchNoise, StructureNoise, structure_seeds
+from amsbench.benchmark.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.structures import Structures, add_ghosts
 from amsbench.errors import AmsbenchError
 from amsbench.methods.denoiser import Prediction
@@ -431,50 +430,11 @@ def test_property_network_learns_from_nearly_clean_structures(silica, small_batc
 # -- what every method keeps to ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["silicon", "silica", "eleven"])
-@pytest.mark.parametrize("steps", [1, 3, 11])
-def test_any_step_count(name, steps, silicon, silica, eleven):
-    task = {"silicon": silicon, "silica": silica, "eleven": eleven}[name]
-    method = build(task)
-    targets = torch.tensor([task.property_mean, task.property_max]) if task.properties else torch.zeros(2, 0)
-    for sampler in method.samplers:
-        made = sampled(method, sampler, steps, properties=targets)
-        assert bool(torch.isfinite(made.positions).all())
-        assert made.species.min() >= 0
-        assert made.species.max() < task.species_count
-        torch.testing.assert_close(made.cells, start(task).cells)
-        assert made.counts.tolist() == [20, 31]
-
-
 def test_one_element_has_no_species_channel(silicon, silica):
     method = build(silicon)
     assert method.denoiser.network.decode[-1].out_features == 3
     assert method.prior(start(silicon), StructureNoise((20, 31), (1, 2))).elements is None
     assert build(silica).denoiser.network.decode[-1].out_features == 3 + 3
-
-
-@pytest.mark.parametrize("sampler", ["euler-maruyama", "restart", "guided"])
-def test_seed_and_batch_mates(sampler, silica):
-    """A sample depends on its own seed: same again, alone or in company; another seed gives another sample."""
-    method, seeds = build(silica), structure_seeds(7, 0, 2)
-    steps = 17 if sampler == "restart" else 4
-    table = torch.tensor([[24.0, math.nan], [27.0, 5.2]])
-    both = sampled(method, sampler, steps, seeds=seeds, properties=table)
-    alone = sampled(method, sampler, steps, (31,), seeds[1:], properties=table[1:])
-    torch.testing.assert_close(both.positions[20:], alone.positions, rtol=0, atol=2e-3)
-    assert bool((both.species[20:] == alone.species).all())
-    other = sampled(method, sampler, steps, (31,), structure_seeds(8, 1, 1), properties=table[1:])
-    assert (other.positions - alone.positions).abs().max() > 0.1
-
-
-@pytest.mark.parametrize("sampler", ["euler-maruyama", "restart", "guided"])
-def test_every_subset_of_properties(sampler, silica):
-    method, nan = build(silica), math.nan
-    rows = torch.tensor([[nan, nan], [28.0, nan], [nan, 5.5], [28.0, 5.5]])
-    made = [sampled(method, sampler, 3, (20,), properties=row[None]).positions for row in rows]
-    for k in range(4):
-        assert bool(torch.isfinite(made[k]).all())
-        assert all((made[k] - made[other]).abs().max() > 1e-5 for other in range(k))
 
 
 @pytest.mark.parametrize("steps", [1, 20])
@@ -503,22 +463,6 @@ def test_sampling_leaves_no_gradients(silica):
     method = build(silica)
     sampled(method, "guided", 2, properties=torch.tensor([[24.0, 5.0]] * 2))
     assert all(p.grad is None for p in method.parameters())
-
-
-def test_checkpoint(silica, tmp_path):
-    """Random frequencies and the noise of the material come back with the weights."""
-    method = build(silica, noise=1.1)
-    path = tmp_path / "graphite.safetensors"
-    save_checkpoint(path, method, {})
-    torch.manual_seed(1)
-    again = load_checkpoint(path).method
-    assert isinstance(again, Graphite)
-    assert again.positions.scale == 1.1
-    table = torch.tensor([[24.0, math.nan], [27.0, 5.2]])
-    for sampler in method.samplers:
-        one, two = (sampled(m, sampler, 3, properties=table) for m in (method, again))
-        assert torch.equal(one.positions, two.positions)
-        assert torch.equal(one.species, two.species)
 
 
 def test_noise_goes_with_the_material(silicon, silica, eleven, measured_silicon):

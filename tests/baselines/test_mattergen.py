@@ -12,9 +12,8 @@ from scipy.spatial.transform import Rotation
 from amsbench.baselines.mattergen import MatterGen
 from amsbench.baselines.mattergen_network import Score, time_features
 from amsbench.baselines.wrapped import cartesian, fractional, scaled_score
-from amsbench.benchmark.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.benchmark.method import Task
-from amsbench.benchmark.noise import BatchNoise, StructureNoise, structure_seeds
+from amsbench.benchmark.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.structures import Structures, add_ghosts
 from amsbench.errors import AmsbenchError
 
@@ -66,7 +65,7 @@ def sample(method, cells, steps, sampler, seeds=(1, 2)) -> Structures:
 
 @pytest.mark.parametrize("task", ["silicon", "silica", "eleven"], indirect=True)
 @pytest.mark.parametrize("steps", [1, 3, 11])
-def test_any_step_count(task, steps):
+def test_evaluations_are_those_that_happen(task, steps):
     method, calls = build(task), []
     method.network.register_forward_hook(lambda *_: calls.append(1))
     properties = torch.full((2, len(task.properties)), NAN)
@@ -76,11 +75,7 @@ def test_any_step_count(task, steps):
         calls.clear()
         made = sample(method, cells, steps, sampler)
         assert len(calls) == method.evaluations(steps, sampler)
-        assert bool(torch.isfinite(made.positions).all())
-        assert int(made.species.min()) >= 0
         assert int(made.species.max()) < task.species_count  # no mask survives
-        torch.testing.assert_close(made.cells, cells.cells)
-        torch.testing.assert_close(made.counts, cells.counts)
 
 
 def test_evaluations_of_a_step(silicon, silica):
@@ -97,35 +92,6 @@ def test_one_species_has_no_channel(silicon, silica):
     assert build(silicon).masks is None
     assert build(silicon).network.head is None
     assert build(silica).masks.kinds == 3  # silicon, oxygen and ghosts
-
-
-@pytest.mark.parametrize("sampler", MatterGen.samplers)
-def test_seed_and_batch_mates(silica, sampler):
-    """A sample depends on its own seed: same again, alone or in company; another seed gives another sample."""
-    method = build(silica).double()
-    seeds = structure_seeds(7, 0, 2)
-    properties = torch.tensor([[24.0, NAN], [20.0, 5.0]])
-
-    def made(sizes, seeds):
-        cells = start(silica, sizes, properties=properties[-len(sizes) :], dtype=torch.float64)
-        return sample(method, cells, 4, sampler, seeds)
-
-    both, alone = made((20, 31), seeds), made((31,), seeds[1:])
-    torch.testing.assert_close(both.positions[20:], alone.positions, rtol=0, atol=1e-6)
-    assert torch.equal(both.species[20:], alone.species)
-    other = made((31,), structure_seeds(8, 1, 1))
-    assert (other.positions - alone.positions).abs().max() > 0.1
-
-
-def test_every_subset_of_properties(silica):
-    method = build(silica)
-    made = []
-    for row in torch.tensor([[NAN, NAN], [24.0, NAN], [NAN, 5.1], [24.0, 5.1]]):
-        cells = start(silica, (20,), properties=row[None])
-        made.append(sample(method, cells, 3, "guided").positions)
-        assert bool(torch.isfinite(made[-1]).all())
-    for one, other in itertools.combinations(made, 2):
-        assert (one - other).abs().max() > 1e-5
 
 
 def test_an_absent_property_is_a_vector_of_its_own(silica, small_batch):
@@ -463,17 +429,6 @@ def test_prior_is_uniform_and_masked(silica):
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_gives_the_same_samples(silica, tmp_path):
-    method = build(silica, guidance={"shear_modulus": 5.0, "ring_size": 2.0})
-    save_checkpoint(tmp_path / "one.safetensors", method, {})
-    loaded = load_checkpoint(tmp_path / "one.safetensors").method
-    assert isinstance(loaded, MatterGen)
-    cells = start(silica, properties=torch.tensor([[24.0, NAN], [20.0, 5.0]]))
-    before, after = (sample(m, cells, 3, "guided") for m in (method, loaded))
-    assert torch.equal(before.positions, after.positions)
-    assert torch.equal(before.species, after.species)
 
 
 def test_presets(silica):

@@ -2,18 +2,34 @@
 
 import pytest
 
+from amsbench.baselines.cdvae import CDVAE
+from amsbench.baselines.graphite import Graphite
+from amsbench.baselines.mattergen import MatterGen
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.material_ode import MaterialODE
 from amsbench.methods.material_sde import MaterialSDE
 from amsbench.testing import check_method, checks
 
 SMALL = {"network": {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}}
+SMALL_BASELINES = {
+    CDVAE: {
+        "encoder": {"hidden": 8, "blocks": 1, "cutoff": 4.0, "triplet": 4},
+        "decoder": {"hidden": 16, "blocks": 2, "cutoff": 4.0},
+        "latent": 8,
+        "head": 16,
+        "latent_steps": 20,
+    },
+    MatterGen: {"network": {"hidden": 16, "blocks": 2, "cutoff": 4.0, "neighbours": 12}},
+    Graphite: {"network": {"hidden": 32, "layers": 2, "cutoff": 4.0}},
+}
 
 
-@pytest.mark.parametrize("method_class", [MaterialODE, MaterialSDE, AMShortcut])
+@pytest.mark.parametrize(
+    "method_class", [MaterialODE, MaterialSDE, AMShortcut, *SMALL_BASELINES], ids=lambda kind: kind.name
+)
 @pytest.mark.parametrize("check", checks(), ids=str)
 def test_contract(method_class, check):
-    check_method(method_class, config=SMALL, only=[check.name])
+    check_method(method_class, config=SMALL_BASELINES.get(method_class, SMALL), only=[check.name])
 
 
 @pytest.mark.parametrize("method_class", [MaterialODE, MaterialSDE, AMShortcut])

@@ -11,7 +11,7 @@ from ase.build import bulk
 from amsbench.metrics import bmp_shrm_piece
 from amsbench.metrics.bmp_shrm import BMP_SHRM
 from amsbench.metrics.bmp_shrm_piece import BMPShrmPiece, elastic_constants_of, relax_on_pieces
-from amsbench.metrics.elasticity import elastic_constants
+from amsbench.metrics.elasticity import Relaxation, elastic_constants
 from amsbench.metrics.lammps_calculator import LammpsCalculator
 from amsbench.metrics.linear_response import softest_mode, stiffness
 from amsbench.metrics.potentials import EvaluationFailed
@@ -144,6 +144,21 @@ def test_a_saddle_is_left_downhill(monkeypatch):
     unfound = elastic_constants_of(atoms)
     assert not unfound.converged
     assert np.isnan(unfound.stiffness).all()
+
+
+def test_a_relaxation_that_goes_in_circles_comes_to_longer_and_longer_pieces(cell, monkeypatch):
+    """Between two pieces that send an atom back and forth, the pieces last for 10 steps ten times, then ever longer."""
+    lengths = []
+
+    def back_and_forth(atoms, piece, *, fmax, max_steps):
+        lengths.append(max_steps)
+        moved = atoms.copy()
+        moved.positions[7, 0] += 1.0 if len(lengths) % 2 else -1.0
+        return Relaxation(atoms=moved, converged=False, steps=max_steps, energy=0.0)
+
+    monkeypatch.setattr(bmp_shrm_piece, "relax", back_and_forth)
+    relax_on_pieces(cell, max_steps=400)
+    assert lengths == [10] * 11 + [20, 40, 80, 150]
 
 
 def test_a_collapse_is_said():
