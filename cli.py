@@ -15,9 +15,8 @@ from .cli_data import app as data_commands
 from .cli_options import (
     announce,
     changed_settings,
-    checkpoint_or_training,
     chosen_plans,
-    chosen_samplers,
+    chosen_source,
     names_in,
     parsed_numbers,
     parsed_targets,
@@ -88,11 +87,16 @@ def run(
     plans = chosen_plans(plans_of(loaded.definition, protocol), targets, steps, count)
     check_writable(output)
     workers = threads or cores()
-    trained = checkpoint_or_training(method, loaded, checkpoint, device, workers)
-    rows = chosen_samplers(trained, samplers)
-    job = Run(
-        checkpoint=trained, dataset=loaded, plans=plans, samplers=rows, store=ResultStore(output), seed=seed
+    source, rows = chosen_source(
+        method,
+        loaded,
+        checkpoint=checkpoint,
+        steps=steps,
+        samplers=samplers,
+        device=device,
+        threads=workers,
     )
+    job = Run(source=source, dataset=loaded, plans=plans, samplers=rows, store=ResultStore(output), seed=seed)
     announce(job, workers)
     done = []
     with local_pool(workers) as pool, progress_bars() as bars:
@@ -168,7 +172,8 @@ def train(
 ) -> None:
     """Train a method. A stopped training goes on where it was when the same command is given again."""
     from .benchmark.api import load_dataset
-    from .benchmark.training import TrainingOptions, budget_passes
+    from .benchmark.budgets import budget_passes
+    from .benchmark.training import TrainingOptions
 
     loaded = load_dataset(dataset, data)
     options = TrainingOptions(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .benchmark.datasets.base import Dataset
     from .benchmark.protocols import EvaluationPlan
     from .benchmark.runner import Run
+    from .benchmark.sources import Source
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
@@ -69,6 +70,31 @@ def chosen_plans(
     )
 
 
+def chosen_source(
+    name: str,
+    dataset: Dataset,
+    *,
+    checkpoint: Path | None,
+    steps: str | None,
+    samplers: str | None,
+    **where: Any,
+) -> tuple[Source, tuple[str, ...]]:
+    """What is to be evaluated, and by which samplers: a yardstick, or a model as of ``checkpoint_or_training``."""
+    from .benchmark import registry
+    from .benchmark.sources import Model, Yardstick
+
+    found = registry.load("methods", name)
+    if not issubclass(found, Yardstick):
+        trained = checkpoint_or_training(name, dataset, checkpoint, **where)
+        return Model(trained), chosen_samplers(trained, samplers)
+    for option, value in {"--checkpoint": checkpoint, "--steps": steps, "--samplers": samplers}.items():
+        if value is not None:
+            raise AmsbenchError(
+                f"'{name}' is no model: it has no checkpoint, no steps and no samplers; leave out {option} {value}"
+            )
+    return found(dataset), (found.sampler,)
+
+
 def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
     method = checkpoint.method
     if text is None:
@@ -107,9 +133,10 @@ def checkpoint_or_training(
 ) -> Checkpoint:
     """The checkpoint asked for, the released one, or one trained now with the quick budget."""
     from .benchmark.api import load_checkpoint_for
+    from .benchmark.budgets import BUDGETS
     from .benchmark.checkpoints import released_path
     from .benchmark.generation import pick_device
-    from .benchmark.training import BUDGETS, TrainingOptions
+    from .benchmark.training import TrainingOptions
 
     use_threads(threads)
     name = dataset.definition.name
@@ -166,19 +193,23 @@ def train_with_bars(
 def announce(job: Run, workers: int) -> None:
     """What the run will do and how long that should take, from one timed network call and one measurement."""
     from .benchmark.estimate import estimate_seconds
+    from .benchmark.sources import Model
 
     jobs = job.jobs()
     missing = [item for item in jobs if job.store.find(job.key(item)) is None]
     name = job.dataset.definition.name
-    steps = ", ".join(str(k) for k in sorted({item.steps for item in jobs}))
     counts = sorted({item.plan.count for item in jobs})
     samplers = dict.fromkeys(item.sampler for item in jobs)  # those that share the cells of others left out
+    facts, model = " and ".join(samplers), ""
+    if isinstance(job.source, Model):
+        facts += f"; {', '.join(str(k) for k in sorted({item.steps for item in jobs}))} steps"
+        model = f", checkpoint {job.source.checkpoint.path.name}"
     say(
-        f"{job.checkpoint.method.name} on {name}: {len(jobs)} cells ({', '.join(plan.name for plan in job.plans)}; "
-        f"{' and '.join(samplers)}; {steps} steps), {' or '.join(map(str, counts))} structures each, "
-        f"protocol '{job.plans[0].protocol}', checkpoint {job.checkpoint.path.name}."
+        f"{job.source.name} on {name}: {len(jobs)} cells ({', '.join(plan.name for plan in job.plans)}; {facts}), "
+        f"{' or '.join(map(str, counts))} structures each, protocol '{job.plans[0].protocol}'{model}."
     )
     if len(missing) < len(jobs):
         say(f"{len(jobs) - len(missing)} of them are in {job.store.folder} already.")
-    if missing:
-        say(f"Expected time on {workers} cores: about {duration(estimate_seconds(job, missing, workers))}.")
+    if missing and isinstance(job.source, Model):
+        seconds = estimate_seconds(job, job.source.checkpoint.method, missing, workers)
+        say(f"Expected time on {workers} cores: about {duration(seconds)}.")

@@ -54,7 +54,9 @@ class RunBars:
         self._label = ""
 
     def cell(self, job: Any, number: int, total: int, known: bool) -> None:
-        self._label = f"[{number}/{total}] {job.plan.name}, {job.sampler}, {job.steps} steps"
+        self._label = f"[{number}/{total}] {job.plan.name}, {job.sampler}" + f", {job.steps} steps" * bool(
+            job.steps
+        )
         if known:
             self._bars.console.print(f"{self._label}: there already", highlight=False)
         self._bars.update(self._task, description=self._label, completed=0, total=None)

@@ -44,8 +44,9 @@ def load_checkpoint_for(
 ) -> Checkpoint:
     """The checkpoint at ``path``, or the released one; AmsbenchError for one of another method or dataset."""
     from .checkpoints import check_matches, load_checkpoint, released_path
+    from .method import method_class
 
-    registry.target("methods", name)
+    method_class(name)
     if path is None:
         registry.target("datasets", dataset)
         path = released_path(name, dataset)
@@ -162,7 +163,8 @@ def evaluate(
 
 def train(method: str, dataset: Dataset | str, *, output: str | Path, **options: Any) -> Path:
     """Train a method with the ``quick`` budget or the given TrainingOptions fields; returns the checkpoint."""
-    from .training import BUDGETS, TrainingOptions
+    from .budgets import BUDGETS
+    from .training import TrainingOptions
     from .training import train as fit
 
     if isinstance(dataset, str):

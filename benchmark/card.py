@@ -5,10 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .method import Method
+    from .sources import Yardstick
 
 HEADS = {
     "kept": "kept from the reference",
@@ -46,8 +47,8 @@ class MethodCard:
     evaluations: Mapping[str, str] = field(default_factory=dict)
 
 
-def card_lines(method: type[Method], width: int | None = None) -> Iterator[str]:
-    """A method as text for people: its samplers with the network evaluations of a step, its networks, its card.
+def card_lines(method: type[Method] | type[Yardstick], width: int | None = None) -> Iterator[str]:
+    """A method or yardstick as text for people: samplers with the network evaluations of a step, networks, card.
 
     width: characters per line
     """
@@ -58,18 +59,11 @@ def card_lines(method: type[Method], width: int | None = None) -> Iterator[str]:
     yield from _entry("reference", card.reference, width)
     if card.original is not None:
         yield from _entry("original", card.original, width)
-    claims = {
-        "shortcut": "right structures from fewer than 10 steps",
-        "rotation_equivariant": "rotation equivariant",
-    }
-    claimed = [words for name, words in claims.items() if getattr(method, name)]
-    if claimed:
-        yield from _entry("claims", ", ".join(claimed), width)
-    yield from _entry("networks", ", ".join(method.networks), width)
-    yield ""
-    yield "samplers, and network evaluations a step"
-    for sampler in method.samplers:
-        yield from _entry(f"  {sampler}", card.evaluations.get(sampler, "not said"), width, 20)
+    networks: tuple[str, ...] | None = getattr(method, "networks", None)
+    if networks is None:
+        yield from _entry("needs", "neither training nor steps", width)
+    else:
+        yield from _of_a_model(method, networks, card, width)
     for name, head in HEADS.items():
         items = getattr(card, name)
         if items:
@@ -80,6 +74,21 @@ def card_lines(method: type[Method], width: int | None = None) -> Iterator[str]:
         yield from ("", "values of the reference")
         for name, value in card.hyperparameters.items():
             yield from _entry(f"  {name}", value, width, 20)
+
+
+def _of_a_model(method: Any, networks: tuple[str, ...], card: MethodCard, width: int) -> Iterator[str]:
+    claims = {
+        "shortcut": "right structures from fewer than 10 steps",
+        "rotation_equivariant": "rotation equivariant",
+    }
+    claimed = [words for name, words in claims.items() if getattr(method, name)]
+    if claimed:
+        yield from _entry("claims", ", ".join(claimed), width)
+    yield from _entry("networks", ", ".join(networks), width)
+    yield ""
+    yield "samplers, and network evaluations a step"
+    for sampler in method.samplers:
+        yield from _entry(f"  {sampler}", card.evaluations.get(sampler, "not said"), width, 20)
 
 
 def _entry(name: str, text: str, width: int, column: int = 12) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AmsbenchError
-from . import registry
 from .files import sha256_of, write_atomically
 from .method import Method, Task
+from .method import method_class as registered
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,8 @@ def load_checkpoint(
         raise AmsbenchError(
             f"{path} has checkpoint format {header['format']}, this version reads {FORMAT}; train it again"
         )
-    method_class = method_class or registry.load("methods", header["method"])
-    method: Method = method_class(Task.from_json(header["task"]), header["config"])
+    chosen = method_class or registered(header["method"])
+    method: Method = chosen(Task.from_json(header["task"]), header["config"])
     try:
         method.load_state_dict(tensors)
     except RuntimeError as error:

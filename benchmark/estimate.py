@@ -11,10 +11,11 @@ from .generation import generate
 from .protocols import cells_of
 
 if TYPE_CHECKING:
+    from .method import Method
     from .runner import Job, Run
 
 
-def estimate_seconds(run: Run, jobs: Sequence[Job], workers: int) -> float:
+def estimate_seconds(run: Run, method: Method, jobs: Sequence[Job], workers: int) -> float:
     """Seconds that the given jobs should take; measured on one structure of each plan."""
     per_evaluation: dict[str, float] = {}
     per_measurement: dict[str, float] = {}
@@ -25,7 +26,7 @@ def estimate_seconds(run: Run, jobs: Sequence[Job], workers: int) -> float:
         if name in per_evaluation:
             continue
         cells, counts = cells_of(job.plan, run.dataset)
-        made = generate(run.checkpoint.method, cells=cells[:1], counts=counts[:1], steps=1)
+        made = generate(method, cells=cells[:1], counts=counts[:1], steps=1)
         per_evaluation[name] = made.seconds / made.evaluations
         began = time.perf_counter()
         measure_structure(definition, sample, tuple(job.plan.targets))
@@ -35,7 +36,7 @@ def estimate_seconds(run: Run, jobs: Sequence[Job], workers: int) -> float:
     return sum(
         job.plan.count
         * (
-            per_evaluation[job.plan.name] * run.checkpoint.method.evaluations(job.steps, job.sampler)
+            per_evaluation[job.plan.name] * method.evaluations(job.steps, job.sampler)
             + per_measurement[job.plan.name]
         )
         for job in jobs

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import AmsbenchError
+from . import registry
 from .card import MethodCard
 from .noise import NoiseSource
 from .structures import Structures
@@ -94,6 +95,16 @@ class Task:
     def from_json(cls, data: Mapping[str, Any]) -> Task:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)
+
+
+def method_class(name: str) -> type[Method]:
+    """The method registered under ``name``; AmsbenchError where there is none, or it is a yardstick."""
+    found = registry.load("methods", name)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise AmsbenchError(
+            f"'{name}' is no model: it is not trained and has no checkpoint; 'amsbench run --method {name}' compares it"
+        )
+    return found
 
 
 class Method(torch.nn.Module, ABC):

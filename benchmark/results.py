@@ -14,6 +14,8 @@ from ..errors import AmsbenchError
 from .files import write_text
 
 FORMAT = 1
+NO_STEPS = 0
+"""The step count of a yardstick's results."""
 
 
 class _Strict(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,16 +11,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from .. import __version__
-from ..errors import AmsbenchError
-from .checkpoints import Checkpoint
 from .datasets.base import Dataset
 from .evaluation import METRICS_VERSION, Evaluation, Reference, evaluate, structural_protocol
 from .files import check_writable, frame_writer, write_atomically, write_frames
-from .generation import Generated, Sink, generate
-from .method import Method
-from .protocols import EvaluationPlan, cells_of
-from .results import CellKey, Environment, ResultCell, ResultStore
+from .generation import Generated, Sink
+from .protocols import EvaluationPlan
+from .results import CellKey, ResultCell, ResultStore
+from .sources import Source
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,14 +44,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A method's checkpoint against a dataset's plans.
+    """A trained model or a yardstick against a dataset's plans.
 
-    samplers: rows of the table; an empty tuple takes the method's default one
+    samplers: rows of the table
     overlap: whether structures are measured and written while others are generated; None: where a GPU generates,
         since on processor cores the one would slow down the other and spoil the time that goes into the table
     """
 
-    checkpoint: Checkpoint
+    source: Source
     dataset: Dataset
     plans: tuple[EvaluationPlan, ...]
     samplers: tuple[str, ...]
@@ -71,9 +67,9 @@ class Run:
         """
         chosen: dict[tuple[str, int, str], Job] = {}
         for plan in self.plans:
-            for steps in plan.steps:
+            for steps in self.source.step_counts(plan):
                 for sampler in self.samplers:
-                    mode = self.checkpoint.method.mode(steps, sampler)
+                    mode = self.source.mode(steps, sampler)
                     chosen.setdefault((plan.name, steps, mode), Job(plan=plan, sampler=sampler, steps=steps))
         return list(chosen.values())
 
@@ -82,10 +78,10 @@ class Run:
         return CellKey(
             dataset=self.dataset.definition.name,
             dataset_hash=self.dataset.content_hash,
-            method=self.checkpoint.method.name,
-            checkpoint_hash=self.checkpoint.content_hash,
+            method=self.source.name,
+            checkpoint_hash=self.source.content_hash,
             sampler=job.sampler,
-            sampler_version=self.checkpoint.method.sampler_versions.get(job.sampler, 1),
+            sampler_version=self.source.sampler_version(job.sampler),
             steps=job.steps,
             kind=plan.kind,
             plan=plan.name,
@@ -112,20 +108,18 @@ class Run:
             yield cell
 
     def _compute(self, job: Job, key: CellKey, executor: Executor | None, watcher: Watcher) -> ResultCell:
-        plan, method = job.plan, self.checkpoint.method
-        cells, counts = cells_of(plan, self.dataset)
+        plan, source = job.plan, self.source
         targets = plan.target_values()
         path = self.store.path(key, ".extxyz")
 
         def made(sink: Sink | None = None) -> Generated:
-            return generate(
-                method,
-                cells=cells,
-                counts=counts,
-                targets=targets,
+            return source.generate(
+                self.dataset,
+                plan,
                 steps=job.steps,
                 sampler=job.sampler,
                 seed=self.seed,
+                executor=executor,
                 progress=lambda done: watcher.progress("generating", done, plan.count),
                 sink=sink,
             )
@@ -145,7 +139,7 @@ class Run:
             plan.protocol, Reference(self.dataset, protocol=structural_protocol(plan.protocol))
         )
         began = time.perf_counter()
-        if self.overlap if self.overlap is not None else next(method.parameters()).is_cuda:
+        if self.overlap if self.overlap is not None else source.on_gpu:
             generated, found = overlapped(made, measured, path)
         else:
             generated = made()
@@ -154,9 +148,9 @@ class Run:
             write_frames(path, generated.frames)
         cell = ResultCell(
             key=key,
-            mode=method.mode(job.steps, job.sampler),
-            trained_on=method.task.properties,
-            conditioned_on=tuple(targets),
+            mode=source.mode(job.steps, job.sampler),
+            trained_on=source.trained_on,
+            conditioned_on=tuple(name for name in targets if name in source.trained_on),
             seconds=generated.seconds,
             evaluations=generated.evaluations,
             measuring_seconds=time.perf_counter() - began,
@@ -165,8 +159,8 @@ class Run:
             substance=found.substance,
             training_set=reference.substance,
             failures=found.failures,
-            training=self.checkpoint.record,
-            environment=environment(method),
+            training=source.record,
+            environment=source.environment(),
         )
         # the structures and the table first: a cell that is there is a cell that is whole
         write_atomically(self.store.path(key, ".parquet"), lambda file: found.table.to_parquet(file))
@@ -206,27 +200,3 @@ def overlapped(
             stopped.set()
             raise
         return making.result(), found
-
-
-def environment(method: Method) -> Environment:
-    """What the numbers of a cell were made with."""
-    import torch
-
-    from ..metrics.potentials import lammps_version
-
-    device = next(method.parameters()).device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
-    try:
-        lammps: str | None = lammps_version()
-    except AmsbenchError:
-        lammps = None
-    return Environment(
-        amsbench=__version__,
-        python=platform.python_version(),
-        torch=torch.__version__,
-        lammps=lammps,
-        platform=platform.platform(),
-        device=name,
-        threads=torch.get_num_threads(),
-        native=method.backend(),
-    )

@@ -15,21 +15,10 @@ from . import registry
 from .checkpoints import load_checkpoint
 from .datasets.base import Dataset
 from .files import alone_in, check_writable, sha256_of
-from .method import Method, Task
+from .method import Method, Task, method_class
 from .trainer import NotFinite, Progress, Trainer, TrainingOptions
 
-__all__ = ["BUDGETS", "NotFinite", "Progress", "TrainingOptions", "budget_passes", "train", "with_changes"]
-
-BUDGETS: dict[str, int] = {"quick": 2_000, "fixed": 12_000, "standard": 100_000, "paper": 5_000_000}
-"""Sample passes (structures seen, with repetition) of each budget. ``fixed`` is that of the tables where every method
-has the same (docs/studies/fixed_budget.py), 10 to 30 minutes of a core; ``paper`` is our estimate of the paper's."""
-
-
-def budget_passes(name: str) -> int:
-    """Sample passes of a budget; AmsbenchError for an unknown one."""
-    if name not in BUDGETS:
-        raise AmsbenchError(f"unknown budget '{name}'; known: {', '.join(BUDGETS)}")
-    return BUDGETS[name]
+__all__ = ["NotFinite", "Progress", "TrainingOptions", "train", "with_changes"]
 
 
 def train(
@@ -60,16 +49,16 @@ def train(
     from lightning.fabric import Fabric
 
     torch.manual_seed(options.seed)
-    method_class: type[Method] = registry.load("methods", method_name)
+    chosen = method_class(method_name)
     task = Task.of(dataset, properties)
-    preset = network or method_class.networks[0]
-    if preset not in method_class.networks:
+    preset = network or chosen.networks[0]
+    if preset not in chosen.networks:
         raise AmsbenchError(
-            f"method '{method_name}' has no network '{preset}'; it has: {', '.join(method_class.networks)}"
+            f"method '{method_name}' has no network '{preset}'; it has: {', '.join(chosen.networks)}"
         )
-    settings = method_class.default_config(preset, task)
+    settings = chosen.default_config(preset, task)
     settings = with_changes(settings, config or {}, f"method '{method_name}'")
-    method = method_class(task, settings)
+    method = chosen(task, settings)
     if initial is not None:
         _start_from(method, initial)
     check_writable(output)

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..benchmark import registry
-from ..benchmark.results import CellKey, ResultCell
+from ..benchmark.budgets import BUDGETS
+from ..benchmark.results import NO_STEPS, CellKey, ResultCell
 from ..errors import AmsbenchError
 from . import paper_values
 
@@ -45,18 +46,24 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """Cells that may be compared with each other."""
+    """Cells that may be compared with each other.
+
+    columns: models, which take steps
+    yardsticks: what takes none
+    """
 
     label: str
     columns: tuple[Column, ...]
+    yardsticks: tuple[Column, ...] = ()
 
     @property
     def key(self) -> CellKey:
         """The key of one of the cells; what makes a board is the same in all of them."""
-        return self.columns[0].first.key
+        return (self.columns or self.yardsticks)[0].first.key
 
     @property
     def cells(self) -> list[ResultCell]:
+        """Those of the models."""
         return [cell for column in self.columns for cell in column.cells.values()]
 
     @property
@@ -76,14 +83,41 @@ def boards(cells: Iterable[ResultCell], kind: str) -> list[Board]:
             f"no {kind} results among the {len(every)} cells found; "
             f"run 'amsbench run' on a dataset with a {kind} comparison, or give another folder with --results"
         )
-    groups: dict[str, list[ResultCell]] = {}
+    groups: dict[tuple[str, str], list[ResultCell]] = {}
+    yardsticks: dict[str, list[ResultCell]] = {}
     for cell in _unique(chosen):
-        groups.setdefault(_board_identity(cell), []).append(cell)
-    ordered = sorted(groups.values(), key=lambda group: _board_order(group[0].key))
-    labels = told_apart(
-        [_board_label(group[0].key) for group in ordered], [_conditions(group[0]) for group in ordered]
+        identity = _board_identity(cell)
+        if cell.key.steps == NO_STEPS:
+            yardsticks.setdefault(identity, []).append(cell)
+        else:
+            groups.setdefault((identity, budget_label(cell)), []).append(cell)
+    for identity in yardsticks.keys() - {identity for identity, _ in groups}:
+        groups[identity, ""] = []  # nothing but yardsticks
+    # a yardstick has no training: it stands beside models of every budget
+    boarded = sorted(
+        ((group, yardsticks.get(identity, []), budget) for (identity, budget), group in groups.items()),
+        key=lambda board: _board_order((board[0] or board[1])[0].key, board[2]),
     )
-    return [Board(label=label, columns=_columns(group)) for label, group in zip(labels, ordered, strict=True)]
+    firsts = [(group or others)[0] for group, others, _ in boarded]
+    labels = told_apart(
+        [
+            _board_label(first.key) + (f", {budget}" if budget else "")
+            for first, (*_, budget) in zip(firsts, boarded, strict=True)
+        ],
+        [_conditions(first) for first in firsts],
+    )
+    return [
+        Board(label=label, columns=_columns(group), yardsticks=_columns(others))
+        for label, (group, others, _) in zip(labels, boarded, strict=True)
+    ]
+
+
+def budget_label(cell: ResultCell) -> str:
+    """What stands in the title of tables where every model had the same budget; nothing for best efforts."""
+    options = cell.training.get("options") or {}
+    if options.get("passes") == BUDGETS["fixed"] and cell.training.get("initial") is None:
+        return f"fixed budget of {BUDGETS['fixed']:,} structures seen in training"
+    return ""
 
 
 def told_apart(labels: Sequence[str], facts: Sequence[dict[str, str]]) -> list[str]:
@@ -153,8 +187,9 @@ def _board_label(key: CellKey) -> str:
     return f"{key.dataset}, {key.plan}, {protocol}, {key.count:,} structures"
 
 
-def _board_order(key: CellKey) -> tuple:
-    return key.dataset, key.plan, -key.count, key.protocol, key.dataset_hash, key.metrics_version, key.digest
+def _board_order(key: CellKey, budget: str) -> tuple:
+    conditions = key.protocol, key.dataset_hash, key.metrics_version
+    return key.dataset, key.plan, -key.count, *conditions, budget, key.digest
 
 
 def _columns(cells: Sequence[ResultCell]) -> tuple[Column, ...]:

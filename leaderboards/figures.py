@@ -60,14 +60,19 @@ def save_figures(
         paths.append(path)
 
     if "structural" in kinds:
-        for board in boards(cells, "structural"):
+        for board in _of_models(boards(cells, "structural")):
             save(structural_figure(board), f"structural {board.label}")
     if "inverse-design" in kinds:
-        for board in boards(cells, "inverse-design"):
+        for board in _of_models(boards(cells, "inverse-design")):
             for name in board.key.targets:
                 save(errors_figure(board, name), f"errors {name} {board.label}")
                 save(targets_figure(board, name, store), f"targets {name} {board.label}")
     return paths
+
+
+def _of_models(boards: Sequence[Board]) -> list[Board]:
+    """Yardsticks take no steps: where there is nothing else, there are no curves."""
+    return [board for board in boards if board.columns]
 
 
 def structural_figure(board: Board) -> Figure:

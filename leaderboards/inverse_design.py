@@ -27,6 +27,7 @@ from .overview import grouped, overview_table
 from .records import Record, measured_record, reported_record
 from .substance import substance_table
 from .table import EMPTY, Table, decimal, interval
+from .yardsticks import yardstick_tables
 
 
 def inverse_design_tables(
@@ -55,11 +56,14 @@ def _tables_of(board: Board, with_paper: bool, detail: bool) -> list[Table]:
         reported = paper_values.reported_errors(board.key.dataset, name) if with_paper else ()
         records = _records(board, name, ties, reported)
         every += records
+        if not board.columns:
+            continue
         made.append(_errors(board, name, ties, reported, with_paper, records))
         if any(errors_of(cell, name)["spearman"] is not None for cell in board.cells):
             made.append(_correlations(board, name, records))
         if detail:
             made += [_intervals(board, name, records), _charged(board, name, ties, records)]
+    made += yardstick_tables(board, tuple(board.key.targets), _overview_text, every)
     made.append(substance_table(board, every))
     if detail and any(cell.failures for cell in board.cells):
         made.append(_failures(board, every))
@@ -242,7 +246,7 @@ def _records(
         measured_record(
             column, steps, {**errors_of(cell, name), "tied_for_best": (column.label, steps) in ties}, name
         )
-        for column in board.columns
+        for column in (*board.columns, *board.yardsticks)
         for steps, cell in column.cells.items()
     ]
     theirs = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..benchmark.results import ResultCell
+from ..benchmark.results import NO_STEPS, ResultCell
 from ..metrics.bootstrap import Interval, tie_groups
 from . import paper_values
 from .boards import Board, Column
@@ -84,7 +84,9 @@ def same_everywhere(column: Column, value: Callable[[ResultCell], float], places
 
 
 def step_text(steps: int) -> str:
-    """``1 step``, ``5 steps``."""
+    """``1 step``, ``5 steps``; nothing for a yardstick, which has none."""
+    if steps == NO_STEPS:
+        return ""
     return f"{steps} step{'s' if steps > 1 else ''}"
 
 

@@ -34,6 +34,7 @@ def overview_table(
     records: those of the tables of the single properties
     None where one property was asked for in one way: that has all of this in its own table.
     """
+    group = [board for board in group if board.columns]
     heads = [_head(board, name) for board in group for name in board.key.targets]
     if len(heads) < 2:
         return None

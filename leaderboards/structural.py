@@ -24,6 +24,7 @@ from .layout import (
 from .records import Record, measured_record, reported_record
 from .substance import substance_table
 from .table import Table, decimal, duration, interval
+from .yardsticks import yardstick_tables
 
 PLACES = {"rdf": 4, "adf": 5}
 """Decimals of the errors."""
@@ -45,11 +46,19 @@ def structural_tables(
         ties = structural_ties(board)
         reported = paper_values.reported_structure(board.key.dataset) if with_paper else ()
         records = _records(board, ties, reported)
-        made.append(_errors(board, ties, reported, with_paper, records))
-        if detail:
+        if board.columns:
+            made.append(_errors(board, ties, reported, with_paper, records))
+        made += yardstick_tables(board, ("RDF RMSD / ADF RMSD",), _yardstick_text, records)
+        if detail and board.columns:
             made += [_intervals(board, name, ties[name], records) for name in PLACES]
-            made += [_wasserstein(board, records), substance_table(board, records)]
+            made.append(_wasserstein(board, records))
+        if detail:
+            made.append(substance_table(board, records))
     return made
+
+
+def _yardstick_text(cell: ResultCell, head: str) -> str:
+    return " / ".join(decimal(part_of(cell, name, "rmsd"), places) for name, places in PLACES.items())
 
 
 def structural_of(cell: ResultCell) -> Structural:
@@ -182,7 +191,7 @@ def _records(
             structural_of(cell).model_dump()
             | {f"{name}_tied_for_best": (column.label, steps) in ties[name] for name in PLACES},
         )
-        for column in board.columns
+        for column in (*board.columns, *board.yardsticks)
         for steps, cell in column.cells.items()
     ]
     theirs = [

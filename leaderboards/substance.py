@@ -33,15 +33,16 @@ _CHARGED = (
 
 def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
     """One row per result and one for the training set: composition, density, distances, energy, cost."""
-    training = {str(sorted(cell.training_set.items())): cell.training_set for cell in board.cells}
+    columns = (*board.columns, *board.yardsticks)
+    every_cell = [cell for column in columns for cell in column.cells.values()]
+    training = {str(sorted(cell.training_set.items())): cell.training_set for cell in every_cell}
     facts = [_row(known) for known in training.values()]
     lines = [
         (
-            f"{column.label}, {step_text(steps)}"
-            + (f", {mode}" if (mode := column.mode_label(steps)) else ""),
+            ", ".join(filter(None, [column.label, step_text(steps), column.mode_label(steps)])),
             cell,
         )
-        for column in board.columns
+        for column in columns
         for steps, cell in column.cells.items()
     ]
     every = [*facts, *(_row(cell.substance) for _, cell in lines)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials import STILLINGER_WEBER_SILICON, energy_per_atom
+from ...metrics.potentials import STILLINGER_WEBER_SILICON, Potential
 from ..protocols import EvaluationPlan, structural_plan
 from .base import DatasetDefinition, Property, Recipe, SimulationFailed
 from .simulation import molecular_dynamics
@@ -58,6 +58,7 @@ class AmorphousSilicon(DatasetDefinition):
     elements: ClassVar[tuple[str, ...]] = ("Si",)
     ghost_density: ClassVar[float | None] = None
     properties: ClassVar[tuple[Property, ...]] = ()
+    potential: ClassVar[Potential | None] = STILLINGER_WEBER_SILICON
     split_by: ClassVar[Literal["melt", "sample"]] = "melt"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.75, 0.08, 0.17)
 
@@ -81,9 +82,6 @@ class AmorphousSilicon(DatasetDefinition):
         """Structure only: cells and atom counts of the training set, the paper's step counts."""
         return (structural_plan(protocol, 1, *PLANS[protocol]),)
 
-    def engine(self) -> dict[str, Any]:
-        return STILLINGER_WEBER_SILICON.provenance()
-
     def samples_per_simulation(self, recipe: Recipe) -> int:
         return SNAPSHOTS[recipe]
 
@@ -99,10 +97,6 @@ class AmorphousSilicon(DatasetDefinition):
             dynamics.npt(MELT_TEMPERATURE, SAMPLE_TEMPERATURE, duration["cool"])
             dynamics.npt(SAMPLE_TEMPERATURE, SAMPLE_TEMPERATURE, duration["hold"])
             return dynamics.npt_snapshots(SAMPLE_TEMPERATURE, samples, SNAPSHOT_SPACING)
-
-    def energy(self, atoms: Atoms) -> tuple[float, float]:
-        """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
-        return energy_per_atom(STILLINGER_WEBER_SILICON, atoms)
 
 
 def _crystal() -> Atoms:

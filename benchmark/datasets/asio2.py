@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials import TERSOFF_SILICA, energy_per_atom, overlapping
+from ...metrics.potentials import TERSOFF_SILICA, Potential, overlapping
 from ...metrics.rings import guttman_rings
 from ..protocols import EvaluationPlan, inverse_design_plans
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
@@ -96,6 +96,7 @@ class AmorphousSilica(DatasetDefinition):
         ),
     )
     design_properties: ClassVar[tuple[str, ...]] = ("shear_modulus", "ring_size")
+    potential: ClassVar[Potential | None] = TERSOFF_SILICA
     split_by: ClassVar[Literal["melt", "sample"]] = "sample"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
@@ -120,9 +121,6 @@ class AmorphousSilica(DatasetDefinition):
         return inverse_design_plans(
             protocol, 2, count, steps, cube, {name: {name: targets[name]} for name in self.design_properties}
         )
-
-    def engine(self) -> dict[str, Any]:
-        return TERSOFF_SILICA.provenance()
 
     def samples_per_simulation(self, recipe: Recipe) -> int:
         return 1
@@ -166,10 +164,6 @@ class AmorphousSilica(DatasetDefinition):
         return Measurement(
             values={**rings.values, **elastic.values}, failures={**rings.failures, **elastic.failures}
         )
-
-    def energy(self, atoms: Atoms) -> tuple[float, float]:
-        """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
-        return energy_per_atom(TERSOFF_SILICA, atoms)
 
 
 def _ring_size(atoms: Atoms) -> Measurement:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ...errors import AmsbenchError
-from ...metrics.potentials import EvaluationFailed
+from ...metrics.potentials import EvaluationFailed, Potential, energy_per_atom
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -67,6 +67,8 @@ class DatasetDefinition(ABC):
     """Shares of the groups that go to train, validation and test."""
     design_properties: ClassVar[tuple[str, ...]] = ()
     """The properties that the paper's conditional models are trained on and asked for."""
+    potential: ClassVar[Potential | None] = None
+    """What the simulations and the energies are made with."""
 
     @abstractmethod
     def protocol(self, recipe: Recipe) -> dict[str, Any]:
@@ -74,7 +76,7 @@ class DatasetDefinition(ABC):
 
     def engine(self) -> dict[str, Any]:
         """What computes samples and labels (potential with its hash, LAMMPS version), stored with the file."""
-        return {}
+        return {} if self.potential is None else self.potential.provenance()
 
     @abstractmethod
     def samples_per_simulation(self, recipe: Recipe) -> int:
@@ -103,7 +105,9 @@ class DatasetDefinition(ABC):
     def energy(self, atoms: Atoms) -> tuple[float, float]:
         """Energy per atom (eV) and largest force (eV/A) under the potential that made the data; EvaluationFailed for
         structures without a usable energy, and where there is no such potential."""
-        raise EvaluationFailed("no potential made these data")
+        if self.potential is None:
+            raise EvaluationFailed("no potential made these data")
+        return energy_per_atom(self.potential, atoms)
 
     def property_named(self, name: str) -> Property:
         """The property called ``name``; AmsbenchError with the known names if there is none."""

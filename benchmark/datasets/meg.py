@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ...metrics.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
-from ...metrics.potentials import EvaluationFailed, energy_per_atom, overlapping
+from ...metrics.potentials import EvaluationFailed, Potential, overlapping
 from ..protocols import EvaluationPlan, inverse_design_plans
 from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 from .meg_compositions import ELEMENTS, VALENCE, Composition, compositions, sampling_weights
@@ -105,6 +105,7 @@ class MultiElementGlass(DatasetDefinition):
         Property(name="li_concentration", unit="%", description="Li atoms per hundred atoms"),
     )
     design_properties: ClassVar[tuple[str, ...]] = ("youngs_modulus", "shear_modulus", "li_concentration")
+    potential: ClassVar[Potential | None] = BMP_SHRM
     split_by: ClassVar[Literal["melt", "sample"]] = "sample"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
@@ -140,9 +141,6 @@ class MultiElementGlass(DatasetDefinition):
         """A combination as in the paper's Table 3, Young's modulus at fixed lithium, and single properties."""
         return inverse_design_plans(protocol, 2, *PLANS[protocol])
 
-    def engine(self) -> dict[str, Any]:
-        return BMP_SHRM.provenance()
-
     def samples_per_simulation(self, recipe: Recipe) -> int:
         return 1
 
@@ -173,10 +171,6 @@ class MultiElementGlass(DatasetDefinition):
             else:
                 elastic = _moduli(atoms, wanted & set(STRAINS))
         return Measurement(values=values | elastic.values, failures=elastic.failures)
-
-    def energy(self, atoms: Atoms) -> tuple[float, float]:
-        """Energy per atom (eV) and largest force (eV/A) under the potential of the simulations."""
-        return energy_per_atom(BMP_SHRM, atoms)
 
 
 class _InLithiumGap(MultiElementGlass):

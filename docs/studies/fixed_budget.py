@@ -21,9 +21,9 @@ import torch
 from tabulate import tabulate
 
 import amsbench
+from amsbench.benchmark.budgets import BUDGETS
 from amsbench.benchmark.checkpoints import load_checkpoint
 from amsbench.benchmark.files import write_atomically
-from amsbench.benchmark.training import BUDGETS
 
 RATES = (5e-4, 1e-3, 2e-3)
 BATCH = 2

@@ -10,6 +10,7 @@ from amsbench.benchmark.method import Task
 from amsbench.benchmark.protocols import cells_of, plans_of
 from amsbench.benchmark.results import ResultStore
 from amsbench.benchmark.runner import Run
+from amsbench.benchmark.sources import Model
 from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
 
@@ -32,7 +33,7 @@ def run(tiny_asi, tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "a.safetensors", AMShortcut(task, config), {"passes": 0})
     (plan,) = plans_of(tiny_asi.definition, "quick")
     return Run(
-        checkpoint=load_checkpoint(tmp_path / "a.safetensors"),
+        source=Model(load_checkpoint(tmp_path / "a.safetensors")),
         dataset=tiny_asi,
         plans=(plan.changed(steps=(1, 5, 12), count=3),),
         samplers=("euler-maruyama", "ancestral"),
@@ -86,14 +87,14 @@ def test_measuring_while_generating_gives_the_same(run, tmp_path):
 
 @pytest.mark.parametrize("where", ["generate", "measure_structure"])
 def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
-    from amsbench.benchmark import evaluation, runner
+    from amsbench.benchmark import evaluation, sources
 
     def broken(*arguments, **options):
         if where == "generate":
             options["sink"]([])
         raise ValueError("broken")
 
-    monkeypatch.setattr(runner if where == "generate" else evaluation, where, broken)
+    monkeypatch.setattr(sources if where == "generate" else evaluation, where, broken)
     with pytest.raises(ValueError, match="broken"):
         next(replace(run, overlap=True).execute(None, Silent()))
     assert not [path for path in run.store.folder.rglob("*") if path.is_file()]

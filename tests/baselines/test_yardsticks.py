@@ -1,0 +1,152 @@
+"""Yardsticks: the simulation itself and relaxed random positions, as plug-ins without training and steps."""
+
+import numpy as np
+import pytest
+
+import amsbench
+from amsbench.baselines.yardsticks import RELAXED, RandomRelax, Simulation
+from amsbench.benchmark import registry
+from amsbench.benchmark.datasets import asi
+from amsbench.benchmark.datasets.base import SimulationFailed
+from amsbench.benchmark.method import method_class
+from amsbench.benchmark.protocols import plans_of
+from amsbench.benchmark.results import NO_STEPS, ResultStore
+from amsbench.benchmark.runner import Run
+from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.tables import tables_of
+from amsbench.metrics.potentials import STILLINGER_WEBER_SILICON, energy_per_atom
+from amsbench.testing import SyntheticGlass, synthetic_dataset
+
+
+class Silent:
+    def cell(self, job, number, total, known):
+        pass
+
+    def progress(self, stage, done, total):
+        pass
+
+
+def made(yardstick, count, seed=0):
+    plan = plans_of(yardstick.dataset.definition, "quick")[0].changed(count=count)
+    return yardstick.generate(
+        yardstick.dataset,
+        plan,
+        steps=NO_STEPS,
+        sampler=yardstick.sampler,
+        seed=seed,
+        executor=None,
+        progress=lambda done: None,
+        sink=None,
+    )
+
+
+@pytest.fixture(scope="module")
+def silicon_data():
+    return amsbench.load_dataset("asi")
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Melts of picoseconds, and two snapshots of each."""
+    monkeypatch.setitem(asi.DURATIONS, "reduced", dict.fromkeys(asi.DURATIONS["reduced"], 0.3))
+    monkeypatch.setitem(asi.SNAPSHOTS, "reduced", 2)
+    monkeypatch.setattr(asi, "SNAPSHOT_SPACING", 0.05)
+    monkeypatch.setattr(asi, "MEMORY_LOSS", 0.0)
+
+
+def test_random_positions_end_at_a_minimum(silicon_data):
+    found = made(RandomRelax(silicon_data), 2)
+    train = silicon_data.split("train")
+    for k, atoms in enumerate(found.frames):
+        np.testing.assert_allclose(atoms.cell.array, train.atoms(k * len(train) // 2).cell.array, atol=1e-5)
+        energy, force = energy_per_atom(STILLINGER_WEBER_SILICON, atoms)
+        assert force < 2 * RELAXED
+        assert -4.34 < energy < -3.0  # above the crystal, far below free atoms
+    assert found.seconds > 0
+    assert found.evaluations == 0
+    assert np.abs(found.frames[0].positions - found.frames[1].positions).max() > 1
+
+
+def test_same_seed_same_structures_other_seed_others(silicon_data):
+    first, again, other = (made(RandomRelax(silicon_data), 1, seed).frames[0].positions for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1
+
+
+def test_snapshots_of_a_melt_are_one_piece_of_work(silicon_data, short):
+    yardstick = Simulation(silicon_data)
+    assert [(job.index, job.samples) for job in yardstick.jobs(5, 0)] == [(0, 2), (1, 2), (2, 1)]
+    found = made(yardstick, 3)
+    assert [len(atoms) for atoms in found.frames] == [256, 256, 256]
+    energies = [energy_per_atom(STILLINGER_WEBER_SILICON, atoms)[0] for atoms in found.frames]
+    assert all(-4.3 < energy < -3.0 for energy in energies)
+
+
+def test_an_unusable_melt_is_tried_again_with_another_seed(silicon_data, monkeypatch):
+    seeds = []
+
+    def simulate(self, recipe, seed, samples):
+        seeds.append(seed)
+        if len(seeds) < 3:
+            raise SimulationFailed("lost an atom")
+        return [silicon_data.atoms(0)] * samples
+
+    monkeypatch.setattr(asi.AmorphousSilicon, "simulate", simulate)
+    assert len(made(Simulation(silicon_data), 2).frames) == 2
+    assert len(set(seeds)) == 3
+
+
+def test_it_simulates_what_the_dataset_was_not_built_from(silicon_data):
+    from amsbench.benchmark.datasets.build import simulation_seed
+
+    (job,) = Simulation(silicon_data).jobs(1, 0)
+    seeds = []
+
+    class Recorder:
+        def numbered(self, index):
+            return self
+
+        def simulate(self, recipe, seed, samples):
+            seeds.append(seed)
+            return []
+
+    Simulation.work(Recorder(), job)
+    assert seeds[0] != simulation_seed(0, 0, 0)
+
+
+def test_a_run_has_one_cell_without_steps_and_a_table(silicon_data, short, tmp_path):
+    (plan,) = plans_of(silicon_data.definition, "quick")
+    yardstick = Simulation(silicon_data)
+    run = Run(
+        source=yardstick,
+        dataset=silicon_data,
+        plans=(plan.changed(count=2),),
+        samplers=(yardstick.sampler,),
+        store=ResultStore(tmp_path),
+    )
+    (cell,) = run.execute(None, Silent())
+    assert (cell.key.steps, cell.evaluations, cell.training) == (NO_STEPS, 0, {})
+    assert list(run.execute(None, Silent())) == [cell]  # read, not computed
+    (table,) = tables_of([cell])
+    assert table.title.startswith("Yardsticks: asi")
+    assert [row[0] for row in table.rows] == ["simulation"]
+    assert len(tables_of([cell], detail=True)) == 2
+
+
+@pytest.mark.parametrize("name", ["simulation", "random-relax"])
+def test_own_structures_have_no_simulation(name):
+    with pytest.raises(AmsbenchError, match="'synthetic' has none"):
+        registry.load("methods", name)(synthetic_dataset())
+    assert SyntheticGlass.potential is None
+
+
+@pytest.mark.parametrize("name", ["simulation", "random-relax"])
+def test_there_is_nothing_to_train(name, tmp_path):
+    for call in (
+        lambda: method_class(name),
+        lambda: amsbench.load_method(name, dataset="asi"),
+        lambda: amsbench.train(name, "asi", output=tmp_path),
+    ):
+        with pytest.raises(AmsbenchError, match="is no model"):
+            call()
+    assert not list(tmp_path.iterdir())
