@@ -4,6 +4,7 @@ import math
 import random
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -561,3 +562,9 @@ def test_a_bundled_dataset_is_sound():
 
     slow = {"measure_answers", "labels_are_measured"}  # moduli of glasses, in test_bundled.py
     check_dataset(load_dataset("asio2"), only=[c.name for c in dataset_checks() if c.name not in slow])
+
+
+def test_the_guide_has_every_check():
+    guide = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text()
+    for check in checks():
+        assert f"| `{check.name}` | {check.description} |" in guide
