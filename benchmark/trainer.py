@@ -93,7 +93,7 @@ class Trainer:
                 f"{dataset.path} has {len(self.train_set)} training and {len(validation)} validation samples; "
                 "both are needed, build a larger dataset"
             )
-        self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.step, self.seconds, self.processor, self.best = 0, 0.0, 0.0, math.inf
         self.settings: dict[str, Any] = {}
 
     # -- state ---------------------------------------------------------------------------------------------
@@ -121,6 +121,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.processor = state["processor"]
         _truncate_log(self.output / "log.csv", self.step)
 
     def save(self) -> None:
@@ -131,6 +132,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "processor": self.processor,
             "best": self.best,
         }
         write_atomically(self.output / "resume.pt", lambda file: torch.save(state, file))
@@ -144,6 +146,7 @@ class Trainer:
             "initial": self.settings["initial"],
             "passes": self.step * self.options.batch_size,
             "seconds": round(self.seconds, 1),
+            "processor_seconds": round(self.processor, 1),
             "validation_loss": validation,
             "device": _device_name(self.fabric.device),
             "threads": torch.get_num_threads(),
@@ -155,6 +158,9 @@ class Trainer:
         options = self.options
         every = max(1, options.validate_every // options.batch_size)
         started = time.perf_counter() - self.seconds
+        worked = (
+            time.process_time() - self.processor
+        )  # all threads, and not what other jobs of the machine take
         for samples in self.batches():
             rate = self.rate()
             for group in self.optimizer.param_groups:
@@ -166,6 +172,7 @@ class Trainer:
             if self.step % every == 0 or self.step == options.steps:
                 validation = self.validate()
                 self.seconds = time.perf_counter() - started
+                self.processor = time.process_time() - worked
                 _log(
                     self.output / "log.csv",
                     self.step,
