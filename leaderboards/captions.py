@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..benchmark import registry
 from ..benchmark.results import ResultCell
 from . import paper_values
-from .boards import Board, targets_text
+from .boards import Board, Column, targets_text
 from .table import duration
 
 _REFERENCES = {"train": "the training set", "test": "the test split (held out)"}
@@ -47,7 +47,7 @@ def ties_note(any_tied: bool, what: str) -> list[str]:
 
 
 def steps_note(board: Board) -> list[str]:
-    """What a step is in each column: an ODE step, an SDE step, a learned shortcut."""
+    """What a step is in each column, such as an ODE step or a learned shortcut, and its price if not one evaluation."""
     texts = []
     for column in board.columns:
         by_mode: dict[str, list[int]] = {}
@@ -56,8 +56,20 @@ def steps_note(board: Board) -> list[str]:
         said = [
             mode if len(by_mode) == 1 else f"{mode} at {_steps(at)} steps" for mode, at in by_mode.items()
         ]
-        texts.append(f"{column.label}: {' and '.join(said)}")
+        texts.append(f"{column.label}: {' and '.join(said)}{_cost_of_a_step(column)}")
     return [f"What a step is in {'; in '.join(texts)}."]
+
+
+def _cost_of_a_step(column: Column) -> str:
+    """``, 2 network evaluations``; nothing where a step is one evaluation."""
+    costs = sorted({round(cell.evaluations / steps, 2) for steps, cell in column.cells.items()})
+    if costs == [1]:
+        return ""
+    return (
+        ", "
+        + " to ".join(f"{cost:g}" for cost in dict.fromkeys((costs[0], costs[-1])))
+        + " network evaluations"
+    )
 
 
 def paper_note(board: Board, reference: str, any_reported: bool, with_paper: bool) -> list[str]:

@@ -54,6 +54,23 @@ def test_cells_that_are_amshortcuts_sde_are_labelled(structural):
     assert text(alone, "10", "amshortcut").endswith(" SDE")
 
 
+def test_what_a_step_costs_is_said_where_it_is_not_one_evaluation(structural):
+    cells = [
+        structural(0.1, 0.001, steps=steps, method=method, mode="SDE", evaluations=evaluations)
+        for method, steps, evaluations in (
+            ("material-sde", 5, 5),
+            ("mattergen", 1, 2),
+            ("mattergen", 5, 10),
+            ("graphite", 1, 1),
+            ("graphite", 50, 75),
+        )
+    ]
+    said = caption(structural_tables(cells)[0])
+    assert "material-sde: SDE;" in said or "material-sde: SDE." in said
+    assert "mattergen: SDE, 2 network evaluations" in said
+    assert "graphite: SDE, 1 to 1.5 network evaluations" in said
+
+
 def test_ties_are_marked_and_lone_columns_are_not(structural):
     # Intervals of 10 %: 0.100 and 0.115 overlap (0.1035 <= 0.11), 0.130 (0.117) does not reach 0.100's.
     cells = [
