@@ -1,10 +1,11 @@
 """Every method with the same budget and as many trials of its learning rate: tables of docs/baselines.md.
 
-    python docs/studies/fixed_budget.py FOLDER DATASET [METHOD ...]
+    python docs/studies/fixed_budget.py FOLDER DATASET [METHOD[:PROPERTY] ...]
 
 Of each method (by default all six) three trainings of the budget ``quick`` with learning rates of 5e-4, 1e-3 and 2e-3,
 and one of the budget ``fixed`` with the rate of the lowest validation loss; batches of two structures, the method's
-first network, the properties that the dataset's designs ask for, one thread. Everything lies in FOLDER, so that a study
+first network, one thread; conditioned on all properties that the dataset's designs ask for, or on PROPERTY alone (the
+paper's ``(Target)``), which takes over the rate that was chosen for all. Everything lies in FOLDER, so that a study
 that was stopped goes on. Prints the trials, and writes the last trainings' checkpoints, with which
 ``amsbench run --checkpoint`` makes the rows of the fixed budget.
 """
@@ -30,7 +31,9 @@ BATCH = 2
 METHODS = ("material-ode", "material-sde", "amshortcut", "cdvae", "mattergen", "graphite")
 
 
-def trained(method: str, dataset: str, folder: Path, budget: str, rate: float) -> dict[str, Any]:
+def trained(
+    method: str, dataset: str, folder: Path, budget: str, rate: float, **options: Any
+) -> dict[str, Any]:
     """The record of a training, which is done or gone on with where it is not finished."""
     finished = folder / "finished.json"
     if not finished.exists():
@@ -42,6 +45,7 @@ def trained(method: str, dataset: str, folder: Path, budget: str, rate: float) -
             batch_size=BATCH,
             learning_rate=rate,
             validate_every=BUDGETS[budget] // 10,
+            **options,
         )
         record = load_checkpoint(path).record
         last = load_checkpoint(folder / "last.safetensors").record
@@ -54,15 +58,17 @@ def trained(method: str, dataset: str, folder: Path, budget: str, rate: float) -
 def main(folder: Path, dataset: str, methods: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
     rows = []
-    for method in methods:
+    for name in methods:
+        method, _, only = name.partition(":")
         place = folder / dataset / method
         trials = {rate: trained(method, dataset, place / f"{rate:g}", "quick", rate) for rate in RATES}
         losses = {rate: trial["validation_loss"] for rate, trial in trials.items()}
         best = min(losses, key=lambda rate: math.inf if math.isnan(losses[rate]) else losses[rate])
-        final = trained(method, dataset, place / "fixed", "fixed", best)
+        target = {"properties": (only,)} if only else {}
+        final = trained(method, dataset, place / f"fixed{only and '-' + only}", "fixed", best, **target)
         rows.append(
             [
-                method,
+                name,
                 *(f"{losses[rate]:.4f}" for rate in RATES),
                 f"{best:g}",
                 f"{final['validation_loss']:.4f}",
