@@ -24,7 +24,7 @@ from tabulate import tabulate
 import amsbench
 from amsbench.benchmark.budgets import BUDGETS
 from amsbench.benchmark.checkpoints import load_checkpoint
-from amsbench.benchmark.files import write_atomically
+from amsbench.benchmark.files import write_text
 
 RATES = (5e-4, 1e-3, 2e-3)
 BATCH = 2
@@ -50,7 +50,7 @@ def trained(
         record = load_checkpoint(path).record
         last = load_checkpoint(folder / "last.safetensors").record
         text = json.dumps(record | {"whole_processor_seconds": last["processor_seconds"]}, indent=1)
-        write_atomically(finished, lambda file: file.write_text(text))
+        write_text(finished, text)
     found: dict[str, Any] = json.loads(finished.read_text())
     return found
 
