@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..benchmark.card import MethodCard
-from ..benchmark.datasets.base import Dataset, DatasetDefinition, Recipe, SimulationFailed
+from ..benchmark.datasets.base import DatasetDefinition, Recipe, SimulationFailed
 from ..benchmark.datasets.simulation import molecular_dynamics
 from ..benchmark.sources import Yardstick
 from ..errors import AmsbenchError
@@ -28,9 +28,16 @@ TIME_STEP = 0.001
 """ps; nothing moves in time here, but LAMMPS asks for one."""
 
 
-def _seed(seed: int, index: int, attempt: int) -> int:
-    """In the range that LAMMPS takes."""
-    return int(np.random.SeedSequence((seed, index, attempt, APART)).generate_state(1)[0]) % 900_000_000 + 1
+def _first_usable(seed: int, index: int, make: Callable[[int], list[Atoms]]) -> list[Atoms]:
+    """``make`` of the first seed, in the range that LAMMPS takes, that does not end in SimulationFailed."""
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        state = np.random.SeedSequence((seed, index, attempt, APART)).generate_state(1)
+        try:
+            return make(int(state[0]) % 900_000_000 + 1)
+        except SimulationFailed as failure:
+            reason = str(failure)
+    raise AmsbenchError(f"none of {ATTEMPTS} seeds gave a usable structure; the last one: {reason}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,36 +68,29 @@ class Simulation(Yardstick):
         ),
     )
 
-    def __init__(self, dataset: Dataset) -> None:
-        if dataset.definition.potential is None:
-            raise AmsbenchError(
-                f"'{self.name}' needs the simulation that made the data, and '{dataset.definition.name}' has none; "
-                "it is for datasets that 'amsbench data build' makes"
-            )
-        self._recipe: Recipe = dataset.provenance["recipe"]
-        super().__init__(dataset)
+    @property
+    def recipe(self) -> Recipe:
+        recipe: Recipe = self.dataset.provenance["recipe"]
+        return recipe
 
     def protocol(self) -> dict[str, Any]:
         definition = self.dataset.definition
-        return {"protocol": definition.protocol(self._recipe), "engine": definition.engine()}
+        return {"protocol": definition.protocol(self.recipe), "engine": definition.engine()}
 
     def jobs(self, count: int, seed: int) -> Sequence[_Melt]:
-        each = self.dataset.definition.samples_per_simulation(self._recipe)
+        each = self.dataset.definition.samples_per_simulation(self.recipe)
         return [
-            _Melt(recipe=self._recipe, seed=seed, index=first // each, samples=min(each, count - first))
+            _Melt(recipe=self.recipe, seed=seed, index=first // each, samples=min(each, count - first))
             for first in range(0, count, each)
         ]
 
     @staticmethod
     def work(definition: DatasetDefinition, job: _Melt) -> list[Atoms]:
-        """One melt; SimulationFailed where no seed gives a usable one."""
-        for attempt in range(ATTEMPTS):
-            seed = _seed(job.seed, job.index, attempt)
-            try:
-                return definition.numbered(job.index).simulate(job.recipe, seed, job.samples)
-            except SimulationFailed as failure:
-                last = failure
-        raise last
+        """One melt; AmsbenchError where no seed gives a usable one."""
+        simulated = definition.numbered(job.index)
+        return _first_usable(
+            job.seed, job.index, lambda seed: simulated.simulate(job.recipe, seed, job.samples)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +120,6 @@ class RandomRelax(Yardstick):
         ),
     )
 
-    def __init__(self, dataset: Dataset) -> None:
-        if dataset.definition.potential is None:
-            raise AmsbenchError(
-                f"'{self.name}' needs the potential that made the data, and '{dataset.definition.name}' has none; "
-                "it is for datasets that 'amsbench data build' makes"
-            )
-        super().__init__(dataset)
-
     def protocol(self) -> dict[str, Any]:
         return {
             "engine": self.dataset.definition.engine(),
@@ -150,18 +142,17 @@ class RandomRelax(Yardstick):
 
     @staticmethod
     def work(definition: DatasetDefinition, job: _Packing) -> list[Atoms]:
-        """One structure; SimulationFailed where no packing relaxes to something finite."""
+        """One structure; AmsbenchError where no packing relaxes to something finite."""
         from ase import Atoms
 
-        assert definition.potential is not None
-        for attempt in range(ATTEMPTS):
-            random = np.random.default_rng(_seed(job.seed, job.index, attempt))
-            places = random.uniform(size=(len(job.symbols), 3))
+        potential = definition.potential
+        assert potential is not None
+
+        def relaxed(seed: int) -> list[Atoms]:
+            places = np.random.default_rng(seed).uniform(size=(len(job.symbols), 3))
             atoms = Atoms(job.symbols, scaled_positions=places, cell=job.cell, pbc=True)
-            try:
-                with molecular_dynamics(atoms, definition.potential, time_step=TIME_STEP) as dynamics:
-                    dynamics.minimise(force=RELAXED, max_steps=RELAXATION_STEPS)
-                    return [dynamics.snapshot()]
-            except SimulationFailed as failure:
-                last = failure
-        raise last
+            with molecular_dynamics(atoms, potential, time_step=TIME_STEP) as dynamics:
+                dynamics.minimise(force=RELAXED, max_steps=RELAXATION_STEPS)
+                return [dynamics.snapshot()]
+
+        return _first_usable(job.seed, job.index, relaxed)

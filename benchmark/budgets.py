@@ -6,7 +6,7 @@ from ..errors import AmsbenchError
 
 BUDGETS: dict[str, int] = {"quick": 2_000, "fixed": 12_000, "standard": 100_000, "paper": 5_000_000}
 """Sample passes (structures seen, with repetition) of each budget. ``fixed`` is that of the tables where every method
-has the same (docs/studies/fixed_budget.py), 10 to 30 minutes of a core; ``paper`` is our estimate of the paper's."""
+has the same (docs/studies/fixed_budget.py); ``paper`` is our estimate of the paper's."""
 
 
 def budget_passes(name: str) -> int:

@@ -12,7 +12,8 @@ from .protocols import cells_of
 
 if TYPE_CHECKING:
     from .method import Method
-    from .runner import Job, Run
+    from .runner import Run
+    from .sources import Job
 
 
 def estimate_seconds(run: Run, method: Method, jobs: Sequence[Job], workers: int) -> float:

@@ -17,7 +17,7 @@ from .files import check_writable, frame_writer, write_atomically, write_frames
 from .generation import Generated, Sink
 from .protocols import EvaluationPlan
 from .results import CellKey, ResultCell, ResultStore
-from .sources import Source
+from .sources import Job, Source
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,15 +31,6 @@ class Watcher(Protocol):
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Structures generated or measured so far."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One result cell to come."""
-
-    plan: EvaluationPlan
-    sampler: str
-    steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,16 +104,10 @@ class Run:
         path = self.store.path(key, ".extxyz")
 
         def made(sink: Sink | None = None) -> Generated:
-            return source.generate(
-                self.dataset,
-                plan,
-                steps=job.steps,
-                sampler=job.sampler,
-                seed=self.seed,
-                executor=executor,
-                progress=lambda done: watcher.progress("generating", done, plan.count),
-                sink=sink,
-            )
+            def progress(done: int) -> None:
+                watcher.progress("generating", done, plan.count)
+
+            return source.generate(self.dataset, job, self.seed, executor, progress, sink)
 
         def measured(frames: Iterable[Atoms]) -> Evaluation:
             return evaluate(

@@ -14,6 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import __version__
@@ -32,6 +33,18 @@ if TYPE_CHECKING:
 
 TIME_LIMIT = 3600.0
 """Seconds for one piece of a yardstick's work; a paper's simulation takes minutes."""
+
+
+Told = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One result cell to come."""
+
+    plan: EvaluationPlan
+    sampler: str
+    steps: int
 
 
 class Source(ABC):
@@ -64,16 +77,16 @@ class Source(ABC):
     def generate(
         self,
         dataset: Dataset,
-        plan: EvaluationPlan,
-        *,
-        steps: int,
-        sampler: str,
+        job: Job,
         seed: int,
         executor: Executor | None,
-        progress: Callable[[int], None],
+        progress: Told,
         sink: Sink | None,
     ) -> Generated:
-        """The structures of one result, and what they cost."""
+        """The structures of one result, and what they cost.
+
+        executor: for work in other processes; progress: told how many there are; sink: given them as they come
+        """
 
     @abstractmethod
     def environment(self) -> Environment:
@@ -103,24 +116,21 @@ class Model(Source):
     def generate(
         self,
         dataset: Dataset,
-        plan: EvaluationPlan,
-        *,
-        steps: int,
-        sampler: str,
+        job: Job,
         seed: int,
         executor: Executor | None,
-        progress: Callable[[int], None],
+        progress: Told,
         sink: Sink | None,
     ) -> Generated:
         """In the plan's cells, with its targets, in this process, where the model is."""
-        cells, counts = cells_of(plan, dataset)
+        cells, counts = cells_of(job.plan, dataset)
         return generate(
             self.checkpoint.method,
             cells=cells,
             counts=counts,
-            targets=plan.target_values(),
-            steps=steps,
-            sampler=sampler,
+            targets=job.plan.target_values(),
+            steps=job.steps,
+            sampler=job.sampler,
             seed=seed,
             progress=progress,
             sink=sink,
@@ -139,7 +149,7 @@ class Yardstick(Source):
     """Structures without a model. A plug-in sets the class attributes and implements what is abstract here.
 
     dataset: what it is compared with
-    Raises AmsbenchError where it cannot do anything with such data.
+    Raises AmsbenchError where the data have no simulation of their own.
     """
 
     title: ClassVar[str]
@@ -151,6 +161,11 @@ class Yardstick(Source):
     """Raised where it comes to make other structures of the same seed."""
 
     def __init__(self, dataset: Dataset) -> None:
+        if dataset.definition.potential is None:
+            raise AmsbenchError(
+                f"'{self.name}' needs the simulation that made the data, and '{dataset.definition.name}' has none; "
+                "it is for datasets that 'amsbench data build' makes"
+            )
         self.dataset = dataset
         self.record = {}
         protocol = json.dumps({"name": self.name, **self.protocol()}, sort_keys=True)
@@ -181,20 +196,18 @@ class Yardstick(Source):
     def generate(
         self,
         dataset: Dataset,
-        plan: EvaluationPlan,
-        *,
-        steps: int,
-        sampler: str,
+        job: Job,
         seed: int,
         executor: Executor | None,
-        progress: Callable[[int], None],
+        progress: Told,
         sink: Sink | None,
     ) -> Generated:
         """Structures in cells of their own, whatever the plan asks for."""
         frames: list[Atoms] = []
         seconds = 0.0
-        jobs = ((type(self).work, self.dataset.definition, job) for job in self.jobs(plan.count, seed))
-        for found in each(_timed, jobs, executor, limit=TIME_LIMIT):
+        pieces = self.jobs(job.plan.count, seed)
+        work = ((type(self).work, self.dataset.definition, piece) for piece in pieces)
+        for found in each(_timed, work, executor, limit=TIME_LIMIT):
             if isinstance(found, Lost):
                 raise AmsbenchError(f"a piece of the work of '{self.name}' was lost: {found.reason}")
             made, taken = found

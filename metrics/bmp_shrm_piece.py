@@ -47,7 +47,7 @@ ROUNDS = 3
 """So many minima in a row, each with the pairs and angles of the one before, and the last one counts: some atom may
 be in reach at the minimum without it and out of reach at the minimum with it."""
 MAX_STEPS = 4000
-"""Of 32 generated glasses of 200 atoms the slowest took 2,023; the 1,500 of the paper are for a tenfold ``FORCE``."""
+"""Enough for every generated glass of the tables of ``meg``; the 1,500 of the paper are for a tenfold ``FORCE``."""
 SADDLES, PUSH = 3, 0.2
 """So many minima are looked for where the first is a saddle; its softest mode moves some atom by so much (A)."""
 

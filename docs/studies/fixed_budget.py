@@ -1,4 +1,4 @@
-"""Every method with the same budget and as many trials of its learning rate: tables of docs/baselines.md.
+"""Every method with the same budget and as many trials of its learning rate.
 
     python docs/studies/fixed_budget.py FOLDER DATASET [METHOD[:PROPERTY] ...]
 

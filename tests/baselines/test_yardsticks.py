@@ -12,6 +12,7 @@ from amsbench.benchmark.method import method_class
 from amsbench.benchmark.protocols import plans_of
 from amsbench.benchmark.results import NO_STEPS, ResultStore
 from amsbench.benchmark.runner import Run
+from amsbench.benchmark.sources import Job
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.tables import tables_of
 from amsbench.metrics.potentials import STILLINGER_WEBER_SILICON, energy_per_atom
@@ -28,16 +29,8 @@ class Silent:
 
 def made(yardstick, count, seed=0):
     plan = plans_of(yardstick.dataset.definition, "quick")[0].changed(count=count)
-    return yardstick.generate(
-        yardstick.dataset,
-        plan,
-        steps=NO_STEPS,
-        sampler=yardstick.sampler,
-        seed=seed,
-        executor=None,
-        progress=lambda done: None,
-        sink=None,
-    )
+    job = Job(plan=plan, sampler=yardstick.sampler, steps=NO_STEPS)
+    return yardstick.generate(yardstick.dataset, job, seed, None, lambda done: None, None)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +87,17 @@ def test_an_unusable_melt_is_tried_again_with_another_seed(silicon_data, monkeyp
     monkeypatch.setattr(asi.AmorphousSilicon, "simulate", simulate)
     assert len(made(Simulation(silicon_data), 2).frames) == 2
     assert len(set(seeds)) == 3
+
+
+def test_a_melt_that_never_comes_is_said(silicon_data, monkeypatch):
+    def simulate(self, recipe, seed, samples):
+        raise SimulationFailed("lost an atom")
+
+    monkeypatch.setattr(asi.AmorphousSilicon, "simulate", simulate)
+    with pytest.raises(
+        AmsbenchError, match="none of 20 seeds gave a usable structure; the last one: lost an atom"
+    ):
+        made(Simulation(silicon_data), 1)
 
 
 def test_it_simulates_what_the_dataset_was_not_built_from(silicon_data):
