@@ -320,6 +320,7 @@ def info() -> None:
     import torch
 
     from . import __version__
+    from .baselines.precision import product_type
     from .benchmark.execution import cores
     from .methods import fused, native
     from .metrics import neighbours
@@ -339,6 +340,8 @@ def info() -> None:
         facts = [path[key] for key in ("level", "mode") if path.get(key)]
         reason = f" ({path['reason']})" if path["reason"] else ""
         print(f"{name}: {', '.join(facts) or 'not active'}{reason}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"networks of the baselines: torch, products in {product_type(torch.zeros(1, device=device))}")
     print(f"LAMMPS: {lammps_version()}")
 
 

@@ -18,6 +18,7 @@ from ..methods.conditioning import FlexiblePropertyEmbedding, with_hidden_labels
 from ..methods.denoiser import means_of_structures
 from ..methods.material import GHOST_CUTOFF, minimum_image, without_ghosts
 from ..methods.material_sde import drawn
+from . import precision
 from .composition import composition_loss, fractions_of, head, noisy_type_weights, species_of_composition
 from .latent import Encoder, PropertyHead, divergence, drawn_latent, latent_for_targets
 from .levels import GeometricLevels, langevin_step
@@ -178,6 +179,9 @@ class CDVAE(Method):
             "alpha": 1.0,
             "weights": {"positions": 10.0, "species": 1.0, "composition": 1.0, "properties": 1.0, "kl": 0.01},
         }
+
+    def backend(self) -> str:
+        return precision.backend(self.decoder)
 
     @property
     def cutoff(self) -> float:

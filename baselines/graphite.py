@@ -19,6 +19,7 @@ from ..methods.denoiser import Prediction, State
 from ..methods.material import squared_errors, without_ghosts
 from ..methods.material_sde import drawn
 from ..methods.processes import ElementProcess, PositionProcess
+from . import precision
 from .mesh_graph_net import MeshGraphNetConfig, PropertyNetwork, ScoreNetwork
 
 NETWORKS: dict[str, MeshGraphNetConfig] = {
@@ -163,6 +164,9 @@ class Graphite(Method):
             "property_time": 0.1,
             "guidance": 3.0,
         }
+
+    def backend(self) -> str:
+        return precision.backend(self.denoiser)
 
     @property
     def cutoff(self) -> float:

@@ -15,6 +15,7 @@ from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
 from ..methods.conditioning import guidance_weights, with_hidden_labels
 from ..methods.material import without_ghosts
+from . import precision
 from .masked import MaskDiffusion
 from .mattergen_network import Score, ScoreNetwork
 from .triplets import TripletConfig
@@ -135,6 +136,9 @@ class MatterGen(Method):
             "snr": 0.4,
             "guidance": dict.fromkeys(task.properties, GUIDANCE),
         }
+
+    def backend(self) -> str:
+        return precision.backend(self.network)
 
     @property
     def cutoff(self) -> float:

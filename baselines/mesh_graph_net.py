@@ -21,6 +21,7 @@ from ..benchmark.structures import Structures
 from ..methods.conditioning import FlexiblePropertyEmbedding
 from ..methods.denoiser import Prediction, State
 from ..methods.graph import Graph, neighbour_graph
+from .precision import fast_products
 
 EDGE_INPUTS = 4
 """Components and length of an edge vector."""
@@ -76,7 +77,7 @@ class Layer(nn.Module):
         of_receivers = self.receiver(v).index_select(0, graph.receivers)
         of_senders = self.sender(v).index_select(0, graph.senders)
         e = e + self.edge_rest(self.edge(e) + of_receivers + of_senders)
-        gathered = torch.zeros_like(v).index_add_(0, graph.receivers, e)
+        gathered = torch.zeros_like(v).index_add_(0, graph.receivers, e.to(v.dtype))
         return v + self.node(torch.cat([v, gathered], dim=-1)), e
 
 
@@ -103,10 +104,15 @@ class MeshGraphNet(nn.Module):
         v = self.encode_node(features)
         if self.encode_time is not None and t is not None:
             v = v + self.encode_time(t)[structures.batch]
-        e = self.encode_edge(edge_inputs(graph, structures.positions))
-        for layer in self.layers:
-            v, e = layer(v, e, graph)
-        return self.decode(v)
+        # an edge vector rounded to bfloat16 is off by as much as 0.01 A
+        first, *others = self.encode_edge[0].children()
+        e = first(edge_inputs(graph, structures.positions))
+        with fast_products(v):
+            for part in (*others, self.encode_edge[1]):
+                e = part(e)
+            for layer in self.layers:
+                v, e = layer(v, e, graph)
+        return self.decode(v.to(features.dtype))
 
 
 def edge_inputs(graph: Graph, positions: Tensor) -> Tensor:

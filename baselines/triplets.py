@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from ..benchmark.structures import Structures
 from ..methods.egnn import RadialBasis
 from ..methods.graph import Graph, neighbour_graph
+from .precision import fast_products
 
 TIE = 1e-5
 """A; distances that differ by less than this scale count as equal when the nearest neighbours are chosen, so that the
@@ -206,12 +207,14 @@ class TripletNetwork(nn.Module):
         """h [n, hidden] -> features [n, hidden] and vectors [n, 3], sums of edge directions times learnt numbers."""
         geometry = self._geometry(structures)
         shape = geometry.radial.shape[:2]
-        ends = self.sender(h).index_select(0, geometry.senders).view(*shape, -1) + self.receiver(h)[:, None]
-        m = self.edge(nn.functional.silu(ends + self.radial(geometry.radial)))
         forces = torch.zeros(shape, dtype=h.dtype, device=h.device)
-        for block in self.blocks:
-            h, m, more = block(h, m, geometry)
-            forces = forces + more
+        with fast_products(h):
+            ends = self.sender(h).index_select(0, geometry.senders).view(*shape, -1)
+            ends = ends + self.receiver(h)[:, None]
+            m = self.edge(nn.functional.silu(ends + self.radial(geometry.radial)))
+            for block in self.blocks:
+                h, m, more = block(h, m, geometry)
+                forces = forces + more
         return self.norm(h), (forces[..., None] * geometry.units).sum(1)
 
     def _geometry(self, structures: Structures) -> _Geometry:

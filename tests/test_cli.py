@@ -294,10 +294,12 @@ def test_info_says_which_paths_are_active_and_why(amsbench, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setenv("AMSBENCH_NATIVE", "0")
+    monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "float32")
     code, out, _ = amsbench("info")
     assert code == 0
     lines = dict(line.split(": ", 1) for line in out.splitlines()[1:])
     assert lines["native network kernel"].startswith("not active (")
     assert lines["native neighbour lists"].startswith("not active (")
     assert lines["triton kernels"] == "not active (no CUDA device)"
+    assert lines["networks of the baselines"] == "torch, products in float32"
     assert "LAMMPS" in lines
