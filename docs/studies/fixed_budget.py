@@ -1,10 +1,10 @@
 """Every method with the same budget and as many trials of its learning rate.
 
-    python docs/studies/fixed_budget.py FOLDER DATASET [METHOD[:PROPERTY] ...]
+    python docs/studies/fixed_budget.py FOLDER DATASET [METHOD[:PROPERTY[+PROPERTY]] ...]
 
 Of each method (by default all six) three trainings of the budget ``quick`` with learning rates of 5e-4, 1e-3 and 2e-3,
 and one of the budget ``fixed`` with the rate of the lowest validation loss; batches of two structures, the method's
-first network, one thread; conditioned on all properties that the dataset's designs ask for, or on PROPERTY alone (the
+first network, one thread; conditioned on all properties that the dataset's designs ask for, or on those named alone (the
 paper's ``(Target)``), which takes over the rate that was chosen for all. Everything lies in FOLDER, so that a study
 that was stopped goes on. Prints the trials, and writes the last trainings' checkpoints, with which
 ``amsbench run --checkpoint`` makes the rows of the fixed budget.
@@ -64,7 +64,7 @@ def main(folder: Path, dataset: str, methods: tuple[str, ...]) -> None:
         trials = {rate: trained(method, dataset, place / f"{rate:g}", "quick", rate) for rate in RATES}
         losses = {rate: trial["validation_loss"] for rate, trial in trials.items()}
         best = min(losses, key=lambda rate: math.inf if math.isnan(losses[rate]) else losses[rate])
-        target = {"properties": (only,)} if only else {}
+        target = {"properties": tuple(only.split("+"))} if only else {}
         final = trained(method, dataset, place / f"fixed{only and '-' + only}", "fixed", best, **target)
         rows.append(
             [
