@@ -32,9 +32,10 @@ PROPERTY_NETWORKS: dict[str, MeshGraphNetConfig] = {
 }
 """One number for a whole structure asks for less than the noise of all its atoms."""
 
-GHOST_CUTOFF = 4.5
-"""A; two shells of an oxide (cation to oxygen, then oxygen to oxygen and cation to cation at 2.6 to 3.2), with 42 atoms
-and ghosts at 0.11 per A^3. Without ghosts it is the 5 A of ``MeshGraphNetConfig``: two shells of silicon, 26 atoms."""
+GHOST_CUTOFF = 3.3
+"""A; two shells of an oxide (cation to oxygen, then oxygen to oxygen and cation to cation at 2.6 to 3.2), with 17 atoms
+and ghosts at 0.11 per A^3; the more neighbours, the longer it takes until anything is learnt about positions. Without
+ghosts it is the 5 A of ``MeshGraphNetConfig``: two shells of silicon, 26 atoms."""
 
 NOISE: dict[str, float] = {"asi": 1.25, "asio2": 0.9, "meg": 0.9}
 """A; k of sigma = k t by dataset, about 0.55 of the mean distance of the nearest neighbour (2.38, 1.63, 1.65 A). The
@@ -105,11 +106,12 @@ class Graphite(Method):
             "network gives their distribution; each step draws E_0 from it and then E_s from its exact posterior",
             "guidance of species: their log-probabilities are shifted by the gradient of the log-likelihood by their "
             "expected one-hots (as DiGress, arXiv 2209.14734), which is finite at every t",
-            "the noise of ghosts is asked for by its mean, 0",
+            "the noise of ghosts is asked for by its mean, 0; in the sums over edges an atom counts as much as it is "
+            "likely not to be a ghost",
             "steps are divided between descent and restarts (``Graphite.path``); below 16 steps there are none",
             "the property network trains beside the denoiser on structures with noise of t up to 0.1 (the original's: "
             "in a training of its own, on clean ones)",
-            "network `standard`: 4 layers of 128, property network 3 of 64; cutoff 5 A, with ghosts 4.5 A",
+            "network `standard`: 4 layers of 128, property network 3 of 64; cutoff 5 A, with ghosts 3.3 A",
             "the trainer's batches, decay of the learning rate, clipping and moving average (0.999)",
             "structures are not made neutral",
         ),

@@ -72,12 +72,18 @@ class Layer(nn.Module):
         self.edge_rest = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.LayerNorm(hidden))
         self.node = nn.Sequential(perceptron(2 * hidden, hidden, hidden), nn.LayerNorm(hidden))
 
-    def forward(self, v: Tensor, e: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
-        """States of the atoms [n, hidden] and of the edges [e, hidden] -> the new ones."""
+    def forward(
+        self, v: Tensor, e: Tensor, graph: Graph, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """States of the atoms [n, hidden] and of the edges [e, hidden] -> the new ones.
+
+        weights [e, 1]: of the edges in the sums of their receivers
+        """
         of_receivers = self.receiver(v).index_select(0, graph.receivers)
         of_senders = self.sender(v).index_select(0, graph.senders)
         e = e + self.edge_rest(self.edge(e) + of_receivers + of_senders)
-        gathered = torch.zeros_like(v).index_add_(0, graph.receivers, e.to(v.dtype))
+        sent = e.to(v.dtype) if weights is None else e * weights
+        gathered = torch.zeros_like(v).index_add_(0, graph.receivers, sent)
         return v + self.node(torch.cat([v, gathered], dim=-1)), e
 
 
@@ -98,9 +104,19 @@ class MeshGraphNet(nn.Module):
         self.layers = nn.ModuleList(Layer(hidden) for _ in range(config.layers))
         self.decode = perceptron(hidden, hidden, outputs)
 
-    def forward(self, features: Tensor, structures: Structures, t: Tensor | None = None) -> Tensor:
-        """features [n, inputs], times t [s] -> [n, outputs]; differentiable in features and positions."""
+    def forward(
+        self,
+        features: Tensor,
+        structures: Structures,
+        t: Tensor | None = None,
+        presence: Tensor | None = None,
+    ) -> Tensor:
+        """features [n, inputs], times t [s] -> [n, outputs]; differentiable in all inputs and the positions.
+
+        presence [n, 1]: how much an atom counts where others sum over their neighbours
+        """
         graph = neighbour_graph(structures, self.config.cutoff)
+        weights = None if presence is None else presence.index_select(0, graph.senders)
         v = self.encode_node(features)
         if self.encode_time is not None and t is not None:
             v = v + self.encode_time(t)[structures.batch]
@@ -111,7 +127,7 @@ class MeshGraphNet(nn.Module):
             for part in (*others, self.encode_edge[1]):
                 e = part(e)
             for layer in self.layers:
-                v, e = layer(v, e, graph)
+                v, e = layer(v, e, graph, weights)
         return self.decode(v.to(features.dtype))
 
 
@@ -123,15 +139,23 @@ def edge_inputs(graph: Graph, positions: Tensor) -> Tensor:
     return torch.cat([vectors, lengths], dim=-1)
 
 
+def presence_of(likely: Tensor, ghost: int | None) -> Tensor | None:
+    """[n, 1] from probabilities of the species [n, K]: that an atom is not a ghost; None where there are none."""
+    return None if ghost is None else 1 - likely[:, ghost, None]
+
+
 class ScoreNetwork(nn.Module):
     """eps of the positions, and a distribution over the species where there are several, given M_t, y and t.
 
     Species: an atom's own noisy embedding has a likelihood of each in closed form (``ElementProcess.evidence``); the
-    network reads the softmax of that and adds its logits to it, so that it only learns what the surroundings say.
+    network reads the softmax of that and adds its logits to it, so that it only learns what the surroundings say. An
+    atom counts for its neighbours as much as it is likely not to be a ghost: ghosts lie anywhere, also on top of atoms,
+    so that their part in a sum is noise to all others.
     """
 
     def __init__(self, task: Task, config: MeshGraphNetConfig, property_width: int) -> None:
         super().__init__()
+        self.ghost = task.ghost
         self.species = task.species_count if task.species_count > 1 else 0
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
         inputs = (2 * self.species or 1) + property_width * len(task.properties)
@@ -144,12 +168,14 @@ class ScoreNetwork(nn.Module):
     def forward(self, state: State, null: Tensor, t: Tensor, evidence: Tensor | None) -> Prediction:
         """Times t [s], evidence [n, K] -> eps [n, 3], and probabilities E[E_0 | M_t] [n, K] or None."""
         structures, e = state.structures, state.elements
-        known = [torch.ones_like(structures.positions[:, :1])]
+        known, presence = [torch.ones_like(structures.positions[:, :1])], None
         if e is not None and evidence is not None:
-            known = [e, torch.softmax(evidence, dim=-1)]
+            likely = torch.softmax(evidence, dim=-1)
+            known = [e, likely]
+            presence = presence_of(likely, self.ghost)
         if self.embedding is not None:
             known.append(self.embedding(structures.properties, null)[structures.batch])
-        found = self.network(torch.cat(known, dim=-1), structures, t)
+        found = self.network(torch.cat(known, dim=-1), structures, t, presence)
         if evidence is None:
             return Prediction(positions=found, elements=None)
         return Prediction(positions=found[:, :3], elements=torch.softmax(found[:, 3:] + evidence, dim=-1))
@@ -167,10 +193,9 @@ class PropertyNetwork(nn.Module):
     def forward(self, structures: Structures, elements: Tensor | None) -> Tensor:
         """elements [n, K]: one-hot or probabilities, None with one species -> [s, p]."""
         features = torch.ones_like(structures.positions[:, :1]) if elements is None else elements
-        found = self.network(features, structures)
-        weights = torch.ones_like(found[:, :1])
-        if self.ghost is not None and elements is not None:
-            weights = 1 - elements[:, self.ghost, None]
+        presence = None if elements is None else presence_of(elements, self.ghost)
+        found = self.network(features, structures, None, presence)
+        weights = torch.ones_like(found[:, :1]) if presence is None else presence
         sums = found.new_zeros(len(structures), found.shape[1] + 1).index_add_(
             0, structures.batch, torch.cat([weights * found, weights], dim=-1)
         )

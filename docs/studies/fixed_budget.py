@@ -4,9 +4,9 @@
 
 Of each method (by default all six) three trainings of the budget ``quick`` with learning rates of 5e-4, 1e-3 and 2e-3,
 and one of the budget ``fixed`` with the rate of the lowest validation loss; batches of two structures, the method's
-first network, one thread; conditioned on all properties that the dataset's designs ask for, or on those named alone (the
-paper's ``(Target)``), which takes over the rate that was chosen for all. Everything lies in FOLDER, so that a study
-that was stopped goes on. Prints the trials, and writes the last trainings' checkpoints, with which
+first network, one thread; conditioned on all properties that the dataset's designs ask for, or on those named alone
+(the paper's ``(Target)``), which takes over the rate that was chosen for all. Everything lies in FOLDER, so that a
+study that was stopped goes on. Prints the trials, and writes the last trainings' checkpoints, with which
 ``amsbench run --checkpoint`` makes the rows of the fixed budget.
 """
 

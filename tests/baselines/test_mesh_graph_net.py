@@ -187,7 +187,7 @@ def test_ghosts_have_no_part_in_the_mean(silica, small_batch):
     """A network that says of an atom which species it is finds the composition without ghosts."""
 
     class Species(torch.nn.Module):
-        def forward(self, features, structures):
+        def forward(self, features, structures, t, presence):
             return features[:, :2]
 
     batch = small_batch(3, 2, dtype=torch.float64)
@@ -216,3 +216,23 @@ def test_atoms_at_one_place_and_atoms_alone_have_gradients(silicon):
     )
     found.positions.square().sum().backward()
     assert bool(torch.isfinite(x.grad).all())
+
+
+def test_what_is_a_ghost_for_certain_says_nothing_to_others(silica, small_batch):
+    """Else the sums over neighbours are mostly noise, since ghosts lie anywhere; atoms still say something."""
+    network, ghost = score_network(silica), silica.ghost
+    batch = small_batch(3, 2, dtype=torch.float64)
+    one_hot = torch.nn.functional.one_hot(batch.species, 3).double()
+    real = batch.species != ghost
+    assert 0 < real.sum() < len(real)
+    alone = replace(
+        batch,
+        positions=batch.positions[real],
+        species=batch.species[real],
+        batch=batch.batch[real],
+        counts=torch.bincount(batch.batch[real], minlength=2),
+    )
+    found = asked(network, batch, 100 * one_hot).positions
+    torch.testing.assert_close(found[real], asked(network, alone, 100 * one_hot[real]).positions)
+    moved = replace(batch, positions=batch.positions + 0.3 * (batch.species == 0)[:, None])
+    assert (asked(network, moved, 100 * one_hot).positions - found).abs()[batch.species == 1].max() > 1e-4

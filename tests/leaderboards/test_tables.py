@@ -181,6 +181,16 @@ def test_times_of_different_hardware_are_declared_as_such(structural):
     assert "material-sde at 2 steps on NVIDIA H200, 8 threads" in said
 
 
+def test_times_of_different_kernels_on_one_machine_do_compare(structural):
+    cells = [
+        structural(0.2, 0.001, steps=1),
+        structural(0.2, 0.001, steps=1, method="graphite", environment={"native": "torch bfloat16"}),
+    ]
+    said = caption(structural_tables(cells)[0])
+    assert "do not compare" not in said
+    assert "graphite on x86_64 CPU, 1 thread, torch bfloat16 kernels" in said
+
+
 def test_a_floor_that_is_not_the_same_at_all_steps_shows_its_range(structural):
     first, second = structural(0.2, 0.001, steps=1), structural(0.1, 0.001, steps=2)
     wider = second.model_copy(update={"structural": second.structural.model_copy(update={"rdf_floor": 0.02})})
