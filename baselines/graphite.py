@@ -48,6 +48,12 @@ NOISE_SHARE = 0.55
 LEAST_TIME = 1e-3
 """Smallest training time, as in the original."""
 
+EARLY_TIMES = (0.1, 0.2)
+EARLY_SHARE = 0.25
+"""With ghosts, all times of this share of a training lie between EARLY_TIMES, and those of the next one and a half
+times as long between limits that move out to 0 and 1. A network that sees all from the beginning says nothing about
+positions and stays at that: of most times there is nothing to say (docs/studies/graphite_and_ghosts.py)."""
+
 RESTART_TIME = 0.4
 """Time to which a restart goes back, as in the original."""
 MOST_RESTARTS = 4
@@ -111,8 +117,11 @@ class Graphite(Method):
             "steps are divided between descent and restarts (``Graphite.path``); below 16 steps there are none",
             "the property network trains beside the denoiser on structures with noise of t up to 0.1 (the original's: "
             "in a training of its own, on clean ones)",
+            "with ghosts t is uniform from 0.1 to 0.2 in the first quarter of a training, and from 0 to 1 from 5/8 of "
+            "it on; with all times from the beginning nothing is learnt about positions",
             "network `standard`: 4 layers of 128, property network 3 of 64; cutoff 5 A, with ghosts 3.3 A",
             "the trainer's batches, decay of the learning rate, clipping and moving average (0.999)",
+            "properties are added to the encoded atoms by a perceptron of their own that gives 0 at first",
             "structures are not made neutral",
         ),
         hyperparameters={
@@ -146,6 +155,7 @@ class Graphite(Method):
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
         """
         noise: k of sigma = k t, angstrom
+        early_share: of the training, with times from 0.1 to 0.2; in the next 1.5 times as long they come to be all
         element_scale: standard deviation of the element embeddings at t = 1
         property_dropout: share of the labels that a training step hides from the denoiser, each on its own
         property_time: largest t of the noise on the structures that the property network learns from
@@ -160,6 +170,7 @@ class Graphite(Method):
             "network": asdict(sizes[0]),
             "property_network": asdict(sizes[1]),
             "noise": NOISE.get(task.dataset) or noise_of_bonds(task),
+            "early_share": 0.0 if task.ghost_density is None else EARLY_SHARE,
             "element_scale": 0.5,
             "property_width": 16,
             "property_dropout": 0.5,
@@ -181,7 +192,8 @@ class Graphite(Method):
     ) -> dict[str, Tensor]:
         # the noise is drawn afterwards, so that the network is asked for it in the turned frame
         batch = rotated(batch, random_rotations(noise))
-        t = noise.uniform_structures(1) * (1 - LEAST_TIME) + LEAST_TIME
+        least, most = times_of_training(progress, self.config["early_share"])
+        t = noise.uniform_structures(1) * (most - least) + least
         state, eps = self.corrupt(with_hidden_labels(batch, self.config["property_dropout"], noise), t, noise)
         found = self.predict(state, self.denoiser.null_properties(noise), t[:, 0])
         wanted = replace(eps, positions=without_ghosts(eps.positions, batch, self.task.ghost))
@@ -345,6 +357,14 @@ def noise_of_bonds(task: Task) -> float:
 
     radii = torch.tensor([float(covalent_radii[atomic_numbers[symbol]]) for symbol in task.elements])
     return round(NOISE_SHARE * 2 * float(radii.median()), 2)
+
+
+def times_of_training(progress: float, early: float) -> tuple[float, float]:
+    """Least and largest when the share ``progress`` of a training is done and ``early`` is the share that begins with
+    EARLY_TIMES; 0 for all times always."""
+    grown = min(1.0, max(0.0, progress - early) / (1.5 * early)) if early else 1.0
+    least, most = EARLY_TIMES
+    return least + grown * (LEAST_TIME - least), most + grown * (1 - most)
 
 
 def random_rotations(noise: NoiseSource) -> Tensor:

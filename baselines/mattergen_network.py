@@ -49,7 +49,7 @@ class ScoreNetwork(nn.Module):
         self, task: Task, config: TripletConfig, property_width: int, masks: MaskDiffusion | None
     ) -> None:
         super().__init__()
-        self.masks = masks
+        self.masks, self.ghost = masks, task.ghost
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
         told = property_width * len(task.properties)
         self.absent = nn.Parameter(torch.randn(told)) if told else None
@@ -74,7 +74,9 @@ class ScoreNetwork(nn.Module):
         if self.masks:
             own = self.masks.one_hot(structures.species, features.dtype)
             features = torch.cat([own, features], dim=-1)
-        h, vectors = self.backbone(self.input(features), structures)
+        # ghosts lie anywhere: among the nearest neighbours they would only take the places of atoms
+        silent = None if self.ghost is None else structures.species == self.ghost
+        h, vectors = self.backbone(self.input(features), structures, silent)
         # a displacement in units of the cell's edge, the cube root of its volume, becomes one along each axis
         edge = (structures.volumes ** (1 / 3))[structures.batch, None]
         return Score(

@@ -88,9 +88,16 @@ class Layer(nn.Module):
 
 
 class MeshGraphNet(nn.Module):
-    """Encoder, processor, decoder; with ``timed`` the encoder adds what it makes of t to the states of the atoms."""
+    """Encoder, processor, decoder; with ``timed`` the encoder adds what it makes of t to the states of the atoms.
 
-    def __init__(self, config: MeshGraphNetConfig, inputs: int, outputs: int, *, timed: bool) -> None:
+    It also adds what it makes of ``told`` numbers of each structure, which is nothing before the first step of a
+    training: random functions of properties and of the noise in the place of absent ones would be most of an atom's
+    state, and nothing was learnt about positions behind them (docs/studies/graphite_and_ghosts.py).
+    """
+
+    def __init__(
+        self, config: MeshGraphNetConfig, inputs: int, outputs: int, *, timed: bool, told: int = 0
+    ) -> None:
         super().__init__()
         hidden = config.hidden
         self.config = config
@@ -101,6 +108,11 @@ class MeshGraphNet(nn.Module):
             self.encode_time = nn.Sequential(
                 TimeFeatures(hidden), perceptron(hidden, hidden, hidden), nn.LayerNorm(hidden)
             )
+        self.encode_told = None
+        if told:
+            self.encode_told = perceptron(told, hidden, hidden)
+            nn.init.zeros_(self.encode_told[-1].weight)
+            nn.init.zeros_(self.encode_told[-1].bias)
         self.layers = nn.ModuleList(Layer(hidden) for _ in range(config.layers))
         self.decode = perceptron(hidden, hidden, outputs)
 
@@ -109,9 +121,11 @@ class MeshGraphNet(nn.Module):
         features: Tensor,
         structures: Structures,
         t: Tensor | None = None,
+        told: Tensor | None = None,
         presence: Tensor | None = None,
     ) -> Tensor:
-        """features [n, inputs], times t [s] -> [n, outputs]; differentiable in all inputs and the positions.
+        """features [n, inputs], times t [s], told [s, ...] -> [n, outputs]; differentiable in all inputs and the
+        positions.
 
         presence [n, 1]: how much an atom counts where others sum over their neighbours
         """
@@ -120,6 +134,8 @@ class MeshGraphNet(nn.Module):
         v = self.encode_node(features)
         if self.encode_time is not None and t is not None:
             v = v + self.encode_time(t)[structures.batch]
+        if self.encode_told is not None and told is not None:
+            v = v + self.encode_told(told)[structures.batch]
         # an edge vector rounded to bfloat16 is off by as much as 0.01 A
         first, *others = self.encode_edge[0].children()
         e = first(edge_inputs(graph, structures.positions))
@@ -158,8 +174,8 @@ class ScoreNetwork(nn.Module):
         self.ghost = task.ghost
         self.species = task.species_count if task.species_count > 1 else 0
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
-        inputs = (2 * self.species or 1) + property_width * len(task.properties)
-        self.network = MeshGraphNet(config, inputs, 3 + self.species, timed=True)
+        told = property_width * len(task.properties)
+        self.network = MeshGraphNet(config, 2 * self.species or 1, 3 + self.species, timed=True, told=told)
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
         """Vectors [s, width] in the place of absent properties, drawn anew for every evaluation."""
@@ -173,9 +189,8 @@ class ScoreNetwork(nn.Module):
             likely = torch.softmax(evidence, dim=-1)
             known = [e, likely]
             presence = presence_of(likely, self.ghost)
-        if self.embedding is not None:
-            known.append(self.embedding(structures.properties, null)[structures.batch])
-        found = self.network(torch.cat(known, dim=-1), structures, t, presence)
+        told = None if self.embedding is None else self.embedding(structures.properties, null)
+        found = self.network(torch.cat(known, dim=-1), structures, t, told, presence)
         if evidence is None:
             return Prediction(positions=found, elements=None)
         return Prediction(positions=found[:, :3], elements=torch.softmax(found[:, 3:] + evidence, dim=-1))
@@ -194,7 +209,7 @@ class PropertyNetwork(nn.Module):
         """elements [n, K]: one-hot or probabilities, None with one species -> [s, p]."""
         features = torch.ones_like(structures.positions[:, :1]) if elements is None else elements
         presence = None if elements is None else presence_of(elements, self.ghost)
-        found = self.network(features, structures, None, presence)
+        found = self.network(features, structures, presence=presence)
         weights = torch.ones_like(found[:, :1]) if presence is None else presence
         sums = found.new_zeros(len(structures), found.shape[1] + 1).index_add_(
             0, structures.batch, torch.cat([weights * found, weights], dim=-1)

@@ -203,9 +203,14 @@ class TripletNetwork(nn.Module):
         self.norm = nn.LayerNorm(hidden)
         self.basis = RadialBasis(config.radial, config.cutoff)
 
-    def forward(self, h: Tensor, structures: Structures) -> tuple[Tensor, Tensor]:
-        """h [n, hidden] -> features [n, hidden] and vectors [n, 3], sums of edge directions times learnt numbers."""
-        geometry = self._geometry(structures)
+    def forward(
+        self, h: Tensor, structures: Structures, silent: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """h [n, hidden] -> features [n, hidden] and vectors [n, 3], sums of edge directions times learnt numbers.
+
+        silent [n]: atoms that are nobody's neighbours, though they have neighbours themselves
+        """
+        geometry = self._geometry(structures, silent)
         shape = geometry.radial.shape[:2]
         forces = torch.zeros(shape, dtype=h.dtype, device=h.device)
         with fast_products(h):
@@ -217,9 +222,12 @@ class TripletNetwork(nn.Module):
                 forces = forces + more
         return self.norm(h), (forces[..., None] * geometry.units).sum(1)
 
-    def _geometry(self, structures: Structures) -> _Geometry:
+    def _geometry(self, structures: Structures, silent: Tensor | None) -> _Geometry:
         config, positions = self.config, structures.positions
-        rows = nearest_neighbours(neighbour_graph(structures, config.cutoff), positions, config.neighbours)
+        graph = neighbour_graph(structures, config.cutoff)
+        if silent is not None:
+            graph = graph.chosen(~silent[graph.senders])
+        rows = nearest_neighbours(graph, positions, config.neighbours)
         vectors = rows.vectors(positions)
         # the square root of 0 has no gradient, and two atoms may sit on top of each other
         distance = torch.sqrt((vectors**2).sum(-1) + 1e-12)

@@ -84,10 +84,10 @@ class Trainer:
         self.method.mark_forward_method("training_loss")
         self.raw = method
         self.fast, self.slow = list(method.parameters()), list(self.average.parameters())
-        self.train_set = _samples(dataset.split("train"), method.task)
+        self.train_set = samples_of(dataset.split("train"), method.task)
         validation = dataset.split("validation")
         rows = min(options.validation_samples, len(validation))
-        self.validation_set = _samples(validation, method.task)[:rows]
+        self.validation_set = samples_of(validation, method.task)[:rows]
         if not self.train_set or not self.validation_set:
             raise AmsbenchError(
                 f"{dataset.path} has {len(self.train_set)} training and {len(validation)} validation samples; "
@@ -275,7 +275,7 @@ class Trainer:
                 )
 
 
-def _samples(dataset: Dataset, task: Task) -> list[Any]:
+def samples_of(dataset: Dataset, task: Task) -> list[Any]:
     """torch-geometric samples with the task's properties, which any loader or network of that library takes."""
     from torch_geometric.data import Data
 

@@ -28,6 +28,10 @@ class Graph:
         shifts = self.shifts if positions.dim() == 2 else self.shifts[:, None]
         return positions[self.receivers] - positions[self.senders] - shifts
 
+    def chosen(self, edges: Tensor) -> Graph:
+        """Those edges alone for which ``edges`` [e] is true."""
+        return Graph(receivers=self.receivers[edges], senders=self.senders[edges], shifts=self.shifts[edges])
+
 
 def neighbour_graph(structures: Structures, cutoff: float) -> Graph:
     """All pairs closer than ``cutoff`` (angstrom) in every structure, found on the CPU in float64.

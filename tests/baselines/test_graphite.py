@@ -272,6 +272,7 @@ def test_guidance_without_targets_changes_nothing(silicon, silica):
 def test_guided_denoiser_is_told_no_property(silica):
     """What a target does is the property network's doing alone."""
     method, targets = build(silica, guidance=0.0), torch.tensor([[30.0, 4.0], [20.0, math.nan]])
+    method.denoiser.network.encode_told[-1].reset_parameters()  # which says nothing before a training
     guided = sampled(method, "guided", 3, properties=targets)
     torch.testing.assert_close(guided.positions, sampled(method, "guided", 3).positions, rtol=0, atol=1e-4)
     asked = sampled(method, "euler-maruyama", 3, properties=targets)
@@ -298,6 +299,28 @@ def test_rotations_are_uniform():
         epsilon[a, b, c], epsilon[a, c, b] = 1, -1
     third = torch.einsum("sij,skl,smn->ijklmn", r, r, r) / count
     assert float((third - torch.einsum("ikm,jln->ijklmn", epsilon, epsilon) / 6).abs().max()) < bound
+
+
+@pytest.mark.parametrize(
+    ("progress", "least", "most"),
+    [(0.0, 0.1, 0.2), (0.2, 0.1, 0.2), (0.4375, 0.05, 0.6), (0.625, 0.0, 1.0), (1.0, 0.0, 1.0)],
+)
+def test_with_ghosts_training_begins_with_early_times(progress, least, most, silica, silicon, small_batch):
+    """A quarter with times from 0.1 to 0.2, all from five eighths on; without ghosts, or with a share of 0, all."""
+    batch = small_batch(1, 2, sizes=(1,) * 400)
+
+    def times(method, structures):
+        seen, inner = [], method.corrupt
+        method.corrupt = lambda batch, t, noise: seen.append(t) or inner(batch, t, noise)
+        method.training_loss(structures, training_noise(structures, 0), teacher=method, progress=progress)
+        return float(seen[0].min()), float(seen[0].max())
+
+    found = times(build(silica), batch)
+    assert found == pytest.approx((least, most), abs=0.01)
+    assert found[0] >= least - 1e-6
+    assert found[1] <= most + 1e-6
+    assert times(build(silica, early_share=0.0), batch) == pytest.approx((0, 1), abs=0.01)
+    assert times(build(silicon), start(silicon, (1,) * 400)) == pytest.approx((0, 1), abs=0.01)
 
 
 def test_training_turns_every_structure(silica, small_batch):

@@ -170,6 +170,20 @@ def test_translation_images_and_permutation(noisy):
         torch.testing.assert_close(after, before[order], **EXACT)
 
 
+def test_ghosts_are_nobody_s_neighbours(noisy):
+    """An atom that is a ghost already does not take the place of one that is none, or is masked yet."""
+    method, batch = noisy
+    for kind, seen in ((method.task.ghost, False), (method.masks.mask, True), (0, True)):
+        chosen = replace(batch, species=batch.species.index_fill(0, torch.tensor([3]), kind))
+        moved = chosen.with_positions(
+            chosen.positions + 1.5 * (torch.arange(len(batch.positions)) == 3)[:, None]
+        )
+        others = torch.arange(len(batch.positions)) != 3
+        (before, _), (after, _) = predicted(method, chosen), predicted(method, moved)
+        assert bool((after - before)[others].abs().max() > 1e-6) is seen
+        assert (after - before)[3].abs().max() > 1e-6  # it finds its own neighbours
+
+
 def test_a_displacement_in_a_cube_keeps_its_size(silicon, small_batch):
     """The network's vectors are in units of the edge: in a cube along the axes a score is the vector itself."""
     method = build(silicon).double()

@@ -161,24 +161,30 @@ def test_structures_of_a_batch_are_apart(silica, small_batch):
 
 
 def test_time_and_every_property_reach_the_network(silica, small_batch):
+    """Time at once; properties, and the vectors in the place of absent ones, from the first step of a training on."""
     network = score_network(silica)
     batch = small_batch(3, 2, sizes=(20,), dtype=torch.float64)
     null, e = torch.zeros(1, 8, dtype=torch.float64), embeddings(20, 3)
     nan = torch.nan
 
-    def eps(t, properties):
+    def eps(t, properties, null=null):
         row = torch.tensor([properties], dtype=torch.float64)
         state = State(structures=replace(batch, properties=row), elements=e)
         return network(state, null, torch.tensor([t], dtype=torch.float64), e).positions
 
+    assert bool((eps(0.3, (20.0, nan)) == eps(0.3, (nan, nan), null + 1)).all())
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    (eps(0.3, (20.0, nan)) ** 2).sum().backward()
+    optimizer.step()
     cases = [
+        eps(0.3, (nan, nan), null + 1),
         eps(0.3, (nan, nan)),
         eps(0.31, (nan, nan)),
         eps(0.3, (20.0, nan)),
         eps(0.3, (nan, 5.0)),
         eps(0.3, (20.0, 5.0)),
     ]
-    for k in range(5):
+    for k in range(len(cases)):
         for other in range(k):
             assert (cases[k] - cases[other]).abs().max() > 1e-4
 
@@ -187,7 +193,7 @@ def test_ghosts_have_no_part_in_the_mean(silica, small_batch):
     """A network that says of an atom which species it is finds the composition without ghosts."""
 
     class Species(torch.nn.Module):
-        def forward(self, features, structures, t, presence):
+        def forward(self, features, structures, presence):
             return features[:, :2]
 
     batch = small_batch(3, 2, dtype=torch.float64)

@@ -115,6 +115,30 @@ def test_a_cell_and_its_supercell_are_the_same_crystal(neighbours):
         torch.testing.assert_close(many, one.repeat(8, 1), **EXACT)
 
 
+def test_silent_atoms_are_nobody_s_neighbours(example):
+    """Others find what they find without them; what they find themselves is what a further atom there would."""
+    batch, h = example
+    first = int(batch.counts[0])
+    silent = torch.zeros(len(h), dtype=torch.bool)
+    silent[[1, 4, first + 2]] = True
+    left = replace(
+        batch,
+        positions=batch.positions[~silent],
+        species=batch.species[~silent],
+        batch=batch.batch[~silent],
+        counts=batch.counts - torch.tensor([2, 1]),
+    )
+    net = network()
+    found, vectors = net(h, batch, silent)
+    without, vectors_without = net(h[~silent], left)
+    torch.testing.assert_close(found[~silent], without, **EXACT)
+    torch.testing.assert_close(vectors[~silent], vectors_without, **EXACT)
+    assert vectors[silent].abs().max() > 1e-2
+    assert (
+        net(h, batch)[1][~silent] - vectors[~silent]
+    ).abs().max() > 1e-2  # heard, they would have mattered
+
+
 @pytest.mark.parametrize("most", [5, 20, 1000])
 def test_the_nearest_edges_are_kept(example, most):
     batch, _ = example

@@ -8,17 +8,11 @@ import torch
 from torch_geometric.data import Batch
 
 from amsbench.baselines.precision import product_type
-from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.method import Task
 from amsbench.benchmark.noise import BatchNoise
 from amsbench.benchmark.registry import load
 from amsbench.benchmark.structures import Structures
-from amsbench.benchmark.trainer import _samples
-
-
-@pytest.fixture(scope="module")
-def silicon():
-    return load_dataset("asi")
+from amsbench.benchmark.trainer import samples_of
 
 
 @pytest.fixture(params=["bfloat16", "float32"])
@@ -36,7 +30,7 @@ def loss(request, silicon, products):
     torch.manual_seed(0)
     made = load("methods", request.param)
     method = made(task, made.default_config(made.networks[0], task))
-    batch = Structures.from_data(Batch.from_data_list(_samples(silicon.split("train"), task)[:2]))
+    batch = Structures.from_data(Batch.from_data_list(samples_of(silicon.split("train"), task)[:2]))
 
     def evaluated():
         generator = torch.Generator().manual_seed(0)

@@ -8,7 +8,6 @@ import pytest
 from ase.geometry.rdf import get_rdf
 from ase.neighborlist import primitive_neighbor_list
 
-from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.metrics import neighbours
 from amsbench.metrics.distributions import PackedStructures, structural_curves
 from amsbench.metrics.neighbours import neighbour_list
@@ -18,11 +17,6 @@ SIZES = {
     "80 atoms in 10.5 A": (80, 10.5),
     "1300 atoms of silicon": (1300, (1300 / 0.0516) ** (1 / 3)),
 }
-
-
-@pytest.fixture(scope="module")
-def silicon():
-    return load_dataset("asi")
 
 
 @pytest.fixture(params=["native", "vesin"])
