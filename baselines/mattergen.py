@@ -62,8 +62,8 @@ CARD = MethodCard(
     ),
     declared=(
         "ghosts are one more species, and N counts them; whatever a network knows, the mean score of a ghost's "
-        "position is 0, and 0 is its target, which has the same optimum with less noise in the gradient; atoms that are "
-        "ghosts already are nobody's neighbours, among whose nearest 20 they would take the places of atoms",
+        "position is 0, and 0 is its target, which has the same optimum with less noise in the gradient; those that "
+        "are ghosts already are nobody's neighbours, among whose nearest 20 they would take the places of atoms",
         "losses are means over atoms, not sums over the atoms of a structure",
         "the corrector's norms are those of each structure, without the atoms that are ghosts already, not means over "
         "the batch, so that a sample does not depend on its batch mates",
