@@ -21,7 +21,7 @@ from ..benchmark.structures import Structures
 from ..methods.conditioning import FlexiblePropertyEmbedding
 from ..methods.denoiser import Prediction, State
 from ..methods.graph import Graph, neighbour_graph
-from .precision import fast_products
+from .precision import ATOM_ROWS, EDGE_ROWS, fast_products, roomy, with_empty_rows
 
 EDGE_INPUTS = 4
 """Components and length of an edge vector."""
@@ -129,22 +129,43 @@ class MeshGraphNet(nn.Module):
 
         presence [n, 1]: how much an atom counts where others sum over their neighbours
         """
-        graph = neighbour_graph(structures, self.config.cutoff)
-        weights = None if presence is None else presence.index_select(0, graph.senders)
-        v = self.encode_node(features)
+        graph, rows = with_empty_edges(neighbour_graph(structures, self.config.cutoff), features)
+        positions, batch = (with_empty_rows(x, rows) for x in (structures.positions, structures.batch))
+        weights = None
+        if presence is not None:
+            weights = with_empty_rows(presence, rows).index_select(0, graph.senders)
+        v = self.encode_node(with_empty_rows(features, rows))
         if self.encode_time is not None and t is not None:
-            v = v + self.encode_time(t)[structures.batch]
+            v = v + self.encode_time(t)[batch]
         if self.encode_told is not None and told is not None:
-            v = v + self.encode_told(told)[structures.batch]
+            v = v + self.encode_told(told)[batch]
         # an edge vector rounded to bfloat16 is off by as much as 0.01 A
         first, *others = self.encode_edge[0].children()
-        e = first(edge_inputs(graph, structures.positions))
+        e = first(edge_inputs(graph, positions))
         with fast_products(v):
             for part in (*others, self.encode_edge[1]):
                 e = part(e)
             for layer in self.layers:
                 v, e = layer(v, e, graph, weights)
-        return self.decode(v.to(features.dtype))
+        return self.decode(v.to(features.dtype))[: len(features)]
+
+
+def with_empty_edges(graph: Graph, features: Tensor) -> tuple[Graph, int]:
+    """The graph with round numbers of edges and atoms (``roomy``), and how many atoms these are.
+
+    What is added are edges of length 0 from an added atom to itself, so that no atom hears of them.
+    """
+    rows = roomy(len(features), ATOM_ROWS, features)
+    if rows == len(features):
+        return graph, rows
+    spare = roomy(len(graph.senders), EDGE_ROWS, features) - len(graph.senders)
+    ends = graph.senders.new_full((spare,), rows - 1)
+    added = Graph(
+        receivers=torch.cat([graph.receivers, ends]),
+        senders=torch.cat([graph.senders, ends]),
+        shifts=with_empty_rows(graph.shifts, len(graph.shifts) + spare),
+    )
+    return added, rows
 
 
 def edge_inputs(graph: Graph, positions: Tensor) -> Tensor:

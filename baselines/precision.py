@@ -3,6 +3,10 @@
 Weights, positions, distances, sums over neighbours and everything that a network gives back stay in float32; float64
 stays float64. The variables that keep the kernels' products in float32 do so here too: AMSBENCH_NATIVE_LEVEL with one
 of its levels without bfloat16 on a processor, AMSBENCH_TRITON=float32 on a GPU.
+
+On a processor such a product is compiled for the number of its rows when that is new, which takes as long as the
+product, and every batch has another number of atoms and edges. So they are computed with some empty rows more, up to
+the next multiple of a round number (``roomy``; tests/speed/test_speed_baselines.py).
 """
 
 from __future__ import annotations
@@ -40,6 +44,27 @@ def product_type(example: Tensor) -> str:
         exact = os.environ.get("AMSBENCH_NATIVE_LEVEL", "") not in ("", *BFLOAT16)
         able = example.device.type == "cpu" and _processor_has_bfloat16()
     return "bfloat16" if able and not exact else "float32"
+
+
+ATOM_ROWS, EDGE_ROWS = 32, 512
+"""Numbers of rows come in multiples of these; the empty ones are a thirtieth of what two glasses take."""
+
+
+def roomy(count: int, multiple: int, example: Tensor) -> int:
+    """With how many rows to compute ``count`` atoms or edges for a network whose weights are like ``example``.
+
+    Where that is more, at least one is empty, and all are in multiples of ``multiple``.
+    """
+    if example.device.type != "cpu" or product_type(example) != "bfloat16":
+        return count
+    return (count // multiple + 1) * multiple
+
+
+def with_empty_rows(values: Tensor, rows: int) -> Tensor:
+    """values [n, ...] -> [rows, ...], 0 in what is added."""
+    if len(values) == rows:
+        return values
+    return torch.cat([values, values.new_zeros(rows - len(values), *values.shape[1:])])
 
 
 def fast_products(example: Tensor) -> torch.autocast:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ..benchmark.structures import Structures
 from ..methods.egnn import RadialBasis
 from ..methods.graph import Graph, neighbour_graph
-from .precision import fast_products
+from .precision import ATOM_ROWS, fast_products, roomy, with_empty_rows
 
 TIE = 1e-5
 """A; distances that differ by less than this scale count as equal when the nearest neighbours are chosen, so that the
@@ -76,6 +76,14 @@ class NeighbourRows:
         """Edge vectors [n, k, 3] from the senders to the receivers, 0 in slots without an edge."""
         vectors = positions[:, None] - positions[self.senders] - self.shifts
         return vectors.masked_fill(~self.there[..., None], 0.0)
+
+    def with_empty_rows(self, count: int) -> NeighbourRows:
+        """With ``count`` rows in all, those that are added without edges."""
+        return NeighbourRows(
+            senders=with_empty_rows(self.senders, count),
+            shifts=with_empty_rows(self.shifts, count),
+            there=with_empty_rows(self.there, count),
+        )
 
 
 def nearest_neighbours(graph: Graph, positions: Tensor, most: int) -> NeighbourRows:
@@ -210,7 +218,9 @@ class TripletNetwork(nn.Module):
 
         silent [n]: atoms that are nobody's neighbours, though they have neighbours themselves
         """
-        geometry = self._geometry(structures, silent)
+        atoms = len(h)
+        geometry = self._geometry(structures, silent, roomy(atoms, ATOM_ROWS, h))
+        h = with_empty_rows(h, len(geometry.units))
         shape = geometry.radial.shape[:2]
         forces = torch.zeros(shape, dtype=h.dtype, device=h.device)
         with fast_products(h):
@@ -220,15 +230,17 @@ class TripletNetwork(nn.Module):
             for block in self.blocks:
                 h, m, more = block(h, m, geometry)
                 forces = forces + more
-        return self.norm(h), (forces[..., None] * geometry.units).sum(1)
+        return self.norm(h)[:atoms], (forces[..., None] * geometry.units).sum(1)[:atoms]
 
-    def _geometry(self, structures: Structures, silent: Tensor | None) -> _Geometry:
+    def _geometry(self, structures: Structures, silent: Tensor | None, atoms: int) -> _Geometry:
+        """With ``atoms`` rows, of which those after the atoms of the structures have no edges."""
         config, positions = self.config, structures.positions
         graph = neighbour_graph(structures, config.cutoff)
         if silent is not None:
             graph = graph.chosen(~silent[graph.senders])
         rows = nearest_neighbours(graph, positions, config.neighbours)
-        vectors = rows.vectors(positions)
+        rows = rows.with_empty_rows(atoms)
+        vectors = rows.vectors(with_empty_rows(positions, atoms))
         # the square root of 0 has no gradient, and two atoms may sit on top of each other
         distance = torch.sqrt((vectors**2).sum(-1) + 1e-12)
         units = vectors / distance[..., None]

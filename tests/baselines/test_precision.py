@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from amsbench.baselines import precision
+from amsbench.baselines import mesh_graph_net, precision, triplets
 from amsbench.baselines.mesh_graph_net import MeshGraphNet, MeshGraphNetConfig
 from amsbench.baselines.triplets import TripletConfig, TripletNetwork
 from amsbench.benchmark.structures import Structures
@@ -37,27 +37,34 @@ def structures(dtype: torch.dtype) -> Structures:
     )
 
 
-def mesh_outputs(dtype: torch.dtype) -> torch.Tensor:
+def mesh(dtype: torch.dtype) -> tuple[torch.nn.Module, Callable[[Structures], torch.Tensor]]:
     torch.manual_seed(0)
     network = MeshGraphNet(MeshGraphNetConfig(hidden=32, layers=3), 2, 4, timed=True).to(dtype)
-    return network(torch.ones(40, 2, dtype=dtype), structures(dtype), torch.ones(1, dtype=dtype))
+    features, t = torch.ones(40, 2, dtype=dtype), torch.ones(1, dtype=dtype)
+    return network, lambda seen: network(features, seen, t)
 
 
-def triplet_outputs(dtype: torch.dtype) -> torch.Tensor:
+def triplet(dtype: torch.dtype) -> tuple[torch.nn.Module, Callable[[Structures], torch.Tensor]]:
     torch.manual_seed(0)
     network = TripletNetwork(TripletConfig(hidden=32, blocks=3)).to(dtype)
     h = torch.randn(40, 32, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
-    return torch.cat(network(h, structures(dtype)), dim=-1)
+    return network, lambda seen: torch.cat(network(h, seen), dim=-1)
 
 
-networks = pytest.mark.parametrize("outputs", [mesh_outputs, triplet_outputs])
+@pytest.fixture(params=[mesh, triplet])
+def made(request):
+    return request.param
+
+
+@pytest.fixture
+def outputs(made) -> Outputs:
+    return lambda dtype: made(dtype)[1](structures(dtype))
 
 
 def deviation(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(((found.double() - wanted).norm() / wanted.norm()).detach())
 
 
-@networks
 def test_products_are_bfloat16_where_there_are_such_and_outputs_stay_float32(outputs: Outputs, able):
     found = outputs(torch.float32)
     assert found.dtype == torch.float32
@@ -65,14 +72,12 @@ def test_products_are_bfloat16_where_there_are_such_and_outputs_stay_float32(out
     assert 1e-4 < off < 2e-2 if able else off < 1e-5
 
 
-@networks
 @pytest.mark.parametrize("level", ["float32", "avx2"])
 def test_a_level_without_bfloat16_keeps_them_in_float32(outputs: Outputs, able, level, monkeypatch):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
     assert deviation(outputs(torch.float32), outputs(torch.float64)) < 1e-5
 
 
-@networks
 def test_float64_stays_float64(outputs: Outputs, able, monkeypatch):
     found = outputs(torch.float64)
     assert found.dtype == torch.float64
@@ -93,3 +98,40 @@ def test_what_is_recorded_says_so(able):
     network = TripletNetwork(TripletConfig(hidden=32, blocks=1))
     assert precision.backend(network) == ("torch bfloat16" if able else "torch")
     assert precision.backend(network.double()) == "torch"
+
+
+def test_empty_rows_change_nothing(made, monkeypatch):
+    """With some it is the same as without, gradients by positions and weights too."""
+
+    def found() -> tuple[torch.Tensor, torch.Tensor]:
+        network, call = made(torch.float64)
+        seen = structures(torch.float64)
+        moved = seen.with_positions(seen.positions.requires_grad_())
+        outputs = call(moved)
+        (outputs**2).sum().backward()
+        slopes = [moved.positions.grad, *(p.grad for p in network.parameters() if p.grad is not None)]
+        return outputs.detach(), torch.cat([slope.flatten() for slope in slopes])
+
+    wanted = found()
+    assert wanted[1].abs().max() > 0.1
+    for module in (mesh_graph_net, triplets):
+        monkeypatch.setattr(module, "roomy", rounded_up)
+    for with_empty, without in zip(found(), wanted, strict=True):
+        torch.testing.assert_close(with_empty, without, rtol=1e-10, atol=1e-10)
+
+
+def rounded_up(count: int, multiple: int, example: torch.Tensor) -> int:
+    return (count // multiple + 1) * multiple
+
+
+@pytest.mark.parametrize("multiple", [32, 512])
+def test_products_have_round_numbers_of_rows(multiple, able):
+    example = torch.zeros(1)
+    for count in (0, 1, multiple - 1, multiple, 5 * multiple + 3):
+        rows = precision.roomy(count, multiple, example)
+        if able:
+            assert rows % multiple == 0
+            assert count < rows <= count + multiple
+        else:
+            assert rows == count
+        assert precision.roomy(count, multiple, example.double()) == count
