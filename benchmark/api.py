@@ -161,14 +161,36 @@ def evaluate(
     )
 
 
-def train(method: str, dataset: Dataset | str, *, output: str | Path, **options: Any) -> Path:
-    """Train a method with the ``quick`` budget or the given TrainingOptions fields; returns the checkpoint."""
+def train(
+    method: str,
+    dataset: Dataset | str,
+    *,
+    output: str | Path,
+    properties: Sequence[str] | None = None,
+    network: str | None = None,
+    config: dict[str, Any] | None = None,
+    initial: str | Path | None = None,
+    **options: Any,
+) -> Path:
+    """Train a method with the ``quick`` budget or the given TrainingOptions fields; returns the checkpoint.
+
+    properties: what it is told, by default all that the dataset's designs ask for
+    network, config, initial: as in ``amsbench train --network --set --initial``
+    """
     from .budgets import BUDGETS
     from .training import TrainingOptions
     from .training import train as fit
 
     if isinstance(dataset, str):
         dataset = load_dataset(dataset)
-    properties = tuple(options.pop("properties", dataset.definition.design_properties))
-    settings = TrainingOptions(**({"passes": BUDGETS["quick"]} | options))
-    return fit(method, dataset, output=Path(output), options=settings, properties=properties)
+    told = dataset.definition.design_properties if properties is None else tuple(properties)
+    return fit(
+        method,
+        dataset,
+        output=Path(output),
+        options=TrainingOptions(**({"passes": BUDGETS["quick"]} | options)),
+        properties=tuple(told),
+        network=network,
+        config=config,
+        initial=None if initial is None else Path(initial),
+    )

@@ -5,8 +5,9 @@ import csv
 import pytest
 import torch
 
+import amsbench
 from amsbench.benchmark.checkpoints import load_checkpoint
-from amsbench.benchmark.files import alone_in
+from amsbench.benchmark.files import alone_in, sha256_of
 from amsbench.benchmark.trainer import Trainer
 from amsbench.benchmark.training import TrainingOptions, train
 from amsbench.errors import AmsbenchError
@@ -173,3 +174,26 @@ def test_unlabelled_property(tiny_asio2, tmp_path):
     bare = replace(tiny_asio2, properties=tiny_asio2.properties * float("nan"))
     with pytest.raises(AmsbenchError, match="0 labels in the training split"):
         losses(bare, tmp_path, properties=("ring_size",))
+
+
+def test_a_notebook_has_the_options_of_the_command_line(tiny_asio2, tmp_path):
+    options = {"passes": 4, "batch_size": 2, "validation_samples": 2}
+    first = amsbench.train(
+        "material-sde", tiny_asio2, output=tmp_path / "a", properties=["ring_size"], config=SMALL, **options
+    )
+    made = load_checkpoint(first)
+    assert made.method.task.properties == ("ring_size",)
+    assert made.method.config["network"]["hidden"] == 32
+    assert made.record["options"]["passes"] == 4
+    further = amsbench.train(
+        "amshortcut",
+        tiny_asio2,
+        output=tmp_path / "b",
+        properties=["ring_size"],
+        config=SMALL,
+        initial=first,
+        **options,
+    )
+    assert load_checkpoint(further).record["initial"] == sha256_of(first)
+    with pytest.raises(AmsbenchError, match="has no network 'vast'"):
+        amsbench.train("material-sde", tiny_asio2, output=tmp_path / "c", network="vast", **options)
