@@ -111,8 +111,9 @@ class MeshGraphNet(nn.Module):
         self.encode_told = None
         if told:
             self.encode_told = perceptron(told, hidden, hidden)
-            nn.init.zeros_(self.encode_told[-1].weight)
-            nn.init.zeros_(self.encode_told[-1].bias)
+            with torch.no_grad():
+                for parameter in self.encode_told[-1].parameters():
+                    parameter.zero_()
         self.layers = nn.ModuleList(Layer(hidden) for _ in range(config.layers))
         self.decode = perceptron(hidden, hidden, outputs)
 
