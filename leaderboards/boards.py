@@ -50,9 +50,11 @@ class Board:
 
     columns: models, which take steps
     yardsticks: what takes none
+    budget: ``budget_label`` of every model
     """
 
     label: str
+    budget: str = ""
     columns: tuple[Column, ...]
     yardsticks: tuple[Column, ...] = ()
 
@@ -107,8 +109,8 @@ def boards(cells: Iterable[ResultCell], kind: str) -> list[Board]:
         [_conditions(first) for first in firsts],
     )
     return [
-        Board(label=label, columns=_columns(group), yardsticks=_columns(others))
-        for label, (group, others, _) in zip(labels, boarded, strict=True)
+        Board(label=label, budget=budget, columns=_columns(group), yardsticks=_columns(others))
+        for label, (group, others, budget) in zip(labels, boarded, strict=True)
     ]
 
 

@@ -29,6 +29,12 @@ from .substance import substance_table
 from .table import EMPTY, Table, decimal, interval
 from .yardsticks import yardstick_tables
 
+LEAST_SHARE = 0.5
+"""Of a result's structures that must have been measured for it to be marked as best: those that can be measured are not
+like the others."""
+LEAST_RANKED = 8
+"""Measured structures with which a rank correlation is shown."""
+
 
 def inverse_design_tables(
     cells: Iterable[ResultCell], *, with_paper: bool = False, detail: bool = False
@@ -59,7 +65,7 @@ def _tables_of(board: Board, with_paper: bool, detail: bool) -> list[Table]:
         if not board.columns:
             continue
         made.append(_errors(board, name, ties, reported, with_paper, records))
-        if any(errors_of(cell, name)["spearman"] is not None for cell in board.cells):
+        if any(_is_ranked(errors_of(cell, name)) for cell in board.cells):
             made.append(_correlations(board, name, records))
         if detail:
             made += [_intervals(board, name, records), _charged(board, name, ties, records)]
@@ -92,7 +98,7 @@ def _overview_text(cell: ResultCell, name: str) -> str:
     """``5.21 / 6.39 / 21.4% (78.1% measured), r 0.15``."""
     row = errors_of(cell, name)
     errors = f"{decimal(row['mae'], 2)} / {decimal(row['rmse'], 2)} / {_percent(row['mape'])}"
-    rank = None if row["spearman"] is None else f"r {_correlation(row['spearman'], None, None)}"
+    rank = f"r {_correlation(row['spearman'], None, None)}" if _is_ranked(row) else None
     return ", ".join(filter(None, [joined(errors, coverage_text(row)), rank]))
 
 
@@ -102,7 +108,7 @@ def _training_mean_text(cell: ResultCell, name: str) -> str:
 
 def _charged_interval(name: str, cell: ResultCell) -> Interval | None:
     row = errors_of(cell, name)
-    if not row["measured"]:
+    if row["measured"] < LEAST_SHARE * row["requested"]:
         return None
     return stored_interval(
         row["charged_mae"], row["charged_mae_low"], row["charged_mae_high"], row["requested"]
@@ -135,7 +141,10 @@ def _errors(
             "could be measured" + (", with their share where it is not all of them." if failing else "."),
             "(All): trained on all design properties of the dataset, (Target): on those asked for only.",
             "Training mean: MAE of always answering the mean of the training set.",
-            *ties_note(bool(ties), "MAE (a failed structure charged the error of the training mean)"),
+            *ties_note(
+                bool(ties),
+                "MAE (a failed structure charged the error of the training mean; at least half must have been measured)",
+            ),
             *steps_note(board),
             *paper_note(board, "its own measurements of the property", bool(reported), with_paper),
         ],
@@ -155,7 +164,7 @@ def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table
 
     def text(column: Column, steps: int) -> str:
         row = errors_of(column.cells[steps], name)
-        if row["spearman"] is None:
+        if not _is_ranked(row):
             return EMPTY
         real, control = (
             _correlation(row[value], row[f"{prefix}_low"], row[f"{prefix}_high"])
@@ -170,7 +179,8 @@ def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table
         caption=[
             f"Cells: Spearman correlation of the obtained {name} with its target [95 % bootstrap interval]; "
             "then the same structures against shuffled targets, mean [95 % interval] of the permutations.",
-            "Over the structures that could be measured; - where targets or values are all the same.",
+            f"Over the structures that could be measured; - where these are fewer than {LEAST_RANKED}, or targets or "
+            "values are all the same.",
         ],
         records=records,
     )
@@ -209,7 +219,7 @@ def _charged(board: Board, name: str, ties: set[Place], records: tuple[Record, .
         caption=[
             "Cells: MAE over all structures, a failed one charged the error of always answering the training "
             "mean [95 % bootstrap interval] / MAE of the measured ones against shuffled targets.",
-            *ties_note(bool(ties), "charged MAE"),
+            *ties_note(bool(ties), "charged MAE (at least half must have been measured)"),
         ],
         records=records,
         levels={
@@ -276,6 +286,10 @@ def _reported_text(reported: paper_values.ReportedErrors) -> str:
         return EMPTY
     errors = f"{decimal(reported.mae, 2)} / {decimal(reported.rmse, 2)} / {_percent(reported.mape)}"
     return joined(errors, paper_values.reported_mode(reported.method, reported.steps))
+
+
+def _is_ranked(row: Mapping[str, Any]) -> bool:
+    return row["spearman"] is not None and row["measured"] >= LEAST_RANKED
 
 
 def _percent(value: float | None) -> str:

@@ -57,7 +57,7 @@ def tied_for_best(board: Board, interval_of: Callable[[ResultCell], Interval | N
     found: set[Place] = set()
     for steps in board.steps:
         intervals = {c.label: interval_of(c.cells[steps]) for c in board.columns if steps in c.cells}
-        if sum(item is not None for item in intervals.values()) > 1:
+        if len(intervals) > 1 and any(item is not None for item in intervals.values()):
             found |= {(label, steps) for label in tie_groups(intervals)[0]}
     return found
 

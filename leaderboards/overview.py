@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..benchmark.results import CellKey, ResultCell
+from ..benchmark.results import ResultCell
 from . import paper_values
 from .boards import Board, unit_of
 from .captions import conditions
@@ -17,7 +17,7 @@ def grouped(boards: Sequence[Board]) -> list[list[Board]]:
     """Boards that differ in their targets alone, together; in the order of their first ones."""
     groups: dict[tuple, list[Board]] = {}
     for board in boards:
-        groups.setdefault(_identity(board.key), []).append(board)
+        groups.setdefault(_identity(board), []).append(board)
     return list(groups.values())
 
 
@@ -58,7 +58,7 @@ def overview_table(
     said = dict.fromkeys(sentence for board in group for sentence in conditions(board))
     return Table(
         title=f"Inverse design: {key.dataset}, protocol {key.protocol} version {key.protocol_version}, "
-        f"{key.count:,} structures",
+        f"{key.count:,} structures" + (f", {group[0].budget}" if group[0].budget else ""),
         columns=("model", "steps", *heads, f"time per {paper_values.COUNTS[key.kind]:,}"),
         rows=tuple(rows),
         caption=(
@@ -83,6 +83,7 @@ def _head(board: Board, name: str) -> str:
     return f"{head}, with {', '.join(others)}" if others else head
 
 
-def _identity(key: CellKey) -> tuple:
+def _identity(board: Board) -> tuple:
+    key = board.key
     conditions = key.dataset, key.dataset_hash, key.protocol, key.protocol_version, key.metrics_version
-    return *conditions, key.count, key.cube
+    return *conditions, key.count, key.cube, board.budget

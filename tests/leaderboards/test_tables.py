@@ -264,12 +264,61 @@ def test_ties_count_failures_so_that_failing_does_not_win(inverse):
     assert text(errors, "1", "graphite (All)") == "2.00 / 3.00 / 9.0% (40% measured)"
 
 
-def test_what_measured_nothing_is_not_best(inverse):
-    nothing = inverse(
-        None, None, None, measured=0, charged=1.0, spearman=None, method="graphite", sampler="own"
+@pytest.mark.parametrize(("measured", "best"), [(0, False), (24, False), (25, True)])
+def test_what_could_measure_less_than_half_is_not_best(inverse, measured, best):
+    """However small its error: the structures that can be measured are not like the others."""
+    found = inverse(
+        2.0 if measured else None,
+        3.0 if measured else None,
+        9.0 if measured else None,
+        measured=measured,
+        charged=1.0,
+        spearman=None,
+        method="graphite",
+        sampler="own",
     )
-    errors = inverse_design_tables([nothing, inverse(3.0, 4.0, 16.0)])[0]
-    assert "*" not in text(errors, "1", "graphite (All)")
+    errors = inverse_design_tables([found, inverse(3.0, 4.0, 16.0)])[0]
+    assert ("*" in text(errors, "1", "graphite (All)")) is best
+    assert ("*" in text(errors, "1", "material-sde (All)")) is not best
+    assert "*" not in str(inverse_design_tables([inverse(3.0, 4.0, 16.0)])[0].rows)  # nothing to compare with
+
+
+@pytest.mark.parametrize("measured", [7, 8])
+def test_a_few_structures_have_no_rank_correlation(inverse, measured):
+    one = inverse(2.0, 3.0, 9.0, measured=measured, spearman=1.0)
+    other = inverse(2.0, 3.0, 9.0, method="graphite", sampler="own", spearman=0.5)
+    tables = {table.title.split(":")[0]: table for table in inverse_design_tables([one, other])}
+    ranks = tables["Rank correlation, shear_modulus"]
+    assert text(ranks, "1", "graphite (All)").startswith("0.50")
+    assert (text(ranks, "1", "material-sde (All)") == "-") is (measured == 7)
+    alone = {table.title.split(":")[0] for table in inverse_design_tables([one])}
+    assert ("Rank correlation, shear_modulus" in alone) is (measured == 8)
+
+
+def test_overviews_are_of_one_budget(inverse):
+    """Models of the fixed budget have columns and rows of their own, not further columns of the same name."""
+    fixed = {"passes": 12_000}
+    cells = [
+        inverse(
+            error,
+            2 * error,
+            10.0,
+            plan=plan,
+            targets={plan: (1.0, 2.0)},
+            training=training,
+            checkpoint_hash=f"{error:064.0f}",
+        )
+        for plan in ("shear_modulus", "ring_size")
+        for error, training in ((1.0, {}), (3.0, {"options": fixed, "initial": None}))
+    ]
+    overviews = [t for t in inverse_design_tables(cells) if t.title.startswith("Inverse design: ")]
+    assert len(overviews) == 2
+    best, same = overviews
+    assert "fixed budget of 12,000" in same.title
+    assert "budget" not in best.title
+    for table, error in ((best, "1.00"), (same, "3.00")):
+        assert len(set(table.columns)) == len(table.columns) == 5
+        assert all(cell.startswith(error) for cell in table.rows[0][2:4])
 
 
 def test_each_property_of_a_plan_has_its_table_and_constant_targets_no_correlation(inverse):
