@@ -143,7 +143,7 @@ def _errors(
             "Training mean: MAE of always answering the mean of the training set.",
             *ties_note(
                 bool(ties),
-                "MAE (a failed structure charged the error of the training mean; at least half must have been measured)",
+                "MAE (a failed structure charged the error of the training mean; at least half must be measured)",
             ),
             *steps_note(board),
             *paper_note(board, "its own measurements of the property", bool(reported), with_paper),
@@ -219,7 +219,7 @@ def _charged(board: Board, name: str, ties: set[Place], records: tuple[Record, .
         caption=[
             "Cells: MAE over all structures, a failed one charged the error of always answering the training "
             "mean [95 % bootstrap interval] / MAE of the measured ones against shuffled targets.",
-            *ties_note(bool(ties), "charged MAE (at least half must have been measured)"),
+            *ties_note(bool(ties), "charged MAE (at least half must be measured)"),
         ],
         records=records,
         levels={
