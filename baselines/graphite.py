@@ -14,6 +14,7 @@ from ..benchmark.card import MethodCard
 from ..benchmark.method import Method, Task
 from ..benchmark.noise import NoiseSource
 from ..benchmark.structures import Structures
+from ..errors import AmsbenchError
 from ..methods.conditioning import with_hidden_labels
 from ..methods.denoiser import Prediction, State
 from ..methods.material import squared_errors, without_ghosts
@@ -53,6 +54,8 @@ EARLY_SHARE = 0.25
 """With ghosts, all times of this share of a training lie between EARLY_TIMES, and those of the next one and a half
 times as long between limits that move out to 0 and 1. A network that sees all from the beginning says nothing about
 positions and stays at that: of most times there is nothing to say (docs/studies/graphite_and_ghosts.py)."""
+MOST_EARLY_SHARE = 0.4
+"""With which the last step of a training is the first that sees all times."""
 
 RESTART_TIME = 0.4
 """Time to which a restart goes back, as in the original."""
@@ -148,6 +151,12 @@ class Graphite(Method):
         if task.properties:
             size = MeshGraphNetConfig(**config["property_network"])
             self.property_network = PropertyNetwork(task, size)
+        self.early_share = config.get("early_share", 0.0)  # which older checkpoints do not have
+        if not 0 <= self.early_share <= MOST_EARLY_SHARE:
+            raise AmsbenchError(
+                f"early_share is {self.early_share:g}; give a share of the training from 0 to {MOST_EARLY_SHARE}, so "
+                "that all times are trained in the end"
+            )
         self.positions = PositionProcess(scale=config["noise"])
         self.elements = ElementProcess(scale=config["element_scale"])
 
@@ -192,7 +201,7 @@ class Graphite(Method):
     ) -> dict[str, Tensor]:
         # the noise is drawn afterwards, so that the network is asked for it in the turned frame
         batch = rotated(batch, random_rotations(noise))
-        least, most = times_of_training(progress, self.config["early_share"])
+        least, most = times_of_training(progress, self.early_share)
         t = noise.uniform_structures(1) * (most - least) + least
         state, eps = self.corrupt(with_hidden_labels(batch, self.config["property_dropout"], noise), t, noise)
         found = self.predict(state, self.denoiser.null_properties(noise), t[:, 0])

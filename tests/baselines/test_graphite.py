@@ -323,6 +323,12 @@ def test_with_ghosts_training_begins_with_early_times(progress, least, most, sil
     assert times(build(silicon), start(silicon, (1,) * 400)) == pytest.approx((0, 1), abs=0.01)
 
 
+@pytest.mark.parametrize("share", [-0.1, 0.5])
+def test_a_training_must_come_to_all_times(silica, share):
+    with pytest.raises(AmsbenchError, match=f"early_share is {share:g}; give .* from 0 to 0.4"):
+        build(silica, early_share=share)
+
+
 def test_training_turns_every_structure(silica, small_batch):
     method, batch, seen = build(silica), small_batch(3, 2), []
     inner = method.predict
