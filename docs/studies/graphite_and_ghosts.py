@@ -67,7 +67,11 @@ def errors(data: Dataset, cutoff: float, counting: bool, times: str, told: str, 
     config["network"]["cutoff"] = cutoff
     method = Graphite(task, config)
     if told == "random":
-        method.denoiser.network.encode_told[-1].reset_parameters()
+        encoder = method.denoiser.network.encode_told
+        assert encoder is not None
+        last = encoder[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.reset_parameters()
     before: Callable = mesh_graph_net.presence_of
     if counting:
         mesh_graph_net.presence_of = lambda likely, ghost: None
@@ -100,6 +104,7 @@ def noise_error(
     task = method.task
     batch = Structures.from_data(Batch.from_data_list(samples))
     assert task.ghost_density is not None
+    assert task.ghost is not None
     batch = add_ghosts(batch, task.ghost_density, len(task.elements), generator)
     noise = BatchNoise(len(batch.positions), len(batch), generator, torch.device("cpu"))
     batch = with_hidden_labels(rotated(batch, random_rotations(noise)), 0.5, noise)
