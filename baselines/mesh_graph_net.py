@@ -156,10 +156,10 @@ def with_empty_edges(graph: Graph, features: Tensor) -> tuple[Graph, int]:
 
     What is added are edges of length 0 from an added atom to itself, so that no atom hears of them.
     """
-    rows = roomy(len(features), ATOM_ROWS, features)
-    if rows == len(features):
-        return graph, rows
     spare = roomy(len(graph.senders), EDGE_ROWS, features) - len(graph.senders)
+    if not spare:
+        return graph, roomy(len(features), ATOM_ROWS, features)
+    rows = roomy(len(features) + 1, ATOM_ROWS, features)
     ends = graph.senders.new_full((spare,), rows - 1)
     added = Graph(
         receivers=torch.cat([graph.receivers, ends]),

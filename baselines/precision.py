@@ -51,13 +51,11 @@ ATOM_ROWS, EDGE_ROWS = 32, 512
 
 
 def roomy(count: int, multiple: int, example: Tensor) -> int:
-    """With how many rows to compute ``count`` atoms or edges for a network whose weights are like ``example``.
-
-    Where that is more, at least one is empty, and all are in multiples of ``multiple``.
-    """
+    """With how many rows to compute ``count`` atoms or edges for a network whose weights are like ``example``: the next
+    multiple of ``multiple`` where products are compiled, else as many as there are."""
     if example.device.type != "cpu" or product_type(example) != "bfloat16":
         return count
-    return (count // multiple + 1) * multiple
+    return -(-count // multiple) * multiple
 
 
 def with_empty_rows(values: Tensor, rows: int) -> Tensor:

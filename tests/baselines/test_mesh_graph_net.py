@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from amsbench.baselines import mesh_graph_net
 from amsbench.baselines.mesh_graph_net import (
     Layer,
     MeshGraphNetConfig,
     PropertyNetwork,
     ScoreNetwork,
     edge_inputs,
+    with_empty_edges,
 )
 from amsbench.benchmark.noise import StructureNoise
 from amsbench.benchmark.structures import Structures
@@ -158,6 +160,22 @@ def test_structures_of_a_batch_are_apart(silica, small_batch):
     torch.testing.assert_close(
         properties(batch, shares)[1:], properties(alone, shares[20:]), rtol=0, atol=1e-10
     )
+
+
+@pytest.mark.parametrize(("atoms", "edges"), [(5, 7), (32, 40), (32, 512), (40, 0)])
+def test_empty_edges_are_between_empty_rows(atoms, edges, monkeypatch):
+    monkeypatch.setattr(
+        mesh_graph_net, "roomy", lambda count, multiple, example: -(-count // multiple) * multiple
+    )
+    ends = torch.arange(edges) % atoms
+    graph = Graph(receivers=ends, senders=ends.flip(0), shifts=torch.rand(edges, 3))
+    found, rows = with_empty_edges(graph, torch.zeros(atoms, 1))
+    assert len(found.senders) == len(found.receivers) == len(found.shifts)
+    assert len(found.senders) % 512 == rows % 32 == 0
+    for name in ("receivers", "senders", "shifts"):
+        torch.testing.assert_close(getattr(found, name)[:edges], getattr(graph, name), rtol=0, atol=0)
+    added = torch.cat([found.receivers[edges:], found.senders[edges:]])
+    assert bool(((atoms <= added) & (added < rows)).all())
 
 
 def test_time_and_every_property_reach_the_network(silica, small_batch):

@@ -131,7 +131,7 @@ def test_products_have_round_numbers_of_rows(multiple, able):
         rows = precision.roomy(count, multiple, example)
         if able:
             assert rows % multiple == 0
-            assert count < rows <= count + multiple
+            assert count <= rows < count + multiple
         else:
             assert rows == count
         assert precision.roomy(count, multiple, example.double()) == count
