@@ -66,6 +66,24 @@ def test_same_seed_same_structures_other_seed_others(silicon_data):
     assert np.abs(first - other).max() > 0.1
 
 
+def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch):
+    melts = []
+
+    def simulate(self, recipe, seed, samples):
+        melts.append(seed)
+        return [silicon_data.atoms(len(melts))] * samples
+
+    monkeypatch.setattr(asi.AmorphousSilicon, "simulate", simulate)
+    monkeypatch.setitem(asi.SNAPSHOTS, "reduced", 1)
+    yardstick = Simulation(silicon_data)
+    first = made(yardstick, 2)
+    assert made(yardstick, 2) == first
+    assert len(melts) == 2
+    assert len(made(yardstick, 3).frames) == 3  # another count and another seed are others
+    made(yardstick, 3, seed=1)
+    assert len(melts) == 2 + 3 + 3
+
+
 def test_snapshots_of_a_melt_are_one_piece_of_work(silicon_data, short):
     yardstick = Simulation(silicon_data)
     assert [(job.index, job.samples) for job in yardstick.jobs(5, 0)] == [(0, 2), (1, 2), (2, 1)]
