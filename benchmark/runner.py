@@ -90,13 +90,14 @@ class Run:
         """Yield every cell, computing those that the store does not have; a cell is stored as soon as it is done."""
         check_writable(self.store.folder)
         jobs = self.jobs()
-        for number, job in enumerate(jobs, start=1):
-            key = self.key(job)
-            cell = self.store.find(key)
-            watcher.cell(job, number, len(jobs), cell is not None)
-            if cell is None:
-                cell = self._compute(job, key, executor, watcher)
-            yield cell
+        with self.source.resuming(self.store.folder / self.dataset.definition.name):
+            for number, job in enumerate(jobs, start=1):
+                key = self.key(job)
+                cell = self.store.find(key)
+                watcher.cell(job, number, len(jobs), cell is not None)
+                if cell is None:
+                    cell = self._compute(job, key, executor, watcher)
+                yield cell
 
     def _compute(self, job: Job, key: CellKey, executor: Executor | None, watcher: Watcher) -> ResultCell:
         plan, source = job.plan, self.source

@@ -12,9 +12,11 @@ import json
 import platform
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import __version__
@@ -25,6 +27,7 @@ from .checkpoints import Checkpoint
 from .datasets.base import Dataset, DatasetDefinition
 from .execution import Lost, each
 from .generation import Generated, Sink, generate
+from .pieces import Pieces, kept_until_done
 from .protocols import EvaluationPlan, cells_of
 from .results import NO_STEPS, Environment
 
@@ -91,6 +94,10 @@ class Source(ABC):
     @abstractmethod
     def environment(self) -> Environment:
         """What the numbers of a result were made with."""
+
+    def resuming(self, folder: Path) -> AbstractContextManager[object]:
+        """While a run goes on: what it has come to inside a result lies in ``folder`` until all results are there."""
+        return nullcontext()
 
 
 class Model(Source):
@@ -170,7 +177,7 @@ class Yardstick(Source):
         self.record = {}
         protocol = json.dumps({"name": self.name, **self.protocol()}, sort_keys=True)
         self.content_hash = hashlib.sha256(protocol.encode()).hexdigest()
-        self._made: tuple[tuple[int, int], Generated] | None = None
+        self._pieces: Pieces | None = None
 
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
@@ -204,32 +211,42 @@ class Yardstick(Source):
         sink: Sink | None,
     ) -> Generated:
         """Structures in cells of their own, whatever the plan asks for, so that plans of one count share them."""
-        asked = (job.plan.count, seed)
-        if self._made is not None and self._made[0] == asked:
-            again = self._made[1]
-            if sink:
-                sink(again.frames)
-            progress(len(again.frames))
-            return again
         frames: list[Atoms] = []
         seconds = 0.0
-        pieces = self.jobs(job.plan.count, seed)
-        work = ((type(self).work, self.dataset.definition, piece) for piece in pieces)
-        for found in each(_timed, work, executor, limit=TIME_LIMIT):
-            if isinstance(found, Lost):
-                raise AmsbenchError(f"a piece of the work of '{self.name}' was lost: {found.reason}")
+        count = job.plan.count
+        pieces = {f"{count}-{seed}-{k}": piece for k, piece in enumerate(self.jobs(count, seed))}
+        kept = {name: self._pieces.read(name) for name in pieces} if self._pieces else {}
+        missing = (
+            (type(self).work, self.dataset.definition, piece)
+            for name, piece in pieces.items()
+            if kept.get(name) is None
+        )
+        work = each(_timed, missing, executor, limit=TIME_LIMIT)
+        for name in pieces:
+            found = kept.get(name)
+            if found is None:
+                found = next(work)
+                if isinstance(found, Lost):
+                    raise AmsbenchError(f"a piece of the work of '{self.name}' was lost: {found.reason}")
+                if self._pieces:
+                    self._pieces.write(name, found)
             made, taken = found
             frames += made
             seconds += taken
             if sink:
                 sink(made)
             progress(len(frames))
-        made_now = Generated(frames=frames, seconds=seconds, evaluations=0)
-        self._made = (asked, made_now)
-        return made_now
+        return Generated(frames=frames, seconds=seconds, evaluations=0)
 
     def environment(self) -> Environment:
         return _environment(_processor(), 1, "LAMMPS")
+
+    @contextmanager
+    def resuming(self, folder: Path) -> Iterator[None]:
+        """A piece of work may take minutes, and plans of one count share it."""
+        with kept_until_done(folder / f"{self.name}-{self.content_hash[:12]}.pieces") as self._pieces:
+            yield
+        self._pieces = None
 
 
 def _timed(

@@ -1,7 +1,10 @@
 """Yardsticks: the simulation itself and relaxed random positions, as plug-ins without training and steps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from ase import Atoms
 
 import amsbench
 from amsbench.baselines.yardsticks import RELAXED, RandomRelax, Simulation
@@ -9,6 +12,7 @@ from amsbench.benchmark import registry
 from amsbench.benchmark.datasets import asi
 from amsbench.benchmark.datasets.base import SimulationFailed
 from amsbench.benchmark.method import method_class
+from amsbench.benchmark.pieces import Pieces
 from amsbench.benchmark.protocols import plans_of
 from amsbench.benchmark.results import NO_STEPS, ResultStore
 from amsbench.benchmark.runner import Run
@@ -66,22 +70,78 @@ def test_same_seed_same_structures_other_seed_others(silicon_data):
     assert np.abs(first - other).max() > 0.1
 
 
-def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch):
-    melts = []
+class Melts:
+    """In place of the simulation: how many were asked for, and after how many the run is stopped."""
+
+    def __init__(self, monkeypatch, data, stopped_after=None):
+        self.made, self.data, self.stopped_after = 0, data, stopped_after
+        monkeypatch.setattr(asi.AmorphousSilicon, "simulate", lambda *task: self.simulate(*task[1:]))
+        monkeypatch.setitem(asi.SNAPSHOTS, "reduced", 1)
 
     def simulate(self, recipe, seed, samples):
-        melts.append(seed)
-        return [silicon_data.atoms(len(melts))] * samples
+        if self.made == self.stopped_after:
+            raise KeyboardInterrupt
+        self.made += 1
+        atoms = self.data.atoms(seed % len(self.data))
+        atoms.info.clear()  # a simulation knows of no split
+        return [atoms] * samples
 
-    monkeypatch.setattr(asi.AmorphousSilicon, "simulate", simulate)
-    monkeypatch.setitem(asi.SNAPSHOTS, "reduced", 1)
-    yardstick = Simulation(silicon_data)
-    first = made(yardstick, 2)
-    assert made(yardstick, 2) == first
-    assert len(melts) == 2
-    assert len(made(yardstick, 3).frames) == 3  # another count and another seed are others
-    made(yardstick, 3, seed=1)
-    assert len(melts) == 2 + 3 + 3
+
+def pieces_in(folder):
+    return sorted(path.name for path in folder.rglob("*.npz"))
+
+
+def run_of(data, folder, *counts):
+    (plan,) = plans_of(data.definition, "quick")
+    yardstick = Simulation(data)
+    return Run(
+        source=yardstick,
+        dataset=data,
+        plans=tuple(replace(plan.changed(count=count), name=f"plan {k}") for k, count in enumerate(counts)),
+        samplers=(yardstick.sampler,),
+        store=ResultStore(folder),
+    )
+
+
+def test_a_stopped_run_goes_on_within_a_result(silicon_data, monkeypatch, tmp_path):
+    Melts(monkeypatch, silicon_data)
+    (whole,) = run_of(silicon_data, tmp_path / "whole", 5).execute(None, Silent())
+    Melts(monkeypatch, silicon_data, stopped_after=3)
+    folder = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        list(run_of(silicon_data, folder, 5).execute(None, Silent()))
+    names = pieces_in(folder)
+    assert names == ["5-0-0.npz", "5-0-1.npz", "5-0-2.npz"]
+    (piece,) = folder.rglob(names[1])
+    piece.write_bytes(piece.read_bytes()[:50])  # a broken one is made again
+    melts = Melts(monkeypatch, silicon_data)
+    (again,) = run_of(silicon_data, folder, 5).execute(None, Silent())
+    assert melts.made == 3
+    assert pieces_in(folder) == []
+    assert again.structural == whole.structural
+    texts = [next(path.rglob("*.extxyz")).read_text() for path in (tmp_path / "whole", folder)]
+    assert texts[0] == texts[1]
+
+
+def test_pieces_come_back_to_the_bit(tmp_path):
+    random = np.random.default_rng(3)
+    frames = [
+        Atoms(numbers, random.normal(size=(len(numbers), 3)), cell=random.normal(size=(3, 3)), pbc=True)
+        for numbers in ([14, 8, 8], [3, 15, 8, 8, 8])
+    ]
+    pieces = Pieces(tmp_path / "pieces")
+    assert pieces.read("a") is None
+    pieces.write("a", (frames, 1 / 3))
+    assert pieces.read("a") == (frames, 1 / 3)
+
+
+def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch, tmp_path):
+    melts = Melts(monkeypatch, silicon_data)
+    first, second, other = run_of(silicon_data, tmp_path, 2, 2, 3).execute(None, Silent())
+    assert melts.made == 2 + 3
+    assert first.structural == second.structural != other.structural
+    assert first.seconds == second.seconds > 0
+    assert pieces_in(tmp_path) == []
 
 
 def test_snapshots_of_a_melt_are_one_piece_of_work(silicon_data, short):
@@ -89,6 +149,7 @@ def test_snapshots_of_a_melt_are_one_piece_of_work(silicon_data, short):
     assert [(job.index, job.samples) for job in yardstick.jobs(5, 0)] == [(0, 2), (1, 2), (2, 1)]
     found = made(yardstick, 3)
     assert [len(atoms) for atoms in found.frames] == [256, 256, 256]
+    assert all(atoms.info == {} and set(atoms.arrays) == {"numbers", "positions"} for atoms in found.frames)
     energies = [energy_per_atom(STILLINGER_WEBER_SILICON, atoms)[0] for atoms in found.frames]
     assert all(-4.3 < energy < -3.0 for energy in energies)
 
