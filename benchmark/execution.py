@@ -80,8 +80,9 @@ class LocalPool(Executor):
 
     def kill(self) -> None:
         """End the workers in the midst of what they do."""
+        processes = list((self._inner._processes or {}).values())  # shutdown forgets them
         self.shutdown(wait=False, cancel_futures=True)
-        for process in list((self._inner._processes or {}).values()):
+        for process in processes:
             process.terminate()
 
 

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
 import pytest
 
@@ -50,3 +51,22 @@ def test_any_executor_and_none_give_the_same_in_order():
 def test_a_mistake_of_the_program_is_raised(workers):
     with local_pool(1) as pool, pytest.raises(ZeroDivisionError):
         list(each(eval, [("1 / 0",)], pool if workers else None, limit=5))
+
+
+def test_an_interrupt_ends_the_workers_in_the_midst_of_their_work():
+    running = []
+
+    def interrupted():
+        with local_pool(1) as pool:
+            (number,) = pool.map(eval, ["__import__('os').getpid()"])
+            running.extend([number, pool.submit(eval, SLEEPS)])
+            time.sleep(0.5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    number, job = running
+    with pytest.raises(BrokenExecutor):
+        job.result(timeout=20)
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
