@@ -1,5 +1,6 @@
 """The pool of workers: one thread each, whatever the user's environment says; a job that ends one is lost alone."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -68,5 +69,8 @@ def test_an_interrupt_ends_the_workers_in_the_midst_of_their_work():
     number, job = running
     with pytest.raises(BrokenExecutor):
         job.result(timeout=20)
+    until = time.monotonic() + 10
+    while multiprocessing.active_children() and time.monotonic() < until:
+        time.sleep(0.05)  # ended, and waited for soon
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
