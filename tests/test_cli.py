@@ -271,9 +271,12 @@ def test_data_mistakes(amsbench, mistake, files, tmp_path):
 def test_a_stopped_command_says_so_and_leaves_nothing(tmp_path, number):
     command = [sys.executable, "-c", "from amsbench.cli import main; main()", "generate", "-m", "amshortcut"]
     command += ["-d", "asi", "--count", "9999", "--steps", "50", "--threads", "1", "--output", "s.extxyz"]
+    # where the tests run in a shell's background they ignore interrupts, and so would the command
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     try:
         for _ in range(600):  # until the file has begun
             if any(tmp_path.iterdir()):
