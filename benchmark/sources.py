@@ -244,7 +244,8 @@ class Yardstick(Source):
     @contextmanager
     def resuming(self, folder: Path) -> Iterator[None]:
         """A piece of work may take minutes, and plans of one count share it."""
-        with kept_until_done(folder / f"{self.name}-{self.content_hash[:12]}.pieces") as self._pieces:
+        made_by = f"{self.name}-{self.version}-{self.content_hash[:12]}"
+        with kept_until_done(folder / f"{made_by}.pieces") as self._pieces:
             yield
         self._pieces = None
 
