@@ -1,8 +1,8 @@
-"""The one thing that pyproject.toml cannot say: native kernels built where a C compiler is present."""
+"""What pyproject.toml cannot say: the list of packages, and native kernels built where a C compiler is present."""
 
 import os
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 
 def native(name: str, sources: list[str], headers: list[str], *flags: str) -> Extension:
@@ -19,19 +19,27 @@ def native(name: str, sources: list[str], headers: list[str], *flags: str) -> Ex
     )
 
 
+FOLDERS = ("baselines", "benchmark", "cli", "leaderboards", "methods", "metrics", "speed", "testing")
+
 setup(
+    # the root of the repository is the package, so that its folders are found beside this file
+    packages=["amsbench"]
+    + [
+        f"amsbench.{name}"
+        for name in find_packages(include=[*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)])
+    ],
     ext_modules=[
         native(
-            "amsbench.methods._edge_kernel",
-            ["methods/edge_kernel.c"],
-            [f"methods/edge_kernel_{part}.h" for part in ("body", "products", "forward", "backward")],
+            "amsbench.methods.egnn._edge_kernel",
+            ["methods/egnn/edge_kernel.c"],
+            [f"methods/egnn/edge_kernel_{part}.h" for part in ("body", "products", "forward", "backward")],
             "-Wno-psabi",
         ),
         native(
-            "amsbench.metrics._neighbours",
-            ["metrics/neighbours.c", "metrics/curves.c"],
-            ["metrics/neighbours.h", "metrics/neighbours_body.h"],
+            "amsbench.metrics.neighbours._neighbours",
+            ["metrics/neighbours/neighbours.c", "metrics/neighbours/distribution_counts.c"],
+            ["metrics/neighbours/neighbours.h", "metrics/neighbours/neighbours_body.h"],
             "-ffp-contract=off",
         ),
-    ]
+    ],
 )

@@ -11,15 +11,15 @@ import numpy as np
 
 from ..errors import AmsbenchError
 from . import registry
-from .datasets.base import Dataset
+from .datasets.dataset import Dataset
 from .datasets.storage import load_dataset
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from .checkpoints import Checkpoint
-    from .evaluation import Evaluation
-    from .method import Method
+    from .evaluation.evaluate import Evaluation
+    from .interface.method import Method
+    from .training.checkpoints import Checkpoint
 
 __all__ = [
     "evaluate",
@@ -43,8 +43,8 @@ def load_checkpoint_for(
     name: str, dataset: str, path: str | Path | None = None, *, device: str = "cpu"
 ) -> Checkpoint:
     """The checkpoint at ``path``, or the released one; AmsbenchError for one of another method or dataset."""
-    from .checkpoints import check_matches, load_checkpoint, released_path
-    from .method import method_class
+    from .interface.method import method_class
+    from .training.checkpoints import check_matches, load_checkpoint, released_path
 
     method_class(name)
     if path is None:
@@ -77,7 +77,7 @@ def generate(
     cell: edge of a cube, three edges or nine numbers (rows are lattice vectors), angstrom; None takes the dataset's
     dataset: where cells and density come from, by default the bundled one of the method's task
     """
-    from . import generation
+    from .generation import generate as generation
 
     if count < 1:
         raise AmsbenchError(f"{count} structures were asked for; give 1 or more")
@@ -96,7 +96,7 @@ def start_cells(
     method: Method, count: int, cell: float | Sequence[float] | None, dataset: Dataset | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cells [count, 3, 3] and atom counts [count], ghosts included, to start a generation from."""
-    from .protocols import cells_of, plans_of
+    from .interface.evaluation_plan import cells_of, plans_of
 
     task = method.task
     if cell is None or task.ghost_density is None:
@@ -145,8 +145,8 @@ def evaluate(
 
     targets: the values that were asked for, one per structure, for each property to compare
     """
-    from .evaluation import Reference
-    from .evaluation import evaluate as score
+    from .evaluation.evaluate import Reference
+    from .evaluation.evaluate import evaluate as score
 
     if isinstance(dataset, str):
         dataset = load_dataset(dataset)
@@ -177,9 +177,9 @@ def train(
     properties: what it is told, by default all that the dataset's designs ask for
     network, config, initial: as in ``amsbench train --network --set --initial``
     """
-    from .budgets import BUDGETS
-    from .training import TrainingOptions
-    from .training import train as fit
+    from .training.budgets import BUDGETS
+    from .training.train import TrainingOptions
+    from .training.train import train as fit
 
     if isinstance(dataset, str):
         dataset = load_dataset(dataset)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..benchmark.method import Method, Task
-from ..benchmark.noise import NoiseSource
-from ..benchmark.structures import Structures
-from .cards import AMSHORTCUT
+from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.structures import Structures
 from .denoiser import Prediction
-from .material import MIN_TIME, squared_errors
+from .material_method import MIN_TIME, squared_errors
 from .material_sde import MaterialSDE
+from .method_cards import AMSHORTCUT
 
 SDE_FROM = 10
 """From this step count on the paper samples the SDE with the instantaneous drift (B.3)."""

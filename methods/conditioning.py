@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..benchmark.method import Task
-from ..benchmark.noise import NoiseSource
-from ..benchmark.structures import Structures
+from ..benchmark.interface.method import Task
+from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.structures import Structures
 
 
 class FlexiblePropertyEmbedding(nn.Module):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..benchmark.method import Task
-from ..benchmark.noise import NoiseSource
-from ..benchmark.structures import Structures
-from . import fused
+from ..benchmark.interface.method import Task
+from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
+from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.structures import Structures
 from .conditioning import FlexiblePropertyEmbedding
-from .egnn import EGNN, EGNNConfig
-from .graph import Graph, neighbour_graph
+from .egnn import edge_sums_triton
+from .egnn.network import EGNN, EGNNConfig
 
 MEAN_SCALE = 17.0
 """Factor of the mean embedding of a structure, about the root of the number of its atoms: brings the noise of the mean
@@ -28,7 +28,7 @@ ITERATIONS = 8
 LEAST_FRACTION = 3e-4
 """Floor of a fraction, a tenth of an atom in the cells of the training."""
 
-_places: ContextVar[fused.Places | None] = ContextVar("places", default=None)
+_places: ContextVar[edge_sums_triton.Places | None] = ContextVar("places", default=None)
 """What ``FlexibleDenoiser.unwatched`` gave to this thread; of the thread, since several may sample from one network."""
 
 
@@ -99,29 +99,33 @@ class FlexibleDenoiser(nn.Module):
         return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
 
     @contextmanager
-    def unwatched(self, structures: Structures) -> Iterator[fused.Places]:
+    def unwatched(self, structures: Structures) -> Iterator[edge_sums_triton.Places]:
         """Neighbour tables of these and all their later states without a look whether every neighbour had room,
         which would wait for the device; who asks for this calls ``check`` of what it gives in the end."""
         cutoff = self.backbone.config.cutoff
-        usable = fused.usable(self.backbone.config, structures.positions)
-        places = fused.Places.expected(structures, cutoff) if usable else fused.Places(capacity=0)
+        usable = edge_sums_triton.usable(self.backbone.config, structures.positions)
+        places = (
+            edge_sums_triton.Places.expected(structures, cutoff)
+            if usable
+            else edge_sums_triton.Places(capacity=0)
+        )
         before = _places.set(places)
         try:
             yield places
         finally:
             _places.reset(before)
 
-    def neighbours(self, structures: Structures) -> Graph | fused.NeighbourTable:
+    def neighbours(self, structures: Structures) -> Graph | edge_sums_triton.NeighbourTable:
         """All pairs within the cutoff, in the form that the backbone takes on this device."""
         cutoff = self.backbone.config.cutoff
-        if not fused.usable(self.backbone.config, structures.positions):
+        if not edge_sums_triton.usable(self.backbone.config, structures.positions):
             return neighbour_graph(structures, cutoff)
         given = _places.get()
         if given is not None:
-            return fused.neighbour_table(structures, cutoff, given)
-        places = fused.Places.expected(structures, cutoff)
+            return edge_sums_triton.neighbour_table(structures, cutoff, given)
+        places = edge_sums_triton.Places.expected(structures, cutoff)
         while True:
-            table = fused.neighbour_table(structures, cutoff, places)
+            table = edge_sums_triton.neighbour_table(structures, cutoff, places)
             if places.check():
                 return table
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..benchmark.method import Method
-from ..benchmark.noise import NoiseSource
-from ..benchmark.structures import Structures
-from .cards import MATERIAL_ODE
+from ..benchmark.interface.method import Method
+from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.structures import Structures
 from .denoiser import Prediction, State
-from .material import MaterialMethod, minimum_image, squared_errors, without_ghosts
+from .material_method import MaterialMethod, minimum_image, squared_errors, without_ghosts
+from .method_cards import MATERIAL_ODE
 from .processes import LinearElementProcess
 
 

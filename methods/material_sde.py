@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..benchmark.method import Method, Task
-from ..benchmark.noise import NoiseSource
-from ..benchmark.structures import Structures
-from .cards import MATERIAL_SDE
+from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.structures import Structures
 from .conditioning import guidance_weights
 from .denoiser import Prediction, State
-from .material import MANY_SPECIES, MaterialMethod, squared_errors, without_ghosts
+from .material_method import MANY_SPECIES, MaterialMethod, squared_errors, without_ghosts
+from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
 
 RESTART_FROM = 0.4

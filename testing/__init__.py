@@ -7,10 +7,10 @@
 [('evaluations_grow', 'passed')]
 """
 
+from .check_dataset import check_dataset, dataset_checks
+from .check_method import check_method, checks
 from .checks import Check, CheckFailed, CheckResult
-from .datasets import check_dataset, dataset_checks
-from .methods import check_method, checks
-from .probe import TASKS
+from .method_probe import TASKS
 from .synthetic import SyntheticGlass, synthetic_dataset
 
 __all__ = [

@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..benchmark.structures import Structures
-from ..metrics.distributions import curve_rmsd, rdf
+from ..benchmark.interface.structures import Structures
+from ..metrics.distribution_functions import curve_rmsd, rdf
 from .checks import Check, require
-from .probe import TOLERANCE, ChangedNoise, Probe
+from .method_probe import TOLERANCE, ChangedNoise, Probe
 from .training_checks import trained
 
 STEPS = (1, 2, 3, 11)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ..benchmark.datasets.base import Dataset, DatasetDefinition, Measurement, Property, Recipe
+from ..benchmark.datasets.dataset import Dataset, DatasetDefinition, Measurement, Property, Recipe
 from ..benchmark.datasets.storage import dataset_in_memory, encode_structures
-from ..benchmark.protocols import EvaluationPlan, inverse_design_plans, structural_plan
+from ..benchmark.interface.evaluation_plan import EvaluationPlan, inverse_design_plans, structural_plan
 from ..errors import AmsbenchError
-from ..metrics.neighbours import neighbour_list
+from ..metrics.neighbours.neighbour_list import neighbour_list
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from ..benchmark.card import MethodCard
-from ..benchmark.checkpoints import load_checkpoint, save_checkpoint
-from ..benchmark.method import Method, Task
+from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.method_card import MethodCard
+from ..benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from .checks import Check, CheckFailed, require
-from .probe import Probe
+from .method_probe import Probe
 
 UPDATES = 60
 """Steps of the short training: a network that learns anything has learnt something by then."""

@@ -11,8 +11,8 @@ if not torch.cuda.is_available():
     # Triton reads it when it is first imported; nothing runs in its interpreter unless AMSBENCH_TRITON asks, too
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from amsbench.benchmark.method import Task
-from amsbench.benchmark.structures import Structures
+from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.interface.structures import Structures
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def small_batch():
 @pytest.fixture
 def amsbench(monkeypatch, capsys, tmp_path):
     """Calls the command line in this process; returns exit code, output and messages."""
-    from amsbench.cli import main
+    from amsbench.cli.main import main
 
     monkeypatch.chdir(tmp_path)
 

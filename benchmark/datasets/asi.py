@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials import STILLINGER_WEBER_SILICON, Potential
-from ..protocols import EvaluationPlan, structural_plan
-from .base import DatasetDefinition, Property, Recipe, SimulationFailed
-from .simulation import molecular_dynamics
+from ...metrics.potentials.potential import STILLINGER_WEBER_SILICON, Potential
+from ..interface.evaluation_plan import EvaluationPlan, structural_plan
+from .dataset import DatasetDefinition, Property, Recipe, SimulationFailed
+from .molecular_dynamics import molecular_dynamics
 
 if TYPE_CHECKING:
     from ase import Atoms

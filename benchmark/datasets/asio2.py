@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials import TERSOFF_SILICA, Potential, overlapping
+from ...metrics.potentials.potential import TERSOFF_SILICA, Potential, overlapping
 from ...metrics.rings import guttman_rings
-from ..protocols import EvaluationPlan, inverse_design_plans
-from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
-from .moduli import STRAINS, failed, moduli
-from .simulation import molecular_dynamics, random_packing
+from ..interface.evaluation_plan import EvaluationPlan, inverse_design_plans
+from .dataset import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .elastic_moduli import STRAINS, failed, moduli
+from .molecular_dynamics import molecular_dynamics, random_packing
 
 if TYPE_CHECKING:
     from ase import Atoms

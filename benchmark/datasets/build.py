@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
-from ..execution import local_pool
-from ..files import alone_in
-from .base import DatasetDefinition, Recipe, SimulationFailed
-from .parts import Parts
+from ..system.files import alone_in
+from ..system.worker_pool import local_pool
+from .build_cache import Parts
+from .dataset import DatasetDefinition, Recipe, SimulationFailed
 from .storage import decode_structures, encode_structures
 
 Progress = Callable[[str, int, int], None]

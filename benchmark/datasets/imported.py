@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import AmsbenchError
-from ..protocols import EvaluationPlan, structural_plan
-from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from ..interface.evaluation_plan import EvaluationPlan, structural_plan
+from .dataset import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -12,10 +12,10 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .. import registry
-from ..evaluation_report import read_structures
-from ..files import sha256_of
-from ..method import Task
-from .base import SPLITS, Dataset, DatasetDefinition
+from ..evaluation.report import read_structures
+from ..interface.method import Task
+from ..system.files import sha256_of
+from .dataset import SPLITS, Dataset, DatasetDefinition
 from .imported import ImportedStructures
 from .storage import dataset_in_memory, encode_structures, save_dataset, splits_of_groups
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
-from ...metrics.potentials import EvaluationFailed, Potential, overlapping
-from ..protocols import EvaluationPlan, inverse_design_plans
-from .base import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from ...metrics.potentials.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
+from ...metrics.potentials.potential import EvaluationFailed, Potential, overlapping
+from ..interface.evaluation_plan import EvaluationPlan, inverse_design_plans
+from .dataset import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .elastic_moduli import STRAINS, failed, moduli_of
 from .meg_compositions import ELEMENTS, VALENCE, Composition, compositions, sampling_weights
-from .moduli import STRAINS, failed, moduli_of
-from .simulation import MolecularDynamics, molecular_dynamics, random_packing
+from .molecular_dynamics import MolecularDynamics, molecular_dynamics, random_packing
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -192,7 +192,7 @@ def _gap_protocol(recipe: Recipe) -> dict[str, Any]:
 
 
 def _moduli(atoms: Atoms, names: set[str]) -> Measurement:
-    from ...metrics.bmp_shrm_piece import elastic_constants_of
+    from ...metrics.elasticity.bmp_shrm_elasticity import elastic_constants_of
 
     try:
         elastic = elastic_constants_of(atoms)

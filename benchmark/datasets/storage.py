@@ -20,8 +20,8 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .. import registry
-from ..files import write_atomically
-from .base import Dataset, DatasetDefinition, Split
+from ..system.files import write_atomically
+from .dataset import Dataset, DatasetDefinition, Split
 from .imported import ImportedStructures
 
 if TYPE_CHECKING:

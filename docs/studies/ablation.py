@@ -27,18 +27,18 @@ from tabulate import tabulate
 from torch import Tensor
 
 import amsbench
-from amsbench.benchmark.checkpoints import load_checkpoint
-from amsbench.benchmark.datasets.base import Dataset
-from amsbench.benchmark.evaluation import Reference
-from amsbench.benchmark.generation import generate
-from amsbench.benchmark.method import Method, Task
-from amsbench.benchmark.noise import NoiseSource
-from amsbench.benchmark.structures import Structures
-from amsbench.benchmark.trainer import Trainer, TrainingOptions
+from amsbench.benchmark.datasets.dataset import Dataset
+from amsbench.benchmark.evaluation.evaluate import Reference
+from amsbench.benchmark.generation.generate import generate
+from amsbench.benchmark.interface.method import Method, Task
+from amsbench.benchmark.interface.noise import NoiseSource
+from amsbench.benchmark.interface.structures import Structures
+from amsbench.benchmark.training.checkpoints import load_checkpoint
+from amsbench.benchmark.training.trainer import Trainer, TrainingOptions
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.denoiser import Prediction, State
 from amsbench.methods.material_sde import MaterialSDE
-from amsbench.metrics.distributions import structural_curves, structural_errors
+from amsbench.metrics.distribution_functions import structural_curves, structural_errors
 
 COUNT, SEEDS = 128, (0, 1)
 PASSES = {"material-sde": 10_000, "shortcut": 6_000}

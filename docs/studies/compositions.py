@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from amsbench.benchmark.checkpoints import load_checkpoint
-from amsbench.benchmark.datasets import facts
-from amsbench.benchmark.datasets.base import Dataset
+from amsbench.benchmark.datasets import inspection
+from amsbench.benchmark.datasets.dataset import Dataset
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.generation import generate
-from amsbench.benchmark.substance import composition_facts, element_fractions
+from amsbench.benchmark.evaluation.descriptor_means import composition_facts, element_fractions
+from amsbench.benchmark.generation.generate import generate
+from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.methods.material_sde import MaterialSDE
-from amsbench.metrics.compositions import fraction_distance
+from amsbench.metrics.composition import fraction_distance
 
 COUNT, EDGE = 64, 14.0
 PRESENT = 0.01
@@ -90,7 +90,7 @@ def main(checkpoints: list[str]) -> None:
     dataset = load_dataset("meg")
     fractions = element_fractions(dataset)
     for name in ("youngs_modulus", "shear_modulus"):
-        both = np.c_[fractions, facts.mass_density(dataset)]
+        both = np.c_[fractions, inspection.mass_density(dataset)]
         print(
             f"{name}: {explained(dataset, name, fractions):.2f} of the variance from the composition,",
             end=" ",

@@ -22,9 +22,9 @@ import torch
 from tabulate import tabulate
 
 import amsbench
-from amsbench.benchmark.budgets import BUDGETS
-from amsbench.benchmark.checkpoints import load_checkpoint
-from amsbench.benchmark.files import write_text
+from amsbench.benchmark.system.files import write_text
+from amsbench.benchmark.training.budgets import BUDGETS
+from amsbench.benchmark.training.checkpoints import load_checkpoint
 
 RATES = (5e-4, 1e-3, 2e-3)
 BATCH = 2

@@ -21,19 +21,19 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 import amsbench
-from amsbench.baselines import mesh_graph_net
-from amsbench.baselines.graphite import (
+from amsbench.baselines.graphite import mesh_graph_net
+from amsbench.baselines.graphite.method import (
     EARLY_SHARE,
     Graphite,
     random_rotations,
     rotated,
     times_of_training,
 )
-from amsbench.benchmark.datasets.base import Dataset
-from amsbench.benchmark.method import Task
-from amsbench.benchmark.noise import BatchNoise
-from amsbench.benchmark.structures import Structures, add_ghosts
-from amsbench.benchmark.trainer import samples_of
+from amsbench.benchmark.datasets.dataset import Dataset
+from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.interface.noise import BatchNoise
+from amsbench.benchmark.interface.structures import Structures, add_ghosts
+from amsbench.benchmark.training.trainer import samples_of
 from amsbench.methods.conditioning import with_hidden_labels
 
 TIME, RATE, BATCH = 0.15, 1e-3, 2

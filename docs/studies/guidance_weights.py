@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from amsbench.benchmark.checkpoints import load_checkpoint
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.evaluation import Reference, evaluate
-from amsbench.benchmark.execution import cores, local_pool
-from amsbench.benchmark.generation import generate
-from amsbench.benchmark.protocols import cells_of, plans_of
+from amsbench.benchmark.evaluation.evaluate import Reference, evaluate
+from amsbench.benchmark.generation.generate import generate
+from amsbench.benchmark.interface.evaluation_plan import cells_of, plans_of
+from amsbench.benchmark.system.worker_pool import cores, local_pool
+from amsbench.benchmark.training.checkpoints import load_checkpoint
 
 COUNT, STEPS, SEED = 24, 25, 1_000
 

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.stats import spearmanr
 from tabulate import tabulate
 
-from amsbench.benchmark.checkpoints import RELEASED, load_checkpoint
-from amsbench.benchmark.generation import generate
+from amsbench.benchmark.generation.generate import generate
+from amsbench.benchmark.training.checkpoints import RELEASED, load_checkpoint
 
 TARGETS = (0.0, 5.0, 10.0, 15.0)
 STEPS = (1, 5, 25)

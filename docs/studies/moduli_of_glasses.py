@@ -26,12 +26,12 @@ from tabulate import tabulate
 
 from amsbench.benchmark.datasets.meg import melt_quench
 from amsbench.benchmark.datasets.meg_compositions import ELEMENTS, Composition
-from amsbench.metrics import elasticity
-from amsbench.metrics.bmp_shrm import BMP_SHRM
-from amsbench.metrics.bmp_shrm_piece import BMPShrmPiece, relax_on_pieces
-from amsbench.metrics.elasticity import ElasticConstants, elastic_constants, relax
-from amsbench.metrics.lammps_calculator import LammpsCalculator
-from amsbench.metrics.linear_response import stiffness
+from amsbench.metrics.elasticity import finite_strain
+from amsbench.metrics.elasticity.bmp_shrm_elasticity import BMPShrmPiece, relax_on_pieces
+from amsbench.metrics.elasticity.finite_strain import ElasticConstants, elastic_constants, relax
+from amsbench.metrics.elasticity.linear_response import stiffness
+from amsbench.metrics.potentials.bmp_shrm import BMP_SHRM
+from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
 
 STRAINS = (0.005, 0.01, 0.02)
 FORCES = (0.01, 0.005, 0.001)
@@ -65,16 +65,16 @@ def minimiser(kind: Callable[..., Any], target: Any, fmax: float, max_steps: int
 
 def by_strains(rows: list[list[Any]], what: str, atoms: Atoms, calculator: Calculator) -> None:
     for kind in (LBFGS, FIRE):
-        elasticity._minimise = partial(minimiser, kind)
+        finite_strain._minimise = partial(minimiser, kind)
         for strain in STRAINS:
             start = time.process_time()
             found = elastic_constants(atoms, calculator, strain=strain, max_steps=3000)
             row(rows, f"{what}, {kind.__name__}, {100 * strain:g} %", found, time.process_time() - start)
-    elasticity._minimise = partial(minimiser, LBFGS)
+    finite_strain._minimise = partial(minimiser, LBFGS)
 
 
 def by_response(rows: list[list[Any]], kind: Callable[..., Any], atoms: Atoms, fmax: float) -> None:
-    elasticity._minimise = partial(minimiser, kind)
+    finite_strain._minimise = partial(minimiser, kind)
     start = time.process_time()
     relaxed, piece = relax_on_pieces(atoms, fmax=fmax, max_steps=5000)
     matrix = stiffness(relaxed.atoms, piece.terms)
@@ -84,7 +84,7 @@ def by_response(rows: list[list[Any]], kind: Callable[..., Any], atoms: Atoms, f
         steps=relaxed.steps,
     )
     row(rows, f"piece, linear response, {kind.__name__}, {fmax:g} eV/A", found, time.process_time() - start)
-    elasticity._minimise = partial(minimiser, LBFGS)
+    finite_strain._minimise = partial(minimiser, LBFGS)
 
 
 def row(rows: list[list[Any]], what: str, found: ElasticConstants, seconds: float) -> None:

@@ -22,9 +22,9 @@ from tabulate import tabulate
 
 from amsbench.benchmark.datasets.meg import MultiElementGlass, melt_quench
 from amsbench.benchmark.datasets.meg_compositions import ELEMENTS, Composition
-from amsbench.metrics.bmp_shrm_piece import relax_on_pieces
-from amsbench.metrics.distributions import curve_rmsd, rdf
-from amsbench.metrics.validity import structure_facts
+from amsbench.metrics.descriptors import structure_facts
+from amsbench.metrics.distribution_functions import curve_rmsd, rdf
+from amsbench.metrics.elasticity.bmp_shrm_elasticity import relax_on_pieces
 
 RATES = (100.0, 20.0)
 """K/ps, the first of the reduced recipe."""

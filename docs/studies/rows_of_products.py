@@ -18,19 +18,20 @@ from tabulate import tabulate
 from torch_geometric.data import Batch
 
 import amsbench
-from amsbench.baselines import mesh_graph_net, triplets
-from amsbench.benchmark.method import Task
-from amsbench.benchmark.noise import BatchNoise
+from amsbench.baselines import triplet_network
+from amsbench.baselines.graphite import mesh_graph_net
+from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.interface.noise import BatchNoise
+from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.registry import load
-from amsbench.benchmark.structures import Structures, add_ghosts
-from amsbench.benchmark.trainer import samples_of
+from amsbench.benchmark.training.trainer import samples_of
 
 
 def quarters(name: str, rounded: bool, steps: int) -> list[str]:
     """``56.5 ms, 0.81 GB`` for every quarter of the steps."""
     torch.set_num_threads(1)
     if not rounded:
-        mesh_graph_net.roomy = triplets.roomy = lambda count, multiple, example: count
+        mesh_graph_net.roomy = triplet_network.roomy = lambda count, multiple, example: count
     data = amsbench.load_dataset("asio2")
     task = Task.of(data, ())
     assert task.ghost_density is not None

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 import amsbench
-from amsbench.benchmark.checkpoints import load_checkpoint
-from amsbench.benchmark.noise import StructureNoise
-from amsbench.benchmark.structures import Structures, add_ghosts
+from amsbench.benchmark.interface.noise import StructureNoise
+from amsbench.benchmark.interface.structures import Structures, add_ghosts
+from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.methods.denoiser import State
 from amsbench.methods.material_sde import MaterialSDE
 

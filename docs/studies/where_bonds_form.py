@@ -19,9 +19,9 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 import amsbench
-from amsbench.benchmark.checkpoints import load_checkpoint
-from amsbench.benchmark.noise import BatchNoise
-from amsbench.benchmark.structures import Structures, add_ghosts
+from amsbench.benchmark.interface.noise import BatchNoise
+from amsbench.benchmark.interface.structures import Structures, add_ghosts
+from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.methods.material_sde import MaterialSDE
 
 TIMES = (0.25, 0.30, 0.35, 0.40, 0.50)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from amsbench.benchmark import registry
-from amsbench.benchmark.datasets.base import Dataset
+from amsbench.benchmark.datasets.dataset import Dataset
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amsbench.benchmark.results import CellKey, Environment, ResultCell, Structural
+from amsbench.benchmark.runs.results import CellKey, Environment, ResultCell, Structural
 
 TARGETS = {"shear_modulus": (10.0, 50.0)}
 

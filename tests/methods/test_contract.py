@@ -2,9 +2,9 @@
 
 import pytest
 
-from amsbench.baselines.cdvae import CDVAE
-from amsbench.baselines.graphite import Graphite
-from amsbench.baselines.mattergen import MatterGen
+from amsbench.baselines.cdvae.method import CDVAE
+from amsbench.baselines.graphite.method import Graphite
+from amsbench.baselines.mattergen.method import MatterGen
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.material_ode import MaterialODE
 from amsbench.methods.material_sde import MaterialSDE

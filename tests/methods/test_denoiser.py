@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from amsbench.benchmark.noise import BatchNoise
-from amsbench.benchmark.structures import Structures
+from amsbench.benchmark.interface.noise import BatchNoise
+from amsbench.benchmark.interface.structures import Structures
 from amsbench.methods.denoiser import LEAST_FRACTION, FlexibleDenoiser, State, likeliest_compositions
-from amsbench.methods.egnn import EGNNConfig
+from amsbench.methods.egnn.network import EGNNConfig
 
 CONFIGS = {
     "standard": EGNNConfig(hidden=32, layers=3, cutoff=5.0),

@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from amsbench.baselines import mesh_graph_net, triplets
-from amsbench.baselines.precision import product_type
+from amsbench.baselines import triplet_network
+from amsbench.baselines.graphite import mesh_graph_net
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.method import Task
-from amsbench.benchmark.noise import BatchNoise
+from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.interface.noise import BatchNoise
+from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.registry import load
-from amsbench.benchmark.structures import Structures, add_ghosts
-from amsbench.benchmark.trainer import samples_of
+from amsbench.benchmark.training.trainer import samples_of
+from amsbench.methods.product_precision import product_type
 
 
 @pytest.fixture(params=["bfloat16", "float32"])
@@ -34,7 +35,7 @@ def rows(request, products, monkeypatch):
     if request.param == "rounded up" and products == "float32":
         pytest.skip("nothing is compiled for products in float32")
     if request.param == "as they are":
-        for module in (mesh_graph_net, triplets):
+        for module in (mesh_graph_net, triplet_network):
             monkeypatch.setattr(module, "roomy", lambda count, multiple, example: count)
     return request.param
 

@@ -8,9 +8,9 @@ import pytest
 from ase.geometry.rdf import get_rdf
 from ase.neighborlist import primitive_neighbor_list
 
-from amsbench.metrics import neighbours
-from amsbench.metrics.distributions import PackedStructures, structural_curves
-from amsbench.metrics.neighbours import neighbour_list
+from amsbench.metrics.distribution_functions import PackedStructures, structural_curves
+from amsbench.metrics.neighbours import neighbour_list as module
+from amsbench.metrics.neighbours.neighbour_list import neighbour_list
 
 SIZES = {
     "256 atoms of silicon": (256, (256 / 0.0516) ** (1 / 3)),
@@ -22,8 +22,8 @@ SIZES = {
 @pytest.fixture(params=["native", "vesin"])
 def path(request, monkeypatch):
     monkeypatch.setenv("AMSBENCH_NATIVE", "1" if request.param == "native" else "0")
-    if request.param == "native" and not neighbours.active():
-        pytest.skip(f"no native library: {neighbours.info()['reason']}")
+    if request.param == "native" and not module.active():
+        pytest.skip(f"no native library: {module.info()['reason']}")
     return request.param
 
 

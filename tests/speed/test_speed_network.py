@@ -10,12 +10,12 @@ import os
 import pytest
 import torch
 
-from amsbench.benchmark.structures import Structures
-from amsbench.methods import native
-from amsbench.methods.egnn import EGNN
-from amsbench.methods.graph import neighbour_graph
-from amsbench.methods.material import NETWORKS
-from amsbench.methods.reference import ReferenceEGNN
+from amsbench.benchmark.interface.neighbour_graph import neighbour_graph
+from amsbench.benchmark.interface.structures import Structures
+from amsbench.methods.egnn import edge_sums_native
+from amsbench.methods.egnn.network import EGNN
+from amsbench.methods.egnn.reference import ReferenceEGNN
+from amsbench.methods.material_method import NETWORKS
 
 EDGE = 17.05
 """A, the edge of a cell of liquid silicon with 256 atoms."""
@@ -47,8 +47,8 @@ def call(request, network, structures, benchmark, monkeypatch):
     name, egnn = network
     for variable, value in PATHS[request.param].items():
         monkeypatch.setenv(variable, value)
-    if request.param.startswith("native") and not native.info()["active"]:
-        pytest.skip(f"no native kernel: {native.info()['reason']}")
+    if request.param.startswith("native") and not edge_sums_native.info()["active"]:
+        pytest.skip(f"no native kernel: {edge_sums_native.info()['reason']}")
     threads = torch.get_num_threads()
     torch.set_num_threads(int(os.environ.get("AMSBENCH_SPEED_THREADS", "1")))
     benchmark.group = f"{benchmark.group}, {name} network"

@@ -1,0 +1,1 @@
+"""CDVAE for amorphous materials."""

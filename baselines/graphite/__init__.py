@@ -1,0 +1,1 @@
+"""Graphite-style denoising for amorphous materials."""

@@ -1,0 +1,239 @@
+"""MeshGraphNets (Pfaff et al. 2021, arXiv 2010.03409) on atoms, and the two networks that Graphite makes of them.
+
+Encoder, processor and decoder: an atom has a state, and so has every edge. The encoder gives both their first one; a
+layer of the processor updates every edge from its own state and those of its two atoms, then every atom from its own
+state and the sum over its edges, both as residuals behind a LayerNorm; the decoder reads the atoms.
+
+An edge is told its vector as it is, three components and the length in angstrom. So the network knows translations,
+permutations and periodic images, but not rotations: those it has to learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...benchmark.interface.method import Task
+from ...benchmark.interface.neighbour_graph import Graph, neighbour_graph
+from ...benchmark.interface.noise import NoiseSource
+from ...benchmark.interface.structures import Structures
+from ...methods.conditioning import FlexiblePropertyEmbedding
+from ...methods.denoiser import Prediction, State
+from ...methods.product_precision import ATOM_ROWS, EDGE_ROWS, fast_products, roomy, with_empty_rows
+
+EDGE_INPUTS = 4
+"""Components and length of an edge vector."""
+
+FREQUENCIES = 1.0
+"""Standard deviation of the frequencies of the time features, periods per unit of t."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshGraphNetConfig:
+    """Size of a network: width of all states, layers of the processor, longest edge in angstrom."""
+
+    hidden: int = 128
+    layers: int = 4
+    cutoff: float = 5.0
+
+
+def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+
+
+class TimeFeatures(nn.Module):
+    """Cosines and sines of t with random frequencies that stay as they were drawn (arXiv 2006.10739)."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", FREQUENCIES * torch.randn(width // 2))
+
+    def forward(self, t: Tensor) -> Tensor:
+        """[s] -> [s, width]."""
+        phases = 2 * torch.pi * t[:, None] * self.frequencies
+        return torch.cat([phases.cos(), phases.sin()], dim=-1)
+
+
+class Layer(nn.Module):
+    """One round of the processor: edges, then atoms."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        # the first layer of the edge network acts on [v_i, v_j, e_ij]; what it does to an atom is computed once per
+        # atom and not once per edge, which is the same function with a third of the multiplications
+        self.receiver = nn.Linear(hidden, hidden)
+        self.sender = nn.Linear(hidden, hidden, bias=False)
+        self.edge = nn.Linear(hidden, hidden, bias=False)
+        self.edge_rest = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.LayerNorm(hidden))
+        self.node = nn.Sequential(perceptron(2 * hidden, hidden, hidden), nn.LayerNorm(hidden))
+
+    def forward(
+        self, v: Tensor, e: Tensor, graph: Graph, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """States of the atoms [n, hidden] and of the edges [e, hidden] -> the new ones.
+
+        weights [e, 1]: of the edges in the sums of their receivers
+        """
+        of_receivers = self.receiver(v).index_select(0, graph.receivers)
+        of_senders = self.sender(v).index_select(0, graph.senders)
+        e = e + self.edge_rest(self.edge(e) + of_receivers + of_senders)
+        sent = e.to(v.dtype) if weights is None else e * weights
+        gathered = torch.zeros_like(v).index_add_(0, graph.receivers, sent)
+        return v + self.node(torch.cat([v, gathered], dim=-1)), e
+
+
+class MeshGraphNet(nn.Module):
+    """Encoder, processor, decoder; with ``timed`` the encoder adds what it makes of t to the states of the atoms.
+
+    It also adds what it makes of ``told`` numbers of each structure, which is nothing before the first step of a
+    training: random functions of properties and of the noise in the place of absent ones would be most of an atom's
+    state, and nothing was learnt about positions behind them (docs/studies/graphite_and_ghosts.py).
+    """
+
+    def __init__(
+        self, config: MeshGraphNetConfig, inputs: int, outputs: int, *, timed: bool, told: int = 0
+    ) -> None:
+        super().__init__()
+        hidden = config.hidden
+        self.config = config
+        self.encode_node = nn.Sequential(perceptron(inputs, hidden, hidden), nn.LayerNorm(hidden))
+        self.encode_edge = nn.Sequential(perceptron(EDGE_INPUTS, hidden, hidden), nn.LayerNorm(hidden))
+        self.encode_time = None
+        if timed:
+            self.encode_time = nn.Sequential(
+                TimeFeatures(hidden), perceptron(hidden, hidden, hidden), nn.LayerNorm(hidden)
+            )
+        self.encode_told = None
+        if told:
+            self.encode_told = perceptron(told, hidden, hidden)
+            with torch.no_grad():
+                for parameter in self.encode_told[-1].parameters():
+                    parameter.zero_()
+        self.layers = nn.ModuleList(Layer(hidden) for _ in range(config.layers))
+        self.decode = perceptron(hidden, hidden, outputs)
+
+    def forward(
+        self,
+        features: Tensor,
+        structures: Structures,
+        t: Tensor | None = None,
+        told: Tensor | None = None,
+        presence: Tensor | None = None,
+    ) -> Tensor:
+        """features [n, inputs], times t [s], told [s, ...] -> [n, outputs]; differentiable in all inputs and the
+        positions.
+
+        presence [n, 1]: how much an atom counts where others sum over their neighbours
+        """
+        graph, rows = with_empty_edges(neighbour_graph(structures, self.config.cutoff), features)
+        positions, batch = (with_empty_rows(x, rows) for x in (structures.positions, structures.batch))
+        weights = None
+        if presence is not None:
+            weights = with_empty_rows(presence, rows).index_select(0, graph.senders)
+        v = self.encode_node(with_empty_rows(features, rows))
+        if self.encode_time is not None and t is not None:
+            v = v + self.encode_time(t)[batch]
+        if self.encode_told is not None and told is not None:
+            v = v + self.encode_told(told)[batch]
+        # an edge vector rounded to bfloat16 is off by as much as 0.01 A
+        first, *others = self.encode_edge[0].children()
+        e = first(edge_inputs(graph, positions))
+        with fast_products(v):
+            for part in (*others, self.encode_edge[1]):
+                e = part(e)
+            for layer in self.layers:
+                v, e = layer(v, e, graph, weights)
+        return self.decode(v.to(features.dtype))[: len(features)]
+
+
+def with_empty_edges(graph: Graph, features: Tensor) -> tuple[Graph, int]:
+    """The graph with round numbers of edges and atoms (``roomy``), and how many atoms these are.
+
+    What is added are edges of length 0 from an added atom to itself, so that no atom hears of them.
+    """
+    spare = roomy(len(graph.senders), EDGE_ROWS, features) - len(graph.senders)
+    if not spare:
+        return graph, roomy(len(features), ATOM_ROWS, features)
+    rows = roomy(len(features) + 1, ATOM_ROWS, features)
+    ends = graph.senders.new_full((spare,), rows - 1)
+    added = Graph(
+        receivers=torch.cat([graph.receivers, ends]),
+        senders=torch.cat([graph.senders, ends]),
+        shifts=with_empty_rows(graph.shifts, len(graph.shifts) + spare),
+    )
+    return added, rows
+
+
+def edge_inputs(graph: Graph, positions: Tensor) -> Tensor:
+    """Components and length of every edge vector, angstrom: [e, 4]."""
+    vectors = graph.vectors(positions)
+    # the square root of 0 has no gradient, and two atoms may sit on top of each other
+    lengths = torch.sqrt((vectors**2).sum(-1, keepdim=True) + 1e-12)
+    return torch.cat([vectors, lengths], dim=-1)
+
+
+def presence_of(likely: Tensor, ghost: int | None) -> Tensor | None:
+    """[n, 1] from probabilities of the species [n, K]: that an atom is not a ghost; None where there are none."""
+    return None if ghost is None else 1 - likely[:, ghost, None]
+
+
+class ScoreNetwork(nn.Module):
+    """eps of the positions, and a distribution over the species where there are several, given M_t, y and t.
+
+    Species: an atom's own noisy embedding has a likelihood of each in closed form (``ElementProcess.evidence``); the
+    network reads the softmax of that and adds its logits to it, so that it only learns what the surroundings say. An
+    atom counts for its neighbours as much as it is likely not to be a ghost: ghosts lie anywhere, also on top of atoms,
+    so that their part in a sum is noise to all others.
+    """
+
+    def __init__(self, task: Task, config: MeshGraphNetConfig, property_width: int) -> None:
+        super().__init__()
+        self.ghost = task.ghost
+        self.species = task.species_count if task.species_count > 1 else 0
+        self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
+        told = property_width * len(task.properties)
+        self.network = MeshGraphNet(config, 2 * self.species or 1, 3 + self.species, timed=True, told=told)
+
+    def null_properties(self, noise: NoiseSource) -> Tensor:
+        """Vectors [s, width] in the place of absent properties, drawn anew for every evaluation."""
+        return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
+
+    def forward(self, state: State, null: Tensor, t: Tensor, evidence: Tensor | None) -> Prediction:
+        """Times t [s], evidence [n, K] -> eps [n, 3], and probabilities E[E_0 | M_t] [n, K] or None."""
+        structures, e = state.structures, state.elements
+        known, presence = [torch.ones_like(structures.positions[:, :1])], None
+        if e is not None and evidence is not None:
+            likely = torch.softmax(evidence, dim=-1)
+            known = [e, likely]
+            presence = presence_of(likely, self.ghost)
+        told = None if self.embedding is None else self.embedding(structures.properties, null)
+        found = self.network(torch.cat(known, dim=-1), structures, t, told, presence)
+        if evidence is None:
+            return Prediction(positions=found, elements=None)
+        return Prediction(positions=found[:, :3], elements=torch.softmax(found[:, 3:] + evidence, dim=-1))
+
+
+class PropertyNetwork(nn.Module):
+    """Standardised properties of clean structures: what every atom contributes, averaged over those not ghosts."""
+
+    def __init__(self, task: Task, config: MeshGraphNetConfig) -> None:
+        super().__init__()
+        self.ghost = task.ghost
+        species = task.species_count if task.species_count > 1 else 1
+        self.network = MeshGraphNet(config, species, len(task.properties), timed=False)
+
+    def forward(self, structures: Structures, elements: Tensor | None) -> Tensor:
+        """elements [n, K]: one-hot or probabilities, None with one species -> [s, p]."""
+        features = torch.ones_like(structures.positions[:, :1]) if elements is None else elements
+        presence = None if elements is None else presence_of(elements, self.ghost)
+        found = self.network(features, structures, presence=presence)
+        weights = torch.ones_like(found[:, :1]) if presence is None else presence
+        sums = found.new_zeros(len(structures), found.shape[1] + 1).index_add_(
+            0, structures.batch, torch.cat([weights * found, weights], dim=-1)
+        )
+        return sums[:, :-1] / sums[:, -1:].clamp(min=1e-6)

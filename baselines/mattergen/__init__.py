@@ -1,0 +1,1 @@
+"""MatterGen for amorphous materials."""

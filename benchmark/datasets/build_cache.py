@@ -1,0 +1,243 @@
+"""The finished simulations of a build, beside its output, and how they are packed into the one file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import AmsbenchError
+from ..system.files import write_text
+from .dataset import DatasetDefinition, Recipe
+from .storage import read_npz, read_packed, save_dataset, write_npz
+
+STRUCTURE_ARRAYS = ("fractional", "cells", "species", "counts")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was written into the packed file."""
+
+    content_hash: str
+    provenance: dict[str, Any]
+
+
+class Parts:
+    """The folder ``<output>.parts``: one npz per simulation, one JSON of labels, one of failed attempts."""
+
+    def __init__(self, output: Path, definition: DatasetDefinition, made_with: dict[str, Any]) -> None:
+        self.output = output
+        self.recipe: Recipe = made_with["recipe"]
+        self.seed: int = made_with["seed"]
+        self._definition = definition
+        self._made_with = made_with
+        self.folder = _folder(output)
+
+    @classmethod
+    def open(cls, output: Path, definition: DatasetDefinition, *, recipe: Recipe, seed: int) -> Parts:
+        """The parts beside ``output``, new or of an earlier build with the same arguments.
+
+        A packed file without parts (one that comes with the package, say) is unpacked, and the build goes on from it.
+        AmsbenchError when they were made with another dataset, recipe, seed, protocol or potential.
+        """
+        made_with = {
+            "dataset": definition.name,
+            "recipe": recipe,
+            "seed": seed,
+            "protocol": definition.protocol(recipe),
+            "engine": definition.engine(),
+        }
+        manifest = _folder(output) / "build.json"
+        known = manifest.is_file()
+        if known:
+            _check_made_with(_read_json(manifest), made_with, manifest.parent)
+        elif output.exists():
+            arrays, metadata, _ = read_packed(output)
+            _check_made_with(metadata["provenance"], made_with, output)
+        parts = cls(output, definition, made_with)
+        if not known:
+            if output.exists():
+                parts._unpack(arrays)
+            # last, so that an interrupted unpacking is done again
+            _write_json(manifest, made_with)
+        return parts
+
+    def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
+        """Make parts of a packed file's simulations; labels that failed there are measured again."""
+        names = [item.name for item in self._definition.properties]
+        ends = np.cumsum(arrays["counts"])
+        for group in np.unique(arrays["groups"]):
+            rows = np.flatnonzero(arrays["groups"] == group)
+            start, stop = ends[rows[0]] - arrays["counts"][rows[0]], ends[rows[-1]]
+            pieces = {name: arrays[name][start:stop] for name in ("fractional", "species")}
+            pieces |= {name: arrays[name][rows] for name in ("cells", "counts")}
+            # the file does not say how long a simulation took
+            self.store_simulation(int(group), pieces, len(rows), float("nan"))
+            values = [
+                {name: float(value) for name, value in zip(names, row, strict=True) if np.isfinite(value)}
+                for row in arrays["properties"][rows]
+            ]
+            if any(values):
+                self.store_labels(int(group), [{"values": item, "failures": {}} for item in values])
+
+    def finished(self, wanted: dict[int, int] | None = None) -> list[int]:
+        """Numbers of the stored simulations, in order; of those in ``wanted`` that have as many samples."""
+        numbers = sorted(int(path.stem.split("-")[1]) for path in self.folder.glob("simulation-*.npz"))
+        if wanted is None:
+            return numbers
+        return [n for n in numbers if n in wanted and self._requested(n) >= wanted[n]]
+
+    def arrays(self, index: int) -> dict[str, np.ndarray]:
+        """The packed structures of one simulation."""
+        stored = self._read(index)
+        return {name: stored[name] for name in STRUCTURE_ARRAYS}
+
+    def store_simulation(
+        self, index: int, arrays: dict[str, np.ndarray], requested: int, seconds: float
+    ) -> None:
+        # A longer run of the same simulation has other structures after the old ones; labels start anew.
+        self._labels_path(index).unlink(missing_ok=True)
+        extra = {"requested": np.array(requested), "seconds": np.array(seconds)}
+        write_npz(self._simulation_path(index), {**arrays, **extra})
+
+    def failures(self, index: int) -> list[str]:
+        """Reasons of the failed attempts at one simulation."""
+        path = self.folder / f"failures-{index:05d}.json"
+        return _read_json(path)["reasons"] if path.is_file() else []
+
+    def store_failures(self, index: int, reasons: list[str]) -> None:
+        """Add failed attempts at one simulation to those of earlier builds."""
+        if reasons:
+            known = self.failures(index)
+            _write_json(self.folder / f"failures-{index:05d}.json", {"reasons": [*known, *reasons]})
+
+    def labels(self, index: int) -> list[dict[str, Any]]:
+        """Values and failures of each sample of one simulation, as far as they were measured."""
+        path = self._labels_path(index)
+        if path.is_file():
+            return _read_json(path)["labels"]
+        return [{"values": {}, "failures": {}} for _ in self.arrays(index)["counts"]]
+
+    def missing_labels(self, index: int, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The properties that were neither measured nor tried for one simulation."""
+        if not names:
+            return ()
+        tried = [set(item["values"]) | set(item["failures"]) for item in self.labels(index)]
+        return tuple(name for name in names if any(name not in known for known in tried))
+
+    def store_labels(self, index: int, measured: list[dict[str, Any]]) -> None:
+        """Add measurements to those of one simulation."""
+        merged = [
+            {key: {**old[key], **new[key]} for key in ("values", "failures")}
+            for old, new in zip(self.labels(index), measured, strict=True)
+        ]
+        _write_json(self._labels_path(index), {"labels": merged})
+
+    def forget_labels(self) -> None:
+        """Delete all labels, so that the next build measures them again."""
+        for path in self.folder.glob("labels-*.json"):
+            path.unlink()
+
+    def pack(self, samples: int) -> Packed:
+        """Write the first ``samples`` samples of what is there into the output file."""
+        finished = self.finished()
+        if not finished:
+            reasons = Counter(self._all_failures()).most_common(1)
+            raise AmsbenchError(
+                f"no simulation of '{self._definition.name}' succeeded"
+                + (f"; the commonest reason: {reasons[0][0]}" if reasons else "")
+            )
+        names = [item.name for item in self._definition.properties]
+        pieces: list[dict[str, np.ndarray]] = []
+        labels: list[dict[str, Any]] = []
+        left = samples
+        for index in finished:
+            stored = self._read(index)
+            keep = min(left, len(stored["counts"]))
+            atoms = int(stored["counts"][:keep].sum())
+            pieces.append(
+                {
+                    "fractional": stored["fractional"][:atoms],
+                    "species": stored["species"][:atoms],
+                    "cells": stored["cells"][:keep],
+                    "counts": stored["counts"][:keep],
+                    "groups": np.full(keep, index, dtype=np.int64),
+                }
+            )
+            labels.extend(self.labels(index)[:keep])
+            left -= keep
+            if left == 0:
+                break
+        arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        values = [[item["values"].get(name, np.nan) for name in names] for item in labels]
+        arrays["properties"] = np.array(values, dtype=np.float64).reshape(len(labels), len(names))
+        provenance = {
+            **self._made_with,
+            "samples": len(labels),
+            "samples_requested": samples,
+            "simulations": len(pieces),
+            "simulation_failures": self._all_failures(),
+            "labelled": {name: sum(name in item["values"] for item in labels) for name in names},
+            "label_failures": {
+                name: dict(Counter(item["failures"][name] for item in labels if name in item["failures"]))
+                for name in names
+            },
+        }
+        return Packed(save_dataset(self.output, self._definition, arrays, provenance), provenance)
+
+    def _all_failures(self) -> list[str]:
+        return [
+            reason
+            for path in sorted(self.folder.glob("failures-*.json"))
+            for reason in _read_json(path)["reasons"]
+        ]
+
+    def _requested(self, index: int) -> int:
+        return int(self._read(index)["requested"])
+
+    def _read(self, index: int) -> dict[str, np.ndarray]:
+        stored = read_npz(self._simulation_path(index))
+        missing = [name for name in (*STRUCTURE_ARRAYS, "requested", "seconds") if name not in stored]
+        if missing:
+            raise AmsbenchError(f"{self._simulation_path(index)} lacks {', '.join(missing)}; delete it")
+        return stored
+
+    def _simulation_path(self, index: int) -> Path:
+        return self.folder / f"simulation-{index:05d}.npz"
+
+    def _labels_path(self, index: int) -> Path:
+        return self.folder / f"labels-{index:05d}.json"
+
+
+def _check_made_with(stored: dict[str, Any], made_with: dict[str, Any], place: Path) -> None:
+    changed = [key for key in made_with if stored.get(key) != made_with[key]]
+    if changed:
+        details = ", ".join(f"{key} {_short(stored.get(key))}" for key in changed)
+        raise AmsbenchError(
+            f"{place} was made with another {' and '.join(changed)} ({details}); "
+            "use those arguments, another --output, or delete it"
+        )
+
+
+def _folder(output: Path) -> Path:
+    return output.with_name(output.name + ".parts")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise AmsbenchError(f"{path} is not JSON ({error}); delete it and start the build again") from error
+
+
+def _write_json(path: Path, data: Any) -> None:
+    write_text(path, json.dumps(data, indent=1) + "\n")

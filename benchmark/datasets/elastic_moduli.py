@@ -1,0 +1,60 @@
+"""Moduli of glasses, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...metrics.potentials.potential import EvaluationFailed, Potential
+from .dataset import Measurement
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ...metrics.elasticity.finite_strain import ElasticConstants
+
+STRAINS = {"shear_modulus": (3, 4, 5), "youngs_modulus": (0, 1, 2)}
+"""The Voigt strains that each modulus needs."""
+
+
+def moduli(atoms: Atoms, potential: Potential, names: set[str]) -> Measurement:
+    """The wanted moduli (GPa) by finite strains: relax, strain, relax the atoms again; each needs three strains."""
+    # ASE's optimizers take a second to import, which listing the datasets should not cost.
+    from ...metrics.elasticity.finite_strain import elastic_constants, relax
+    from ...metrics.potentials.lammps_calculator import LammpsCalculator
+
+    components = [axis for name, axes in STRAINS.items() if name in names for axis in axes]
+    with LammpsCalculator(potential) as calculator:
+        try:
+            relaxed = relax(atoms, calculator)
+            if not relaxed.converged:
+                return failed(names, "relaxation did not converge")
+            elastic = elastic_constants(relaxed.atoms, calculator, components=components)
+        except EvaluationFailed as error:
+            return failed(names, f"relaxation broke down: {error}")
+    if not elastic.converged:
+        return failed(names, "relaxation in a strained cell did not converge")
+    return moduli_of(elastic, names)
+
+
+def moduli_of(elastic: ElasticConstants, names: Iterable[str]) -> Measurement:
+    """The wanted moduli (GPa) where a stable structure has them."""
+    values, failures = {}, {}
+    if "shear_modulus" in names:
+        if np.all(np.diag(elastic.stiffness)[3:] > 0):
+            values["shear_modulus"] = elastic.c44
+        else:
+            failures["shear_modulus"] = "shear constant is not positive"
+    if "youngs_modulus" in names:
+        if elastic.c11 > abs(elastic.c12):
+            values["youngs_modulus"] = elastic.youngs_modulus
+        else:
+            failures["youngs_modulus"] = "C11 is not larger than C12"
+    return Measurement(values=values, failures=failures)
+
+
+def failed(names: Iterable[str], reason: str) -> Measurement:
+    """None of the named properties, for one reason."""
+    return Measurement(failures=dict.fromkeys(names, reason))

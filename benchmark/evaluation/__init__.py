@@ -1,0 +1,1 @@
+"""Measurement of structures against a dataset."""

@@ -1,0 +1,260 @@
+"""Scoring structures of any origin against a dataset: one code path for runs, files and notebooks."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import AmsbenchError
+from ...metrics.bootstrap import bootstrap_interval, rmsd_to
+from ...metrics.composition import fraction_distance
+from ...metrics.distribution_functions import (
+    PAPER_PROTOCOL,
+    STANDARD_PROTOCOL,
+    StructuralCurves,
+    StructuralProtocol,
+    ideal_gas_ceiling,
+    noise_corrected,
+    noise_floor,
+    structural_curves,
+    structural_errors,
+)
+from ...metrics.inverse_design import InverseDesignErrors, inverse_design_errors
+from ..datasets.dataset import Dataset, DatasetDefinition
+from ..runs.results import Structural
+from ..system.worker_pool import Lost, each
+from .descriptor_means import composition_facts, element_fractions, structure_row, substance
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ase import Atoms
+
+METRICS_VERSION = "1"
+"""Raised whenever a change to the metrics changes a number, so that old result cells are computed again."""
+
+TIME_LIMIT = 600.0
+"""Seconds for all measurements of one structure, a hundred times what a large glass takes: it ends what would go on
+for ever, and its result does not depend on how fast a machine is."""
+
+SUBSTANCE_SAMPLES = 200
+"""Training structures that the substance of a dataset is measured on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What became of a list of structures.
+
+    table: one row per structure: composition, density, energy, properties, targets, failures
+    structural: RDF and ADF errors, None where not asked for
+    inverse_design: errors per property with a target
+    substance: means over the structures of what they are made of, None where unknown
+    failures: structures that could not be measured, per property and reason
+    """
+
+    table: pd.DataFrame
+    structural: Structural | None
+    inverse_design: dict[str, InverseDesignErrors]
+    substance: dict[str, float | None]
+    failures: dict[str, dict[str, int]]
+
+
+class Reference:
+    """What a dataset says about itself, computed once: curves, floors, means."""
+
+    def __init__(self, dataset: Dataset, *, protocol: StructuralProtocol = STANDARD_PROTOCOL) -> None:
+        self.dataset, self.protocol = dataset, protocol
+
+    @cached_property
+    def train(self) -> StructuralCurves:
+        return structural_curves(self.dataset.split("train"), protocol=self.protocol)
+
+    @cached_property
+    def curves(self) -> StructuralCurves:
+        """The curves that generated structures are compared with."""
+        if self.protocol.reference == "train":
+            return self.train
+        return structural_curves(self.dataset.split("test"), protocol=self.protocol)
+
+    def training_mean(self, name: str) -> float:
+        """Mean label over the training split."""
+        column = self.dataset.split("train").properties[:, self.dataset.property_names.index(name)]
+        return float(np.nanmean(column))
+
+    @cached_property
+    def fractions(self) -> np.ndarray:
+        """Share of each element in each training structure, [s, e]."""
+        return element_fractions(self.dataset.split("train"))
+
+    @cached_property
+    def substance(self) -> dict[str, float | None]:
+        """The substance of the training set, on evenly chosen samples of it.
+
+        Only its ``composition_distance`` is that of the held-out structures, which is what generated ones are
+        to be compared with.
+        """
+        train = self.dataset.indices("train")
+        rows = train[:: max(1, len(train) // SUBSTANCE_SAMPLES)]
+        frames = [self.dataset.atoms(int(k)) for k in rows]
+        definition = self.dataset.definition
+        found = substance([structure_row(frame, definition) for frame in frames], definition, self.fractions)
+        if "composition_distance" in found:
+            held_out = element_fractions(self.dataset.split("test"))
+            found["composition_distance"] = fraction_distance(held_out, self.fractions)
+        return found
+
+    def structural(self, curves: StructuralCurves, frames: Sequence[Atoms], seed: int = 0) -> Structural:
+        """Errors with intervals, floor and ceiling at this number of structures."""
+        count = len(curves)
+        errors = structural_errors(curves, self.curves)
+        cells = np.array([frame.cell.array for frame in frames])
+        counts = np.array([len(frame) for frame in frames])
+        ceiling = ideal_gas_ceiling(self.curves, cells, counts, seed=seed)
+        values: dict[str, Any] = {"reference": self.protocol.reference}
+        for name in ("rdf", "adf"):
+            ours, theirs = getattr(curves, name), getattr(self.curves, name)
+            training = getattr(self.train, name)
+            rmsd = getattr(errors, f"{name}_rmsd")
+            floor = noise_floor(theirs, training, min(count, len(training)), seed=seed).value
+            interval = bootstrap_interval(ours.values, rmsd_to(theirs.mean), seed=seed) if count > 1 else None
+            values |= {
+                f"{name}_rmsd": rmsd,
+                f"{name}_low": max(0.0, interval.low) if interval else rmsd,
+                f"{name}_high": interval.high if interval else rmsd,
+                f"{name}_floor": floor,
+                f"{name}_corrected": noise_corrected(rmsd, floor),
+                f"{name}_ceiling": getattr(ceiling, f"{name}_rmsd"),
+                f"{name}_wasserstein": getattr(errors, f"{name}_wasserstein"),
+            }
+        return Structural(**values)
+
+
+def structural_protocol(protocol: str) -> StructuralProtocol:
+    """Held-out melts as the reference, except under ``paper``, which compares with the training set."""
+    return PAPER_PROTOCOL if protocol == "paper" else STANDARD_PROTOCOL
+
+
+def evaluate(
+    frames: Iterable[Atoms],
+    reference: Reference,
+    *,
+    targets: Mapping[str, np.ndarray] | None = None,
+    properties: Sequence[str] = (),
+    structural: bool = True,
+    executor: Executor | None = None,
+    progress: Callable[[int], None] | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure structures and compare them with a dataset.
+
+    frames: may be an iterator that still makes them; each is measured when it comes
+    targets: values [s] that were asked for, per property; these properties are measured and compared
+    properties: further properties to measure
+    executor: shares out the measurements, one task per structure
+    Raises AmsbenchError for no structures, unknown properties, and elements that the dataset does not have.
+    """
+    import pandas as pd
+
+    definition = reference.dataset.definition
+    targets = dict(targets or {})
+    names = tuple(dict.fromkeys([*targets, *properties]))
+    for name in names:
+        definition.property_named(name)
+    if isinstance(frames, Sequence):  # a mistake is told before any work
+        for k, frame in enumerate(frames):
+            _check_elements(k, frame, definition)
+    rows = []
+    known: list[Atoms] = []
+    for k, row in enumerate(_measured(frames, known, definition, names, executor)):
+        rows.append(row)
+        if progress:
+            progress(k + 1)
+    if not rows:
+        raise AmsbenchError("there are no structures to evaluate; give at least one")
+    table = pd.DataFrame(rows)
+    inverse = {}
+    for name, wanted in targets.items():
+        table[f"target_{name}"] = np.asarray(wanted, dtype=float)
+        inverse[name] = inverse_design_errors(
+            wanted, table[name].to_numpy(dtype=float), training_mean=reference.training_mean(name), seed=seed
+        )
+    scored = None
+    if structural:
+        scored = reference.structural(_curves(known, reference, executor), known, seed)
+    failures = {
+        name: dict(Counter(row[f"{name}_failure"] for row in rows if row.get(f"{name}_failure")))
+        for name in (*names, "energy")
+    }
+    return Evaluation(
+        table=table,
+        structural=scored,
+        inverse_design=inverse,
+        substance=substance(rows, definition, reference.fractions),
+        failures={name: reasons for name, reasons in failures.items() if reasons},
+    )
+
+
+def _curves(frames: Sequence[Atoms], reference: Reference, executor: Executor | None) -> StructuralCurves:
+    return structural_curves(
+        list(frames), protocol=reference.protocol, executor=executor if len(frames) > 1_000 else None
+    )
+
+
+def _measured(
+    frames: Iterable[Atoms],
+    known: list[Atoms],
+    definition: DatasetDefinition,
+    names: tuple[str, ...],
+    executor: Executor | None,
+) -> Iterator[dict[str, Any]]:
+    """Rows in the order of the structures, as they are done; the structures go to ``known``."""
+
+    def jobs() -> Iterator[tuple[DatasetDefinition, Atoms, tuple[str, ...]]]:
+        for k, frame in enumerate(frames):
+            _check_elements(k, frame, definition)
+            known.append(frame)
+            yield definition, frame, names
+
+    for k, row in enumerate(each(measure_structure, jobs(), executor, limit=TIME_LIMIT)):
+        yield _lost(known[k], definition, names, row.reason) if isinstance(row, Lost) else row
+
+
+def _lost(atoms: Atoms, definition: DatasetDefinition, names: tuple[str, ...], reason: str) -> dict[str, Any]:
+    """The row of a structure whose measurement never ended, with what needs no simulation."""
+    unmeasured: dict[str, Any] = dict.fromkeys(names, math.nan)
+    return (
+        composition_facts(atoms, definition)
+        | {"energy_per_atom": math.nan, "largest_force": math.nan, "energy_failure": reason}
+        | unmeasured
+        | {f"{name}_failure": reason for name in names}
+    )
+
+
+def measure_structure(definition: DatasetDefinition, atoms: Atoms, names: tuple[str, ...]) -> dict[str, Any]:
+    """One row of the table; a function of the module, so that worker processes find it."""
+    row = structure_row(atoms, definition)
+    if len(atoms) == 0:
+        measured: dict[str, float] = {}
+        reasons = dict.fromkeys(names, "no atoms")
+    else:
+        result = definition.measure(atoms, names)
+        measured, reasons = result.values, result.failures
+    for name in names:
+        row[name] = measured.get(name, math.nan)
+        row[f"{name}_failure"] = reasons.get(name)
+    return row
+
+
+def _check_elements(k: int, frame: Atoms, definition: DatasetDefinition) -> None:
+    unknown = sorted(set(frame.get_chemical_symbols()) - set(definition.elements))
+    if unknown:
+        raise AmsbenchError(
+            f"structure {k} has {', '.join(unknown)}, which dataset '{definition.name}' does not; "
+            f"its elements are {', '.join(definition.elements)}"
+        )

@@ -1,0 +1,1 @@
+"""Generation of structures with a trained method."""

@@ -1,0 +1,124 @@
+"""Sources of random numbers, so that a sample depends on its own seed and never on its batch mates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class NoiseSource(Protocol):
+    """Random numbers for a batch of structures; ``atoms`` draws per atom, ``structures`` per structure."""
+
+    def normal_atoms(self, width: int) -> Tensor:
+        """Standard normal [n, width]."""
+
+    def uniform_atoms(self, width: int) -> Tensor:
+        """Uniform in [0, 1): [n, width]."""
+
+    def normal_structures(self, width: int) -> Tensor:
+        """Standard normal [s, width]."""
+
+    def uniform_structures(self, width: int) -> Tensor:
+        """Uniform in [0, 1): [s, width]."""
+
+    def restarted(self) -> NoiseSource:
+        """A source of the same numbers from the beginning."""
+
+
+class BatchNoise:
+    """One generator for a whole batch: training, where only reproducibility counts."""
+
+    def __init__(
+        self,
+        atoms: int,
+        structures: int,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._sizes = (atoms, structures)
+        self._generator = generator
+        self._device = device
+        self._dtype = dtype
+        self._beginning = generator.get_state()
+
+    def restarted(self) -> BatchNoise:
+        generator = torch.Generator()
+        generator.set_state(self._beginning)
+        return BatchNoise(*self._sizes, generator, self._device, self._dtype)
+
+    def normal_atoms(self, width: int) -> Tensor:
+        return self._drawn(torch.randn, self._sizes[0], width)
+
+    def uniform_atoms(self, width: int) -> Tensor:
+        return self._drawn(torch.rand, self._sizes[0], width)
+
+    def normal_structures(self, width: int) -> Tensor:
+        return self._drawn(torch.randn, self._sizes[1], width)
+
+    def uniform_structures(self, width: int) -> Tensor:
+        return self._drawn(torch.rand, self._sizes[1], width)
+
+    def _drawn(self, draw: Callable[..., Tensor], rows: int, width: int) -> Tensor:
+        return draw(rows, width, generator=self._generator, dtype=self._dtype).to(self._device)
+
+
+class StructureNoise:
+    """One generator per structure: sampling, where the same seed gives the same sample in any batch."""
+
+    def __init__(
+        self,
+        counts: Sequence[int],
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if len(counts) != len(seeds):
+            raise ValueError(f"{len(counts)} structures but {len(seeds)} seeds")
+        self._counts, self._seeds = [int(count) for count in counts], list(seeds)
+        self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        self._device = device
+        self._dtype = dtype
+
+    def restarted(self) -> StructureNoise:
+        return StructureNoise(self._counts, self._seeds, self._device, self._dtype)
+
+    def normal_atoms(self, width: int) -> Tensor:
+        return self._each(torch.randn, self._counts, width)
+
+    def uniform_atoms(self, width: int) -> Tensor:
+        return self._each(torch.rand, self._counts, width)
+
+    def normal_structures(self, width: int) -> Tensor:
+        return self._each(torch.randn, [1] * len(self._counts), width)
+
+    def uniform_structures(self, width: int) -> Tensor:
+        return self._each(torch.rand, [1] * len(self._counts), width)
+
+    def _each(self, draw: Callable[..., Tensor], counts: list[int], width: int) -> Tensor:
+        # drawn in float32 always, so that a float64 run starts from the same noise
+        parts = [draw(n, width, generator=g) for n, g in zip(counts, self._generators, strict=True)]
+        return torch.cat(parts).to(self._device, self._dtype)
+
+
+def structure_noise(counts: Sequence[int], seeds: Sequence[int], device: torch.device) -> NoiseSource:
+    """Noise for sampling on a device, drawn there where that is possible."""
+    if device.type == "cuda" and find_spec("triton") is not None:
+        from .noise_triton import DeviceNoise, problem
+
+        if problem(device) is None:
+            return DeviceNoise(counts, seeds, device)
+    return StructureNoise(counts, seeds, device)
+
+
+def structure_seeds(seed: int, first: int, count: int) -> list[int]:
+    """Independent seeds of structures ``first`` to ``first + count - 1`` of a run with this seed."""
+    return [
+        int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) >> 1
+        for index in range(first, first + count)
+    ]

@@ -1,0 +1,158 @@
+"""The packed batch of periodic structures that flows through training, sampling and measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import AmsbenchError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structures:
+    """``s`` structures of ``n`` atoms in all.
+
+    positions [n, 3]: angstrom, not necessarily inside the cell
+    cells [s, 3, 3]: angstrom, rows are lattice vectors
+    species [n]: int64, index into the element list of the task; the index after the last one is a ghost
+    batch [n]: int64, the structure of each atom, ascending
+    counts [s]: int64, atoms (and ghosts) of each structure
+    properties [s, p]: in the units of the dataset, NaN where a property is absent (never 0)
+    """
+
+    positions: Tensor
+    cells: Tensor
+    species: Tensor
+    batch: Tensor
+    counts: Tensor
+    properties: Tensor
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def volumes(self) -> Tensor:
+        """Cell volumes [s], A^3."""
+        return torch.linalg.det(self.cells).abs()
+
+    @property
+    def offsets(self) -> Tensor:
+        """Start of each structure in the packed arrays, and the end of the last: [s + 1]."""
+        return torch.cat([self.counts.new_zeros(1), self.counts.cumsum(0)])
+
+    def to(self, device: torch.device | str) -> Structures:
+        return Structures(**{name: value.to(device) for name, value in vars(self).items()})
+
+    def with_positions(self, positions: Tensor) -> Structures:
+        return replace(self, positions=positions)
+
+    @classmethod
+    def from_data(cls, batch: Any) -> Structures:
+        """From a torch-geometric ``Data`` or ``Batch`` with ``pos, cell, species, properties``."""
+        index = getattr(batch, "batch", None)
+        if index is None:
+            index = torch.zeros(len(batch.pos), dtype=torch.long)
+        return cls(
+            positions=batch.pos,
+            cells=batch.cell,
+            species=batch.species,
+            batch=index,
+            counts=torch.bincount(index, minlength=len(batch.cell)),
+            properties=batch.properties,
+        )
+
+    @classmethod
+    def empty_cells(cls, cells: Tensor, counts: Tensor, properties: Tensor) -> Structures:
+        """Cells with a number of atoms but no positions and species yet: what a sampler starts from."""
+        total = int(counts.sum())
+        return cls(
+            positions=cells.new_zeros(total, 3),
+            cells=cells,
+            species=torch.zeros(total, dtype=torch.long, device=cells.device),
+            batch=torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts),
+            counts=counts,
+            properties=properties,
+        )
+
+    @classmethod
+    def from_atoms(cls, frames: Sequence[Atoms], elements: Sequence[str], properties: int = 0) -> Structures:
+        """From ASE Atoms; properties are all absent."""
+        index = {symbol: k for k, symbol in enumerate(elements)}
+        species: list[int] = []
+        for number, frame in enumerate(frames):
+            for symbol in frame.get_chemical_symbols():
+                if symbol not in index:
+                    raise AmsbenchError(
+                        f"structure {number} has element '{symbol}', which the dataset does not; "
+                        f"its elements are {', '.join(elements)}"
+                    )
+                species.append(index[symbol])
+        counts = torch.tensor([len(frame) for frame in frames])
+        return cls(
+            positions=torch.cat([torch.tensor(frame.positions, dtype=torch.float32) for frame in frames]),
+            cells=torch.stack([torch.tensor(frame.cell.array, dtype=torch.float32) for frame in frames]),
+            species=torch.tensor(species),
+            batch=torch.repeat_interleave(torch.arange(len(counts)), counts),
+            counts=counts,
+            properties=torch.full((len(counts), properties), torch.nan),
+        )
+
+    def to_atoms(self, elements: Sequence[str]) -> list[Atoms]:
+        """As ASE Atoms with positions wrapped into the cell; ghosts are left out."""
+        from ase import Atoms
+        from ase.data import atomic_numbers
+
+        numbers = np.array([*(atomic_numbers[name] for name in elements), 0])
+        frames = []
+        offsets = self.offsets.tolist()
+        positions = self.positions.detach().double().cpu().numpy()
+        species = self.species.cpu().numpy()
+        cells = self.cells.double().cpu().numpy()
+        for k in range(len(self)):
+            kinds = species[offsets[k] : offsets[k + 1]]
+            real = kinds < len(elements)
+            frame = Atoms(
+                numbers[kinds[real]],
+                positions=positions[offsets[k] : offsets[k + 1]][real],
+                cell=cells[k],
+                pbc=True,
+            )
+            frame.wrap()
+            frames.append(frame)
+        return frames
+
+
+def add_ghosts(structures: Structures, density: float, ghost: int, generator: torch.Generator) -> Structures:
+    """Fill every cell with ghosts at uniform positions up to floor(density * volume) atoms (Definition 2).
+
+    ``ghost`` is the species index given to them. Raises AmsbenchError where a cell is already denser.
+    """
+    device = structures.positions.device
+    totals = (density * structures.volumes.double()).floor().long()
+    extra = totals - structures.counts
+    if bool((extra < 0).any()):
+        worst = int(extra.argmin())
+        raise AmsbenchError(
+            f"structure {worst} has {int(structures.counts[worst])} atoms, more than the ghost density "
+            f"{density} per A^3 allows in its cell ({int(totals[worst])}); raise the ghost density"
+        )
+    owner = torch.repeat_interleave(torch.arange(len(extra), device=device), extra)
+    fractions = torch.rand(len(owner), 3, generator=generator, dtype=structures.positions.dtype).to(device)
+    ghosts = torch.einsum("ni,nij->nj", fractions, structures.cells[owner])
+    order = torch.argsort(torch.cat([structures.batch, owner]), stable=True)
+    species = torch.cat([structures.species, torch.full_like(owner, ghost)])
+    return replace(
+        structures,
+        positions=torch.cat([structures.positions, ghosts])[order],
+        species=species[order],
+        batch=torch.cat([structures.batch, owner])[order],
+        counts=totals,
+    )

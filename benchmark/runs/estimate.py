@@ -1,0 +1,44 @@
+"""How long a run should take, from one timed network call and one timed measurement per plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..evaluation.evaluate import measure_structure
+from ..generation.generate import generate
+from ..interface.evaluation_plan import cells_of
+
+if TYPE_CHECKING:
+    from ..interface.method import Method
+    from .generator import Job
+    from .runner import Run
+
+
+def estimate_seconds(run: Run, method: Method, jobs: Sequence[Job], workers: int) -> float:
+    """Seconds that the given jobs should take; measured on one structure of each plan."""
+    per_evaluation: dict[str, float] = {}
+    per_measurement: dict[str, float] = {}
+    definition = run.dataset.definition
+    sample = run.dataset.atoms(int(run.dataset.indices("train")[0]))
+    for job in jobs:
+        name = job.plan.name
+        if name in per_evaluation:
+            continue
+        cells, counts = cells_of(job.plan, run.dataset)
+        made = generate(method, cells=cells[:1], counts=counts[:1], steps=1)
+        per_evaluation[name] = made.seconds / made.evaluations
+        began = time.perf_counter()
+        measure_structure(definition, sample, tuple(job.plan.targets))
+        # generated structures are larger and rougher than the training sample: they take more relaxation steps
+        scale = float(counts[0]) / len(sample)
+        per_measurement[name] = (time.perf_counter() - began) * scale / workers
+    return sum(
+        job.plan.count
+        * (
+            per_evaluation[job.plan.name] * method.evaluations(job.steps, job.sampler)
+            + per_measurement[job.plan.name]
+        )
+        for job in jobs
+    )

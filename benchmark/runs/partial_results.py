@@ -1,0 +1,70 @@
+"""Finished pieces of a yardstick's work on disk, so that a stopped run goes on and plans share them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ..system.files import write_atomically
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Piece = tuple[list["Atoms"], float]
+"""Structures, and the processor seconds that they took."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A folder of pieces; structures come back with the same bits."""
+
+    folder: Path
+
+    def read(self, name: str) -> Piece | None:
+        """A piece that is there and whole, or None."""
+        from ase import Atoms
+
+        try:
+            with open(self._path(name), "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                ends = np.cumsum(file["counts"])[:-1]
+                of_each = zip(
+                    np.split(file["numbers"], ends),
+                    np.split(file["positions"], ends),
+                    file["cells"],
+                    strict=True,
+                )
+                frames = [
+                    Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in of_each
+                ]
+                return frames, float(file["seconds"])
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+
+    def write(self, name: str, piece: Piece) -> None:
+        """Keep a piece; AmsbenchError where the folder cannot be written."""
+        frames, seconds = piece
+        arrays = {
+            "counts": np.array([len(atoms) for atoms in frames]),
+            "numbers": np.concatenate([atoms.numbers for atoms in frames]),
+            "positions": np.concatenate([atoms.positions for atoms in frames]),
+            "cells": np.array([atoms.cell.array for atoms in frames]),
+            "seconds": np.array(seconds),
+        }
+        write_atomically(self._path(name), lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+
+@contextmanager
+def kept_until_done(folder: Path) -> Iterator[Pieces]:
+    """Pieces in ``folder``, which stays where the block ends early and goes when all is done."""
+    yield Pieces(folder)
+    shutil.rmtree(folder, ignore_errors=True)

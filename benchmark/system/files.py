@@ -1,0 +1,144 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from ...errors import AmsbenchError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then move it there in one step.
+
+    Raises AmsbenchError where the folder cannot be written or the disk is full; nothing is left behind then.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise AmsbenchError(
+            f"cannot write {path}: {error.strerror or error}; choose a folder with room that you may write to"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, UTF-8."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
+def write_frames(path: Path, frames: Iterable[Atoms]) -> None:
+    """Structures as extxyz, atomically; an iterator's are written as they come."""
+    from ase.io.extxyz import write_extxyz
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", encoding="utf-8") as file:
+            for frame in frames:
+                write_extxyz(file, [frame])
+
+    write_atomically(path, write)
+
+
+class _GivenUp(Exception):
+    """In place of the next structures when there will be none."""
+
+
+@contextmanager
+def frame_writer(path: Path) -> Iterator[Callable[[list[Atoms]], None]]:
+    """Structures as extxyz, written by a thread while the caller makes the next ones.
+
+    Gives a function that takes the next structures. The file is there when the block has ended, whole; after an
+    error in the block it is not. Raises AmsbenchError as ``write_atomically`` does, at the latest at the end.
+    """
+    queue: SimpleQueue[list[Atoms] | BaseException | None] = SimpleQueue()
+
+    def arriving() -> Iterator[Atoms]:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield from item
+
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(write_frames, path, arriving())
+
+        def put(frames: list[Atoms]) -> None:
+            if writing.done():
+                writing.result()  # only an error ends it before the end: no more work for a file that cannot be
+            queue.put(frames)
+
+        try:
+            yield put
+        except BaseException:
+            queue.put(_GivenUp())
+            raise
+        queue.put(None)
+        writing.result()
+
+
+def check_writable(folder: Path) -> None:
+    """AmsbenchError where ``folder`` cannot be made or written, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise AmsbenchError(
+            f"cannot write to the folder {folder}: {error.strerror or error}; choose another with --output"
+        ) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """AmsbenchError where another process works in ``folder``: each would overwrite what the other has got to.
+
+    The lock is the operating system's and ends with its process, however that ends. Where there are no such locks
+    (Windows) nothing is checked.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AmsbenchError(
+                f"another process is at work in {folder}; wait until it ends, or choose another --output"
+            ) from error
+        yield
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

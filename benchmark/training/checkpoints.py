@@ -1,0 +1,106 @@
+"""Checkpoints: network weights as safetensors, with everything that rebuilds the method in the header."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import AmsbenchError
+from ..interface.method import Method, Task
+from ..interface.method import method_class as registered
+from ..system.files import sha256_of, write_atomically
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+RELEASED = Path(__file__).parent / "released"
+"""Folder of the checkpoints that come with the package, ``<method>-<dataset>.safetensors``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    record: how it was trained (budget, passes, time, hardware, versions), as JSON data
+    content_hash: sha256 of the file
+    """
+
+    method: Method
+    record: dict[str, Any]
+    content_hash: str
+    path: Path
+
+
+def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
+    """Write the method's weights, task, configuration and training record to one file, atomically."""
+    from safetensors.torch import save_file
+
+    header = {
+        "format": FORMAT,
+        "method": method.name,
+        "task": method.task.to_json(),
+        "config": method.config,
+        "record": record,
+    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    write_atomically(path, lambda file: save_file(tensors, file, metadata={"amsbench": json.dumps(header)}))
+
+
+def load_checkpoint(
+    path: Path | str, device: torch.device | str = "cpu", *, method_class: type[Method] | None = None
+) -> Checkpoint:
+    """Rebuild a method from its file; AmsbenchError where that is missing, damaged or of another format.
+
+    method_class: what to rebuild, by default the class that is registered under the name in the file
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise AmsbenchError(f"no checkpoint at {path}; give a .safetensors file that 'amsbench train' wrote")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(metadata["amsbench"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise AmsbenchError(
+            f"{path} is not a checkpoint of amsbench or is damaged ({error}); train or copy it again"
+        ) from error
+    if header["format"] != FORMAT:
+        raise AmsbenchError(
+            f"{path} has checkpoint format {header['format']}, this version reads {FORMAT}; train it again"
+        )
+    chosen = method_class or registered(header["method"])
+    method: Method = chosen(Task.from_json(header["task"]), header["config"])
+    try:
+        method.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise AmsbenchError(
+            f"the weights in {path} do not fit the network that its header describes; train it again"
+        ) from error
+    method.to(device).eval()
+    return Checkpoint(method=method, record=header["record"], content_hash=sha256_of(path), path=path)
+
+
+def released_path(method: str, dataset: str) -> Path:
+    """Where the released checkpoint of a method on a dataset is, or would be."""
+    return RELEASED / f"{method}-{dataset}.safetensors"
+
+
+def check_matches(checkpoint: Checkpoint, dataset: str, method: str | None = None) -> None:
+    """AmsbenchError where a checkpoint is of another dataset or method than asked for."""
+    found = checkpoint.method
+    if found.task.dataset != dataset:
+        raise AmsbenchError(
+            f"{checkpoint.path} was trained on '{found.task.dataset}', not on '{dataset}'; "
+            f"use --dataset {found.task.dataset} or another checkpoint"
+        )
+    if method is not None and found.name != method:
+        raise AmsbenchError(
+            f"{checkpoint.path} is of method '{found.name}', not '{method}'; "
+            f"use --method {found.name} or another checkpoint"
+        )

@@ -1,0 +1,107 @@
+"""Training any method on any dataset: budgets, moving average, log, checkpoints and exact resumption."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import AmsbenchError
+from .. import registry
+from ..datasets.dataset import Dataset
+from ..interface.method import Method, Task, method_class
+from ..system.files import alone_in, check_writable, sha256_of
+from .checkpoints import load_checkpoint
+from .trainer import NotFinite, Progress, Trainer, TrainingOptions
+
+__all__ = ["NotFinite", "Progress", "TrainingOptions", "train", "with_changes"]
+
+
+def train(
+    method_name: str,
+    dataset: Dataset,
+    *,
+    output: Path,
+    options: TrainingOptions,
+    properties: tuple[str, ...] = (),
+    network: str | None = None,
+    config: dict[str, Any] | None = None,
+    initial: Path | None = None,
+    device: str = "cpu",
+    report: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Train a method, or go on with the training that ``output`` holds, and return the checkpoint's path.
+
+    Writes to ``output``: ``log.csv``, ``resume.pt`` (the whole state; a killed run goes on from there to the same
+    losses), ``last.safetensors`` and ``best.safetensors`` (the moving average at the lowest validation loss).
+
+    initial: checkpoint whose weights to start from (of any method with the same network, or one that the method
+        knows how to grow from)
+    config: changes to the method's default configuration; of a setting that is a table itself, such as
+        ``network``, the entries that are not named stay
+    Raises AmsbenchError where ``output`` holds a training with other settings or one that is still running, or a
+    loss is not finite.
+    """
+    from lightning.fabric import Fabric
+
+    torch.manual_seed(options.seed)
+    chosen = method_class(method_name)
+    task = Task.of(dataset, properties)
+    preset = network or chosen.networks[0]
+    if preset not in chosen.networks:
+        raise AmsbenchError(
+            f"method '{method_name}' has no network '{preset}'; it has: {', '.join(chosen.networks)}"
+        )
+    settings = chosen.default_config(preset, task)
+    settings = with_changes(settings, config or {}, f"method '{method_name}'")
+    method = chosen(task, settings)
+    if initial is not None:
+        _start_from(method, initial)
+    check_writable(output)
+
+    fabric = Fabric(accelerator="gpu" if device.startswith("cuda") else "cpu", devices=1)
+    trainer = Trainer(fabric, method, dataset, output, options, report)
+    made_with = {
+        "method": method_name,
+        "task": task.to_json(),
+        "config": settings,
+        "options": asdict(options),
+        "initial": None if initial is None else sha256_of(initial),
+    }
+    with alone_in(output):
+        trainer.resume(made_with)
+        trainer.run()
+    return output / "best.safetensors"
+
+
+def with_changes(settings: dict[str, Any], changes: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """The settings with some of them changed; AmsbenchError for unknown names and values of another kind."""
+    result = dict(settings)
+    for name, value in changes.items():
+        if name not in settings:
+            raise AmsbenchError(
+                f"{owner} has no setting '{name}'; {registry.near_matches(name, list(settings))}"
+            )
+        old = settings[name]
+        number = isinstance(old, int | float) and isinstance(value, int | float)
+        if not isinstance(value, type(old)) and not (isinstance(old, float) and number):
+            raise AmsbenchError(
+                f"the setting '{name}' of {owner} is {json.dumps(old)}; {json.dumps(value)} is of another kind"
+            )
+        result[name] = with_changes(old, value, f"'{name}' of {owner}") if isinstance(old, dict) else value
+    return result
+
+
+def _start_from(method: Method, path: Path) -> None:
+    source = load_checkpoint(path).method
+    try:
+        method.start_from(source)
+    except RuntimeError as error:
+        raise AmsbenchError(
+            f"the network in {path} ({source.name} on '{source.task.dataset}') does not fit the one to train; "
+            "choose a checkpoint with the same network, elements and properties"
+        ) from error

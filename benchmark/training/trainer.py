@@ -1,0 +1,356 @@
+"""The training loop: one step, validation, resume state, log."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from ... import __version__
+from ...errors import AmsbenchError
+from ..datasets.dataset import Dataset
+from ..interface.method import Method, Task
+from ..interface.noise import BatchNoise
+from ..interface.structures import Structures, add_ghosts
+from ..system.files import write_atomically
+from .checkpoints import save_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Adam with cosine decay, clipped gradients and a moving average of the weights.
+
+    passes: structures seen in all
+    averaging: decay of the moving average once it has warmed up
+    validate_every: sample passes between two validations (each writes the resume state and the checkpoints)
+    """
+
+    passes: int
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    final_rate: float = 0.02
+    clip: float = 1.0
+    averaging: float = 0.999
+    validate_every: int = 2_000
+    validation_samples: int = 64
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        return max(1, math.ceil(self.passes / self.batch_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a training reports after every step and every validation."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    validation: float | None
+    seconds: float
+
+
+class NotFinite(AmsbenchError):
+    """A loss or gradient became NaN or infinite."""
+
+
+class Trainer:
+    def __init__(
+        self,
+        fabric: Any,
+        method: Method,
+        dataset: Dataset,
+        output: Path,
+        options: TrainingOptions,
+        report: Callable[[Progress], None] | None,
+    ) -> None:
+        self.fabric, self.options, self.output, self.report = fabric, options, output, report
+        self.average = copy.deepcopy(method).to(fabric.device).eval()
+        self.average.requires_grad_(False)
+        optimizer = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
+        self.method, self.optimizer = fabric.setup(method, optimizer, move_to_device=True)
+        self.method.mark_forward_method("training_loss")
+        self.raw = method
+        self.fast, self.slow = list(method.parameters()), list(self.average.parameters())
+        self.train_set = samples_of(dataset.split("train"), method.task)
+        validation = dataset.split("validation")
+        rows = min(options.validation_samples, len(validation))
+        self.validation_set = samples_of(validation, method.task)[:rows]
+        if not self.train_set or not self.validation_set:
+            raise AmsbenchError(
+                f"{dataset.path} has {len(self.train_set)} training and {len(validation)} validation samples; "
+                "both are needed, build a larger dataset"
+            )
+        self.step, self.seconds, self.processor, self.best = 0, 0.0, 0.0, math.inf
+        self.settings: dict[str, Any] = {}
+
+    # -- state ---------------------------------------------------------------------------------------------
+
+    def resume(self, settings: dict[str, Any]) -> None:
+        """Take up the state in the output folder, if it has one with the same settings."""
+        self.settings = json.loads(json.dumps(settings))
+        path = self.output / "resume.pt"
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+        except Exception as error:
+            raise AmsbenchError(
+                f"{path} is damaged and cannot be resumed; delete it to train again from the start"
+            ) from error
+        found = json.loads(state["settings"])
+        if found != self.settings:
+            different = [key for key in self.settings if found.get(key) != self.settings[key]]
+            raise AmsbenchError(
+                f"{self.output} holds a training with another {' and '.join(different)}; "
+                "choose another --output or delete that folder"
+            )
+        self.raw.load_state_dict(state["method"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.processor = state["processor"]
+        _truncate_log(self.output / "log.csv", self.step)
+
+    def save(self) -> None:
+        state = {
+            "settings": json.dumps(self.settings),
+            "method": self.raw.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "processor": self.processor,
+            "best": self.best,
+        }
+        write_atomically(self.output / "resume.pt", lambda file: torch.save(state, file))
+
+    def record(self, validation: float) -> dict[str, Any]:
+        """How the weights came about, for the checkpoint's header."""
+        return {
+            "amsbench": __version__,
+            "torch": torch.__version__,
+            "options": self.settings["options"],
+            "initial": self.settings["initial"],
+            "passes": self.step * self.options.batch_size,
+            "seconds": round(self.seconds, 1),
+            "processor_seconds": round(self.processor, 1),
+            "validation_loss": validation,
+            "device": _device_name(self.fabric.device),
+            "threads": torch.get_num_threads(),
+        }
+
+    # -- the loop ------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        options = self.options
+        every = max(1, options.validate_every // options.batch_size)
+        started = time.perf_counter() - self.seconds
+        worked = (
+            time.process_time() - self.processor
+        )  # all threads, and not what other jobs of the machine take
+        for samples in self.batches():
+            rate = self.rate()
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            losses = self.update(samples)
+            self.step += 1
+            self.seconds = time.perf_counter() - started
+            validation = None
+            if self.step % every == 0 or self.step == options.steps:
+                validation = self.validate()
+                self.seconds = time.perf_counter() - started
+                self.processor = time.process_time() - worked
+                _log(
+                    self.output / "log.csv",
+                    self.step,
+                    self.step * options.batch_size,
+                    self.seconds,
+                    rate,
+                    losses,
+                    validation,
+                )
+                save_checkpoint(self.output / "last.safetensors", self.average, self.record(validation))
+                if validation <= self.best:
+                    self.best = validation
+                    save_checkpoint(self.output / "best.safetensors", self.average, self.record(validation))
+                self.save()
+            if self.report:
+                self.report(
+                    Progress(
+                        step=self.step,
+                        steps=options.steps,
+                        losses=losses,
+                        validation=validation,
+                        seconds=self.seconds,
+                    )
+                )
+
+    def update(self, samples: list[Any]) -> dict[str, float]:
+        """One optimiser step; everything random depends on the seed and the step alone."""
+        batch, noise = self.prepare(samples, self.step)
+        losses = self.method.training_loss(
+            batch, noise, teacher=self.average, progress=self.step / self.options.steps
+        )
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        self.check_finite(values)
+        self.optimizer.zero_grad()
+        self.fabric.backward(losses["loss"])
+        norm = self.fabric.clip_gradients(
+            self.raw, self.optimizer, max_norm=self.options.clip, error_if_nonfinite=False
+        )
+        self.check_finite(values | {"gradient": float(norm)})
+        self.optimizer.step()
+        decay = min(self.options.averaging, (1 + self.step) / (10 + self.step))
+        get_ema_multi_avg_fn(decay)(self.slow, self.fast, None)
+        return values
+
+    def validate(self) -> float:
+        """Loss of the moving average on held-out samples, with the same noise every time and every part of the loss
+        that the schedule ever brings in, so that validations compare."""
+        total, weight = 0.0, 0
+        size = self.options.batch_size
+        with torch.no_grad():
+            for k in range(0, len(self.validation_set), size):
+                samples = self.validation_set[k : k + size]
+                batch, noise = self.prepare(samples, -1 - k)
+                losses = self.average.training_loss(batch, noise, teacher=self.average, progress=1.0)
+                total += float(losses["loss"]) * len(samples)
+                weight += len(samples)
+        return total / weight
+
+    def prepare(self, samples: list[Any], key: int) -> tuple[Structures, BatchNoise]:
+        """A batch with fresh ghosts, and its noise."""
+        from torch_geometric.data import Batch
+
+        generator = torch.Generator().manual_seed(_mix(self.options.seed, key))
+        batch = Structures.from_data(Batch.from_data_list(samples))
+        task = self.raw.task
+        if task.ghost_density is not None:
+            batch = add_ghosts(batch, task.ghost_density, len(task.elements), generator)
+        batch = batch.to(self.fabric.device)
+        return batch, BatchNoise(len(batch.positions), len(batch), generator, self.fabric.device)
+
+    def batches(self) -> Iterator[list[Any]]:
+        """Batches from the current step on: epochs of shuffled samples, a function of seed and step."""
+        count, size = len(self.train_set), self.options.batch_size
+        order: Tensor | None = None
+        epoch = -1
+        for position in range(self.step * size, self.options.steps * size, size):
+            samples = []
+            for k in range(position, position + size):
+                if k // count != epoch or order is None:
+                    epoch = k // count
+                    order = torch.randperm(
+                        count, generator=torch.Generator().manual_seed(_mix(self.options.seed, epoch, 1))
+                    )
+                samples.append(self.train_set[int(order[k % count])])
+            yield samples
+
+    def rate(self) -> float:
+        """Cosine decay to ``final_rate`` of the learning rate, after a short linear start."""
+        options = self.options
+        share = self.step / options.steps
+        cosine = options.final_rate + (1 - options.final_rate) * 0.5 * (1 + math.cos(math.pi * share))
+        return options.learning_rate * cosine * min(1.0, (self.step + 1) / 100)
+
+    def check_finite(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise NotFinite(
+                    f"the {name} became {value} at step {self.step} of the training in {self.output}; "
+                    "lower the learning rate and start again from the last checkpoint with --initial"
+                )
+
+
+def samples_of(dataset: Dataset, task: Task) -> list[Any]:
+    """torch-geometric samples with the task's properties, which any loader or network of that library takes."""
+    from torch_geometric.data import Data
+
+    columns = [dataset.property_names.index(name) for name in task.properties]
+    offsets = dataset.offsets
+    samples = []
+    for k in range(len(dataset)):
+        rows = slice(offsets[k], offsets[k + 1])
+        samples.append(
+            Data(
+                pos=torch.as_tensor(dataset.positions[rows], dtype=torch.float32),
+                cell=torch.as_tensor(dataset.cells[k], dtype=torch.float32)[None],
+                species=torch.as_tensor(dataset.species[rows], dtype=torch.long),
+                properties=torch.as_tensor(dataset.properties[k, columns], dtype=torch.float32)[None],
+                num_nodes=int(dataset.counts[k]),
+            )
+        )
+    return samples
+
+
+def _mix(*parts: int) -> int:
+    """One 63-bit seed from several integers."""
+    import numpy as np
+
+    state = np.random.SeedSequence([part & 0xFFFFFFFF for part in parts]).generate_state(1, np.uint64)
+    return int(state[0]) >> 1
+
+
+_COLUMNS = ("step", "passes", "seconds", "rate", "loss", "validation", "losses")
+
+
+def _log(
+    path: Path,
+    step: int,
+    passes: int,
+    seconds: float,
+    rate: float,
+    losses: dict[str, float],
+    validation: float,
+) -> None:
+    fresh = not path.exists()
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(_COLUMNS)
+        parts = " ".join(f"{name}={value:.6g}" for name, value in losses.items())
+        writer.writerow(
+            [
+                step,
+                passes,
+                f"{seconds:.1f}",
+                f"{rate:.3e}",
+                f"{losses['loss']:.6g}",
+                f"{validation:.6g}",
+                parts,
+            ]
+        )
+
+
+def _truncate_log(path: Path, step: int) -> None:
+    """Drop the rows of steps that the resumed state has not done yet."""
+    if not path.exists():
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    kept = [row for k, row in enumerate(rows) if k == 0 or int(row[0]) <= step]
+
+    def write(target: Path) -> None:
+        with open(target, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(kept)
+
+    write_atomically(path, write)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU"

@@ -1,0 +1,250 @@
+"""``amsbench data``: build, import, list, describe, check and export dataset files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import AmsbenchError
+from .options import names_in
+from .progress import progress_bars, say
+
+app = typer.Typer(no_args_is_help=True, help="Build, import, list, describe, check and export dataset files.")
+
+Name = Annotated[str, typer.Argument(help="A name from 'amsbench datasets'.")]
+File = Annotated[Path | None, typer.Option("--data", help="A dataset file instead of the bundled one.")]
+
+
+@app.command()
+def build(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to make, .npz.")],
+    samples: Annotated[int, typer.Option(min=1, help="Samples in all.")],
+    recipe: Annotated[str, typer.Option(help="reduced, or paper: the paper's simulation times.")] = "reduced",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Simulations at a time; all cores by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Every simulation's seed follows from it.")] = 0,
+) -> None:
+    """Simulate a dataset with LAMMPS and label it.
+
+    Every finished simulation is kept; a build that was stopped goes on from there, also with more samples.
+    """
+    from ..benchmark import registry
+    from ..benchmark.datasets.build import build as simulate
+    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.worker_pool import cores
+
+    definition = registry.load("datasets", name)()
+    chosen = checked_recipe(recipe)
+    check_writable(output.parent)
+    with progress_bars() as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(f"{name}: {stage}", total=total)
+            bars.update(tasks[stage], completed=done)
+
+        made = simulate(
+            definition,
+            samples=samples,
+            output=output,
+            recipe=chosen,
+            seed=seed,
+            workers=workers or cores(),
+            progress=report,
+        )
+    say(f"{made.samples} samples of {made.simulations} simulations in {made.path}")
+    if made.simulation_failures:
+        say(f"{len(made.simulation_failures)} attempts failed and were repeated with new seeds")
+    if made.abandoned:
+        say(f"{len(made.abandoned)} simulations failed at every attempt and are missing: {made.abandoned}")
+    for label, reasons in made.label_failures.items():
+        for reason, number in reasons.items():
+            say(f"{label}: {number} samples without a value: {reason}")
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List the bundled data files."""
+    from ..benchmark import registry
+    from ..benchmark.datasets.storage import bundled_path, load_dataset_file
+
+    for name in registry.names("datasets"):
+        for stem in (name, f"{name}_paper"):
+            path = bundled_path(stem)
+            if path.is_file():
+                loaded = load_dataset_file(path)
+                print(
+                    f"{stem:12} {len(loaded):6} samples, recipe {loaded.provenance['recipe']}, "
+                    f"{path.stat().st_size / 1e6:.1f} MB, {loaded.content_hash[:12]}"
+                )
+            elif stem == name:
+                print(f"{stem:12} no file; make one with 'amsbench data build {name}'")
+
+
+@app.command()
+def info(
+    name: Name,
+    data: File = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, provenance too, as JSON.")] = False,
+) -> None:
+    """Describe a dataset, and compare its recipe with full-length simulations where there are some."""
+    from ..benchmark.datasets import inspection
+    from ..benchmark.datasets.storage import bundled_path, load_dataset, load_dataset_file
+
+    loaded = load_dataset(name, data)
+    found = inspection.info(loaded)
+    paper = bundled_path(f"{name}_paper")
+    compared = inspection.compare(loaded, load_dataset_file(paper)) if paper.is_file() else None
+    if as_json:
+        print(json.dumps(found | {"paper_recipe": compared}, indent=1))
+        return
+    for line in described(found):
+        print(line)
+    if compared is not None:
+        for line in differences(compared):
+            print(line)
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    name: Annotated[str, typer.Option("--name", "-n", help="What the dataset is called from then on.")],
+    properties: Annotated[
+        str | None, typer.Option(help="Keys in the structures' info that become labels, comma separated.")
+    ] = None,
+    elements: Annotated[
+        str | None, typer.Option(help="Si,O,...: where not every structure has all of them.")
+    ] = None,
+    ghost_density: Annotated[
+        float | None,
+        typer.Option(help="Atoms plus ghosts per A^3: models then decide density and composition."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to make; NAME.npz by default.")
+    ] = None,
+) -> None:
+    """Make a dataset of structures of your own, to train on and to compare with."""
+    import torch
+
+    from ..benchmark.datasets.importing import import_structures
+    from ..benchmark.generation.generate import cell_heights
+
+    path = output or Path(f"{name}.npz")
+    made = import_structures(
+        file,
+        path,
+        name=name,
+        properties=names_in(properties),
+        elements=names_in(elements),
+        ghost_density=ghost_density,
+    )
+    thinnest = float(cell_heights(torch.as_tensor(made.cells)).min())
+    say(
+        f"{len(made)} structures of {', '.join(made.definition.elements)} in {path}; the thinnest cell has a height of "
+        f"{thinnest:.1f} A, which the cutoff of a network may not exceed"
+    )
+    say(f"Use it with --dataset {name} --data {path} in train, run, evaluate and generate")
+
+
+@app.command()
+def verify(file: Annotated[Path, typer.Argument(help="A dataset file.")]) -> None:
+    """Check a dataset file: hash, shapes, splits."""
+    from ..benchmark.datasets import inspection
+
+    found = inspection.verify(file)
+    print(
+        f"{file}: dataset {found['dataset']}, recipe {found['recipe']}, {found['samples']} samples, "
+        f"{found['atoms']} atoms, content hash {found['content_hash']}: intact"
+    )
+
+
+@app.command()
+def export(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .extxyz file to write.")],
+    split: Annotated[str | None, typer.Option(help="train, validation or test; all by default.")] = None,
+    data: File = None,
+) -> None:
+    """Write a dataset as extended XYZ."""
+    from ..benchmark.datasets.dataset import SPLITS
+    from ..benchmark.datasets.storage import export_extxyz, load_dataset
+    from ..benchmark.system.files import check_writable
+
+    if split is not None and split not in SPLITS:
+        raise AmsbenchError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
+    check_writable(output.parent)
+    count = export_extxyz(load_dataset(name, data), output, split)
+    say(f"{count} structures in {output}")
+
+
+def checked_recipe(name: str) -> Any:
+    if name not in ("paper", "reduced"):
+        raise AmsbenchError(f"unknown recipe '{name}'; known: paper, reduced")
+    return name
+
+
+def described(found: dict[str, Any]) -> list[str]:
+    """The facts of a dataset as lines."""
+    splits = ", ".join(f"{count} {split}" for split, count in found["splits"].items())
+    atoms, density = found["atoms_per_sample"], found["mass_density"]
+    lines = [
+        f"{found['dataset']}: {found['title']}",
+        f"{found['samples']} samples of {found['simulations']} independent simulations ({splits})",
+        f"{atoms['min']} to {atoms['max']} atoms, density {density['mean']:.3f} +- {density['std']:.3f} g/cm^3",
+    ]
+    for name, label in found["properties"].items():
+        if label["labelled"]:
+            lines.append(
+                f"{name}: {label['mean']:.4g} +- {label['std']:.3g} {label['unit']} ({label['min']:.4g} to "
+                f"{label['max']:.4g}), on {100 * label['coverage']:.1f} % of the samples"
+            )
+        else:
+            lines.append(f"{name}: no labels")
+    provenance = found["provenance"]
+    lines.append(f"recipe {provenance['recipe']}, content hash {found['content_hash']}")
+    if found["deviations"]:
+        parts = [
+            f"{name} {brief(here)} ({brief(paper)})" for name, (here, paper) in found["deviations"].items()
+        ]
+        lines.append("where it differs from the paper's recipe (which has): " + ", ".join(parts))
+    lines.append("protocol, seeds, potential and versions: --json")
+    return lines
+
+
+def brief(value: Any) -> str:
+    """A setting of a protocol in a few characters."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(item, list | tuple) for item in value)
+        return (", then " if nested else " to ").join(map(brief, value))
+    return "none" if value is None else str(value)
+
+
+def differences(compared: dict[str, Any]) -> list[str]:
+    """How the recipe differs from the paper's, as lines."""
+    units = {
+        "mass_density": "g/cm^3",
+        "energy_per_atom": "eV",
+        "shear_modulus": "GPa",
+        "youngs_modulus": "GPa",
+    }
+    lines = [
+        f"against full-length simulations of the paper's recipe (RDF RMSD of the mean curves "
+        f"{compared['rdf_rmsd']:.4f}, as many reduced samples: {compared['rdf_floor']:.4f}):"
+    ]
+    for name, item in compared["quantities"].items():
+        error = item["standard_error"]
+        spread = "" if error is None else f", standard error {error:.3g}"
+        lines.append(
+            f"  {name}: {item['reduced']['mean']:.4g} reduced, {item['paper']['mean']:.4g} paper "
+            f"({item['paper']['samples']} samples), difference {item['difference']:+.3g} "
+            f"{units.get(name, '')}{spread}"
+        )
+    return lines

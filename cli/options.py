@@ -1,0 +1,215 @@
+"""What the commands share: options as Python values, checkpoints or trainings, announcements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AmsbenchError
+from .progress import duration, progress_bars, say
+
+if TYPE_CHECKING:
+    from ..benchmark.datasets.dataset import Dataset
+    from ..benchmark.interface.evaluation_plan import EvaluationPlan
+    from ..benchmark.runs.generator import Source
+    from ..benchmark.runs.runner import Run
+    from ..benchmark.training.checkpoints import Checkpoint
+
+
+def names_in(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def parsed_numbers(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in names_in(text)]
+    except ValueError as error:
+        raise AmsbenchError(f"'{text}' is not a list of numbers; write 18 or 18,18,20") from error
+
+
+def parsed_targets(items: list[str], count: int) -> dict[str, Any]:
+    """``name=value`` or ``name=first:last`` as one value per structure."""
+    import numpy as np
+
+    found: dict[str, Any] = {}
+    for item in items:
+        name, _, text = item.partition("=")
+        try:
+            ends = [float(part) for part in text.split(":")]
+            if len(ends) not in (1, 2) or not np.isfinite(ends).all():
+                raise ValueError
+        except ValueError as error:
+            raise AmsbenchError(f"'{item}' is not a target; write name=value or name=first:last") from error
+        found[name] = np.linspace(ends[0], ends[-1], count)
+    return found
+
+
+def chosen_plans(
+    plans: tuple[EvaluationPlan, ...], names: str | None, steps: str | None, count: int | None
+) -> tuple[EvaluationPlan, ...]:
+    from ..benchmark.registry import near_matches
+
+    known = [plan.name for plan in plans]
+    for name in names_in(names):
+        if name not in known:
+            raise AmsbenchError(f"unknown target '{name}'; {near_matches(name, known)}")
+    counts = None
+    if steps is not None:
+        try:
+            counts = tuple(int(part) for part in names_in(steps))
+        except ValueError as error:
+            raise AmsbenchError(f"'{steps}' is not a list of step counts; write 1,5,25") from error
+        if not counts or min(counts) < 1:
+            raise AmsbenchError(f"step counts are 1 or more, not '{steps}'")
+    return tuple(
+        plan.changed(steps=counts, count=count)
+        for plan in plans
+        if names is None or plan.name in names_in(names)
+    )
+
+
+def chosen_source(
+    name: str,
+    dataset: Dataset,
+    *,
+    checkpoint: Path | None,
+    steps: str | None,
+    samplers: str | None,
+    **where: Any,
+) -> tuple[Source, tuple[str, ...]]:
+    """What is to be evaluated, and by which samplers: a yardstick, or a model as of ``checkpoint_or_training``."""
+    from ..benchmark import registry
+    from ..benchmark.runs.generator import Model, Yardstick
+
+    found = registry.load("methods", name)
+    if not issubclass(found, Yardstick):
+        trained = checkpoint_or_training(name, dataset, checkpoint, **where)
+        return Model(trained), chosen_samplers(trained, samplers)
+    for option, value in {"--checkpoint": checkpoint, "--steps": steps, "--samplers": samplers}.items():
+        if value is not None:
+            raise AmsbenchError(
+                f"'{name}' is no model: it has no checkpoint, no steps and no samplers; leave out {option} {value}"
+            )
+    return found(dataset), (found.sampler,)
+
+
+def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
+    method = checkpoint.method
+    if text is None:
+        return tuple(dict.fromkeys((method.samplers[0], method.preferred_sampler())))
+    return method.samplers if text == "all" else tuple(method.check_sampler(name) for name in names_in(text))
+
+
+def property_names(text: str, dataset: Dataset) -> tuple[str, ...]:
+    if text == "all":
+        return dataset.definition.design_properties
+    return () if text == "none" else names_in(text)
+
+
+def changed_settings(items: list[str]) -> dict[str, Any]:
+    import json
+
+    found: dict[str, Any] = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        try:
+            found[name] = json.loads(value)
+        except ValueError as error:
+            raise AmsbenchError(f"'{item}' is not a setting; write name=value with a JSON value") from error
+    return found
+
+
+def use_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def checkpoint_or_training(
+    method: str, dataset: Dataset, path: Path | None, device: str, threads: int
+) -> Checkpoint:
+    """The checkpoint asked for, the released one, or one trained now with the quick budget."""
+    from ..benchmark.api import load_checkpoint_for
+    from ..benchmark.generation.generate import pick_device
+    from ..benchmark.training.budgets import BUDGETS
+    from ..benchmark.training.checkpoints import released_path
+    from ..benchmark.training.train import TrainingOptions
+
+    use_threads(threads)
+    name = dataset.definition.name
+    if path is None and not released_path(method, name).is_file():
+        say(
+            f"No released checkpoint of '{method}' on '{name}': training one first with the quick budget "
+            f"({BUDGETS['quick']:,} sample passes, far too few for good structures; see 'amsbench train')."
+        )
+        path = train_with_bars(
+            method,
+            dataset,
+            output=Path("runs") / f"{method}-{name}-quick",
+            options=TrainingOptions(passes=BUDGETS["quick"]),
+            properties=dataset.definition.design_properties,
+            network=None,
+            config={},
+            initial=None,
+            device=device,
+            threads=threads,
+        )
+    return load_checkpoint_for(method, name, path, device=pick_device(device))
+
+
+def train_with_bars(
+    method: str, dataset: Dataset, *, output: Path, device: str, threads: int | None, **settings: Any
+) -> Path:
+    from ..benchmark.generation.generate import pick_device
+    from ..benchmark.training.train import train as fit
+
+    use_threads(threads)
+    begun: list[float] = []
+    with progress_bars() as bars:
+        options = settings["options"]
+        bar = bars.add_task(f"training {method} on {dataset.definition.name}", total=options.steps)
+
+        def report(progress: Any) -> None:
+            begun.append(progress.seconds)
+            if len(begun) == 6:
+                left = (begun[-1] - begun[0]) / 5 * (options.steps - progress.step)
+                bars.console.print(
+                    f"Training {method} takes about {duration(left)} from here.", highlight=False
+                )
+            bars.update(bar, completed=progress.step)
+            if progress.validation is not None:
+                bars.console.print(
+                    f"{progress.step * options.batch_size:,} passes, {duration(progress.seconds)}: "
+                    f"validation loss {progress.validation:.4f}",
+                    highlight=False,
+                )
+
+        return fit(method, dataset, output=output, device=pick_device(device), report=report, **settings)
+
+
+def announce(job: Run, workers: int) -> None:
+    """What the run will do and how long that should take, from one timed network call and one measurement."""
+    from ..benchmark.runs.estimate import estimate_seconds
+    from ..benchmark.runs.generator import Model
+
+    jobs = job.jobs()
+    missing = [item for item in jobs if job.store.find(job.key(item)) is None]
+    name = job.dataset.definition.name
+    counts = sorted({item.plan.count for item in jobs})
+    samplers = dict.fromkeys(item.sampler for item in jobs)  # those that share the cells of others left out
+    facts, model = " and ".join(samplers), ""
+    if isinstance(job.source, Model):
+        facts += f"; {', '.join(str(k) for k in sorted({item.steps for item in jobs}))} steps"
+        model = f", checkpoint {job.source.checkpoint.path.name}"
+    say(
+        f"{job.source.name} on {name}: {len(jobs)} cells ({', '.join(plan.name for plan in job.plans)}; {facts}), "
+        f"{' or '.join(map(str, counts))} structures each, protocol '{job.plans[0].protocol}'{model}."
+    )
+    if len(missing) < len(jobs):
+        say(f"{len(jobs) - len(missing)} of them are in {job.store.folder} already.")
+    if missing and isinstance(job.source, Model):
+        seconds = estimate_seconds(job, job.source.checkpoint.method, missing, workers)
+        say(f"Expected time on {workers} cores: about {duration(seconds)}.")

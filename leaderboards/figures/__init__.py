@@ -1,0 +1,1 @@
+"""Figures of results and pictures of structures."""

@@ -1,0 +1,198 @@
+"""How results look in the figures: colours, markers, error bars, the paper's curves, axes and legends."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .. import reported_values
+from ..comparisons import Board, Column
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = {
+    "cdvae": "#CC79A7",
+    "mattergen": "#E69F00",
+    "graphite": "#8C6D46",
+    "material-ode": "#009E73",
+    "material-sde": "#0072B2",
+    "amshortcut": "#D55E00",
+}
+"""One colour per method, after Okabe and Ito, whose palette colour-blind readers can tell apart."""
+_MORE_COLOURS = ("#56B4E9", "#6A3D9A", "#7F7F7F", "#B2DF8A", "#000000")
+_MARKERS = "os^DvPX"
+_GREY = "#666666"
+
+
+class Point(NamedTuple):
+    """A cell in a panel: its cost, its error with the limits of that, and whether its mode is labelled."""
+
+    cost: float
+    error: float
+    low: float | None
+    high: float | None
+    labelled: bool
+
+
+class Style(NamedTuple):
+    """How a column is drawn: the colour of its method, a marker of its own."""
+
+    colour: str
+    marker: str
+
+
+def new_figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure  # drawn without pyplot: no window system, no global state
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def set_title(figure: Figure, *sentences: str) -> None:
+    """The title, a line per sentence, broken where the figure is too narrow for it."""
+    letters = int(14 * figure.get_figwidth())  # of 10 points, the usual width of a letter is 5
+    figure.suptitle("\n".join(textwrap.fill(text, letters) for text in sentences), fontsize=10)
+
+
+def log_scales(ax: Axes) -> None:
+    """Logarithmic axes with plain numbers beside the errors."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    ax.set(xscale="log", yscale="log")
+    ax.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    for axis_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        axis_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def styles_of(columns: Sequence[Column]) -> dict[str, Style]:
+    """Colours by method; the columns of one method differ in their markers."""
+    others = [method for method in dict.fromkeys(c.method for c in columns) if method not in _COLOURS]
+    colours = _COLOURS | {m: _MORE_COLOURS[k % len(_MORE_COLOURS)] for k, m in enumerate(others)}
+    used: dict[str, int] = {}
+    styles = {}
+    for column in columns:
+        number = used[column.method] = used.get(column.method, -1) + 1
+        styles[column.label] = Style(colours[column.method], _MARKERS[number % len(_MARKERS)])
+    return styles
+
+
+def draw(ax: Axes, points: Sequence[Point], style: Style) -> None:
+    """A line with error bars; labelled cells (AMShortcut's SDE) have hollow markers."""
+    from matplotlib.lines import Line2D
+
+    if not points:
+        return
+    x, y = [point.cost for point in points], [point.error for point in points]
+    ax.plot(x, y, color=style.colour, linewidth=1.6, zorder=3)
+    for point in points:
+        if point.low is not None and point.high is not None:
+            bar: dict[str, Any] = {"color": style.colour, "linewidth": 1.2, "zorder": 3}
+            bottom = point.low if point.low > 0 else point.error
+            ax.plot([point.cost] * 2, [bottom, point.high], "_-", **bar)
+            if point.low <= 0:
+                # On a logarithmic axis it has no end: it leaves the panel, whose limits it does not change.
+                ax.add_artist(Line2D([point.cost] * 2, [1e-9 * point.error, point.error], **bar))
+        face = "white" if point.labelled else style.colour
+        ax.plot(point.cost, point.error, style.marker, color=style.colour, mfc=face, markersize=5.5, zorder=4)
+
+
+def draw_reported(
+    ax: Axes, points: Sequence[tuple[float | None, float | None]], method: str, training: str = ""
+) -> None:
+    """A curve of the paper, dashed (dotted for models trained on the target alone); gaps where unreadable."""
+    x = [np.nan if cost is None or error is None else cost for cost, error in points]
+    y = [np.nan if cost is None or error is None else error for cost, error in points]
+    ax.plot(x, y, **_reported_style(method, training))
+
+
+def _reported_style(method: str, training: str) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[method],
+        "linestyle": ":" if training == "Target" else "--",
+        "linewidth": 1.1,
+        "alpha": 0.7,
+    }
+
+
+def level(ax: Axes, label: str, values: Sequence[float]) -> None:
+    """A horizontal line, or a band where the level is not the same for all cells."""
+    low, high = min(values), max(values)
+    if high > low:
+        ax.axhspan(low, high, color=_GREY, alpha=0.2, linewidth=0)
+    else:
+        ax.axhline(low, color=_GREY, linewidth=1, linestyle=(0, (1, 2)))
+    ax.annotate(
+        label,
+        (0.99, high),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7.5,
+        color=_GREY,
+    )
+
+
+_UNITS = (("s", 1), ("m", 60), ("h", 3600))
+_TIMES = {0.01: "10 ms", 0.1: "0.1 s"} | {
+    n * size: f"{n} {unit}" for unit, size in _UNITS for n in (1, 3, 10, 30)
+}
+_SPACING = 1.2
+"""Step counts closer than this factor share one tick label."""
+
+
+def label_costs(axes: Sequence[Axes], board: Board, steps: Sequence[int]) -> None:
+    """Step counts on the left, time in units that people use on the right."""
+    from matplotlib.ticker import NullLocator
+
+    ticks: list[int] = []
+    for number in sorted({*board.steps, *steps}):
+        if not ticks or number > _SPACING * ticks[-1]:
+            ticks.append(number)
+    axes[0].set_xticks(ticks, [str(number) for number in ticks])
+    low, high = axes[1].get_xlim()
+    times = [seconds for seconds in _TIMES if low <= seconds <= high]
+    axes[1].set_xticks(times, [_TIMES[seconds] for seconds in times])
+    for ax in axes:
+        ax.xaxis.set_minor_locator(NullLocator())
+    axes[0].set_xlabel("sampling steps")
+    axes[1].set_xlabel(f"generation time, scaled to {reported_values.COUNTS[board.key.kind]:,} structures")
+
+
+def finish(
+    figure: Figure, board: Board, styles: dict[str, Style], title: str, reported: Sequence[tuple[str, str]]
+) -> None:
+    """Title, and one legend below the panels."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=style.colour, marker=style.marker, markersize=5.5, label=label)
+        for label, style in styles.items()
+    ]
+    labelled = {
+        column.mode_label(steps)
+        for column in board.columns
+        for steps in column.cells
+        if column.mode_label(steps)
+    }
+    if labelled:
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color="black",
+                marker="o",
+                mfc="white",
+                ls="",
+                label=f"hollow: {', '.join(sorted(labelled))}",
+            )
+        )
+    for method, training in reported:
+        text = f"{method} ({training}), paper" if training else f"{method}, paper"
+        handles.append(Line2D([], [], **_reported_style(method, training), label=text))
+    set_title(figure, title, "bars: 95 % bootstrap intervals over structures")
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7.5, frameon=False)

@@ -1,0 +1,209 @@
+"""Tables of structural errors (Table 1 of the paper): RDF / ADF RMSD and generation time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from ...benchmark.runs.results import ResultCell, Structural
+from ...errors import AmsbenchError
+from ...metrics.bootstrap import Interval
+from .. import reported_values
+from ..comparisons import Board, Column, boards
+from .captions import conditions, paper_note, steps_note, ties_note
+from .csv_records import Record, measured_record, reported_record
+from .descriptors import substance_table
+from .non_learned import yardstick_tables
+from .step_table import (
+    TIED,
+    Place,
+    board_table,
+    joined,
+    same_everywhere,
+    scaled_seconds,
+    stored_interval,
+    tied_for_best,
+)
+from .text_table import Table, decimal, duration, interval
+
+PLACES = {"rdf": 4, "adf": 5}
+"""Decimals of the errors."""
+
+Ties = dict[str, set[Place]]
+
+
+def structural_tables(
+    cells: Iterable[ResultCell], *, with_paper: bool = False, detail: bool = False
+) -> list[Table]:
+    """RDF and ADF errors with the generation time, one table per dataset and set of conditions.
+
+    with_paper: the paper's values as further columns, where it reports the dataset
+    detail: further tables with intervals, noise-corrected errors, Wasserstein distances, substance and cost
+    Raises AmsbenchError where there are no structural results.
+    """
+    made = []
+    for board in boards(cells, "structural"):
+        ties = structural_ties(board)
+        reported = reported_values.reported_structure(board.key.dataset) if with_paper else ()
+        records = _records(board, ties, reported)
+        if board.columns:
+            made.append(_errors(board, ties, reported, with_paper, records))
+        made += yardstick_tables(board, ("RDF RMSD / ADF RMSD",), _yardstick_text, records)
+        if detail and board.columns:
+            made += [_intervals(board, name, ties[name], records) for name in PLACES]
+            made.append(_wasserstein(board, records))
+        if detail:
+            made.append(substance_table(board, records))
+    return made
+
+
+def _yardstick_text(cell: ResultCell, head: str) -> str:
+    return " / ".join(decimal(part_of(cell, name, "rmsd"), places) for name, places in PLACES.items())
+
+
+def structural_of(cell: ResultCell) -> Structural:
+    """The structural errors of a structural cell; AmsbenchError where it has none."""
+    if cell.structural is None:
+        raise AmsbenchError(
+            f"result {cell.key.stem} is structural but holds no structural errors; delete it and run it again"
+        )
+    return cell.structural
+
+
+def structural_ties(board: Board) -> Ties:
+    """The cells tied for the best RDF and ADF of their row."""
+
+    return {name: tied_for_best(board, partial(error_interval, name)) for name in PLACES}
+
+
+def error_interval(name: str, cell: ResultCell) -> Interval | None:
+    """The error ``rdf`` or ``adf`` with its interval; None for a single structure, which has none."""
+    value, low, high = (part_of(cell, name, part) for part in ("rmsd", "low", "high"))
+    return stored_interval(value, low, high, cell.key.count)
+
+
+def part_of(cell: ResultCell, name: str, part: str) -> float:
+    """One number of the structural errors: ``part_of(cell, "rdf", "floor")``."""
+    return float(getattr(structural_of(cell), f"{name}_{part}"))
+
+
+def _errors(
+    board: Board,
+    ties: Ties,
+    reported: Sequence[reported_values.ReportedStructure],
+    with_paper: bool,
+    records: tuple[Record, ...],
+) -> Table:
+    def text(column: Column, steps: int) -> str:
+        cell = column.cells[steps]
+        errors = [
+            decimal(part_of(cell, name, "rmsd"), places) + TIED * ((column.label, steps) in ties[name])
+            for name, places in PLACES.items()
+        ]
+        shown = f"{' / '.join(errors)} ({duration(scaled_seconds(cell))})"
+        return joined(shown, column.mode_label(steps))
+
+    theirs = {(f"{r.method} (reported)", r.steps): _reported_text(r) for r in reported}
+    return board_table(
+        board,
+        "Structure",
+        text,
+        caption=[
+            *conditions(board),
+            "Cells: RDF RMSD / ADF RMSD (generation time, scaled to 10,000 structures).",
+            "Noise floor: what as many training structures score against the same reference; random "
+            "positions: an ideal gas in the same cells.",
+            *ties_note(any(ties.values()), "error"),
+            *steps_note(board),
+            *paper_note(board, "its training set", bool(reported), with_paper),
+        ],
+        records=records,
+        reported=theirs,
+        levels=_levels(board, tuple(PLACES)),
+    )
+
+
+def _levels(board: Board, names: Sequence[str]) -> dict[str, list[str]]:
+    """What training structures score and what an ideal gas does, for each column."""
+
+    def text(column: Column, part: str) -> str:
+        return " / ".join(
+            same_everywhere(column, partial(part_of, name=name, part=part), PLACES[name]) for name in names
+        )
+
+    parts = {"noise floor": "floor", "random positions": "ceiling"}
+    return {label: [text(column, part) for column in board.columns] for label, part in parts.items()}
+
+
+def _reported_text(reported: reported_values.ReportedStructure) -> str:
+    rdf, adf = decimal(reported.rdf_rmsd, PLACES["rdf"]), decimal(reported.adf_rmsd, PLACES["adf"])
+    mode = reported_values.reported_mode(reported.method, reported.steps)
+    return joined(f"{rdf} / {adf} ({duration(reported.seconds)})", mode)
+
+
+def _intervals(board: Board, name: str, ties: set[Place], records: tuple[Record, ...]) -> Table:
+    def text(column: Column, steps: int) -> str:
+        cell = column.cells[steps]
+        value, corrected = (
+            decimal(part_of(cell, name, part), PLACES[name]) for part in ("rmsd", "corrected")
+        )
+        star = TIED * ((column.label, steps) in ties)
+        found = error_interval(name, cell)
+        limits = interval(found.low, found.high, PLACES[name]) if found else ""
+        return joined(f"{value}{star}{limits}, {corrected}", column.mode_label(steps))
+
+    return board_table(
+        board,
+        f"{name.upper()} RMSD with intervals",
+        text,
+        caption=[
+            f"Cells: {name.upper()} RMSD [95 % bootstrap interval over structures], and what is left of it "
+            "when the noise floor is taken off in quadrature.",
+            *ties_note(bool(ties), "error"),
+        ],
+        records=records,
+        levels=_levels(board, (name,)),
+    )
+
+
+def _wasserstein(board: Board, records: tuple[Record, ...]) -> Table:
+    def text(column: Column, steps: int) -> str:
+        found = structural_of(column.cells[steps])
+        distances = f"{decimal(found.rdf_wasserstein, 4)} / {decimal(found.adf_wasserstein, 3)}"
+        return joined(distances, column.mode_label(steps))
+
+    return board_table(
+        board,
+        "Wasserstein-1 distances",
+        text,
+        caption=["Cells: Wasserstein-1 distance from the reference of the RDF (Å) / of the ADF (degrees)."],
+        records=records,
+    )
+
+
+def _records(
+    board: Board, ties: Ties, reported: Sequence[reported_values.ReportedStructure]
+) -> tuple[Record, ...]:
+    ours = [
+        measured_record(
+            column,
+            steps,
+            structural_of(cell).model_dump()
+            | {f"{name}_tied_for_best": (column.label, steps) in ties[name] for name in PLACES},
+        )
+        for column in (*board.columns, *board.yardsticks)
+        for steps, cell in column.cells.items()
+    ]
+    theirs = [
+        reported_record(
+            board,
+            method=r.method,
+            steps=r.steps,
+            reference="train",
+            seconds_scaled=r.seconds,
+            rdf_rmsd=r.rdf_rmsd,
+            adf_rmsd=r.adf_rmsd,
+        )
+        for r in reported
+    ]
+    return (*ours, *theirs)

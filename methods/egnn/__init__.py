@@ -1,0 +1,1 @@
+"""The equivariant graph neural network and the kernels that compute it."""

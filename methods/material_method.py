@@ -1,0 +1,290 @@
+"""What material ODE, material SDE and AMShortcut share: the denoiser, the prior and the sampling loop."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.structures import Structures
+from ..errors import AmsbenchError
+from .charge_neutrality import neutral_probabilities, neutral_species
+from .conditioning import with_hidden_labels
+from .denoiser import FlexibleDenoiser, Prediction, State
+from .egnn import edge_sums_native, edge_sums_triton
+from .egnn.network import EGNNConfig
+from .processes import S_E, ElementProcess, LinearElementProcess, PositionProcess
+
+NETWORKS: dict[str, EGNNConfig] = {
+    "standard": EGNNConfig(hidden=64, layers=3),
+    "deep": EGNNConfig(hidden=64, layers=6),
+    "wide": EGNNConfig(hidden=128, layers=4),
+    "paper": EGNNConfig(hidden=128, layers=4, edge_features="tanh"),
+}
+"""Presets: ``standard`` is what the released checkpoints use, ``paper`` is the network of B.4 to the letter."""
+
+GHOST_CUTOFF = 4.4
+"""A; cutoff of the networks with radial bases where ghosts fill the cells. At the paper's 0.11 atoms per A^3 the
+sphere holds the 40 neighbours that sums over edges are scaled for; with 6.5 A it holds 127."""
+
+ELEMENT_WEIGHT = 0.5
+"""Weight of the element error in every loss (paper, Eqs. 8 and 10)."""
+
+MANY_SPECIES = 4
+"""With more species than these (ghosts are one) atoms read the mean element embedding of their structure."""
+
+MULTISTEP_POWER = 1.5
+"""Exponent of the times of the sampler ``multistep`` (docs/methods.md)."""
+
+MIN_TIME = 1e-3
+"""Smallest training time: at t = 0 the noise has no scale."""
+
+
+class MaterialMethod(Method):
+    """A material differential equation with a learnt drift (paper, 4.1)."""
+
+    networks = tuple(NETWORKS)
+    concurrent = True
+    rotation_equivariant = True
+    positions = PositionProcess()
+    element_process: ClassVar[type[ElementProcess] | type[LinearElementProcess]] = ElementProcess
+    element_outputs: ClassVar[tuple[str, ...]] = ("species", "velocity")
+    charges: Tensor
+    time_power: ClassVar[float] = 1.0
+    """Exponent of the training times that are not uniform: material ODE spreads atoms over the whole cell, so that
+    structure takes shape at smaller t there."""
+
+    def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
+        super().__init__(task, config)
+        self.denoiser = FlexibleDenoiser(
+            task,
+            EGNNConfig(**config["network"]),
+            property_width=config["property_width"],
+            beliefs=config.get("element_output") == "species",
+            composition=config.get("composition_input", False),
+        )
+        if config.get("element_output", "species") not in self.element_outputs:
+            known = ", ".join(self.element_outputs)
+            raise AmsbenchError(
+                f"method '{self.name}' has no element output '{config['element_output']}'; it has: {known}"
+            )
+        self.elements = self.element_process(scale=config.get("element_scale", S_E))
+        charges = torch.tensor([*(task.formal_charges or ()), 0.0][: task.species_count])
+        self.register_buffer("charges", charges, persistent=False)
+
+    @classmethod
+    def default_config(cls, network: str, task: Task) -> dict[str, Any]:
+        """
+        uniform_share: share of the training times that are uniform, as the paper's; the others are dense about
+            t = 0.25, where a structure takes shape
+        property_dropout: share of the labels that a training step hides, each on its own, so that every subset of
+            the properties is trained alike; the paper hides none and trusts that a null vector looks like any
+            other, which short trainings do not bear out
+        element_scale: standard deviation s_E of the element embeddings at t = 1. With the paper's 1.5 species and
+            places are decided at the same t; with less the species come first, which is learnt more easily
+        element_output: ``species``, a distribution over them from which the drift follows, ``velocity``, the
+            drift itself, or in material SDE the paper's ``noise``, which says nothing of E_0 at t = 1
+        composition_input: whether every atom reads the mean element embedding of its structure; where there are many
+            elements, of which each structure has some only
+        neutral: whether species are chosen so that every structure is neutral, as all of the data are, where elements
+            have formal charges: on the way in expectation, in the end exactly
+        """
+        size = NETWORKS[network]
+        if task.ghost_density is not None and size.edge_features == "radial":
+            size = replace(size, cutoff=GHOST_CUTOFF)
+        return {
+            "network": asdict(size),
+            "property_width": 16,
+            "uniform_share": 1.0 if network == "paper" else 0.3,
+            "property_dropout": 0.0 if network == "paper" else 0.5,
+            "element_scale": S_E if network == "paper" else 0.5,
+            "element_output": "velocity" if network == "paper" else "species",
+            "composition_input": network != "paper" and task.species_count > MANY_SPECIES,
+            "neutral": network != "paper" and task.formal_charges is not None,
+        }
+
+    def start_from(self, source: Method) -> None:
+        """As any method, and from the same network with fewer layers: those that it lacks start as identities."""
+        state = source.state_dict()
+        if isinstance(source, MaterialMethod):
+            prefix = "denoiser.backbone."
+            old, new = source.denoiser.backbone, self.denoiser.backbone
+            state = {k: v for k, v in state.items() if not k.startswith(prefix)} | {
+                prefix + name: value for name, value in new.grown_from(old).items()
+            }
+        self.load_state_dict(state)
+
+    @property
+    def cutoff(self) -> float:
+        return self.denoiser.backbone.config.cutoff
+
+    def backend(self) -> str:
+        if edge_sums_triton.usable(self.denoiser.backbone.config, next(self.parameters())):
+            return f"triton {edge_sums_triton.info()['mode']}"
+        if not edge_sums_native.usable(self.denoiser.backbone.config, next(self.parameters())):
+            return "torch"
+        kernel = edge_sums_native.info()
+        return f"native {kernel['level']}" + (" float32" if kernel["mode"] == "float32" else "")
+
+    def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
+        """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""
+        e = state.elements
+        if e is None or not self.denoiser.beliefs:
+            return self.denoiser(state, null, t, dt)
+        at, step = (times[:, None][state.structures.batch] for times in (t, dt))
+        found = self.denoiser(state, null, t, dt, self.elements.evidence(e, at))
+        assert found.elements is not None
+        return replace(found, elements=self.elements.velocity_from_clean(e, found.elements, at, step))
+
+    @abstractmethod
+    def step(
+        self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
+    ) -> State:
+        """One backward step of all atoms from times t [n, 1] to s [n, 1]."""
+
+    def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
+        """Times (t, s) between which each step goes: uniform from 1 to 0 (paper, Eq. 2), for ``multistep`` denser
+        towards 0, where the structure takes shape."""
+        power = MULTISTEP_POWER if sampler == "multistep" else 1.0
+        times = [(1 - k / steps) ** power for k in range(steps + 1)]
+        return list(pairwise(times))
+
+    def step_size(self, t: float, s: float, steps: int, sampler: str) -> float:
+        """The dt that the network is told for a step: 0 for the instantaneous drift."""
+        return 0.0
+
+    def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
+        """What one step of a sampler follows, with null properties of its own."""
+        return self.balanced(state, self.predict(state, self.denoiser.null_properties(noise), t, dt), t, dt)
+
+    @property
+    def neutral(self) -> bool:
+        return self.config.get("neutral", False) and self.task.formal_charges is not None
+
+    def balanced(self, state: State, prediction: Prediction, t: Tensor, dt: Tensor) -> Prediction:
+        """The prediction for which the expected charge of every structure is zero, where ``neutral`` is set."""
+        e, v = state.elements, prediction.elements
+        if e is None or v is None or not self.neutral:
+            return prediction
+        at, step = (times[:, None][state.structures.batch] for times in (t, dt))
+        expected = self.elements.clean_of_step(e, v, at, step)
+        expected = neutral_probabilities(expected, self.charges, state.structures)
+        return replace(prediction, elements=self.elements.velocity_from_clean(e, expected, at, step))
+
+    def diffuse(self, state: State, s: float, t: float, noise: NoiseSource) -> State:
+        """Noise the state at s further, to a later time t, where a path begins a step after the end of the last."""
+        raise NotImplementedError(f"{self.name} has no path that goes back")
+
+    def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
+        """Along the sampler's path from the prior to t = 0."""
+        self.check_sampler(sampler)
+        with self.denoiser.unwatched(start) as places:
+            while True:
+                made = self._sampled(start, steps, sampler, noise)
+                if places.check():
+                    return made
+                noise = noise.restarted()  # some atom had more neighbours than there was room for
+
+    def _sampled(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
+        state, now, before = self.prior(start, noise), 1.0, None
+        rule = self.sampler_rule(steps, sampler)
+        ones = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
+        for t, s in self.path(steps, sampler):
+            if t > now:
+                state = self.diffuse(state, now, t, noise)
+            told = ones * self.step_size(t, s, steps, sampler)
+            prediction = self.drift(state, ones * t, told, sampler, noise)
+            if rule == "multistep":
+                found, prediction = prediction, extrapolated(prediction, before, t - s)
+                before = (found, t - s)
+            atoms = torch.ones_like(state.structures.positions[:, :1])
+            state, now = self.step(state, prediction, atoms * t, atoms * s, rule, noise), s
+        return self.finish(state)
+
+    def sampler_rule(self, steps: int, sampler: str) -> str:
+        """The kind of step behind a sampler's name at this step count."""
+        return sampler
+
+    def prior(self, start: Structures, noise: NoiseSource) -> State:
+        """Positions uniform in the cell, element embeddings normal with the process's scale at t = 1."""
+        fractions = noise.uniform_atoms(3)
+        positions = torch.einsum("ni,nij->nj", fractions, start.cells[start.batch])
+        width = self.denoiser.element_width
+        elements = self.elements.scale * noise.normal_atoms(width) if width else None
+        return State(structures=start.with_positions(positions), elements=elements)
+
+    def finish(self, state: State) -> Structures:
+        """Species from the largest element embedding, or the largest for which a structure is neutral."""
+        if state.elements is None:
+            return state.structures
+        if self.neutral:
+            species = neutral_species(state.elements, self.charges, state.structures)
+            return replace(state.structures, species=species)
+        return replace(state.structures, species=state.elements.argmax(dim=-1))
+
+    def one_hot(self, batch: Structures) -> Tensor | None:
+        """E_0 of a training batch, or None where there is one species only."""
+        width = self.denoiser.element_width
+        if not width:
+            return None
+        return torch.nn.functional.one_hot(batch.species, width).to(batch.positions.dtype)
+
+    def hide_properties(self, batch: Structures, noise: NoiseSource) -> Structures:
+        return with_hidden_labels(batch, self.config["property_dropout"], noise)
+
+    def draw_times(self, noise: NoiseSource) -> Tensor:
+        """Training times [s, 1]: of Beta(2, 4), the second smallest of five uniform numbers, or uniform."""
+        u = noise.uniform_structures(7)
+        centred = u[:, :5].sort(dim=1).values[:, 1:2] ** self.time_power
+        t = torch.where(u[:, 5:6] < self.config["uniform_share"], u[:, 6:], centred)
+        return t * (1 - MIN_TIME) + MIN_TIME
+
+
+def extrapolated(now: Prediction, before: tuple[Prediction, float] | None, length: float) -> Prediction:
+    """The drift of positions in the middle of a step, on the line through this one and that of the step before.
+
+    With it a step of the probability-flow ODE is one of Adams and Bashforth's of second order (for diffusion models in
+    arXiv 2202.09778), at one network evaluation. Element drifts stay as they are: each speaks of a distribution over
+    the species, which an extrapolation would leave.
+
+    before: the last step's own drift and length
+    """
+    if before is None:
+        return now
+    last, last_length = before
+    positions = now.positions + length / (2 * last_length) * (now.positions - last.positions)
+    return Prediction(positions=positions, elements=now.elements)
+
+
+def without_ghosts(noise: Tensor, batch: Structures, ghost: int | None) -> Tensor:
+    """The noise [n, 3] of the atoms, and 0 for the ghosts.
+
+    A ghost is anywhere with equal probability, so that its noisy position says nothing about its noise: the mean of
+    what the network can know is 0 whatever else it knows, and to be told that mean instead of one draw of the noise
+    leaves the best network where it is and takes the ghosts' share of the variance out of every gradient.
+    """
+    return noise if ghost is None else noise.masked_fill((batch.species == ghost)[:, None], 0.0)
+
+
+def squared_errors(found: Prediction, wanted: Prediction) -> dict[str, Tensor]:
+    """Mean over atoms of the squared error vectors, and their weighted sum ``loss`` (Eqs. 8 and 10)."""
+    errors = {"positions": ((found.positions - wanted.positions) ** 2).sum(-1).mean()}
+    errors["loss"] = errors["positions"]
+    if found.elements is not None and wanted.elements is not None:
+        errors["elements"] = ((found.elements - wanted.elements) ** 2).sum(-1).mean()
+        errors["loss"] = errors["loss"] + ELEMENT_WEIGHT * errors["elements"]
+    return errors
+
+
+def minimum_image(vectors: Tensor, batch: Structures) -> Tensor:
+    """The shortest periodic image of displacements [n, 3], for cells that are not very skewed."""
+    inverse = torch.linalg.inv(batch.cells)[batch.batch]
+    fractions = torch.einsum("ni,nij->nj", vectors, inverse)
+    return torch.einsum("ni,nij->nj", fractions - fractions.round(), batch.cells[batch.batch])

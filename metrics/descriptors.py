@@ -1,0 +1,166 @@
+"""Plain facts about a structure that no distribution shows: what it is made of, how dense, how bonded, how
+close.
+
+A generator can meet a target property with the wrong substance (the shear modulus follows the density), so
+these stand beside every inverse-design result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import AmsbenchError
+from .neighbours.packed import each_structure, neighbor_pairs, pack
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+GRAMS_PER_CM3 = 1.66053906660
+"""One atomic mass unit per cubic angstrom, in g/cm^3 (CODATA 2018)."""
+
+# The shortest periodic distance is longest when the atoms are close-packed: 2^(1/6) (V/n)^(1/3), for
+# lattices by Gauss, for any packing by Hales. A list with this cutoff therefore holds the shortest pair of
+# every structure.
+_CLOSE_PACKING = 2.0 ** (1.0 / 6.0) * (1.0 + 1e-6)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StructureFacts:
+    """What one structure is, without a potential.
+
+    n_atoms: atoms in the cell
+    element_fractions: share of all atoms, by chemical symbol
+    mass_density: g/cm^3
+    number_density: atoms per A^3
+    minimum_distance: shortest distance between two atoms in A, periodic images (also an atom's own) included;
+        None without atoms
+    coordination: for every pair "A-B" asked for, how many A atoms have each number of B neighbours
+    """
+
+    n_atoms: int
+    element_fractions: dict[str, float]
+    mass_density: float
+    number_density: float
+    minimum_distance: float | None
+    coordination: dict[str, dict[int, int]]
+
+    def ratio(self, numerator: str, denominator: str) -> float | None:
+        """Atoms of one element per atom of another, such as Si:O; None when there is none of the other."""
+        below = self.element_fractions.get(denominator, 0.0)
+        return self.element_fractions.get(numerator, 0.0) / below if below else None
+
+    def mean_coordination(self, pair: str) -> float | None:
+        """Mean number of B neighbours of an A atom for the pair "A-B"; None when there is no A atom."""
+        if pair not in self.coordination:
+            known = ", ".join(self.coordination) or "none"
+            raise AmsbenchError(f"the coordination of '{pair}' was not counted; counted are: {known}")
+        histogram = self.coordination[pair]
+        atoms = sum(histogram.values())
+        return sum(number * count for number, count in histogram.items()) / atoms if atoms else None
+
+    def row(self) -> dict[str, Any]:
+        """One flat row for a pandas table; None where a fact does not exist."""
+        return {
+            "n_atoms": self.n_atoms,
+            "mass_density": self.mass_density,
+            "number_density": self.number_density,
+            "minimum_distance": self.minimum_distance,
+            **{f"fraction_{symbol}": share for symbol, share in self.element_fractions.items()},
+            **{f"coordination_{pair}": self.mean_coordination(pair) for pair in self.coordination},
+        }
+
+
+def structure_facts(
+    structures: Sequence[Atoms], *, cutoffs: Mapping[str, float] | None = None
+) -> list[StructureFacts]:
+    """The facts of each structure.
+
+    cutoffs: bond lengths in A by pair of elements, {"Si-O": 2.3}; neighbours are counted both ways round
+
+    AmsbenchError for a structure that is not periodic in all directions, has no volume, or is not finite.
+    """
+    pairs = {pair: (_elements(pair), cutoff) for pair, cutoff in (cutoffs or {}).items()}
+    for a, b in (elements for elements, _ in pairs.values()):
+        if a != b and f"{b}-{a}" in pairs:
+            raise AmsbenchError(
+                f"'{a}-{b}' and '{b}-{a}' are the same pair of elements; give one cutoff for it"
+            )
+    packed = pack(structures)
+    return [
+        _facts(atoms, positions, cell, pairs)
+        for atoms, (positions, cell) in zip(structures, each_structure(packed), strict=True)
+    ]
+
+
+def overlapping(structures: Sequence[Atoms], *, minimum: float) -> np.ndarray:
+    """Which structures have two atoms closer than ``minimum`` (A), periodic images included: bool [s].
+
+    About 1 A is where the empirical potentials stop being repulsive: such a structure collapses when relaxed.
+    """
+    return np.array(
+        [
+            len(neighbor_pairs(positions, cell, True, minimum, full_list=False, quantities="d")[0]) > 0
+            for positions, cell in each_structure(pack(structures))
+        ],
+        dtype=bool,
+    )
+
+
+def minimum_distance(atoms: Atoms) -> float | None:
+    """Shortest distance between atoms in A, periodic images (also an atom's own) included; None if empty."""
+    ((positions, cell),) = each_structure(pack([atoms]))
+    return _minimum_distance(positions, cell)
+
+
+def _minimum_distance(positions: np.ndarray, cell: np.ndarray) -> float | None:
+    if len(positions) == 0:
+        return None
+    volume_per_atom = abs(np.linalg.det(cell)) / len(positions)
+    cutoff = _CLOSE_PACKING * volume_per_atom ** (1.0 / 3.0)
+    (distances,) = neighbor_pairs(positions, cell, True, cutoff, full_list=False, quantities="d")
+    return float(distances.min())
+
+
+def _facts(
+    atoms: Atoms,
+    positions: np.ndarray,
+    cell: np.ndarray,
+    pairs: Mapping[str, tuple[tuple[str, str], float]],
+) -> StructureFacts:
+    symbols = np.asarray(atoms.get_chemical_symbols(), dtype=np.str_)
+    shortest = _minimum_distance(positions, cell)  # also refuses cells without volume
+    volume = abs(float(np.linalg.det(cell)))
+    if volume == 0.0:
+        raise AmsbenchError(f"a structure has a cell without volume, {cell.tolist()}; set its cell")
+    coordination: dict[str, dict[int, int]] = {}
+    if pairs:
+        longest = max(cutoff for _, cutoff in pairs.values())
+        i, j, distances = neighbor_pairs(positions, cell, True, longest, full_list=True, quantities="ijd")
+        for (a, b), cutoff in pairs.values():
+            bonded = distances < cutoff
+            for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
+                counted = np.bincount(i[bonded & (symbols[j] == neighbour)], minlength=len(symbols))
+                numbers = Counter(counted[symbols == centre].tolist())
+                coordination[f"{centre}-{neighbour}"] = dict(sorted(numbers.items()))
+    return StructureFacts(
+        n_atoms=len(atoms),
+        element_fractions={s: n / len(atoms) for s, n in sorted(Counter(symbols.tolist()).items())},
+        mass_density=GRAMS_PER_CM3 * float(atoms.get_masses().sum()) / volume,
+        number_density=len(atoms) / volume,
+        minimum_distance=shortest,
+        coordination=coordination,
+    )
+
+
+def _elements(pair: str) -> tuple[str, str]:
+    from ase.data import atomic_numbers
+
+    symbols = pair.split("-")
+    if len(symbols) != 2 or any(symbol not in atomic_numbers for symbol in symbols):
+        raise AmsbenchError(f"'{pair}' is not a pair of elements; write it like 'Si-O'")
+    return symbols[0], symbols[1]

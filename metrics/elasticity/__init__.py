@@ -1,0 +1,1 @@
+"""Elastic moduli of glasses."""

@@ -1,0 +1,1 @@
+"""Neighbour pairs and neighbour lists of periodic structures."""

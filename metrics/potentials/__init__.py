@@ -1,0 +1,1 @@
+"""Interatomic potentials, computed by LAMMPS."""

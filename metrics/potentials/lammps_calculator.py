@@ -1,0 +1,165 @@
+"""An ASE calculator over a LAMMPS instance that stays alive between evaluations.
+
+Relaxing a glass takes thousands of evaluations of one system: the instance is started once and then only gets
+new cells and positions. It prints nothing, writes no files, and takes cells of any orientation or handedness.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator, all_changes
+
+from ...errors import AmsbenchError
+from .potential import EvaluationFailed, Potential, open_lammps
+
+STRESS_TERMS = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
+"""LAMMPS' names of the pressure tensor in ASE's Voigt order."""
+
+VOLUME_PER_ATOM = (1.0, 1e4)
+"""A^3; a cell that collapses beyond has too many neighbours to finish, one that expands beyond is a gas."""
+
+
+class LammpsCalculator(Calculator):
+    """Energy (eV), forces (eV/A) and stress (eV/A^3, ASE's sign) of periodic cells under a ``Potential``.
+
+    Use it as a context manager, or call ``close``. AmsbenchError for a structure that is not periodic or has
+    elements that the potential lacks; EvaluationFailed where LAMMPS stops, numbers are not finite or a cell
+    has left ``VOLUME_PER_ATOM``.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]  # type: ignore[misc]
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__()
+        self._potential = potential
+        self._engine: Any = None
+        self._numbers = np.zeros(0, dtype=int)
+        self._cell = self._lower = self._rotation = self._to_lower = np.zeros((3, 3))
+
+    def __enter__(self) -> LammpsCalculator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the LAMMPS instance; the next evaluation starts another."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        if atoms is None:
+            raise ValueError("calculate() needs the atoms")
+        if not atoms.pbc.all():
+            raise AmsbenchError(
+                f"a structure has pbc {atoms.pbc.tolist()}, the potential is evaluated in periodic cells only"
+            )
+        volume = atoms.get_volume() / max(len(atoms), 1)
+        if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
+            raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
+        energy, forces, pressure = self._evaluate(atoms)
+        xx, yy, zz, yz, xz, xy = -pressure * units.bar
+        rotation = self._rotation
+        stress = rotation @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ rotation.T
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": forces @ rotation.T,
+            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
+
+    def _evaluate(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
+        """Energy, forces [n, 3] and pressure [6] (bar), in the axes of the lower triangular cell."""
+        same_cell = np.array_equal(atoms.cell.array, self._cell)
+        if not same_cell:
+            self._lower, self._rotation = lower_triangular(atoms.cell.array)
+            self._to_lower = np.linalg.inv(atoms.cell.array)
+            self._cell = atoms.cell.array.copy()
+        fractions = atoms.positions @ self._to_lower
+        positions = np.ascontiguousarray((fractions - np.floor(fractions)) @ self._lower)
+        try:
+            if self._engine is None or not np.array_equal(atoms.numbers, self._numbers):
+                self._start(atoms, positions)
+                same_cell = False
+            else:
+                if not same_cell:
+                    self._engine.command(f"change_box all {_final(self._lower)} units box")
+                self._engine.scatter_atoms(
+                    "x", 1, 3, positions.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+                )
+            # A step of no time in an unchanged cell is an evaluation that keeps the neighbour list while it holds;
+            # the set-up of a run takes twice as long as the forces.
+            self._engine.command("run 1 pre no post no" if same_cell else "run 0 post no")
+            energy = float(self._engine.get_thermo("pe"))
+            forces = np.array(self._engine.gather_atoms("f", 1, 3)).reshape(-1, 3)
+            pressure = np.array([self._engine.get_thermo(term) for term in STRESS_TERMS])
+        except AmsbenchError:
+            raise
+        except Exception as error:
+            # LAMMPS raises bare Exception, and an instance that has stopped once is not to be trusted.
+            self.close()
+            raise EvaluationFailed(f"LAMMPS stopped: {error}") from error
+        if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(pressure).all()):
+            self.close()
+            raise EvaluationFailed("energy, forces or stress are not finite")
+        return energy, forces, pressure
+
+    def _start(self, atoms: Atoms, positions: np.ndarray) -> None:
+        self.close()
+        types = self._potential.types(atoms).tolist()
+        engine = open_lammps()
+        # Kept from here on, so that close() finds it also when one of these commands fails.
+        self._engine, self._numbers = engine, atoms.numbers.copy()
+        cell = self._lower
+        edges = " ".join(f"0 {edge!r}" for edge in np.diag(cell).tolist())
+        tilts = " ".join(repr(float(tilt)) for tilt in (cell[1, 0], cell[2, 0], cell[2, 1]))
+        engine.commands_list(
+            [
+                "box tilt large",
+                f"region cell prism {edges} {tilts}",
+                f"create_box {len(self._potential.elements)} cell",
+            ]
+        )
+        engine.create_atoms(len(atoms), list(range(1, len(atoms) + 1)), types, positions.ravel())
+        engine.commands_list(self._potential.commands())
+        engine.commands_list(
+            [
+                "thermo_style custom step pe " + " ".join(STRESS_TERMS),
+                "fix hold all nve",
+                "timestep 0.0",
+                "neigh_modify every 1 delay 0 check yes",
+            ]
+        )
+
+
+def _final(cell: np.ndarray) -> str:
+    """The arguments of ``change_box`` for a lower triangular cell."""
+    edges = [f"{axis} final 0 {edge!r}" for axis, edge in zip("xyz", np.diag(cell).tolist(), strict=True)]
+    tilts = {"xy": cell[1, 0], "xz": cell[2, 0], "yz": cell[2, 1]}
+    return " ".join(edges + [f"{name} final {float(tilt)!r}" for name, tilt in tilts.items()])
+
+
+def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cell as LAMMPS wants it and the orthogonal matrix R that makes it: lower triangular = cell @ R.
+
+    cell [3, 3]: rows are lattice vectors. A left-handed cell gets an R that mirrors, which no energy notices.
+    """
+    orthogonal, upper = np.linalg.qr(cell.T)
+    signs = np.sign(np.diag(upper))
+    if np.any(signs == 0):
+        raise AmsbenchError(f"a cell has no volume: {cell.tolist()}")
+    return (upper.T * signs), orthogonal * signs

@@ -1,0 +1,1 @@
+"""How fast this machine computes the networks, by every path."""

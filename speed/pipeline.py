@@ -1,0 +1,225 @@
+"""Speed of what surrounds the network (``amsbench bench``): generation, training, curves, files, start-up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..benchmark.api import load_checkpoint_for, load_dataset, start_cells
+from ..benchmark.datasets.dataset import Dataset
+from ..benchmark.generation.generate import ATOMS_PER_BATCH, generate
+from ..benchmark.interface.method import Task
+from ..benchmark.system.files import write_frames
+from ..benchmark.system.worker_pool import local_pool
+from ..benchmark.training.trainer import Trainer, TrainingOptions
+from ..methods.amshortcut import AMShortcut
+from ..methods.material_sde import MaterialSDE
+from ..metrics.distribution_functions import rdf, structural_curves
+from ..metrics.neighbours import neighbour_list
+from .network import SECONDS, Row, environment, expected_edges, flops, network_error, product_type, race, wait
+
+STRUCTURES = 10_000
+PAPER_SECONDS = {1: 132.0, 250: 3.6 * 3600}
+"""Seconds for 10,000 structures of a-Si by AMShortcut and by material SDE on the paper's GPU (its Table 1)."""
+GENERATING = {"cpu": 15.0, "cuda": 120.0}
+"""Seconds that a generation may take; what does not fit into them is extrapolated."""
+BATCH = {"cpu": 4, "cuda": 64}
+"""Structures in a training step: the default of ``amsbench train``, and what a GPU needs to be busy."""
+FRAMES_WRITTEN = 200
+
+
+def generation_rows(device: torch.device) -> Iterator[Row]:
+    """10,000 structures of a-Si from the released networks in 1 step and in 250, beside the paper's times."""
+    for steps, name in ((1, "amshortcut"), (250, "material-sde")):
+        method = load_checkpoint_for(name, "asi", device=device.type).method
+        assert isinstance(method, MaterialSDE)
+        count, seconds = _generated(method, steps, device)
+        seconds *= STRUCTURES / count
+        cells, counts = start_cells(method, 1, None)
+        work = _forward_work(method, float(counts[0]), float(np.linalg.det(cells[0]))) * steps * STRUCTURES
+        products = product_type(network_error(method.denoiser.backbone, device))
+        group = f"{STRUCTURES:,} a-Si by {name}, {steps} step{'s' if steps > 1 else ''}"
+        paper = PAPER_SECONDS[steps]
+        yield Row(group=group, path="the paper's GPU", unit="run", seconds=paper, ratio=1.0)
+        yield Row(
+            group=group,
+            path=method.backend(),
+            unit="run",
+            seconds=seconds,
+            part=count if count < STRUCTURES else None,
+            ratio=paper / seconds,
+            work=work,
+            products=products,
+        )
+
+
+def _generated(method: MaterialSDE, steps: int, device: torch.device) -> tuple[int, float]:
+    """How many structures were generated, whole batches in the time there is for it, and in how many seconds."""
+    atoms = int(start_cells(method, 1, None)[1][0])
+    batch = ATOMS_PER_BATCH[device.type] // atoms
+    if device.type == "cpu":
+        batch *= torch.get_num_threads()  # one for each of the threads that generate
+
+    def timed(count: int, steps: int) -> float:
+        cells, counts = start_cells(method, count, None)
+        return generate(method, cells=cells, counts=counts, steps=steps, sampler=method.samplers[0]).seconds
+
+    tried = min(steps, 10)
+    for_batch = timed(batch, tried) * steps / tried
+    count = max(1, int(GENERATING[device.type] / for_batch)) * batch
+    count = min(count, STRUCTURES)
+    return count, timed(count, steps)
+
+
+def _forward_work(method: MaterialSDE, atoms: float, volume: float) -> float:
+    """FLOP of one network evaluation on one structure, its atoms at random places."""
+    config = method.denoiser.backbone.config
+    return flops(config, atoms, expected_edges(atoms, volume, config.cutoff))
+
+
+def training_rows(device: torch.device) -> Iterator[Row]:
+    """Steps of real trainings, data and optimiser included, in seconds per structure."""
+    dataset = load_dataset("asi")
+    task = Task.of(dataset, ())
+    for kind in (MaterialSDE, AMShortcut):
+        size = BATCH[device.type]
+        method = kind(task, kind.default_config("standard", task))
+        seconds, data = _trained(method, dataset, size, device)
+        train = dataset.split("train")
+        volume = float(np.abs(np.linalg.det(train.cells)).mean())
+        forward = _forward_work(method, float(train.counts.mean()), volume)
+        # a shortcut loss: two evaluations of the moving average, one of the network with its gradient
+        work = forward * (3 + method.config.get("consistency_share", 0.0) * (2 + 3))
+        group = f"training {kind.name}, {size} at a time"
+        products = product_type(network_error(method.denoiser.backbone, device))
+        yield Row(
+            group=group,
+            path=method.backend(),
+            unit="structure",
+            seconds=seconds / size,
+            work=work,
+            products=products,
+        )
+        yield Row(
+            group=group,
+            path=f"data and noise, {100 * data / seconds:.2f} % of it",
+            unit="structure",
+            seconds=data / size,
+        )
+
+
+def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.device) -> tuple[float, float]:
+    """Seconds of a training step, and of its data and noise alone.
+
+    The first is a mean, because not every step has every part of the loss.
+    """
+    from lightning.fabric import Fabric
+
+    fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=1)
+    with tempfile.TemporaryDirectory() as folder:  # nothing is written there, but a trainer wants one
+        # at a rate that changes nothing, so that no training can diverge
+        options = TrainingOptions(passes=10**9, batch_size=size, learning_rate=1e-9)
+        trainer = Trainer(fabric, method, dataset, Path(folder), options, None)
+        trainer.step = options.steps // 2  # beyond the warm-up, where every part of the loss is there
+        batches = trainer.batches()
+
+        def step() -> None:
+            trainer.update(next(batches))
+            trainer.step += 1
+
+        for _ in range(5):
+            step()
+        wait(device)
+        began, done = time.perf_counter(), 0
+        while done < 5 or time.perf_counter() - began < 2 * SECONDS:
+            step()
+            done += 1
+        wait(device)
+        seconds = (time.perf_counter() - began) / done
+        data = race({"data": lambda: trainer.prepare(next(batches), 0)}, device, seconds=SECONDS / 2)
+    return seconds, data["data"]
+
+
+def curve_rows(processes: int) -> Iterator[Row]:
+    """g(r) and P(theta) of 10,000 structures of 256 atoms: ASE, then this package by every path."""
+    from ase.geometry.rdf import get_rdf
+
+    cpu = torch.device("cpu")
+    test = load_dataset("asi").split("test")
+    few = [test.atoms(k) for k in range(16)]
+    many = [few[k % len(few)] for k in range(STRUCTURES)]
+    group = f"g(r), P(theta) of {STRUCTURES:,} structures"
+
+    def plainly() -> Any:
+        with environment({"AMSBENCH_NATIVE": "0"}):
+            return structural_curves(few)
+
+    wanted = get_rdf(few[0], 5.0, 100)[0]
+    error = float(np.linalg.norm(rdf(few[:1]).values[0] - wanted) / np.linalg.norm(wanted))
+    ways: dict[str, Callable[[], Any]] = {"ASE": partial(get_rdf, few[0], 5.0, 100)}
+    if neighbour_list.active():
+        ways["vesin"] = plainly
+    best = race(ways, cpu)
+    ase = best["ASE"] * STRUCTURES
+    yield Row(group=group, path="ASE, g(r) alone", unit="run", seconds=ase, part=1, ratio=1.0)
+    if "vesin" in best:
+        seconds = best["vesin"] * STRUCTURES / len(few)
+        yield Row(
+            group=group, path="vesin and numpy", unit="run", seconds=seconds, part=len(few), ratio=ase / seconds
+        )  # fmt: skip
+    with local_pool(processes) as pool:
+        ways = {"one process": partial(structural_curves, many)}
+        if processes > 1:
+            ways[f"{processes} processes"] = partial(structural_curves, many, executor=pool)
+        whole = race(ways, cpu, rounds=2, seconds=0.0)
+    path = "native" if neighbour_list.active() else "vesin and numpy"
+    for name, seconds in whole.items():
+        yield Row(
+            group=group, path=f"{path}, {name}", unit="run", seconds=seconds, ratio=ase / seconds, error=error
+        )  # fmt: skip
+
+
+def file_rows() -> Iterator[Row]:
+    """Writing 10,000 structures of 256 atoms."""
+    test = load_dataset("asi").split("test")
+    frames = [test.atoms(k % len(test)) for k in range(FRAMES_WRITTEN)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "structures.extxyz"
+        best = race(
+            {"extxyz": partial(write_frames, path, frames)}, torch.device("cpu"), rounds=3, seconds=0.0
+        )
+    yield Row(
+        group=f"writing {STRUCTURES:,} structures",
+        path="extxyz",
+        unit="run",
+        seconds=best["extxyz"] * STRUCTURES / FRAMES_WRITTEN,
+        part=FRAMES_WRITTEN,
+    )
+
+
+def start_rows(device: torch.device) -> Iterator[Row]:
+    """One structure by the command line, from an empty process to the file, and what importing torch takes of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["generate", "--method", "amshortcut", "--dataset", "asi", "--steps", "1"]
+        arguments += ["--device", device.type, "--threads", str(torch.get_num_threads())]
+        arguments += ["--output", str(Path(folder) / "one.extxyz")]
+        programs = {
+            "importing torch alone": ["import torch"],
+            "amsbench generate": ["from amsbench.cli.main import main; main()", *arguments],
+        }
+        ways = {
+            name: partial(subprocess.run, [sys.executable, "-c", *program], check=True, capture_output=True)
+            for name, program in programs.items()
+        }
+        best = race(ways, torch.device("cpu"), rounds=2, seconds=0.0)
+    for name, seconds in best.items():
+        yield Row(group="start to end, one structure", path=name, unit="run", seconds=seconds)

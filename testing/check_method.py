@@ -1,0 +1,60 @@
+"""The contract of a method as named checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from ..benchmark.interface.method import Method
+from ..benchmark.registry import near_matches
+from ..errors import AmsbenchError
+from .checks import Check, CheckResult, run_checks
+from .method_probe import TASKS, Probe, Settings, quiet_surroundings
+from .sampling_checks import SAMPLING_CHECKS
+from .training_checks import TRAINING_CHECKS
+
+METHOD_CHECKS: tuple[Check[Probe], ...] = (*TRAINING_CHECKS, *SAMPLING_CHECKS)
+
+
+def checks() -> tuple[Check[Probe], ...]:
+    """What ``check_method`` checks, in its order; each has a ``name`` and a ``description``."""
+    return METHOD_CHECKS
+
+
+def check_method(
+    method_class: type[Method],
+    *,
+    config: Mapping[str, Any] | None = None,
+    network: str | None = None,
+    only: Iterable[str] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    tasks: Iterable[str] = tuple(TASKS),
+    precision: torch.dtype = torch.float64,
+) -> tuple[CheckResult, ...]:
+    """See whether a method keeps to the contract, on small tasks of one, two and eleven elements.
+
+    config: changes to the configuration of the preset ``network`` (by default the first), a mapping like that of
+        ``amsbench train --set``; settings that are tables keep what is not named. Make the network small: a minute on
+        one core is enough then
+    only: names of ``checks()`` to run, for tests with one name each
+    expected_failures: by the name of a check, a sentence that says why it may fail. One that passes is a failure
+    tasks: names of TASKS, for a method that is not made for all of them
+    precision: float64, in which two ways to one structure differ by rounding alone, or float32 for networks that
+        have no other
+
+    Raises CheckFailed with one sentence for every check that failed, and AmsbenchError for names that there are not.
+    """
+    settings = Settings(network=network, config=config or {}, precision=precision)
+    if network is not None and network not in method_class.networks:
+        raise AmsbenchError(
+            f"method '{method_class.name}' has no network '{network}'; it has: {', '.join(method_class.networks)}"
+        )
+    chosen = list(tasks)
+    for name in chosen:
+        if name not in TASKS:
+            raise AmsbenchError(f"there is no task '{name}'; {near_matches(name, list(TASKS))}")
+    with quiet_surroundings():
+        probes = [Probe(method_class, settings, name) for name in chosen]
+        return run_checks(METHOD_CHECKS, probes, f"method '{method_class.name}'", only, expected_failures)

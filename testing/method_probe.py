@@ -1,0 +1,269 @@
+"""A method on a task of a few atoms, in the hands of the checks; noise that moves, turns and permutes."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..benchmark.datasets.dataset import Dataset
+from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.noise import BatchNoise, NoiseSource, StructureNoise, structure_seeds
+from ..benchmark.interface.structures import Structures, add_ghosts
+from ..benchmark.training.train import with_changes
+from .checks import fail
+from .synthetic import synthetic_dataset
+
+GLASS = ("Si", "P", "Al", "Li", "Be", "K", "Ca", "Ti", "Ba", "Zn", "O")
+CHARGES = {"Si": 4, "P": 5, "Al": 3, "Li": 1, "Be": 2, "K": 1, "Ca": 2, "Ti": 4, "Ba": 2, "Zn": 2, "O": -2}
+
+TASKS: dict[str, dict[str, Any]] = {
+    "one element": {"elements": ("Si",), "ghost_density": None, "properties": ()},
+    "two elements": {"elements": ("Si", "O"), "ghost_density": None, "properties": ("first_fraction",)},
+    "ghosts and properties": {"elements": ("Si", "O"), "ghost_density": 0.11},
+    "eleven elements": {"elements": GLASS, "ghost_density": 0.11, "formal_charges": CHARGES},
+}
+"""What a method is checked on, as arguments of ``synthetic_dataset``: those of ``asi`` and ``meg``, ``asio2`` between
+them, and a set of one's own with several elements but no ghosts."""
+
+LEAST_CELL = 9.2
+"""Angstrom; cells are larger where the cutoff asks for it."""
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3}
+"""Angstrom that two ways to the same structure may differ by, after a few steps of a network."""
+STIR = 0.3
+"""Noise on every weight, over the root of the number of its inputs: layers that begin as zeros would hide a fault."""
+
+
+_surprises = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a method class is built for its checks."""
+
+    network: str | None
+    config: Mapping[str, Any]
+    precision: torch.dtype
+
+
+class Probe:
+    """One method class on one task, with structures to train on and cells to sample in."""
+
+    def __init__(self, method_class: type[Method], settings: Settings, name: str) -> None:
+        self.method_class, self.settings, self.name = method_class, settings, name
+
+    def __str__(self) -> str:
+        return f" [task '{self.name}']"
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        # the task of the smallest cells says how large they have to be
+        small = synthetic_dataset(**TASKS[self.name])
+        task = Task.of(small, small.definition.design_properties)
+        cutoff = self._built(task).cutoff
+        # sheared, and up to 5 % smaller than asked for
+        return (
+            small
+            if 1.15 * cutoff <= LEAST_CELL
+            else synthetic_dataset(cell=1.15 * cutoff, **TASKS[self.name])
+        )
+
+    @cached_property
+    def task(self) -> Task:
+        return Task.of(self.dataset, self.dataset.definition.design_properties)
+
+    def config(self, network: str | None = None) -> dict[str, Any]:
+        """The configuration that is checked, or the unchanged one of a network preset."""
+        return self.method_class.default_config(network, self.task) if network else self._config(self.task)
+
+    def method(self, *, stirred: bool = True, precise: bool = False) -> Method:
+        """Newly built, the same every time: with every weight at work, in the precision of comparisons or float32."""
+        method = self._built(self.task)
+        if stirred:
+            stir(method)
+        return method.to(self.settings.precision if precise else torch.float32)
+
+    def _config(self, task: Task) -> dict[str, Any]:
+        preset = self.settings.network or self.method_class.networks[0]
+        settings = self.method_class.default_config(preset, task)
+        return with_changes(settings, self.settings.config, f"method '{self.method_class.name}'")
+
+    def _built(self, task: Task) -> Method:
+        torch.manual_seed(0)
+        return self.method_class(task, self._config(task))
+
+    # -- sampling ------------------------------------------------------------------------------------------
+
+    def start(
+        self, rows: Sequence[int] = (0, 1), properties: Tensor | None = None, precise: bool = False
+    ) -> Structures:
+        """Empty cells of these structures of the dataset, all of different sizes.
+
+        properties [s, p]: what is asked for; by default the labels, of every other structure one of two absent
+        """
+        cells = torch.as_tensor(self.dataset.cells[list(rows)])
+        counts = torch.as_tensor(self.dataset.counts[list(rows)])
+        if self.task.ghost_density is not None:
+            counts = (self.task.ghost_density * torch.linalg.det(cells).abs().double()).floor().long()
+        if properties is None:
+            properties = torch.as_tensor(self.dataset.properties[list(rows)])
+            properties = properties.masked_fill(self._hidden(rows), torch.nan)
+        dtype = self.settings.precision if precise else torch.float32
+        return Structures.empty_cells(cells.to(dtype), counts, properties.to(dtype))
+
+    def _hidden(self, rows: Sequence[int]) -> Tensor:
+        """Which labels [s, p] of these structures are absent: of odd ones the first, the third, and so on."""
+        columns = torch.arange(self.dataset.properties.shape[1])
+        return (torch.tensor(rows)[:, None] % 2 > 0) & (columns % 2 == 0)
+
+    def noise(self, start: Structures, rows: Sequence[int] = (0, 1), seed: int = 0) -> StructureNoise:
+        """The noise of these structures, the same in whatever batch they are."""
+        seeds = [structure_seeds(seed, row, 1)[0] for row in rows]
+        return StructureNoise(start.counts.tolist(), seeds, dtype=start.cells.dtype)
+
+    def sample(
+        self, method: Method, start: Structures, steps: int, sampler: str, noise: NoiseSource
+    ) -> Structures:
+        """A sample, where torch, numpy and Python would give other random numbers every time."""
+        method.eval()
+        with torch.no_grad(), surprising_random_numbers():
+            try:
+                made = method.sample(start, steps, sampler, noise)
+            except Exception as error:
+                fail(f"sampler '{sampler}' with {steps} steps raised {type(error).__name__}: {error}")
+        if not isinstance(made, Structures):
+            fail(f"sampler '{sampler}' returned a {type(made).__name__}, not Structures")
+        if made.positions.shape != start.positions.shape or made.species.shape != start.species.shape:
+            fail(
+                f"sampler '{sampler}' with {steps} steps returned positions {tuple(made.positions.shape)} and species "
+                f"{tuple(made.species.shape)} for {len(start.positions)} atoms"
+            )
+        return made
+
+    def difference(self, found: Structures, wanted: Structures) -> float:
+        """Longest distance in angstrom between atoms of the same place in both; infinite for other species."""
+        if not torch.equal(found.species, wanted.species):
+            return float("inf")
+        return float((found.positions.double() - wanted.positions.double()).abs().amax())
+
+    # -- training ------------------------------------------------------------------------------------------
+
+    def batch(
+        self, rows: Sequence[int] = (0, 1), *, hidden: bool = False, precise: bool = False
+    ) -> Structures:
+        """Structures of the dataset with ghosts, as the trainer makes them; ``hidden`` leaves some labels away."""
+        data = self.dataset.subset(np.array(rows))
+        properties, counts = torch.as_tensor(data.properties), torch.as_tensor(data.counts)
+        if hidden:
+            properties = properties.masked_fill(self._hidden(rows), torch.nan)
+        dtype = self.settings.precision if precise else torch.float32
+        batch = Structures(
+            positions=torch.as_tensor(data.positions).to(dtype),
+            cells=torch.as_tensor(data.cells).to(dtype),
+            species=torch.as_tensor(data.species),
+            batch=torch.repeat_interleave(torch.arange(len(counts)), counts),
+            counts=counts,
+            properties=properties.to(dtype),
+        )
+        if self.task.ghost_density is None:
+            return batch
+        ghost = len(self.task.elements)
+        return add_ghosts(batch, self.task.ghost_density, ghost, torch.Generator().manual_seed(0))
+
+    def losses(
+        self, method: Method, batch: Structures, seed: int, *, teacher: Method, progress: float = 1.0
+    ) -> dict[str, Tensor]:
+        """The losses of a batch with the noise of a seed."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = BatchNoise(len(batch.positions), len(batch), generator, dtype=batch.positions.dtype)
+        with surprising_random_numbers():
+            losses = method.training_loss(batch, noise, teacher=teacher, progress=progress)
+        if not isinstance(losses.get("loss"), Tensor):
+            fail(f"training_loss has no tensor under 'loss'; it returned {sorted(losses)}")
+        return losses
+
+
+def stir(method: Method) -> None:
+    """Add noise to every weight, the same every time."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weights in method.parameters():
+            inputs = weights.shape[-1] if weights.dim() > 1 else 10
+            weights.add_(
+                torch.randn(weights.shape, generator=generator).to(weights), alpha=STIR / inputs**0.5
+            )
+
+
+@contextmanager
+def surprising_random_numbers() -> Iterator[None]:
+    """Another state of the global random numbers every time; the old one when it ends."""
+    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
+    fresh = next(_surprises)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fresh)
+        np.random.seed(fresh)  # noqa: NPY002
+        random.seed(fresh)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numbers)  # noqa: NPY002
+
+
+@contextmanager
+def quiet_surroundings() -> Iterator[None]:
+    """One thread, so that the same sums have the same rounding, and nobody else's random numbers touched."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(kw_only=True)
+class ChangedNoise:
+    """The numbers of a source, some of them changed on the way; ``touched`` says whether any were.
+
+    atoms: what becomes of normal_atoms, by the drawn numbers [n, width]
+    places: what becomes of the first uniform_atoms(3), the fractions at which atoms begin
+    draws: what becomes of everything that is drawn for atoms
+    """
+
+    source: NoiseSource
+    atoms: Callable[[Tensor], Tensor] | None = None
+    places: Callable[[Tensor], Tensor] | None = None
+    draws: Callable[[Tensor], Tensor] | None = None
+    touched: bool = False
+
+    def normal_atoms(self, width: int) -> Tensor:
+        drawn = self._all(self.source.normal_atoms(width))
+        return drawn if self.atoms is None or width != 3 else self.atoms(drawn)
+
+    def uniform_atoms(self, width: int) -> Tensor:
+        drawn = self._all(self.source.uniform_atoms(width))
+        if self.places is None or self.touched or width != 3:
+            return drawn
+        self.touched = True
+        return self.places(drawn)
+
+    def _all(self, drawn: Tensor) -> Tensor:
+        return drawn if self.draws is None else self.draws(drawn)
+
+    def normal_structures(self, width: int) -> Tensor:
+        return self.source.normal_structures(width)
+
+    def uniform_structures(self, width: int) -> Tensor:
+        return self.source.uniform_structures(width)
+
+    def restarted(self) -> ChangedNoise:
+        return replace(self, source=self.source.restarted(), touched=False)

@@ -1,0 +1,128 @@
+"""The bundled data are what the docs say they are: physics known by hand and from the paper."""
+
+import numpy as np
+import pytest
+from ase.units import GPa
+
+from amsbench.benchmark.datasets import inspection
+from amsbench.benchmark.datasets.storage import bundled_path, load_dataset
+from amsbench.metrics.distribution_functions import ideal_gas_ceiling, noise_floor, structural_curves
+from amsbench.metrics.elasticity.finite_strain import relax
+from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
+from amsbench.metrics.potentials.potential import TERSOFF_SILICA
+
+
+@pytest.fixture(scope="module")
+def asi():
+    return load_dataset("asi")
+
+
+@pytest.fixture(scope="module")
+def curves(asi):
+    """Curves of 90 test and 164 training structures, spread over all melts."""
+    return (
+        structural_curves(asi.subset(asi.indices("test")[::8])),
+        structural_curves(asi.subset(asi.indices("train")[::20])),
+    )
+
+
+def test_asi_is_large_enough_and_split_by_melt(asi):
+    assert len(asi) >= 4000
+    assert len(np.unique(asi.groups)) >= 40
+    melts = [set(asi.split(split).groups.tolist()) for split in ("train", "validation", "test")]
+    assert not melts[0] & melts[1]
+    assert not melts[0] & melts[2]
+    assert not melts[1] & melts[2]
+    assert all(len(groups) >= 3 for groups in melts)
+    assert inspection.verify(bundled_path("asi"))["samples"] == len(asi)
+
+
+def test_asi_is_liquid_silicon(asi, curves):
+    assert set(asi.counts.tolist()) == {256}
+    density = asi.counts / np.abs(np.linalg.det(asi.cells.astype(float)))
+    assert density.mean() == pytest.approx(0.0517, rel=0.02)
+    test, _ = curves
+    g = test.rdf.mean
+    assert test.rdf.grid[g.argmax()] == pytest.approx(2.58, abs=0.08)
+    # neighbours within 3 A: the integral of g
+    r, width = test.rdf.grid, test.rdf.grid[1] - test.rdf.grid[0]
+    inside = r < 3.0
+    neighbours = (4 * np.pi * r[inside] ** 2 * g[inside]).sum() * width * density.mean()
+    assert neighbours == pytest.approx(5.2, abs=0.2)
+    assert g[r < 1.8].max() < 0.01
+
+
+def test_random_positions_score_as_in_the_paper(asi, curves):
+    """Every multi-step method of the paper's Table 1 stands at 0.68 to 0.70 and 0.0026 to 0.0029 after one step."""
+    test, train = curves
+    # many cells: the innermost bins of g(r) hold few pairs of an ideal gas, and their noise adds to the RMSD
+    rows = np.tile(asi.indices("test"), 2)
+    ceiling = ideal_gas_ceiling(test, asi.cells[rows].astype(float), asi.counts[rows])
+    assert ceiling.rdf_rmsd == pytest.approx(0.70, abs=0.02)
+    assert ceiling.adf_rmsd == pytest.approx(0.00285, abs=0.0001)
+    floor = noise_floor(test.rdf, train.rdf, 64)
+    assert 0.008 < floor.value < 0.04
+
+
+def test_snapshots_of_a_melt_are_independent(asi):
+    """Curves of snapshots scatter about their melt's mean as much as about the mean of all."""
+    train = asi.split("train")
+    groups = np.unique(train.groups)[:8]
+    values = []
+    for group in groups:
+        rows = np.flatnonzero(train.groups == group)[:40]
+        values.append(structural_curves(train.subset(rows)).rdf.values)
+    within = np.mean([v.var(axis=0, ddof=1).mean() for v in values])
+    between = np.var([v.mean(axis=0) for v in values], axis=0, ddof=1).mean()
+    # for independent snapshots the means of 40 scatter with 1/40 of the variance; allow a factor of four
+    assert between < 4 * within / 40
+
+
+def test_asio2_is_silica_with_labels():
+    asio2 = load_dataset("asio2")
+    assert inspection.verify(bundled_path("asio2"))["samples"] == len(asio2)
+    for k in range(len(asio2)):
+        kinds = asio2.species[asio2.offsets[k] : asio2.offsets[k + 1]]
+        assert np.bincount(kinds).tolist() == [len(kinds) // 3, 2 * len(kinds) // 3]
+    assert asio2.counts.min() >= 81
+    assert asio2.counts.max() <= 249
+    modulus, young, rings = asio2.properties.T
+    assert np.isfinite(asio2.properties).mean() > 0.95
+    assert np.nanmean(modulus) == pytest.approx(24, abs=2)
+    assert np.nanmean(rings) == pytest.approx(5.05, abs=0.15)
+    density = inspection.mass_density(asio2)
+    assert density.mean() == pytest.approx(2.33, abs=0.08)
+    # stiffer where denser, and E between 2 G and 3 G as for any isotropic solid of Poisson ratio 0 to 0.5
+    measured = np.isfinite(modulus)
+    assert np.corrcoef(modulus[measured], density[measured])[0, 1] > 0.6
+    assert 2.0 < np.nanmean(young) / np.nanmean(modulus) < 3.0
+
+
+def test_a_label_is_what_the_calculators_give():
+    """Measured again from the stored coordinates, which are rounded to 16 bits."""
+    asio2 = load_dataset("asio2")
+    smallest = int(asio2.counts.argmin())
+    found = asio2.definition.measure(asio2.atoms(smallest), ("shear_modulus", "ring_size"))
+    assert found.failures == {}
+    assert found.values["shear_modulus"] == pytest.approx(asio2.properties[smallest, 0], rel=0.05)
+    assert found.values["ring_size"] == pytest.approx(asio2.properties[smallest, 2], rel=1e-5)
+
+
+def test_the_atoms_of_a_strained_glass_relax_again():
+    """With the strain spread evenly over the atoms a glass is several times too stiff."""
+    asio2 = load_dataset("asio2")
+    smallest = int(asio2.counts.argmin())
+    with LammpsCalculator(TERSOFF_SILICA) as calculator:
+        relaxed = relax(asio2.atoms(smallest), calculator).atoms
+        constants = []
+        for i, j, component in ((1, 2, 3), (0, 2, 4), (0, 1, 5)):
+            stresses = []
+            for shear in (0.01, -0.01):
+                deformation = np.eye(3)
+                deformation[[i, j], [j, i]] = shear / 2
+                strained = relaxed.copy()
+                strained.set_cell(relaxed.cell.array @ deformation, scale_atoms=True)
+                strained.calc = calculator
+                stresses.append(strained.get_stress()[component])
+            constants.append((stresses[0] - stresses[1]) / 0.02 / GPa)
+    assert np.mean(constants) > 4 * asio2.properties[smallest, 0]

@@ -1,0 +1,148 @@
+"""Evaluation: what is known to be right scores right, failures are counted and charged."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from amsbench.benchmark.datasets.dataset import Measurement
+from amsbench.benchmark.evaluation import evaluate as evaluation
+from amsbench.benchmark.evaluation.evaluate import Reference, evaluate
+from amsbench.errors import AmsbenchError
+from amsbench.metrics.potentials.potential import EvaluationFailed
+
+
+@pytest.fixture
+def reference(tiny_asio2, monkeypatch):
+    """Labels stand for measurements: the 'modulus' of a structure is its density, and some fail."""
+    definition = type(tiny_asio2.definition)
+
+    def measure(self, atoms, names=None):
+        if atoms.info.get("never_ends"):
+            time.sleep(60)
+        if atoms.info.get("fails"):
+            return Measurement(failures=dict.fromkeys(names, "relaxation did not converge"))
+        return Measurement(values={name: len(atoms) / atoms.get_volume() * 300 for name in names})
+
+    monkeypatch.setattr(definition, "measure", measure)
+    monkeypatch.setattr(definition, "energy", lambda self, atoms: (-6.5, 0.1))
+    return Reference(tiny_asio2)
+
+
+def frames_of(dataset, count):
+    return [dataset.atoms(k) for k in range(count)]
+
+
+def test_training_structures_score_near_the_floor(reference, tiny_asio2):
+    found = evaluate(frames_of(tiny_asio2, 16), reference).structural
+    assert found.rdf_low <= found.rdf_rmsd <= found.rdf_high
+    assert found.rdf_rmsd < 3 * found.rdf_floor + 1e-12
+    assert found.rdf_ceiling > 3 * found.rdf_rmsd
+
+
+def test_targets_that_are_met_have_no_error(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 10)
+    truth = np.array([len(f) / f.get_volume() * 300 for f in frames])
+    found = evaluate(frames, reference, targets={"shear_modulus": truth}, structural=False)
+    errors = found.inverse_design["shear_modulus"]
+    assert errors.mae == pytest.approx(0.0, abs=1e-12)
+    assert errors.coverage == 100.0
+    assert errors.spearman == pytest.approx(1.0)
+    assert found.failures == {}
+    assert found.structural is None
+
+
+def test_failures_are_counted_and_charged(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 10)
+    for frame in frames[:3]:
+        frame.info["fails"] = True
+    target = np.full(10, 25.0)
+    found = evaluate(frames, reference, targets={"shear_modulus": target}, structural=False)
+    errors = found.inverse_design["shear_modulus"]
+    assert found.failures == {"shear_modulus": {"relaxation did not converge": 3}}
+    assert errors.measured == 7
+    assert errors.coverage == pytest.approx(70.0)
+    mean = float(np.nanmean(tiny_asio2.split("train").properties[:, 0]))
+    expected = (7 * errors.mae + 3 * abs(mean - 25.0)) / 10
+    assert errors.charged_mae == pytest.approx(expected)
+    assert found.table["shear_modulus"].isna().sum() == 3
+
+
+def test_substance(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 6)
+    found = evaluate(frames, reference, structural=False).substance
+    silicon = np.mean([np.mean([s == "Si" for s in f.get_chemical_symbols()]) for f in frames])
+    assert found["fraction_Si"] == pytest.approx(silicon)
+    assert found["fraction_Si"] + found["fraction_O"] == pytest.approx(1.0)
+    density = np.mean([f.get_masses().sum() / f.get_volume() * 1.66053906660 for f in frames])
+    assert found["density"] == pytest.approx(density)
+
+
+def test_formal_charges_tell_neutral_structures_and_how_far_the_others_are(tiny_asio2, monkeypatch):
+    monkeypatch.setattr(type(tiny_asio2.definition), "formal_charges", {"Si": 4, "O": -2})
+    reference = Reference(tiny_asio2)
+    assert reference.substance["neutral"] == 1.0
+    assert reference.substance["composition_distance"] == pytest.approx(0.0)
+    frames = frames_of(tiny_asio2, 4)
+    first = frames[0]
+    lost = [k for k, symbol in enumerate(first.symbols) if symbol == "O"][:2]
+    del first[lost]
+    frames.append(first[:0])
+    found = evaluate(frames, reference, structural=False)
+    assert found.table["charge"].tolist() == [4, 0, 0, 0, 0]
+    assert found.substance["neutral"] == 0.75
+    assert found.substance["imbalance"] == pytest.approx(4 / len(first) / 4)
+    silicon = np.mean(first.symbols == "Si") - 1 / 3
+    assert found.substance["composition_distance"] == pytest.approx(silicon / 4)
+
+
+def test_a_structure_without_atoms_fails_and_does_not_crash(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 3)
+    frames[1] = frames[1][:0]
+    found = evaluate(frames, reference, targets={"ring_size": np.full(3, 5.0)}, structural=False)
+    assert found.failures == {"ring_size": {"no atoms": 1}, "energy": {"no atoms": 1}}
+
+
+def test_a_structure_without_an_energy_is_counted(reference, tiny_asio2, monkeypatch):
+    def collapsed(self, atoms):
+        raise EvaluationFailed("the energy is not finite")
+
+    monkeypatch.setattr(type(tiny_asio2.definition), "energy", collapsed)
+    found = evaluate(frames_of(tiny_asio2, 3), reference, structural=False)
+    assert found.failures == {"energy": {"the energy is not finite": 3}}
+    assert found.substance["energy_per_atom"] is None
+
+
+def test_a_measurement_that_never_ends_costs_its_structure_only(reference, tiny_asio2, monkeypatch):
+    monkeypatch.setattr(evaluation, "TIME_LIMIT", 0.5)
+    frames = frames_of(tiny_asio2, 4)
+    frames[2].info["never_ends"] = True
+    found = evaluate(frames, reference, targets={"ring_size": np.full(4, 5.0)}, structural=False)
+    assert found.failures == {name: {"it took longer than 0.5 s": 1} for name in ("ring_size", "energy")}
+    assert found.inverse_design["ring_size"].coverage == 75.0
+    assert list(found.table["atoms"]) == [len(frame) for frame in frames]
+
+
+def test_mistakes(reference, tiny_asio2):
+    frames = frames_of(tiny_asio2, 2)
+    with pytest.raises(AmsbenchError, match="no property 'hardness'"):
+        evaluate(frames, reference, targets={"hardness": np.zeros(2)})
+    with pytest.raises(AmsbenchError, match="no structures"):
+        evaluate([], reference)
+    frames[1].symbols[:2] = "Na"
+    with pytest.raises(AmsbenchError, match="structure 1 has Na"):
+        evaluate(frames, reference)
+
+
+def test_protocol_paper_compares_with_the_training_set(tiny_asi, monkeypatch):
+    from amsbench.benchmark.evaluation.evaluate import structural_protocol
+
+    monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
+    train = [tiny_asi.atoms(int(k)) for k in tiny_asi.indices("train")]
+    against = Reference(tiny_asi, protocol=structural_protocol("paper"))
+    found = evaluate(train, against)
+    assert found.structural.reference == "train"
+    assert found.structural.rdf_rmsd == pytest.approx(0.0, abs=1e-12)
+    held_out = Reference(replace(tiny_asi), protocol=structural_protocol("quick"))
+    assert evaluate(train, held_out).structural.rdf_rmsd > 0

@@ -1,0 +1,139 @@
+"""Generation: batches, seeds, cells, targets."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from amsbench.benchmark.api import cell_matrix
+from amsbench.benchmark.generation import generate as generation
+from amsbench.benchmark.generation.generate import generate, outside_training_range
+from amsbench.errors import AmsbenchError
+from amsbench.methods.material_sde import MaterialSDE
+
+
+@pytest.fixture
+def method(silica):
+    torch.manual_seed(0)
+    config = MaterialSDE.default_config("standard", silica)
+    config["network"] |= {"hidden": 32, "layers": 2, "cutoff": 4.0}
+    return MaterialSDE(silica, config)
+
+
+CELLS = np.tile(np.eye(3) * 8.0, (5, 1, 1))
+COUNTS = np.array([40, 45, 50, 55, 56])
+
+
+def test_batches_do_not_change_the_samples(method, monkeypatch):
+    whole = generate(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
+    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    single = generate(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
+    for one, two in zip(whole.frames, single.frames, strict=True):
+        assert one.get_chemical_symbols() == two.get_chemical_symbols()
+        shift = one.get_scaled_positions() - two.get_scaled_positions()
+        assert np.abs(shift - shift.round()).max() < 1e-3
+    assert whole.evaluations == 3
+    assert whole.seconds > 0
+
+
+def test_threads_do_not_change_the_samples(method, monkeypatch):
+    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    before, threads = torch.get_num_threads(), set()
+    sample = type(method).sample
+
+    def watched(self, *arguments):
+        threads.add((threading.get_ident(), torch.get_num_threads()))
+        return sample(self, *arguments)
+
+    monkeypatch.setattr(type(method), "sample", watched)
+    try:
+        found = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            parts = []
+            made = generate(
+                method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4, sink=parts.append
+            )
+            assert [frame for part in parts for frame in part] == made.frames
+            assert torch.get_num_threads() == count
+            found.append(made)
+        threads.remove((threading.get_ident(), 3))  # the warm-up
+        assert {number for _, number in threads} == {1}
+        assert len({who for who, _ in threads}) > 1
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(found[0].frames, found[1].frames, strict=True):
+        assert one.get_chemical_symbols() == two.get_chemical_symbols()
+        shift = one.get_scaled_positions() - two.get_scaled_positions()
+        assert np.abs(shift - shift.round()).max() < 1e-3
+    assert found[1].seconds > 0
+
+
+def test_an_error_in_a_thread_is_raised(method, monkeypatch):
+    def broken(self, start, steps, sampler, noise):
+        if steps > 1 and len(start) and start.counts[0] == 50:
+            raise RuntimeError("no more")
+        return start
+
+    monkeypatch.setattr(type(method), "sample", broken)
+    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="no more"):
+            generate(method, cells=CELLS, counts=COUNTS, steps=2, sampler="ode")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_targets_are_stored_and_matter(method):
+    targets = {"shear_modulus": np.linspace(20, 28, 5)}
+    made = generate(method, cells=CELLS, counts=COUNTS, targets=targets, steps=2, sampler="ode")
+    assert [f.info["target_shear_modulus"] for f in made.frames] == pytest.approx([20, 22, 24, 26, 28])
+    assert all("target_ring_size" not in f.info for f in made.frames)
+
+
+@pytest.mark.parametrize("count", [1, 7, 60, 61])
+def test_batches_hold_every_structure_once(count):
+    slices = generation._batches([20] * count, 60)
+    covered = [k for piece in slices for k in range(count)[piece]]
+    assert covered == list(range(count))
+    assert all(piece.stop - piece.start <= 3 for piece in slices)
+
+
+def test_a_structure_larger_than_a_batch():
+    assert generation._batches([500, 10, 10], 100) == [slice(0, 1), slice(1, 3)]
+
+
+def test_mistakes(method):
+    arguments = {"cells": CELLS, "counts": COUNTS}
+    with pytest.raises(AmsbenchError, match="0 sampling steps"):
+        generate(method, **arguments, steps=0)
+    with pytest.raises(AmsbenchError, match="not trained on property 'hardness'"):
+        generate(method, **arguments, steps=1, targets={"hardness": np.zeros(5)})
+    with pytest.raises(AmsbenchError, match="5 finite target values"):
+        generate(method, **arguments, steps=1, targets={"ring_size": np.zeros(4)})
+    thin = CELLS.copy()
+    thin[2] = [[8, 0, 0], [7.5, 3.0, 0], [0, 0, 8]]
+    with pytest.raises(AmsbenchError, match="cell 2 has a height of"):
+        generate(method, cells=thin, counts=COUNTS, steps=1)
+
+
+def test_extrapolation_is_said(method):
+    assert outside_training_range(method.task, {"shear_modulus": [20.0, 25.0]}) == []
+    (sentence,) = outside_training_range(method.task, {"shear_modulus": [10.0, 25.0, 50.0]})
+    assert "2 of 3 targets of shear_modulus" in sentence
+
+
+@pytest.mark.parametrize("cell", [[1, 2], [0.0], [float("nan")], [1, 2, 3, 2, 4, 6, 0, 0, 1], []])
+def test_cells_that_are_none(cell):
+    with pytest.raises(AmsbenchError):
+        cell_matrix(cell)
+
+
+def test_cells():
+    np.testing.assert_allclose(cell_matrix(18), np.eye(3) * 18)
+    np.testing.assert_allclose(cell_matrix([1, 2, 3]), np.diag([1, 2, 3]))
+    np.testing.assert_allclose(cell_matrix([2, 0, 0, 1, 3, 0, 0, 0, 4])[1], [1, 3, 0])

@@ -1,0 +1,119 @@
+"""Result cells: content-addressed, checked, atomic."""
+
+import json
+
+import pytest
+
+from amsbench.benchmark.runs.results import CellKey, Environment, ResultCell, ResultStore
+from amsbench.errors import AmsbenchError
+
+
+def key(**changes) -> CellKey:
+    values = {
+        "dataset": "asi",
+        "dataset_hash": "d",
+        "method": "amshortcut",
+        "checkpoint_hash": "c",
+        "sampler": "ode",
+        "steps": 5,
+        "kind": "structural",
+        "plan": "structure",
+        "protocol": "quick",
+        "protocol_version": 1,
+        "metrics_version": "1",
+        "count": 4,
+        "targets": {},
+        "cube": None,
+        "precision": "float32",
+        "seed": 0,
+    }
+    return CellKey(**(values | changes))
+
+
+def cell(**changes) -> ResultCell:
+    return ResultCell(
+        key=key(**changes),
+        mode="shortcut",
+        trained_on=(),
+        conditioned_on=(),
+        seconds=1.0,
+        evaluations=5,
+        measuring_seconds=1.0,
+        structural=None,
+        inverse_design={"shear_modulus": {"mae": 1.5, "rmse": None}},
+        substance={"density": 2.3},
+        training_set={},
+        failures={},
+        training={"passes": 3},
+        environment=Environment(
+            amsbench="0",
+            python="3",
+            torch="2",
+            lammps=None,
+            platform="p",
+            device="d",
+            threads=1,
+            native="n",
+        ),
+    )
+
+
+def test_round_trip(tmp_path):
+    store = ResultStore(tmp_path)
+    path = store.write(cell())
+    assert store.find(key()) == cell()
+    assert list(store.cells()) == [cell()]
+    assert path.name.startswith("amshortcut-structure-ode-5-")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"checkpoint_hash": "other"},
+        {"steps": 6},
+        {"sampler": "ancestral"},
+        {"sampler_version": 2},
+        {"seed": 1},
+        {"count": 5},
+        {"dataset_hash": "x"},
+        {"targets": {"ring_size": (4.0, 6.0)}},
+        {"cube": 18.0},
+        {"metrics_version": "2"},
+    ],
+)
+def test_everything_that_matters_is_in_the_address(change, tmp_path):
+    store = ResultStore(tmp_path)
+    store.write(cell())
+    assert store.find(key(**change)) is None
+    assert key(**change).digest != key().digest
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: text.replace('"seconds"', '"second"'),
+        lambda text: json.dumps(json.loads(text) | {"surprise": 1}),
+        lambda text: json.dumps(json.loads(text) | {"format": 99}),
+    ],
+)
+def test_damaged_cells(damage, tmp_path):
+    store = ResultStore(tmp_path)
+    path = store.write(cell())
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(AmsbenchError, match="delete it"):
+        list(store.cells())
+
+
+def test_an_edited_key_is_noticed(tmp_path):
+    store = ResultStore(tmp_path)
+    path = store.write(cell())
+    path.write_text(path.read_text().replace('"steps": 5', '"steps": 1'))
+    with pytest.raises(AmsbenchError, match="edited or renamed"):
+        list(store.cells())
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(AmsbenchError, match="no results folder"):
+        list(ResultStore(tmp_path / "none").cells())

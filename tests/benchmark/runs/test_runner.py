@@ -1,0 +1,132 @@
+"""Runs: which cells there are, and that a stopped run goes on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from amsbench.benchmark.interface.evaluation_plan import cells_of, plans_of
+from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.runs.generator import Model
+from amsbench.benchmark.runs.results import ResultStore
+from amsbench.benchmark.runs.runner import Run
+from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
+from amsbench.errors import AmsbenchError
+from amsbench.methods.amshortcut import AMShortcut
+
+
+class Silent:
+    def cell(self, job, number, total, known):
+        pass
+
+    def progress(self, stage, done, total):
+        pass
+
+
+@pytest.fixture
+def run(tiny_asi, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
+    task = Task.of(tiny_asi, ())
+    config = AMShortcut.default_config("standard", task)
+    config["network"] |= {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "a.safetensors", AMShortcut(task, config), {"passes": 0})
+    (plan,) = plans_of(tiny_asi.definition, "quick")
+    return Run(
+        source=Model(load_checkpoint(tmp_path / "a.safetensors")),
+        dataset=tiny_asi,
+        plans=(plan.changed(steps=(1, 5, 12), count=3),),
+        samplers=("euler-maruyama", "ancestral"),
+        store=ResultStore(tmp_path / "results"),
+    )
+
+
+def test_samplers_that_do_the_same_share_a_cell(run):
+    found = [(job.steps, job.sampler) for job in run.jobs()]
+    assert found == [
+        (1, "euler-maruyama"),
+        (5, "euler-maruyama"),
+        (12, "euler-maruyama"),
+        (12, "ancestral"),
+    ]
+
+
+def test_a_stopped_run_goes_on(run):
+    whole = []
+    for cell in run.execute(None, Silent()):
+        whole.append(cell)
+        if len(whole) == 2:
+            break  # as a kill between two cells
+    again = list(run.execute(None, Silent()))
+    assert again[:2] == whole  # to the second of their times: read, not computed
+    assert len(again) == 4
+    assert again == list(run.execute(None, Silent()))
+
+
+def test_a_kill_within_a_cell_leaves_no_cell(run, monkeypatch):
+    from amsbench.benchmark.runs import runner
+
+    def killed(path, frames):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "write_frames", killed)
+        with pytest.raises(KeyboardInterrupt):
+            next(run.execute(None, Silent()))
+    assert list(run.store.cells()) == []
+    assert len(list(run.execute(None, Silent()))) == 4
+
+
+def test_measuring_while_generating_gives_the_same(run, tmp_path):
+    beside = replace(run, overlap=True, store=ResultStore(tmp_path / "beside"))
+    for one, two in zip(run.execute(None, Silent()), beside.execute(None, Silent()), strict=True):
+        assert (one.key, one.structural, one.substance) == (two.key, two.structural, two.substance)
+        files = [store.path(one.key, ".extxyz").read_text() for store in (run.store, beside.store)]
+        assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("where", ["generate", "measure_structure"])
+def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
+    from amsbench.benchmark.evaluation import evaluate as evaluation
+    from amsbench.benchmark.runs import generator
+
+    def broken(*arguments, **options):
+        if where == "generate":
+            options["sink"]([])
+        raise ValueError("broken")
+
+    monkeypatch.setattr(generator if where == "generate" else evaluation, where, broken)
+    with pytest.raises(ValueError, match="broken"):
+        next(replace(run, overlap=True).execute(None, Silent()))
+    assert not [path for path in run.store.folder.rglob("*") if path.is_file()]
+
+
+def test_cells_come_from_the_training_set(run, tiny_asi):
+    cells, counts = cells_of(run.plans[0], tiny_asi)
+    train = tiny_asi.split("train")
+    assert counts.tolist() == [39, 39, 39]
+    for cell in cells:
+        assert any((abs(cell - known) < 1e-5).all() for known in train.cells)
+    assert len({float(cell[0, 0]) for cell in cells}) == 3
+
+
+def test_cubes_with_ghosts(tiny_asio2):
+    for plan in plans_of(tiny_asio2.definition, "paper"):
+        cells, counts = cells_of(plan.changed(count=2), tiny_asio2)
+        assert cells[0].tolist() == [[18.0, 0, 0], [0, 18.0, 0], [0, 0, 18.0]]
+        assert counts.tolist() == [641, 641]  # floor(0.11 * 18^3)
+
+
+def test_paper_protocol_is_the_papers(tiny_asi, tiny_asio2):
+    (structure,) = plans_of(tiny_asi.definition, "paper")
+    assert (structure.count, structure.steps) == (10_000, (1, 2, 3, 4, 5, 10, 25, 50, 100, 250))
+    modulus, rings = plans_of(tiny_asio2.definition, "paper")
+    assert modulus.targets == {"shear_modulus": (10.0, 50.0)}
+    assert rings.targets == {"ring_size": (4.0, 6.0)}
+    assert modulus.count == rings.count == 2_000
+    assert modulus.steps == rings.steps == (1, 5, 10, 25, 50, 100, 250)
+    values = modulus.target_values()["shear_modulus"]
+    assert values[0] == 10.0
+    assert values[-1] == 50.0
+    with pytest.raises(AmsbenchError, match="unknown protocol 'fast'"):
+        plans_of(tiny_asi.definition, "fast")

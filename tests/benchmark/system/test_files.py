@@ -1,0 +1,62 @@
+"""Files that are whole or absent, and structures written while others are made."""
+
+import errno
+
+import ase.io.extxyz
+import pytest
+from ase.build import bulk
+from ase.io import read
+
+from amsbench.benchmark.system.files import frame_writer, write_atomically
+from amsbench.errors import AmsbenchError
+
+FRAMES = [bulk("Si", a=5.4 + 0.01 * k) for k in range(5)]
+
+
+def fill(path, error=None, for_ever=False):
+    with frame_writer(path) as put:
+        put(FRAMES)
+        if error:
+            raise error
+        while for_ever:
+            put(FRAMES)
+
+
+def test_structures_come_back(tmp_path):
+    FRAMES[3].info["target_ring_size"] = 5.25
+    with frame_writer(tmp_path / "a.extxyz") as put:
+        put(FRAMES[:2])
+        put([])
+        put(FRAMES[2:])
+        assert not (tmp_path / "a.extxyz").exists()
+    found = read(tmp_path / "a.extxyz", ":")
+    assert [len(frame) for frame in found] == [2] * 5
+    for one, two in zip(found, FRAMES, strict=True):
+        assert abs(one.cell.array - two.cell.array).max() < 1e-7
+    assert found[3].info["target_ring_size"] == 5.25
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.extxyz"
+    path.write_text("before")
+    with pytest.raises(KeyboardInterrupt):
+        fill(path, KeyboardInterrupt)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("for_ever", [True, False])
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, for_ever):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ase.io.extxyz, "write_extxyz", full)
+    with pytest.raises(AmsbenchError, match=r"cannot write .*a\.extxyz: No space left"):
+        fill(tmp_path / "a.extxyz", for_ever=for_ever)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_can_be_made_of_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(AmsbenchError, match="choose a folder"):
+        write_atomically(tmp_path / "file" / "a.txt", lambda path: path.touch())

@@ -1,0 +1,69 @@
+"""Checkpoints: round trip, damage, mismatches."""
+
+import pytest
+import torch
+
+from amsbench.benchmark.interface.noise import StructureNoise
+from amsbench.benchmark.interface.structures import Structures
+from amsbench.benchmark.training.checkpoints import check_matches, load_checkpoint, save_checkpoint
+from amsbench.errors import AmsbenchError
+from amsbench.methods.amshortcut import AMShortcut
+
+
+@pytest.fixture
+def saved(silica, tmp_path):
+    torch.manual_seed(0)
+    config = AMShortcut.default_config("standard", silica)
+    config["network"] |= {"hidden": 32, "layers": 2}
+    method = AMShortcut(silica, config)
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, method, {"passes": 12})
+    return method, path
+
+
+def test_round_trip_gives_the_same_samples(saved):
+    method, path = saved
+    loaded = load_checkpoint(path)
+    assert loaded.record == {"passes": 12}
+    assert loaded.method.task == method.task
+    assert loaded.method.config == method.config
+    cells = Structures.empty_cells(
+        torch.eye(3)[None] * 9, torch.tensor([40]), torch.tensor([[24.0, torch.nan]])
+    )
+    with torch.no_grad():
+        one, two = (
+            m.sample(cells, 3, "ode", StructureNoise([40], [1])) for m in (method.eval(), loaded.method)
+        )
+    torch.testing.assert_close(one.positions, two.positions, rtol=0, atol=0)
+    torch.testing.assert_close(one.species, two.species)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"not a checkpoint", lambda b: b""])
+def test_damaged_files(saved, damage):
+    _, path = saved
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(AmsbenchError, match="is not a checkpoint of amsbench or is damaged"):
+        load_checkpoint(path)
+
+
+def test_safetensors_of_something_else(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(AmsbenchError, match="is not a checkpoint of amsbench"):
+        load_checkpoint(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(AmsbenchError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "none.safetensors")
+
+
+def test_other_dataset_or_method(saved):
+    loaded = load_checkpoint(saved[1])
+    check_matches(loaded, "asio2", "amshortcut")
+    with pytest.raises(AmsbenchError, match="trained on 'asio2', not on 'asi'"):
+        check_matches(loaded, "asi")
+    with pytest.raises(AmsbenchError, match="of method 'amshortcut', not 'material-sde'"):
+        check_matches(loaded, "asio2", "material-sde")

@@ -1,0 +1,199 @@
+"""Training: kills and resumes, stops at NaN, refuses other settings."""
+
+import csv
+
+import pytest
+import torch
+
+import amsbench
+from amsbench.benchmark.system.files import alone_in, sha256_of
+from amsbench.benchmark.training.checkpoints import load_checkpoint
+from amsbench.benchmark.training.train import TrainingOptions, train
+from amsbench.benchmark.training.trainer import Trainer
+from amsbench.errors import AmsbenchError
+from amsbench.methods.material_sde import MaterialSDE
+
+SMALL = {"network": {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}}
+OPTIONS = TrainingOptions(passes=24, batch_size=2, validate_every=8, validation_samples=4)
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def losses(dataset, output, *, stop_after=None, method="material-sde", **settings):
+    """Train, noting the losses; ``stop_after`` kills the training as Ctrl-C would."""
+    seen = []
+
+    def report(progress):
+        seen.append((progress.step, progress.losses["loss"]))
+        if progress.step == stop_after:
+            raise KeyboardInterrupt
+
+    arguments = {"options": OPTIONS, "config": SMALL} | settings
+    try:
+        train(method, dataset, output=output, report=report, **arguments)
+    except KeyboardInterrupt:
+        assert stop_after is not None
+    return seen
+
+
+@pytest.mark.parametrize(("method", "name"), [("material-sde", "tiny_asi"), ("amshortcut", "tiny_asio2")])
+def test_a_killed_training_goes_on_to_the_same_losses(method, name, tmp_path, request):
+    dataset = request.getfixturevalue(name)
+    properties = dataset.definition.design_properties
+    config = SMALL | ({"warmup": 0.0, "consistency_share": 0.5} if method == "amshortcut" else {})
+    settings = {"method": method, "properties": properties, "config": config}
+    whole = losses(dataset, tmp_path / "whole", **settings)
+    first = losses(dataset, tmp_path / "killed", stop_after=6, **settings)
+    second = losses(dataset, tmp_path / "killed", **settings)
+    assert [step for step, _ in first] == [1, 2, 3, 4, 5, 6]
+    assert second[0][0] == 5  # validated, and so stored, at step 4
+    stitched = dict(first) | dict(second)
+    for step, loss in whole:
+        assert stitched[step] == pytest.approx(loss, rel=1e-5)
+    logs = [
+        list(csv.reader((tmp_path / run / "log.csv").read_text().splitlines())) for run in ("whole", "killed")
+    ]
+    assert [row[0] for row in logs[0]] == [row[0] for row in logs[1]] == ["step", "4", "8", "12"]
+    states = [
+        load_checkpoint(tmp_path / run / "best.safetensors").method.state_dict()
+        for run in ("whole", "killed")
+    ]
+    for key, value in states[0].items():
+        torch.testing.assert_close(value, states[1][key], rtol=1e-4, atol=1e-5)
+
+
+def test_a_finished_training_is_not_done_again(tiny_asi, tmp_path):
+    losses(tiny_asi, tmp_path)
+    before = (tmp_path / "best.safetensors").stat().st_mtime_ns
+    assert losses(tiny_asi, tmp_path) == []
+    assert (tmp_path / "best.safetensors").stat().st_mtime_ns == before
+
+
+def test_two_trainings_do_not_share_a_folder(tiny_asi, tmp_path):
+    with alone_in(tmp_path), pytest.raises(AmsbenchError, match="another process is at work"):
+        losses(tiny_asi, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert losses(tiny_asi, tmp_path)
+
+
+def test_other_settings_do_not_mix(tiny_asi, tmp_path):
+    losses(tiny_asi, tmp_path)
+    with pytest.raises(AmsbenchError, match="another options"):
+        losses(tiny_asi, tmp_path, options=TrainingOptions(passes=48, batch_size=2))
+    with pytest.raises(AmsbenchError, match="another method"):
+        losses(tiny_asi, tmp_path, method="material-ode")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warmupp": 0.1}, "no setting 'warmupp'; did you mean 'warmup'"),
+        (
+            {"network": {"hiden": 32}},
+            "'network' of method 'amshortcut' has no setting 'hiden'; did you mean 'hidden'",
+        ),
+        ({"network": {"hidden": "large"}}, "the setting 'hidden' .* is 64; \"large\" is of another kind"),
+        ({"network": 64}, "64 is of another kind"),
+        ({"element_output": "specie"}, "no element output 'specie'; it has: species, velocity, noise"),
+    ],
+)
+def test_unknown_settings_and_values_of_another_kind(tiny_asi, tmp_path, changes, message):
+    with pytest.raises(AmsbenchError, match=message):
+        train("amshortcut", tiny_asi, output=tmp_path / "run", options=OPTIONS, config=changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_part_of_a_table_of_settings_changes_that_part(tiny_asi, tmp_path):
+    method = load_checkpoint(
+        train("material-sde", tiny_asi, output=tmp_path, options=OPTIONS, config=SMALL)
+    ).method
+    assert (
+        method.config["network"]
+        == MaterialSDE.default_config("standard", method.task)["network"] | SMALL["network"]
+    )
+
+
+def test_damaged_resume_state(tiny_asi, tmp_path):
+    losses(tiny_asi, tmp_path)
+    path = tmp_path / "resume.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(AmsbenchError, match=r"resume\.pt is damaged"):
+        losses(tiny_asi, tmp_path)
+
+
+def test_nan_stops_and_says_where(tiny_asi, tmp_path, monkeypatch):
+    honest = MaterialSDE.training_loss
+
+    def poisoned(self, batch, noise, **settings):
+        found = honest(self, batch, noise, **settings)
+        return {name: value * torch.nan for name, value in found.items()} if poisoned.calls == 3 else found
+
+    def counted(self, batch, noise, **settings):
+        poisoned.calls += 1
+        return poisoned(self, batch, noise, **settings)
+
+    poisoned.calls = -1
+    monkeypatch.setattr(MaterialSDE, "training_loss", counted)
+    with pytest.raises(AmsbenchError, match=r"loss became nan at step 3|positions became nan at step 3"):
+        losses(tiny_asi, tmp_path)
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_start_from_another_checkpoint(tiny_asi, tiny_asio2, tmp_path):
+    """AMShortcut starts from material SDE's weights; a network that does not fit is refused."""
+    losses(tiny_asi, tmp_path / "sde")
+    source = tmp_path / "sde" / "best.safetensors"
+    losses(tiny_asi, tmp_path / "shortcut", method="amshortcut", initial=source)
+    record = load_checkpoint(tmp_path / "shortcut" / "best.safetensors").record
+    assert record["initial"] == load_checkpoint(source).content_hash
+    assert record["passes"] == 24
+    with pytest.raises(AmsbenchError, match="does not fit"):
+        losses(tiny_asio2, tmp_path / "silica", initial=source, properties=("ring_size",))
+
+
+def test_every_sample_is_seen_once_per_epoch(tiny_asi, tmp_path, monkeypatch):
+    seen = []
+    honest = Trainer.prepare
+
+    def watched(self, samples, key):
+        if key >= 0:
+            seen.extend(float(sample.cell[0, 0, 0]) for sample in samples)
+        return honest(self, samples, key)
+
+    monkeypatch.setattr(Trainer, "prepare", watched)
+    losses(tiny_asi, tmp_path)
+    train_cells = sorted(float(cell[0, 0]) for cell in tiny_asi.split("train").cells)
+    assert sorted(seen[:16]) == pytest.approx(train_cells)
+    assert seen[:16] != sorted(seen[:16])
+
+
+def test_unlabelled_property(tiny_asio2, tmp_path):
+    from dataclasses import replace
+
+    bare = replace(tiny_asio2, properties=tiny_asio2.properties * float("nan"))
+    with pytest.raises(AmsbenchError, match="0 labels in the training split"):
+        losses(bare, tmp_path, properties=("ring_size",))
+
+
+def test_a_notebook_has_the_options_of_the_command_line(tiny_asio2, tmp_path):
+    options = {"passes": 4, "batch_size": 2, "validation_samples": 2}
+    first = amsbench.train(
+        "material-sde", tiny_asio2, output=tmp_path / "a", properties=["ring_size"], config=SMALL, **options
+    )
+    made = load_checkpoint(first)
+    assert made.method.task.properties == ("ring_size",)
+    assert made.method.config["network"]["hidden"] == 32
+    assert made.record["options"]["passes"] == 4
+    further = amsbench.train(
+        "amshortcut",
+        tiny_asio2,
+        output=tmp_path / "b",
+        properties=["ring_size"],
+        config=SMALL,
+        initial=first,
+        **options,
+    )
+    assert load_checkpoint(further).record["initial"] == sha256_of(first)
+    with pytest.raises(AmsbenchError, match="has no network 'vast'"):
+        amsbench.train("material-sde", tiny_asio2, output=tmp_path / "c", network="vast", **options)

@@ -1,0 +1,369 @@
+"""``amsbench bench``: what it counts, how it times, what it extrapolates, what it writes and what it refuses."""
+
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from amsbench.benchmark.api import load_dataset
+from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.interface.neighbour_graph import Graph
+from amsbench.benchmark.training.trainer import Trainer
+from amsbench.cli import main, speed
+from amsbench.methods.amshortcut import AMShortcut
+from amsbench.methods.egnn import edge_sums_native, edge_sums_torch
+from amsbench.methods.egnn.network import EGNN, EGNNConfig
+from amsbench.methods.egnn.reference import ReferenceEGNN
+from amsbench.methods.material_method import NETWORKS
+from amsbench.speed import network, pipeline
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+
+
+def regular_graph(atoms, degree):
+    """Every atom has the same number of neighbours, so that the groups of the torch path hold no padding."""
+    generator = torch.Generator().manual_seed(0)
+    count = atoms * degree
+    return Graph(
+        receivers=torch.arange(atoms).repeat_interleave(degree),
+        senders=torch.randint(0, atoms, (count,), generator=generator),
+        shifts=torch.randn(count, 3, generator=generator),
+    )
+
+
+def product(into, a, b, *_, **__):
+    """FLOP of the products that torch's counter does not know, from the shapes of their arguments."""
+    return 2 * a[0] * a[1] * (b[1] if len(b) > 1 else 1)
+
+
+UNKNOWN = {torch.ops.aten.addmm_: product, torch.ops.aten.addmv: product}
+
+
+def counted(function):
+    with FlopCounterMode(display=False, custom_mapping=UNKNOWN) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+# -- what is counted -----------------------------------------------------------------------------------------
+
+
+def test_flops_of_one_layer_by_hand():
+    """One layer has one channel in and out, so no invariants: 3 components of one direction."""
+    h, radial, atoms, edge_count = 32, 32, 5, 70
+    both_mlps_on_the_basis = radial * 2 * h
+    message, gate, weighted_sum = h * h, h, h
+    moments = 3 * h
+    receiver_and_sender = 2 * (h * 2 * h)
+    node_mlp = 2 * h * h + h * h
+    phi_of_the_moments = 3 * h
+    products = edge_count * (both_mlps_on_the_basis + message + gate + weighted_sum + moments)
+    products += atoms * (receiver_and_sender + node_mlp + phi_of_the_moments)
+    config = EGNNConfig(hidden=h, layers=1, radial=radial)
+    assert network.flops(config, atoms, edge_count) == 2 * products
+
+
+@pytest.mark.parametrize("edge_features", ["radial", "tanh"])
+def test_flops_are_those_of_the_products(monkeypatch, edge_features):
+    """The torch path takes the products of the cheapest form, beside those with biases, a thousandth."""
+    monkeypatch.setitem(edge_sums_torch.CHUNK, "cpu", 2048)
+    monkeypatch.setenv("AMSBENCH_NATIVE", "0")
+    config = EGNNConfig(hidden=32, layers=3, edge_features=edge_features)
+    network, graph = EGNN(config), regular_graph(64, 32)
+    h, x = torch.randn(64, 32), torch.randn(64, 3)
+    with torch.no_grad():
+        found = counted(lambda: network(h, x, graph))
+    assert network.flops(config, 64, 64 * 32) == pytest.approx(found, rel=0.003)
+
+
+def test_a_gradient_costs_three_times_the_products():
+    config = EGNNConfig(hidden=32, layers=2)
+    network, graph = ReferenceEGNN(EGNN(config)), regular_graph(16, 16)
+    h, x = torch.randn(16, 32), torch.randn(16, 3)
+
+    def step():
+        a, b = network(h, x, graph)
+        (a.sum() + b.sum()).backward()
+
+    ratio = network.flops(config, 16, 256, training=True) / network.flops(config, 16, 256)
+    assert ratio == pytest.approx(counted(step) / counted(lambda: network(h, x, graph)), rel=0.02)
+
+
+def test_expected_edges_of_an_ideal_gas():
+    structures = network.silicon(4, CPU)
+    found = len(network.neighbour_graph(structures, network.CUTOFF).receivers) / 4
+    volume = float(torch.linalg.det(structures.cells[0]))
+    assert network.expected_edges(256, volume, network.CUTOFF) == pytest.approx(found, rel=0.03)
+
+
+def test_a_row_against_the_peak():
+    row = network.Row(group="g", path="p", unit="call", seconds=2.0, work=6e9, products="bfloat16")
+    found = row.against({"float32": 1e9, "bfloat16": 12e9})
+    assert found == {"gflops": 3.0, "share": 0.25, "limit": 0.5}
+    bare = network.Row(group="g", path="p", unit="call", seconds=2.0)
+    assert bare.against({}) == {"gflops": None, "share": None, "limit": None}
+
+
+# -- how it is timed -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only the timed functions move; gives what makes them and the log of their calls."""
+    now, calls = [0.0], []
+    monkeypatch.setattr(network.time, "perf_counter", lambda: now[0])
+
+    def takes(name, *seconds):
+        left = list(seconds)
+
+        def function():
+            calls.append(name)
+            now[0] += left.pop(0) if len(left) > 1 else left[0]
+
+        return function
+
+    return takes, calls
+
+
+def test_race_takes_the_best_round_of_every_path_but_the_first(clock):
+    takes, calls = clock
+    paths = {"a": takes("a", 0.125, 0.5, 0.25, 0.75), "b": takes("b", 3.0, 1.0, 2.0, 1.5)}
+    assert network.race(paths, CPU, rounds=3, seconds=0.0) == {"a": 0.25, "b": 1.0}
+    assert calls == ["a", "b"] * 4
+
+
+def test_race_goes_on_as_long_as_it_was_told(clock):
+    takes, calls = clock
+    network.race({"a": takes("a", 0.25)}, CPU, rounds=1, seconds=1.0)
+    assert len(calls) == 1 + 4
+
+
+def test_race_of_slow_paths_ends_after_two_rounds(clock):
+    takes, calls = clock
+    network.race({"a": takes("a", 2 * network.LONGEST)}, CPU)
+    assert len(calls) == 1 + 2
+
+
+def test_environment_restores_variables(monkeypatch):
+    monkeypatch.setenv("AMSBENCH_NATIVE", "1")
+    monkeypatch.delenv("AMSBENCH_NATIVE_LEVEL", raising=False)
+
+    def fails():
+        with network.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": "plain"}):
+            assert "AMSBENCH_NATIVE" not in os.environ
+            assert os.environ["AMSBENCH_NATIVE_LEVEL"] == "plain"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert os.environ["AMSBENCH_NATIVE"] == "1"
+    assert "AMSBENCH_NATIVE_LEVEL" not in os.environ
+
+
+# -- the rows ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    for module in (network, pipeline):
+        monkeypatch.setattr(module, "SECONDS", 0.01)
+    monkeypatch.setattr(network, "ROUNDS", 1)
+    monkeypatch.setattr(network, "PEAK_SIZES", {"cpu": (64,), "cuda": (64,)})
+
+
+def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
+    monkeypatch.setitem(NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
+    before = dict(os.environ)
+    rows = list(network.network_rows("tiny", CPU))
+    assert dict(os.environ) == before
+    paths = [row.path for row in rows[: len(rows) // 2]]
+    assert paths[:2] == ["reference", "torch"]
+    assert [row.path for row in rows[len(paths) :]] == paths
+    with network.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": None}):
+        kernel = edge_sums_native.info()
+    assert ("native float32" in paths) == kernel["active"]
+    by_path = {row.path: row for row in rows[: len(paths)]}
+    assert by_path["reference"].ratio == 1.0
+    assert by_path["torch float32"].error < network.FLOAT32_ERROR
+    if kernel["mode"] == "bfloat16":
+        best = by_path[f"native {kernel['level']}"]
+        assert network.FLOAT32_ERROR < best.error < 0.02
+        assert best.products == "bfloat16"
+        assert by_path["native float32"].products == "float32"
+    assert rows[len(paths)].work == 3 * rows[0].work
+
+
+@pytest.mark.skipif(not edge_sums_native.info()["active"], reason="no native kernel")
+def test_several_threads_are_compared_with_one(monkeypatch, quick):
+    monkeypatch.setitem(NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
+    torch.set_num_threads(2)  # until the end of the test: the fixture one_thread sets it back
+    seen = []
+    for row in network.network_rows("tiny", CPU):
+        seen.append(row.path)
+        assert torch.get_num_threads() == 2
+    assert seen.count(seen[-1]) == 2
+    assert seen[-1] == f"{seen[-2]}, one thread"
+
+
+def test_no_native_rows_where_the_kernel_does_not_apply():
+    network = EGNN(EGNNConfig(hidden=32, layers=1, edge_features="tanh"))
+    assert not [path for path in network.network_paths(network, torch.zeros(1, 32)) if "native" in path]
+
+
+@pytest.mark.parametrize(("cost", "parts"), [(0.01, (1_500, 4)), (1e-6, (None, None))])
+def test_generation_is_extrapolated_from_what_time_allows(monkeypatch, cost, parts):
+    """``cost`` seconds a network evaluation: 10,000 of them in 1 step whatever share was generated."""
+    monkeypatch.setitem(pipeline.GENERATING, "cpu", 15.0)
+    monkeypatch.setitem(pipeline.ATOMS_PER_BATCH, "cpu", 1_024)
+    asked = []
+
+    def generate(method, *, cells, counts, steps, sampler):
+        asked.append((method.name, len(cells), steps))
+        return SimpleNamespace(seconds=len(cells) * steps * cost)
+
+    monkeypatch.setattr(pipeline, "generate", generate)
+    rows = list(pipeline.generation_rows(CPU))
+    assert [row.seconds for row in rows[::2]] == [132.0, 3.6 * 3600]
+    for row, steps, part in zip(rows[1::2], (1, 250), parts, strict=True):
+        assert row.seconds == pytest.approx(10_000 * steps * cost)
+        assert row.part == part
+        assert row.ratio == pytest.approx(pipeline.PAPER_SECONDS[steps] / row.seconds)
+        assert row.work == pytest.approx(steps * rows[1].work)
+    assert asked[1] == ("amshortcut", parts[0] or 10_000, 1)
+    assert asked[3] == ("material-sde", parts[1] or 10_000, 250)
+
+
+def test_training_steps_are_real_and_leave_nothing_behind(monkeypatch, quick, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    losses, update = [], Trainer.update
+
+    def watched(self, samples):
+        losses.append(update(self, samples))
+        assert len(samples) == 2
+        return losses[-1]
+
+    monkeypatch.setattr(Trainer, "update", watched)
+    dataset = load_dataset("asi")
+    task = Task.of(dataset, ())
+    config = AMShortcut.default_config("standard", task) | {"consistency_share": 1.0}
+    config["network"] |= {"hidden": 32, "layers": 1, "cutoff": 3.0}
+    seconds, data = pipeline._trained(AMShortcut(task, config), dataset, 2, CPU)
+    assert 0 < data < seconds
+    assert len(losses) >= 10
+    assert all("consistency" in parts for parts in losses)  # beyond the warm-up
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_curves_are_those_of_ase(monkeypatch, quick):
+    monkeypatch.setattr(pipeline, "STRUCTURES", 20)
+    monkeypatch.setattr(pipeline, "local_pool", ThreadPoolExecutor)
+    rows = list(pipeline.curve_rows(2))
+    assert rows[0].part == 1
+    assert [row.path.split(", ")[-1] for row in rows[-2:]] == ["one process", "2 processes"]
+    assert all(row.error < 1e-9 and row.ratio > 1 for row in rows[-2:])
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(monkeypatch, capsys, tmp_path):
+    """Calls the command in this process, in an empty folder; returns exit code, output and messages."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["amsbench", "bench", *map(str, arguments)])
+        try:
+            main.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_table_and_json(bench, quick, tmp_path):
+    output = tmp_path / "new" / "speed.json"
+    code, out, err = bench("--device", "cpu", "--threads", 1, "--only", "neighbours", "--output", output)
+    assert code == 0, err
+    found = json.loads(output.read_text())
+    assert set(found) == {"environment", "peaks", "rows"}
+    assert found["environment"]["threads"] == 1
+    assert found["environment"]["versions"]["torch"] == torch.__version__
+    assert all(found["peaks"][name] > 0 for name in ("float32", "bfloat16"))
+    fields = {*network.Row.__dataclass_fields__, "gflops", "share", "limit"}
+    assert {row["path"] for row in found["rows"]} >= {"vesin"}
+    for row in found["rows"]:
+        assert set(row) == fields
+        line = f"{row['path']}, {speed.time_text(row['seconds'])}/atom"
+        assert f"{row['group']}: {line}" in err
+        assert row["group"] in out
+    assert torch.__version__ in out
+    assert "measured peak" in out
+    assert [path.name for path in output.parent.iterdir()] == ["speed.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--device", "gpu"), ("'gpu'", "cpu, cuda")),
+        (("--network", "nonsense"), ("'nonsense'", "standard, deep, wide, paper")),
+        (("--network", "standart"), ("'standart'", "did you mean 'standard'?")),
+        (("--only", "nonsense"), ("'nonsense'", "network, neighbours, generation")),
+        (("--only", "files,nonsense"), ("'nonsense'",)),
+        (("--only", ","), ("','", "network, neighbours, generation")),
+        (("--output", "/proc/x/y.json"), ("/proc/x", "--output")),
+        (("--output", "."), ("--output", "folder")),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_measured(bench, monkeypatch, tmp_path, arguments, words):
+    monkeypatch.setattr(network, "peaks", lambda device: pytest.fail("it measured"))
+    more = () if "--output" in arguments else ("--output", tmp_path / "new" / "speed.json")
+    code, out, err = bench(*arguments, *more)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("amsbench: ")
+    assert len(err.splitlines()) == 1
+    for word in words:
+        assert word in err
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_cuda_device(bench):
+    code, _, err = bench("--device", "cuda")
+    assert code == 2
+    assert "no CUDA device" in err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3.6 * 3600, "3.60 h"),
+        (132.0, "132 s"),
+        (5399.0, "5,399 s"),
+        (1.0, "1.00 s"),
+        (0.01234, "12.3 ms"),
+        (9.996e-4, "1,000 us"),
+        (2.1e-7, "210 ns"),
+    ],
+)
+def test_times_have_three_digits_and_a_unit(seconds, text):
+    assert speed.time_text(seconds) == text
+
+
+def test_every_group_has_what_measures_it(capsys):
+    made = list(speed.makers(tuple(speed.GROUPS), ("standard", "wide"), CPU))
+    assert len(made) == len(speed.GROUPS) + 1
+    assert np.all([callable(maker) for maker in made])
+    assert len(list(speed.makers(("files",), ("standard",), CPU))) == 1
