@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import AmsbenchError
 
-__version__ = "0.1.0"
-
 __all__ = ["AmsbenchError", "evaluate", "generate", "load_dataset", "load_method", "train"]
 
 if TYPE_CHECKING:
-    from .benchmark.api import evaluate, generate, load_dataset, load_method, train
+    from .benchmark.api import evaluate, generate, load_method, train
+    from .benchmark.datasets.storage import load_dataset
 
 
 def __getattr__(name: str) -> Any:

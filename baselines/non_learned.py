@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..benchmark.datasets.dataset import DatasetDefinition, Recipe, SimulationFailed
+from ..benchmark.datasets.definition import DatasetDefinition, Recipe, SimulationFailed
 from ..benchmark.datasets.molecular_dynamics import molecular_dynamics
 from ..benchmark.interface.method_card import MethodCard
-from ..benchmark.runs.generator import Yardstick
+from ..benchmark.runs.non_learned import Yardstick
 from ..errors import AmsbenchError
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from ..benchmark.interface.structures import Structures
-from ..methods.egnn.network import RadialBasis
+from ..methods.egnn.config import RadialBasis
 from ..methods.product_precision import ATOM_ROWS, fast_products, roomy, with_empty_rows
 
 TIE = 1e-5

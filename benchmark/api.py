@@ -13,6 +13,7 @@ from ..errors import AmsbenchError
 from . import registry
 from .datasets.dataset import Dataset
 from .datasets.storage import load_dataset
+from .generation.cells import start_cells
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -92,46 +93,6 @@ def generate(
     return made.frames
 
 
-def start_cells(
-    method: Method, count: int, cell: float | Sequence[float] | None, dataset: Dataset | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cells [count, 3, 3] and atom counts [count], ghosts included, to start a generation from."""
-    from .interface.evaluation_plan import cells_of, plans_of
-
-    task = method.task
-    if cell is None or task.ghost_density is None:
-        dataset = dataset or load_dataset(task.dataset)
-    if cell is None:
-        assert dataset is not None
-        plan = plans_of(dataset.definition, "paper")[0]
-        return cells_of(plan.changed(count=count), dataset)
-    matrix = cell_matrix(cell)
-    density = task.ghost_density
-    if density is None:
-        assert dataset is not None
-        train = dataset.split("train")
-        density = float(train.counts.sum() / np.abs(np.linalg.det(train.cells)).sum())
-    atoms = int(density * abs(np.linalg.det(matrix)) + (0.5 if task.ghost_density is None else 0.0))
-    if atoms < 1:
-        raise AmsbenchError(
-            f"a cell of {abs(np.linalg.det(matrix)):.3g} A^3 has no room for an atom; give a larger one"
-        )
-    return np.tile(matrix, (count, 1, 1)), np.full(count, atoms)
-
-
-def cell_matrix(cell: float | Sequence[float]) -> np.ndarray:
-    """Lattice vectors [3, 3] from the edge of a cube, three edges or nine numbers, angstrom."""
-    numbers = np.atleast_1d(np.asarray(cell, dtype=float)).ravel()
-    if len(numbers) not in (1, 3, 9) or not np.isfinite(numbers).all():
-        raise AmsbenchError(f"a cell is 1, 3 or 9 finite numbers in angstrom, not {numbers.tolist()}")
-    matrix = (
-        numbers.reshape(3, 3) if len(numbers) == 9 else np.diag(np.broadcast_to(numbers, 3)).astype(float)
-    )
-    if abs(np.linalg.det(matrix)) < 1.0:
-        raise AmsbenchError(f"the cell {numbers.tolist()} has no volume; give lattice vectors in angstrom")
-    return matrix
-
-
 def evaluate(
     frames: Sequence[Atoms],
     dataset: Dataset | str,
@@ -145,8 +106,8 @@ def evaluate(
 
     targets: the values that were asked for, one per structure, for each property to compare
     """
-    from .evaluation.evaluate import Reference
     from .evaluation.evaluate import evaluate as score
+    from .evaluation.reference import Reference
 
     if isinstance(dataset, str):
         dataset = load_dataset(dataset)
@@ -178,7 +139,7 @@ def train(
     network, config, initial: as in ``amsbench train --network --set --initial``
     """
     from .training.budgets import BUDGETS
-    from .training.train import TrainingOptions
+    from .training.options import TrainingOptions
     from .training.train import train as fit
 
     if isinstance(dataset, str):

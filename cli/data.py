@@ -133,7 +133,7 @@ def import_(
     import torch
 
     from ..benchmark.datasets.importing import import_structures
-    from ..benchmark.generation.generate import cell_heights
+    from ..benchmark.generation.cells import cell_heights
 
     path = output or Path(f"{name}.npz")
     made = import_structures(
@@ -172,7 +172,7 @@ def export(
     data: File = None,
 ) -> None:
     """Write a dataset as extended XYZ."""
-    from ..benchmark.datasets.dataset import SPLITS
+    from ..benchmark.datasets.definition import SPLITS
     from ..benchmark.datasets.storage import export_extxyz, load_dataset
     from ..benchmark.system.files import check_writable
 

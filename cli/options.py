@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from ..errors import AmsbenchError
-from .progress import duration, progress_bars, say
+from .formatting import duration
+from .progress import progress_bars, say
 
 if TYPE_CHECKING:
     from ..benchmark.datasets.dataset import Dataset
@@ -14,6 +17,24 @@ if TYPE_CHECKING:
     from ..benchmark.runs.generator import Source
     from ..benchmark.runs.runner import Run
     from ..benchmark.training.checkpoints import Checkpoint
+
+MethodName = Annotated[str, typer.Option("--method", "-m", help="A name from 'amsbench methods'.")]
+
+DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="A name from 'amsbench datasets'.")]
+
+DataFile = Annotated[
+    Path | None, typer.Option("--data", help="A dataset file of your own build instead of the bundled one.")
+]
+
+CheckpointFile = Annotated[
+    Path | None, typer.Option("--checkpoint", help="A checkpoint file instead of the released one.")
+]
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
+
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")]
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
@@ -81,7 +102,8 @@ def chosen_source(
 ) -> tuple[Source, tuple[str, ...]]:
     """What is to be evaluated, and by which samplers: a yardstick, or a model as of ``checkpoint_or_training``."""
     from ..benchmark import registry
-    from ..benchmark.runs.generator import Model, Yardstick
+    from ..benchmark.runs.generator import Model
+    from ..benchmark.runs.non_learned import Yardstick
 
     found = registry.load("methods", name)
     if not issubclass(found, Yardstick):
@@ -133,10 +155,10 @@ def checkpoint_or_training(
 ) -> Checkpoint:
     """The checkpoint asked for, the released one, or one trained now with the quick budget."""
     from ..benchmark.api import load_checkpoint_for
-    from ..benchmark.generation.generate import pick_device
+    from ..benchmark.system.devices import pick_device
     from ..benchmark.training.budgets import BUDGETS
     from ..benchmark.training.checkpoints import released_path
-    from ..benchmark.training.train import TrainingOptions
+    from ..benchmark.training.options import TrainingOptions
 
     use_threads(threads)
     name = dataset.definition.name
@@ -163,7 +185,7 @@ def checkpoint_or_training(
 def train_with_bars(
     method: str, dataset: Dataset, *, output: Path, device: str, threads: int | None, **settings: Any
 ) -> Path:
-    from ..benchmark.generation.generate import pick_device
+    from ..benchmark.system.devices import pick_device
     from ..benchmark.training.train import train as fit
 
     use_threads(threads)

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..benchmark.interface.method_card import MethodCard
 from .progress import say, terminal_width
+
+if TYPE_CHECKING:
+    from ..benchmark.interface.method import Method
+    from ..benchmark.runs.non_learned import Yardstick
+
+HEADS = {
+    "kept": "kept from the reference",
+    "replaced": "replaced by something with the same purpose",
+    "dropped": "dropped, since nothing here needs it",
+    "declared": "other differences that may move a number",
+}
+"""What the lists of a card are called."""
+
+LEAST_WIDTH, WIDTH = 40, 100
+"""Characters of a line: at least, and where nobody asks for another width."""
 
 
 def methods(
@@ -15,7 +33,6 @@ def methods(
 ) -> None:
     """List the registered methods, or show what one of them is and how far it is the published one."""
     from ..benchmark import registry
-    from ..benchmark.interface.method_card import card_lines
 
     if name is not None:
         for line in card_lines(registry.load("methods", name), terminal_width()):
@@ -38,3 +55,95 @@ def new_method(
     for path in write(name, folder):
         say(f"{path}")
     say(f"Next: pip install -e {folder}, pytest {folder}, amsbench run --method {name} --dataset asi")
+
+
+def card_lines(method: type[Method] | type[Yardstick], width: int | None = None) -> Iterator[str]:
+    """A method or yardstick as text for people: samplers with the network evaluations of a step, networks, card.
+
+    width: characters per line
+    """
+    width = max(LEAST_WIDTH, width or WIDTH)
+    card = method.card or MethodCard(reference="none given: the method has no card")
+    yield from textwrap.wrap(f"{method.name}: {method.title}", width)
+    yield ""
+    yield from _entry("reference", card.reference, width)
+    if card.original is not None:
+        yield from _entry("original", card.original, width)
+    networks: tuple[str, ...] | None = getattr(method, "networks", None)
+    if networks is None:
+        yield from _entry("needs", "neither training nor steps", width)
+    else:
+        yield from _of_a_model(method, networks, card, width)
+    for name, head in HEADS.items():
+        items = getattr(card, name)
+        if items:
+            yield from ("", head)
+        for item in items:
+            yield from textwrap.wrap(item, width, initial_indent="  - ", subsequent_indent="    ")
+    if card.hyperparameters:
+        yield from ("", "values of the reference")
+        for name, value in card.hyperparameters.items():
+            yield from _entry(f"  {name}", value, width, 20)
+
+
+def _of_a_model(method: Any, networks: tuple[str, ...], card: MethodCard, width: int) -> Iterator[str]:
+    claims = {
+        "shortcut": "right structures from fewer than 10 steps",
+        "rotation_equivariant": "rotation equivariant",
+    }
+    claimed = [words for name, words in claims.items() if getattr(method, name)]
+    if claimed:
+        yield from _entry("claims", ", ".join(claimed), width)
+    yield from _entry("networks", ", ".join(networks), width)
+    yield ""
+    yield "samplers, and network evaluations a step"
+    for sampler in method.samplers:
+        yield from _entry(f"  {sampler}", card.evaluations.get(sampler, "not said"), width, 20)
+
+
+def _entry(name: str, text: str, width: int, column: int = 12) -> list[str]:
+    """A name and what belongs to it, in two columns; a longer name moves its text to the right."""
+    first = f"{name:{column}}" if len(name) < column else f"{name}  "
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * column)
+
+
+def datasets() -> None:
+    """List the registered datasets."""
+    from ..benchmark import registry
+
+    for item in registry.names("datasets"):
+        cls = registry.load("datasets", item)
+        names = ", ".join(f"{p.name} ({p.unit})" for p in cls.properties) or "no properties"
+        print(f"{item:8} {cls.title}; {names}")
+
+
+def info() -> None:
+    """Show versions, hardware and the computing paths that are active here."""
+    import platform
+
+    import torch
+
+    from ..benchmark.system.worker_pool import cores
+    from ..methods.egnn import edge_sums_native, edge_sums_triton
+    from ..methods.product_precision import product_type
+    from ..metrics.neighbours import neighbour_list
+    from ..metrics.potentials.lammps import lammps_version
+    from ..version import __version__
+
+    print(
+        f"amsbench {__version__}, Python {platform.python_version()}, torch {torch.__version__}, {cores()} cores"
+    )
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    print(f"CUDA device: {cuda}")
+    paths = {
+        "native network kernel": edge_sums_native.info(),
+        "native neighbour lists": neighbour_list.info(),
+        "triton kernels": edge_sums_triton.info(),
+    }
+    for name, path in paths.items():
+        facts = [path[key] for key in ("level", "mode") if path.get(key)]
+        reason = f" ({path['reason']})" if path["reason"] else ""
+        print(f"{name}: {', '.join(facts) or 'not active'}{reason}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"networks of the baselines: torch, products in {product_type(torch.zeros(1, device=device))}")
+    print(f"LAMMPS: {lammps_version()}")

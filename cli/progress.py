@@ -17,13 +17,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def terminal_width() -> int | None:
     """Columns of the terminal that standard output is, or None where it goes to a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

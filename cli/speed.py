@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import AmsbenchError
+from ..speed.report import head, labelled, per, table_of, time_text
 from .options import names_in, use_threads
 from .progress import say
 
 if TYPE_CHECKING:
     import torch
 
-    from ..leaderboards.tables.text_table import Table
-    from ..speed.network import Row
+    from ..speed.timing import Row
 
 GROUPS = {
     "network": "every path through the network, forward and training step",
@@ -49,11 +49,11 @@ def bench(
     """
     import torch
 
-    from ..benchmark.generation.generate import pick_device
+    from ..benchmark.system.devices import pick_device
     from ..benchmark.system.files import check_writable, write_text
     from ..leaderboards.tables.text_table import render
     from ..methods.material_method import NETWORKS
-    from ..speed.network import machine, peaks
+    from ..speed.timing import machine, peaks
 
     groups = tuple(GROUPS) if only is None else _known("group", only, list(GROUPS))
     networks = _known("network", network, list(NETWORKS))
@@ -114,75 +114,3 @@ def _known(what: str, text: str, known: list[str]) -> tuple[str, ...]:
     if not names:
         raise AmsbenchError(f"'{text}' names no {what}; known: {', '.join(known)}")
     return names
-
-
-def head(facts: Mapping[str, Any], peak: Mapping[str, float]) -> list[str]:
-    """What stands above the table: versions, device, active paths, peaks."""
-    kernel, lists = facts["native network kernel"], facts["native neighbour lists"]
-    return [
-        ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
-        f"device: {facts['device']}; processor: {facts['processor']}, {facts['threads']} threads on "
-        f"{facts['cores']} cores",
-        f"native network kernel: {kernel['level'] if kernel['active'] else kernel['reason']}; "
-        f"native neighbour lists: {lists['level'] if lists['active'] else lists['reason']}; "
-        f"triton: {facts['triton kernels']['mode'] or facts['triton kernels']['reason']}",
-        "measured peak of matrix products: "
-        + ", ".join(f"{name} {value / 1e9:,.0f} GFLOP/s" for name, value in peak.items()),
-    ]
-
-
-def table_of(rows: Iterable[Row], peak: Mapping[str, float]) -> Table:
-    """The measurements as a table; a group is named once, at its first row."""
-    from ..leaderboards.tables.text_table import Table
-
-    lines, before = [], None
-    for row in rows:
-        gflops, share, limit = row.against(peak).values()
-        lines.append((
-            "" if row.group == before else row.group,
-            labelled(row),
-            time_text(row.seconds) + per(row),
-            "-" if row.ratio is None else digits(row.ratio),
-            "-" if gflops is None else digits(gflops),
-            "-" if share is None else f"{100 * share:.1f} %",
-            "-" if limit is None else time_text(limit),
-            "-" if row.error is None else f"{row.error:.1e}",
-        ))  # fmt: skip
-        before = row.group
-    return Table(
-        title="Speed",
-        columns=("what", "path", "time", "ratio", "GFLOP/s", "of peak", "limit", "error"),
-        rows=tuple(lines),
-        caption=(
-            "time: the best round, paths of one kind in turns; of training steps the mean. 'from' so many: the "
-            "rest is extrapolated.",
-            "ratio: how many times as fast as the first row of its kind. error: relative deviation from it.",
-            "GFLOP/s: operations of the function in its cheapest form, whatever a path spends. of peak, limit: "
-            "their share of the measured peak for the type of the path's products, and the time at that peak.",
-        ),
-        records=(),
-    )
-
-
-def labelled(row: Row) -> str:
-    """The path, and from how many the time is extrapolated."""
-    return row.path if row.part is None else f"{row.path} (from {row.part:,})"
-
-
-def per(row: Row) -> str:
-    return f"/{row.unit}" if row.unit in ("atom", "structure") else ""
-
-
-def time_text(seconds: float) -> str:
-    """Three digits in the unit that suits: 3.60 h, 132 s, 1.25 ms, 210 ns."""
-    for unit, size in (("h", 3600.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size * (1.5 if unit == "h" else 1.0):
-            return f"{digits(seconds / size)} {unit}"
-    return f"{digits(seconds * 1e9)} ns"
-
-
-def digits(value: float) -> str:
-    """A number with three digits, or all of those before its point."""
-    if value >= 99.95:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

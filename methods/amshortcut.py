@@ -7,13 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
-from .denoiser import Prediction
-from .material_method import MIN_TIME, squared_errors
+from ..benchmark.interface.task import Task
+from .losses import squared_errors
+from .material_method import MIN_TIME
 from .material_sde import MaterialSDE
 from .method_cards import AMSHORTCUT
+from .state import Prediction
 
 SDE_FROM = 10
 """From this step count on the paper samples the SDE with the instantaneous drift (B.3)."""

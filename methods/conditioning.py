@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..benchmark.interface.method import Task
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
+from ..benchmark.interface.task import Task
 
 
 class FlexiblePropertyEmbedding(nn.Module):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..benchmark.interface.method import Task
 from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from ..benchmark.interface.noise import NoiseSource
-from ..benchmark.interface.structures import Structures
+from ..benchmark.interface.structures import Structures, means_of_structures
+from ..benchmark.interface.task import Task
 from .conditioning import FlexiblePropertyEmbedding
 from .egnn import edge_sums_triton
-from .egnn.network import EGNN, EGNNConfig
+from .egnn.config import EGNNConfig
+from .egnn.network import EGNN
+from .state import Prediction, State
 
 MEAN_SCALE = 17.0
 """Factor of the mean embedding of a structure, about the root of the number of its atoms: brings the noise of the mean
@@ -30,22 +31,6 @@ LEAST_FRACTION = 3e-4
 
 _places: ContextVar[edge_sums_triton.Places | None] = ContextVar("places", default=None)
 """What ``FlexibleDenoiser.unwatched`` gave to this thread; of the thread, since several may sample from one network."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """A noisy sample: structures with noisy positions, and element embeddings [n, K] (None: one element only)."""
-
-    structures: Structures
-    elements: Tensor | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What the network says of each atom: positions [n, 3], elements [n, K] or None."""
-
-    positions: Tensor
-    elements: Tensor | None
 
 
 class FlexibleDenoiser(nn.Module):
@@ -187,9 +172,3 @@ def likeliest_compositions(evidence: Tensor, structures: Structures) -> Tensor:
         shares = torch.softmax(evidence + fractions.log()[structures.batch], dim=-1)
         fractions = means_of_structures(shares, structures).clamp(min=LEAST_FRACTION)
     return fractions
-
-
-def means_of_structures(values: Tensor, structures: Structures) -> Tensor:
-    """Means [s, c] over the atoms of each structure of values [n, c]."""
-    sums = values.new_zeros(len(structures), values.shape[1]).index_add_(0, structures.batch, values)
-    return sums / structures.counts.to(values.dtype)[:, None]

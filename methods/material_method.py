@@ -11,16 +11,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
+from ..benchmark.interface.task import Task
 from ..errors import AmsbenchError
 from .charge_neutrality import neutral_probabilities, neutral_species
 from .conditioning import with_hidden_labels
-from .denoiser import FlexibleDenoiser, Prediction, State
+from .denoiser import FlexibleDenoiser
 from .egnn import edge_sums_native, edge_sums_triton
-from .egnn.network import EGNNConfig
+from .egnn.config import EGNNConfig
 from .processes import S_E, ElementProcess, LinearElementProcess, PositionProcess
+from .samplers import MULTISTEP_POWER, extrapolated
+from .state import Prediction, State
 
 NETWORKS: dict[str, EGNNConfig] = {
     "standard": EGNNConfig(hidden=64, layers=3),
@@ -34,14 +37,10 @@ GHOST_CUTOFF = 4.4
 """A; cutoff of the networks with radial bases where ghosts fill the cells. At the paper's 0.11 atoms per A^3 the
 sphere holds the 40 neighbours that sums over edges are scaled for; with 6.5 A it holds 127."""
 
-ELEMENT_WEIGHT = 0.5
-"""Weight of the element error in every loss (paper, Eqs. 8 and 10)."""
 
 MANY_SPECIES = 4
 """With more species than these (ghosts are one) atoms read the mean element embedding of their structure."""
 
-MULTISTEP_POWER = 1.5
-"""Exponent of the times of the sampler ``multistep`` (docs/methods.md)."""
 
 MIN_TIME = 1e-3
 """Smallest training time: at t = 0 the noise has no scale."""
@@ -245,46 +244,3 @@ class MaterialMethod(Method):
         centred = u[:, :5].sort(dim=1).values[:, 1:2] ** self.time_power
         t = torch.where(u[:, 5:6] < self.config["uniform_share"], u[:, 6:], centred)
         return t * (1 - MIN_TIME) + MIN_TIME
-
-
-def extrapolated(now: Prediction, before: tuple[Prediction, float] | None, length: float) -> Prediction:
-    """The drift of positions in the middle of a step, on the line through this one and that of the step before.
-
-    With it a step of the probability-flow ODE is one of Adams and Bashforth's of second order (for diffusion models in
-    arXiv 2202.09778), at one network evaluation. Element drifts stay as they are: each speaks of a distribution over
-    the species, which an extrapolation would leave.
-
-    before: the last step's own drift and length
-    """
-    if before is None:
-        return now
-    last, last_length = before
-    positions = now.positions + length / (2 * last_length) * (now.positions - last.positions)
-    return Prediction(positions=positions, elements=now.elements)
-
-
-def without_ghosts(noise: Tensor, batch: Structures, ghost: int | None) -> Tensor:
-    """The noise [n, 3] of the atoms, and 0 for the ghosts.
-
-    A ghost is anywhere with equal probability, so that its noisy position says nothing about its noise: the mean of
-    what the network can know is 0 whatever else it knows, and to be told that mean instead of one draw of the noise
-    leaves the best network where it is and takes the ghosts' share of the variance out of every gradient.
-    """
-    return noise if ghost is None else noise.masked_fill((batch.species == ghost)[:, None], 0.0)
-
-
-def squared_errors(found: Prediction, wanted: Prediction) -> dict[str, Tensor]:
-    """Mean over atoms of the squared error vectors, and their weighted sum ``loss`` (Eqs. 8 and 10)."""
-    errors = {"positions": ((found.positions - wanted.positions) ** 2).sum(-1).mean()}
-    errors["loss"] = errors["positions"]
-    if found.elements is not None and wanted.elements is not None:
-        errors["elements"] = ((found.elements - wanted.elements) ** 2).sum(-1).mean()
-        errors["loss"] = errors["loss"] + ELEMENT_WEIGHT * errors["elements"]
-    return errors
-
-
-def minimum_image(vectors: Tensor, batch: Structures) -> Tensor:
-    """The shortest periodic image of displacements [n, 3], for cells that are not very skewed."""
-    inverse = torch.linalg.inv(batch.cells)[batch.batch]
-    fractions = torch.einsum("ni,nij->nj", vectors, inverse)
-    return torch.einsum("ni,nij->nj", fractions - fractions.round(), batch.cells[batch.batch])

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
-from ..benchmark.interface.structures import Structures
-from .denoiser import Prediction, State
-from .material_method import MaterialMethod, minimum_image, squared_errors, without_ghosts
+from ..benchmark.interface.structures import Structures, minimum_image
+from .losses import squared_errors, without_ghosts
+from .material_method import MaterialMethod
 from .method_cards import MATERIAL_ODE
 from .processes import LinearElementProcess
+from .state import Prediction, State
 
 
 class MaterialODE(MaterialMethod):

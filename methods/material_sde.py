@@ -10,20 +10,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
+from ..benchmark.interface.task import Task
 from .conditioning import guidance_weights
-from .denoiser import Prediction, State
-from .material_method import MANY_SPECIES, MaterialMethod, squared_errors, without_ghosts
+from .losses import squared_errors, without_ghosts
+from .material_method import MANY_SPECIES, MaterialMethod
 from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
-
-RESTART_FROM = 0.4
-"""Time to which the first restart goes back. Bonds form below it (docs/training.md)."""
-
-DESCENT_SHARE = 0.35
-"""With many species (MANY_SPECIES), share of the steps of a path with restarts that lead to the first t = 0."""
+from .samplers import _TO_THE_END, DESCENT_SHARE, RESTART_FROM, drawn
+from .state import Prediction, State
 
 GUIDANCE = 4.0
 """Weight of a target in guided steps where a training sets no other, 1 for no guidance."""
@@ -218,14 +215,3 @@ class MaterialSDE(MaterialMethod):
         if rule == "multistep" and steps == 1:  # there is no step before to learn from
             rule = "ode"
         return {"ode": "ODE", "euler-maruyama": "SDE"}.get(rule, rule)
-
-
-def drawn(expected: Tensor, noise: NoiseSource) -> Tensor:
-    """One-hot [n, K] of species drawn with probabilities [n, K]; what guidance left below 0 counts as 0."""
-    bounds = expected.clamp(min=0).cumsum(-1)
-    place = noise.uniform_atoms(1) * bounds[:, -1:]
-    species = (bounds <= place).sum(-1).clamp(max=expected.shape[1] - 1)
-    return torch.nn.functional.one_hot(species, expected.shape[1]).to(expected.dtype)
-
-
-_TO_THE_END = ("restart", "guided")

@@ -18,8 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .egnn.edge_sums_native import BFLOAT16
-from .egnn.edge_sums_triton import CAPABILITY
+LEVELS = ("plain", "avx2", "avx512", "bf16", "amx")
+
+BFLOAT16 = LEVELS[3:]
+
+CAPABILITY = (8, 0)
+"""Compute capability of the oldest GPUs that Triton supports and that multiply bfloat16."""
 
 
 @lru_cache(maxsize=1)

@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import AmsbenchError
-from .neighbours.packed import each_structure, neighbor_pairs, pack
+from .neighbours.packed import each_structure, pack
+from .neighbours.pairs import neighbor_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+OVERLAP = 1.0
+"""A; atoms closer than this overlap. The shortest bond of silica is 1.5 A long."""
+
 
 GRAMS_PER_CM3 = 1.66053906660
 """One atomic mass unit per cubic angstrom, in g/cm^3 (CODATA 2018)."""
@@ -97,20 +102,6 @@ def structure_facts(
     ]
 
 
-def overlapping(structures: Sequence[Atoms], *, minimum: float) -> np.ndarray:
-    """Which structures have two atoms closer than ``minimum`` (A), periodic images included: bool [s].
-
-    About 1 A is where the empirical potentials stop being repulsive: such a structure collapses when relaxed.
-    """
-    return np.array(
-        [
-            len(neighbor_pairs(positions, cell, True, minimum, full_list=False, quantities="d")[0]) > 0
-            for positions, cell in each_structure(pack(structures))
-        ],
-        dtype=bool,
-    )
-
-
 def minimum_distance(atoms: Atoms) -> float | None:
     """Shortest distance between atoms in A, periodic images (also an atom's own) included; None if empty."""
     ((positions, cell),) = each_structure(pack([atoms]))
@@ -164,3 +155,11 @@ def _elements(pair: str) -> tuple[str, str]:
     if len(symbols) != 2 or any(symbol not in atomic_numbers for symbol in symbols):
         raise AmsbenchError(f"'{pair}' is not a pair of elements; write it like 'Si-O'")
     return symbols[0], symbols[1]
+
+
+def has_overlap(atoms: Atoms, distance: float = OVERLAP) -> bool:
+    """Whether two atoms, periodic images included, are closer than ``distance`` (A)."""
+    (found,) = neighbor_pairs(
+        atoms.positions, atoms.cell.array, atoms.pbc, distance, full_list=False, quantities="d"
+    )
+    return len(found) > 0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .neighbours.packed import neighbor_pairs
+from .neighbours.pairs import neighbor_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms

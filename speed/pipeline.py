@@ -14,18 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..benchmark.api import load_checkpoint_for, load_dataset, start_cells
-from ..benchmark.datasets.dataset import Dataset
+from ..benchmark.api import load_checkpoint_for
+from ..benchmark.datasets.dataset import Dataset, task_of
+from ..benchmark.datasets.storage import load_dataset
+from ..benchmark.generation.cells import start_cells
 from ..benchmark.generation.generate import ATOMS_PER_BATCH, generate
-from ..benchmark.interface.method import Task
-from ..benchmark.system.files import write_frames
+from ..benchmark.system.structure_files import write_frames
 from ..benchmark.system.worker_pool import local_pool
-from ..benchmark.training.trainer import Trainer, TrainingOptions
+from ..benchmark.training.options import TrainingOptions
+from ..benchmark.training.trainer import Trainer
 from ..methods.amshortcut import AMShortcut
 from ..methods.material_sde import MaterialSDE
-from ..metrics.distribution_functions import rdf, structural_curves
+from ..metrics.distribution_functions import rdf
 from ..metrics.neighbours import neighbour_list
-from .network import SECONDS, Row, environment, expected_edges, flops, network_error, product_type, race, wait
+from ..metrics.structural_errors import structural_curves
+from .network import network_error, product_type
+from .timing import SECONDS, Row, environment, expected_edges, flops, race, wait
 
 STRUCTURES = 10_000
 PAPER_SECONDS = {1: 132.0, 250: 3.6 * 3600}
@@ -89,7 +93,7 @@ def _forward_work(method: MaterialSDE, atoms: float, volume: float) -> float:
 def training_rows(device: torch.device) -> Iterator[Row]:
     """Steps of real trainings, data and optimiser included, in seconds per structure."""
     dataset = load_dataset("asi")
-    task = Task.of(dataset, ())
+    task = task_of(dataset, ())
     for kind in (MaterialSDE, AMShortcut):
         size = BATCH[device.type]
         method = kind(task, kind.default_config("standard", task))

@@ -12,14 +12,16 @@ from functools import cached_property
 import numpy as np
 
 from ..benchmark.datasets.build import simulation_seed
-from ..benchmark.datasets.dataset import SPLITS, Dataset, DatasetDefinition, Measurement
+from ..benchmark.datasets.dataset import Dataset
+from ..benchmark.datasets.definition import SPLITS, DatasetDefinition, Measurement, plans_of
 from ..benchmark.datasets.storage import (
     dataset_in_memory,
     decode_structures,
     encode_structures,
     splits_of_groups,
 )
-from ..benchmark.interface.evaluation_plan import PROTOCOLS, cells_of, plans_of
+from ..benchmark.generation.cells import cells_of
+from ..benchmark.interface.evaluation_plan import PROTOCOLS
 from .checks import Check, CheckResult, require, run_checks
 
 SAMPLES_PER_SIMULATION = 2

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..benchmark.datasets.dataset import Dataset
-from ..benchmark.interface.method import Method, Task
+from ..benchmark.datasets.dataset import Dataset, task_of
+from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import BatchNoise, NoiseSource, StructureNoise, structure_seeds
 from ..benchmark.interface.structures import Structures, add_ghosts
+from ..benchmark.interface.task import Task
 from ..benchmark.training.train import with_changes
 from .checks import fail
 from .synthetic import synthetic_dataset
@@ -67,7 +68,7 @@ class Probe:
     def dataset(self) -> Dataset:
         # the task of the smallest cells says how large they have to be
         small = synthetic_dataset(**TASKS[self.name])
-        task = Task.of(small, small.definition.design_properties)
+        task = task_of(small, small.definition.design_properties)
         cutoff = self._built(task).cutoff
         # sheared, and up to 5 % smaller than asked for
         return (
@@ -78,7 +79,7 @@ class Probe:
 
     @cached_property
     def task(self) -> Task:
-        return Task.of(self.dataset, self.dataset.definition.design_properties)
+        return task_of(self.dataset, self.dataset.definition.design_properties)
 
     def config(self, network: str | None = None) -> dict[str, Any]:
         """The configuration that is checked, or the unchanged one of a network preset."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..benchmark.interface.structures import Structures
-from ..metrics.distribution_functions import curve_rmsd, rdf
+from ..metrics.distribution_functions import rdf
+from ..metrics.structural_errors import curve_rmsd
 from .checks import Check, require
 from .method_probe import TOLERANCE, ChangedNoise, Probe
 from .training_checks import trained

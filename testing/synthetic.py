@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ..benchmark.datasets.dataset import Dataset, DatasetDefinition, Measurement, Property, Recipe
+from ..benchmark.datasets.dataset import Dataset
+from ..benchmark.datasets.definition import DatasetDefinition, Measurement, Property, Recipe
 from ..benchmark.datasets.storage import dataset_in_memory, encode_structures
 from ..benchmark.interface.evaluation_plan import EvaluationPlan, inverse_design_plans, structural_plan
 from ..errors import AmsbenchError

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
-from ..benchmark.interface.method import Method, Task
+from ..benchmark.interface.method import Method
 from ..benchmark.interface.method_card import MethodCard
+from ..benchmark.interface.task import Task
 from ..benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from .checks import Check, CheckFailed, require
 from .method_probe import Probe

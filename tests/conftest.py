@@ -11,8 +11,8 @@ if not torch.cuda.is_available():
     # Triton reads it when it is first imported; nothing runs in its interpreter unless AMSBENCH_TRITON asks, too
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from amsbench.benchmark.interface.method import Task
 from amsbench.benchmark.interface.structures import Structures
+from amsbench.benchmark.interface.task import Task
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...benchmark.interface.noise import NoiseSource
-from ...benchmark.interface.structures import Structures
-from ...methods.denoiser import means_of_structures
+from ...benchmark.interface.structures import Structures, means_of_structures
 
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -7,10 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ...benchmark.interface.method import Task
 from ...benchmark.interface.noise import NoiseSource
-from ...benchmark.interface.structures import Structures
-from ...methods.denoiser import means_of_structures
+from ...benchmark.interface.structures import Structures, means_of_structures
+from ...benchmark.interface.task import Task
 from ..triplet_network import TripletConfig, TripletNetwork
 from .atom_types import fractions_of, head
 

@@ -6,7 +6,7 @@ alpha sigma^2 takes mean and variance of the sample to
     mean - m  ->  (1 - a) (mean - m)          a = alpha sigma^2 / (s^2 + sigma^2)
     variance  ->  (1 - a)^2 variance + 2 alpha sigma^2
 
-which decides what alpha is good for (tests/baselines/test_levels.py holds the code to every number here):
+which decides what alpha is good for (tests/baselines/cdvae/test_noise_levels.py holds the code to every number here):
 
 - Atoms at known places, s = 0. With alpha = 1, CDVAE's own, a = 1: whatever came before is forgotten, and every path
   ends at sqrt(2) sigma_L = 0.014 A from them, be it of 1 level or of 50. Thermal motion is ten times that, so that it

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...benchmark.interface.method import Task
 from ...benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from ...benchmark.interface.noise import NoiseSource
 from ...benchmark.interface.structures import Structures
+from ...benchmark.interface.task import Task
 from ...methods.conditioning import FlexiblePropertyEmbedding
-from ...methods.denoiser import Prediction, State
 from ...methods.product_precision import ATOM_ROWS, EDGE_ROWS, fast_products, roomy, with_empty_rows
+from ...methods.state import Prediction, State
 
 EDGE_INPUTS = 4
 """Components and length of an edge vector."""

@@ -10,17 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...benchmark.interface.method import Method, Task
+from ...benchmark.interface.method import Method
 from ...benchmark.interface.method_card import MethodCard
 from ...benchmark.interface.noise import NoiseSource
 from ...benchmark.interface.structures import Structures
+from ...benchmark.interface.task import Task
 from ...errors import AmsbenchError
 from ...methods import product_precision
 from ...methods.conditioning import with_hidden_labels
-from ...methods.denoiser import Prediction, State
-from ...methods.material_method import squared_errors, without_ghosts
-from ...methods.material_sde import drawn
+from ...methods.losses import squared_errors, without_ghosts
 from ...methods.processes import ElementProcess, PositionProcess
+from ...methods.samplers import drawn
+from ...methods.state import Prediction, State
 from .mesh_graph_net import MeshGraphNetConfig, PropertyNetwork, ScoreNetwork
 
 NETWORKS: dict[str, MeshGraphNetConfig] = {

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...benchmark.interface.method import Task
-from ...benchmark.interface.structures import Structures
+from ...benchmark.interface.structures import Structures, fractional
+from ...benchmark.interface.task import Task
 from ...methods.conditioning import FlexiblePropertyEmbedding
 from ..triplet_network import TripletConfig, TripletNetwork
 from .mask_diffusion import MaskDiffusion
-from .wrapped_normal import fractional
 
 FREQUENCIES = 16
 """Of the sines and cosines of the time, from 1 to 100 per unit of time in equal ratios."""

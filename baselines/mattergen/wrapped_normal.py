@@ -32,16 +32,6 @@ LARGEST_STEP = 0.5
 cell, after which an atom is anywhere with equal probability to 1e-8; a larger step does the same and costs digits."""
 
 
-def fractional(positions: Tensor, structures: Structures) -> Tensor:
-    """Positions [n, 3], angstrom, as fractional coordinates along the lattice vectors of each atom's cell."""
-    return torch.einsum("ni,nij->nj", positions, torch.linalg.inv(structures.cells)[structures.batch])
-
-
-def cartesian(fractions: Tensor, structures: Structures) -> Tensor:
-    """Fractional coordinates [n, 3] as positions, angstrom."""
-    return torch.einsum("ni,nij->nj", fractions, structures.cells[structures.batch])
-
-
 def wrap(fractions: Tensor) -> Tensor:
     """Into [0, 1)."""
     return fractions - fractions.floor()

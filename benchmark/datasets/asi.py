@@ -13,7 +13,7 @@ import numpy as np
 
 from ...metrics.potentials.potential import STILLINGER_WEBER_SILICON, Potential
 from ..interface.evaluation_plan import EvaluationPlan, structural_plan
-from .dataset import DatasetDefinition, Property, Recipe, SimulationFailed
+from .definition import DatasetDefinition, Property, Recipe, SimulationFailed
 from .molecular_dynamics import molecular_dynamics
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ...metrics.potentials.potential import TERSOFF_SILICA, Potential, overlapping
+from ...metrics.descriptors import has_overlap
+from ...metrics.potentials.potential import TERSOFF_SILICA, Potential
 from ...metrics.rings import guttman_rings
 from ..interface.evaluation_plan import EvaluationPlan, inverse_design_plans
-from .dataset import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .definition import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 from .elastic_moduli import STRAINS, failed, moduli
 from .molecular_dynamics import molecular_dynamics, random_packing
 
@@ -155,7 +156,7 @@ class AmorphousSilica(DatasetDefinition):
         wanted = {self.property_named(name).name for name in asked}
         if len(atoms) == 0:
             return failed(wanted, "no atoms")
-        if overlapping(atoms):
+        if has_overlap(atoms):
             return failed(wanted, "atoms overlap")
         rings = _ring_size(atoms) if "ring_size" in wanted else Measurement()
         elastic = (

@@ -23,7 +23,7 @@ from ...errors import AmsbenchError
 from ..system.files import alone_in
 from ..system.worker_pool import local_pool
 from .build_cache import Parts
-from .dataset import DatasetDefinition, Recipe, SimulationFailed
+from .definition import DatasetDefinition, Recipe, SimulationFailed
 from .storage import decode_structures, encode_structures
 
 Progress = Callable[[str, int, int], None]

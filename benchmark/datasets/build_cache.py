@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ..system.files import write_text
-from .dataset import DatasetDefinition, Recipe
+from .definition import DatasetDefinition, Recipe
 from .storage import read_npz, read_packed, save_dataset, write_npz
 
 STRUCTURE_ARRAYS = ("fractional", "cells", "species", "counts")

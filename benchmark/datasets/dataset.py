@@ -2,120 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ...errors import AmsbenchError
-from ...metrics.potentials.potential import EvaluationFailed, Potential, energy_per_atom
+from ..interface.task import Task
+from .definition import SPLITS, DatasetDefinition, Split
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-    from ..interface.evaluation_plan import EvaluationPlan
-
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-Recipe = Literal["paper", "reduced"]
-
-
-class SimulationFailed(Exception):
-    """A simulation did not give a usable sample (lost atoms, no convergence); the build retries a new seed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Property:
-    """A scalar label of a structure, named and measured in the unit that the leaderboards print."""
-
-    name: str
-    unit: str
-    description: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """Properties measured on one structure; what could not be measured has a reason instead of a value."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-
-
-class DatasetDefinition(ABC):
-    """A dataset plug-in: how samples are simulated and how their properties are measured.
-
-    Registered under the entry-point group ``amsbench.datasets``; instances hold no state.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    """One line for ``amsbench datasets``, saying what the material really is."""
-    elements: ClassVar[tuple[str, ...]]
-    """Chemical symbols, in the order of the one-hot element embedding."""
-    ghost_density: ClassVar[float | None]
-    """Atoms plus ghosts per A^3 (Definition 2 of the paper), or None where every cell keeps its atom count."""
-    formal_charges: ClassVar[Mapping[str, int] | None] = None
-    """e, by chemical symbol; where given, how far structures are from neutral and from the compositions of the training
-    set is reported."""
-    properties: ClassVar[tuple[Property, ...]]
-    split_by: ClassVar[Literal["melt", "sample"]]
-    """Snapshots of one melt are never shared between splits."""
-
-    split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
-    """Shares of the groups that go to train, validation and test."""
-    design_properties: ClassVar[tuple[str, ...]] = ()
-    """The properties that the paper's conditional models are trained on and asked for."""
-    potential: ClassVar[Potential | None] = None
-    """What the simulations and the energies are made with."""
-
-    @abstractmethod
-    def protocol(self, recipe: Recipe) -> dict[str, Any]:
-        """The simulation protocol as plain JSON data (times in ps, temperatures in K), stored with the file."""
-
-    def engine(self) -> dict[str, Any]:
-        """What computes samples and labels (potential with its hash, LAMMPS version), stored with the file."""
-        return {} if self.potential is None else self.potential.provenance()
-
-    @abstractmethod
-    def samples_per_simulation(self, recipe: Recipe) -> int:
-        """How many samples one independent simulation (melt) yields at most."""
-
-    @abstractmethod
-    def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
-        """Run one independent simulation; everything random in it comes from ``seed``.
-
-        Returns up to ``samples`` structures with positions in angstrom and ``pbc`` set.
-        Raises SimulationFailed when the run is unusable.
-        """
-
-    def numbered(self, index: int) -> DatasetDefinition:
-        """What makes the simulation of this number, where not all of them are made alike."""
-        return self
-
-    @abstractmethod
-    def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        """The comparisons of protocol ``quick``, ``standard`` or ``paper``."""
-
-    def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
-        """Measure the named properties (all by default) of one structure, labels and generated alike."""
-        return Measurement()
-
-    def energy(self, atoms: Atoms) -> tuple[float, float]:
-        """Energy per atom (eV) and largest force (eV/A) under the potential that made the data; EvaluationFailed for
-        structures without a usable energy, and where there is no such potential."""
-        if self.potential is None:
-            raise EvaluationFailed("no potential made these data")
-        return energy_per_atom(self.potential, atoms)
-
-    def property_named(self, name: str) -> Property:
-        """The property called ``name``; AmsbenchError with the known names if there is none."""
-        for item in self.properties:
-            if item.name == name:
-                return item
-        known = ", ".join(item.name for item in self.properties) or "none"
-        raise AmsbenchError(f"dataset '{self.name}' has no property '{name}'; it has: {known}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,3 +101,60 @@ class Dataset:
         return Atoms(
             symbols, positions=self.positions[start:stop], cell=self.cells[index], pbc=True, info=info
         )
+
+
+def samples_of(dataset: Dataset, task: Task) -> list[Any]:
+    """torch-geometric samples with the task's properties, which any loader or network of that library takes."""
+    from torch_geometric.data import Data
+
+    columns = [dataset.property_names.index(name) for name in task.properties]
+    offsets = dataset.offsets
+    samples = []
+    for k in range(len(dataset)):
+        rows = slice(offsets[k], offsets[k + 1])
+        samples.append(
+            Data(
+                pos=torch.as_tensor(dataset.positions[rows], dtype=torch.float32),
+                cell=torch.as_tensor(dataset.cells[k], dtype=torch.float32)[None],
+                species=torch.as_tensor(dataset.species[rows], dtype=torch.long),
+                properties=torch.as_tensor(dataset.properties[k, columns], dtype=torch.float32)[None],
+                num_nodes=int(dataset.counts[k]),
+            )
+        )
+    return samples
+
+
+def task_of(dataset: Dataset, properties: tuple[str, ...]) -> Task:
+    """The task of learning ``dataset`` conditioned on ``properties`` (statistics of the training split)."""
+    train = dataset.split("train")
+    columns = []
+    for name in properties:
+        dataset.definition.property_named(name)
+        column = train.properties[:, dataset.property_names.index(name)]
+        column = column[~torch.isnan(torch.as_tensor(column)).numpy()].astype(float)
+        if len(column) < 2:
+            raise AmsbenchError(
+                f"property '{name}' has {len(column)} labels in the training split of {dataset.path}; "
+                "at least 2 are needed to condition on it"
+            )
+        if column.std() == 0:
+            raise AmsbenchError(
+                f"property '{name}' is {column[0]:.6g} in all of the training split of {dataset.path}; there is "
+                "nothing to learn about it"
+            )
+        columns.append(column)
+    charges = dataset.definition.formal_charges
+    return Task(
+        dataset=dataset.definition.name,
+        dataset_hash=dataset.content_hash,
+        elements=dataset.definition.elements,
+        ghost_density=dataset.definition.ghost_density,
+        properties=properties,
+        property_mean=tuple(float(c.mean()) for c in columns),
+        property_std=tuple(float(c.std()) for c in columns),
+        property_min=tuple(float(c.min()) for c in columns),
+        property_max=tuple(float(c.max()) for c in columns),
+        formal_charges=None
+        if charges is None
+        else tuple(charges[element] for element in dataset.definition.elements),
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...metrics.potentials.potential import EvaluationFailed, Potential
-from .dataset import Measurement
+from .definition import Measurement
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import AmsbenchError
 from ..interface.evaluation_plan import EvaluationPlan, structural_plan
-from .dataset import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .definition import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -12,10 +12,10 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .. import registry
-from ..evaluation.report import read_structures
-from ..interface.method import Task
 from ..system.files import sha256_of
-from .dataset import SPLITS, Dataset, DatasetDefinition
+from ..system.structure_files import read_structures
+from .dataset import Dataset, task_of
+from .definition import SPLITS, DatasetDefinition
 from .imported import ImportedStructures
 from .storage import dataset_in_memory, encode_structures, save_dataset, splits_of_groups
 
@@ -73,7 +73,7 @@ def import_structures(
     arrays |= {"groups": groups, "properties": _labels(frames, properties, file)}
     provenance = {"recipe": "imported", "file": file.name, "sha256": sha256_of(file), "samples": len(frames)}
     dataset = dataset_in_memory(definition, arrays, provenance, str(output))
-    Task.of(dataset, tuple(properties))  # labels that cannot be trained on are told now
+    task_of(dataset, tuple(properties))  # labels that cannot be trained on are told now
     save_dataset(output, definition, arrays, provenance)
     return dataset
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ...metrics.descriptors import GRAMS_PER_CM3
-from ...metrics.distribution_functions import curve_rmsd, noise_floor, rdf
-from .dataset import SPLITS, Dataset
+from ...metrics.distribution_functions import rdf
+from ...metrics.structural_errors import curve_rmsd, noise_floor
+from .dataset import Dataset
+from .definition import SPLITS
 from .storage import load_dataset_file, splits_of_groups
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from ...metrics.descriptors import has_overlap
 from ...metrics.potentials.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
-from ...metrics.potentials.potential import EvaluationFailed, Potential, overlapping
+from ...metrics.potentials.potential import EvaluationFailed, Potential
 from ..interface.evaluation_plan import EvaluationPlan, inverse_design_plans
-from .dataset import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .definition import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
 from .elastic_moduli import STRAINS, failed, moduli_of
 from .meg_compositions import ELEMENTS, VALENCE, Composition, compositions, sampling_weights
 from .molecular_dynamics import MolecularDynamics, molecular_dynamics, random_packing
@@ -166,7 +167,7 @@ class MultiElementGlass(DatasetDefinition):
             values["li_concentration"] = 100 * float(np.mean(atoms.symbols == "Li"))
         elastic = Measurement()
         if wanted & set(STRAINS):
-            if overlapping(atoms):
+            if has_overlap(atoms):
                 elastic = failed(wanted & set(STRAINS), "atoms overlap")
             else:
                 elastic = _moduli(atoms, wanted & set(STRAINS))

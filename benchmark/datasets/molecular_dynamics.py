@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...metrics.potentials.potential import Potential, lammps_session
-from .dataset import SimulationFailed
+from ...metrics.potentials.lammps import lammps_session
+from ...metrics.potentials.potential import Potential
+from .definition import SimulationFailed
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -21,7 +21,8 @@ import numpy as np
 from ...errors import AmsbenchError
 from .. import registry
 from ..system.files import write_atomically
-from .dataset import Dataset, DatasetDefinition, Split
+from .dataset import Dataset
+from .definition import DatasetDefinition, Split
 from .imported import ImportedStructures
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 from ...metrics.composition import fraction_distance, net_charge
 from ...metrics.descriptors import structure_facts
 from ...metrics.potentials.potential import EvaluationFailed
-from ..datasets.dataset import Dataset, DatasetDefinition
+from ..datasets.dataset import Dataset
+from ..datasets.definition import DatasetDefinition
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -9,35 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import AmsbenchError
-from ..datasets.dataset import Dataset, DatasetDefinition
+from ..datasets.dataset import Dataset
+from ..datasets.definition import DatasetDefinition
 from ..system.files import write_atomically
 from .evaluate import Evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
     from ase import Atoms
-
-
-def read_structures(path: Path) -> list[Atoms]:
-    """All structures of a file that ASE reads; AmsbenchError where there are none or they have no cell."""
-    from ase.io import read
-
-    if not path.is_file():
-        raise AmsbenchError(f"no structures at {path}; give a file that ASE reads, such as .extxyz")
-    try:
-        found = read(path, index=":")
-    except Exception as error:  # every reader of ASE fails in its own way
-        raise AmsbenchError(
-            f"{path} cannot be read as structures ({error}); give a valid .extxyz file"
-        ) from error
-    frames = found if isinstance(found, list) else [found]
-    for k, frame in enumerate(frames):
-        closed = frame.pbc.all() and np.isfinite(frame.cell.array).all()
-        if not closed or abs(frame.cell.volume) < 1.0:
-            raise AmsbenchError(f"structure {k} in {path} has no periodic cell; amorphous samples need one")
-    if not frames:
-        raise AmsbenchError(f"{path} holds no structures; give a file with at least one")
-    return frames
 
 
 def targets_in(

@@ -11,10 +11,13 @@ import numpy as np
 import torch
 
 from ...errors import AmsbenchError
-from ..interface.method import Method, Task
+from ..interface.method import Method
 from ..interface.noise import structure_noise, structure_seeds
 from ..interface.structures import Structures
-from .threads import SharedThreads, threads_for
+from ..interface.task import Task
+from ..system.devices import synchronise
+from .cells import check_cells
+from .threads import SharedThreads
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -79,7 +82,7 @@ def generate(
             began = time.perf_counter()
             noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
             made = method.sample(start, steps, sampler, noise)
-            _synchronise(device)
+            synchronise(device)
         return made, began, time.perf_counter()
 
     workers = min(threads_for(method, device), len(cells))
@@ -139,36 +142,6 @@ def outside_training_range(task: Task, targets: Mapping[str, Sequence[float] | n
     return sentences
 
 
-def check_cells(cells: torch.Tensor, cutoff: float) -> None:
-    """AmsbenchError for cells without volume or thinner than the cutoff, for which nothing was trained."""
-    volumes = torch.linalg.det(cells.double()).abs()
-    if not bool(torch.isfinite(volumes).all()) or bool((volumes < 1.0).any()):
-        raise AmsbenchError("a cell has no volume; give the lattice vectors in angstrom")
-    thinnest = cell_heights(cells)
-    if bool((thinnest < cutoff).any()):
-        worst = int(thinnest.argmin())
-        raise AmsbenchError(
-            f"cell {worst} has a height of {float(thinnest[worst]):.2f} A, below the network's cutoff of "
-            f"{cutoff:g} A; choose a larger cell"
-        )
-
-
-def cell_heights(cells: torch.Tensor) -> torch.Tensor:
-    """The smallest height of each cell [s, 3, 3], the distance of its closest two faces: [s], angstrom."""
-    return (1 / torch.linalg.norm(torch.linalg.inv(cells.double()), dim=-2)).amin(dim=-1)
-
-
-def pick_device(name: str) -> str:
-    """``auto``, ``cpu`` or ``cuda`` as a device that is there."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise AmsbenchError(f"unknown device '{name}'; known: auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise AmsbenchError("no CUDA device is available here; use --device cpu")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name
-
-
 def _batches(counts: list[int], limit: int) -> list[slice]:
     """Consecutive structures in batches of at most ``limit`` atoms, at least one structure each."""
     batches, first, atoms = [], 0, 0
@@ -182,6 +155,6 @@ def _batches(counts: list[int], limit: int) -> list[slice]:
     return batches
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def threads_for(method: Method, device: torch.device) -> int:
+    """How many threads may work on a method's structures at once: on a GPU, which is one for all, only one."""
+    return torch.get_num_threads() if device.type == "cpu" and method.concurrent else 1

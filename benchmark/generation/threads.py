@@ -11,19 +11,12 @@ from typing import Any, Self, TypeVar
 
 import torch
 
-from ..interface.method import Method
-
 SWITCH = 1e-4
 """Seconds after which a thread gives Python up to one that waits for it. At the 5 ms that are usual, a thread back
 from a kernel of 5 ms waits as long again."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
-
-
-def threads_for(method: Method, device: torch.device) -> int:
-    """How many threads may work on a method's structures at once: on a GPU, which is one for all, only one."""
-    return torch.get_num_threads() if device.type == "cpu" and method.concurrent else 1
 
 
 class SharedThreads:

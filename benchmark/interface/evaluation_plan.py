@@ -8,9 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from ...errors import AmsbenchError
-from ..datasets.dataset import Dataset, DatasetDefinition
-
 Kind = Literal["structural", "inverse-design"]
 PROTOCOLS = ("quick", "standard", "paper")
 
@@ -83,33 +80,3 @@ def inverse_design_plans(
         )
         for name, asked in targets.items()
     )
-
-
-def plans_of(definition: DatasetDefinition, protocol: str) -> tuple[EvaluationPlan, ...]:
-    """The comparisons that a dataset makes under a protocol; AmsbenchError for an unknown one."""
-    if protocol not in PROTOCOLS:
-        raise AmsbenchError(f"unknown protocol '{protocol}'; known: {', '.join(PROTOCOLS)}")
-    return tuple(definition.evaluation_plans(protocol))
-
-
-def cells_of(plan: EvaluationPlan, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Cells [count, 3, 3] (angstrom) and atom counts [count], ghosts included.
-
-    Cells of the training set are dealt out evenly over it, so that few samples span it too.
-    """
-    density = dataset.definition.ghost_density
-    if plan.cube is not None:
-        cells = np.tile(np.eye(3) * plan.cube, (plan.count, 1, 1))
-        if density is None:
-            raise AmsbenchError(
-                f"plan '{plan.name}' of '{dataset.definition.name}' asks for cubes, but without ghosts the atom "
-                "count is not known; give the dataset a ghost density"
-            )
-        counts = np.full(plan.count, int(np.floor(density * plan.cube**3)))
-        return cells, counts
-    train = dataset.indices("train")
-    rows = train[(np.arange(plan.count) * len(train)) // plan.count % len(train)]
-    cells = dataset.cells[rows].astype(float)
-    if density is None:
-        return cells, dataset.counts[rows]
-    return cells, np.floor(density * np.abs(np.linalg.det(cells))).astype(np.int64)

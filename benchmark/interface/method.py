@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -15,86 +14,10 @@ from .. import registry
 from .method_card import MethodCard
 from .noise import NoiseSource
 from .structures import Structures
+from .task import Task
 
 if TYPE_CHECKING:
-    from ..datasets.dataset import Dataset
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a method may know of the data; stored in its checkpoint.
-
-    elements: chemical symbols in the order of the species index
-    ghost_density: atoms plus ghosts per A^3, or None where there are no ghosts
-    properties: the properties that the method is conditioned on
-    property_mean, property_std, property_min, property_max: over the training split, in dataset units
-    formal_charges: of the elements, e, or None where the data's structures need not be neutral
-    """
-
-    dataset: str
-    dataset_hash: str
-    elements: tuple[str, ...]
-    ghost_density: float | None
-    properties: tuple[str, ...] = ()
-    property_mean: tuple[float, ...] = ()
-    property_std: tuple[float, ...] = ()
-    property_min: tuple[float, ...] = ()
-    property_max: tuple[float, ...] = ()
-    formal_charges: tuple[int, ...] | None = None
-
-    @property
-    def ghost(self) -> int | None:
-        """Species index of a ghost atom, or None."""
-        return None if self.ghost_density is None else len(self.elements)
-
-    @property
-    def species_count(self) -> int:
-        """Width of the element embedding, ghosts included."""
-        return len(self.elements) + (self.ghost_density is not None)
-
-    @classmethod
-    def of(cls, dataset: Dataset, properties: tuple[str, ...]) -> Task:
-        """The task of learning ``dataset`` conditioned on ``properties`` (statistics of the training split)."""
-        train = dataset.split("train")
-        columns = []
-        for name in properties:
-            dataset.definition.property_named(name)
-            column = train.properties[:, dataset.property_names.index(name)]
-            column = column[~torch.isnan(torch.as_tensor(column)).numpy()].astype(float)
-            if len(column) < 2:
-                raise AmsbenchError(
-                    f"property '{name}' has {len(column)} labels in the training split of {dataset.path}; "
-                    "at least 2 are needed to condition on it"
-                )
-            if column.std() == 0:
-                raise AmsbenchError(
-                    f"property '{name}' is {column[0]:.6g} in all of the training split of {dataset.path}; there is "
-                    "nothing to learn about it"
-                )
-            columns.append(column)
-        charges = dataset.definition.formal_charges
-        return cls(
-            dataset=dataset.definition.name,
-            dataset_hash=dataset.content_hash,
-            elements=dataset.definition.elements,
-            ghost_density=dataset.definition.ghost_density,
-            properties=properties,
-            property_mean=tuple(float(c.mean()) for c in columns),
-            property_std=tuple(float(c.std()) for c in columns),
-            property_min=tuple(float(c.min()) for c in columns),
-            property_max=tuple(float(c.max()) for c in columns),
-            formal_charges=None
-            if charges is None
-            else tuple(charges[element] for element in dataset.definition.elements),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Task:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**values)
+    pass
 
 
 def method_class(name: str) -> type[Method]:

@@ -156,3 +156,26 @@ def add_ghosts(structures: Structures, density: float, ghost: int, generator: to
         batch=torch.cat([structures.batch, owner])[order],
         counts=totals,
     )
+
+
+def means_of_structures(values: Tensor, structures: Structures) -> Tensor:
+    """Means [s, c] over the atoms of each structure of values [n, c]."""
+    sums = values.new_zeros(len(structures), values.shape[1]).index_add_(0, structures.batch, values)
+    return sums / structures.counts.to(values.dtype)[:, None]
+
+
+def minimum_image(vectors: Tensor, batch: Structures) -> Tensor:
+    """The shortest periodic image of displacements [n, 3], for cells that are not very skewed."""
+    inverse = torch.linalg.inv(batch.cells)[batch.batch]
+    fractions = torch.einsum("ni,nij->nj", vectors, inverse)
+    return torch.einsum("ni,nij->nj", fractions - fractions.round(), batch.cells[batch.batch])
+
+
+def fractional(positions: Tensor, structures: Structures) -> Tensor:
+    """Positions [n, 3], angstrom, as fractional coordinates along the lattice vectors of each atom's cell."""
+    return torch.einsum("ni,nij->nj", positions, torch.linalg.inv(structures.cells)[structures.batch])
+
+
+def cartesian(fractions: Tensor, structures: Structures) -> Tensor:
+    """Fractional coordinates [n, 3] as positions, angstrom."""
+    return torch.einsum("ni,nij->nj", fractions, structures.cells[structures.batch])

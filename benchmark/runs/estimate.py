@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..evaluation.evaluate import measure_structure
+from ..generation.cells import cells_of
 from ..generation.generate import generate
-from ..interface.evaluation_plan import cells_of
 
 if TYPE_CHECKING:
     from ..interface.method import Method

@@ -7,35 +7,25 @@ takes no steps. Its time is that of the processor: one core's seconds, over all 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from ... import __version__
-from ...errors import AmsbenchError
-from ...metrics.potentials.potential import lammps_version, load_lammps
-from ..datasets.dataset import Dataset, DatasetDefinition
+from ..datasets.dataset import Dataset
+from ..generation.cells import cells_of
 from ..generation.generate import Generated, Sink, generate
-from ..interface.evaluation_plan import EvaluationPlan, cells_of
-from ..interface.method_card import MethodCard
-from ..system.worker_pool import Lost, each
+from ..interface.evaluation_plan import EvaluationPlan
+from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
-from .partial_results import Pieces, kept_until_done
-from .results import NO_STEPS, Environment
+from .environment import current_environment
+from .results import Environment
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
-TIME_LIMIT = 3600.0
-"""Seconds for one piece of a yardstick's work; a paper's simulation takes minutes."""
+    pass
 
 
 Told = Callable[[int], None]
@@ -148,134 +138,4 @@ class Model(Source):
 
         method = self.checkpoint.method
         device = next(method.parameters()).device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-        return _environment(name, torch.get_num_threads(), method.backend())
-
-
-class Yardstick(Source):
-    """Structures without a model. A plug-in sets the class attributes and implements what is abstract here.
-
-    dataset: what it is compared with
-    Raises AmsbenchError where the data have no simulation of their own.
-    """
-
-    title: ClassVar[str]
-    """One line for ``amsbench methods``."""
-    card: ClassVar[MethodCard | None] = None
-    sampler: ClassVar[str]
-    """What it does, in a word; stands where methods have the name of a sampler."""
-    version: ClassVar[int] = 1
-    """Raised where it comes to make other structures of the same seed."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        if dataset.definition.potential is None:
-            raise AmsbenchError(
-                f"'{self.name}' needs the simulation that made the data, and '{dataset.definition.name}' has none; "
-                "it is for datasets that 'amsbench data build' makes"
-            )
-        self.dataset = dataset
-        self.record = {}
-        protocol = json.dumps({"name": self.name, **self.protocol()}, sort_keys=True)
-        self.content_hash = hashlib.sha256(protocol.encode()).hexdigest()
-        self._pieces: Pieces | None = None
-
-    @abstractmethod
-    def protocol(self) -> dict[str, Any]:
-        """All that its structures depend on beside count and seed, as JSON data."""
-
-    @abstractmethod
-    def jobs(self, count: int, seed: int) -> Sequence[Any]:
-        """Pieces of work that make ``count`` structures in all, in their order; they go to worker processes."""
-
-    @staticmethod
-    @abstractmethod
-    def work(definition: DatasetDefinition, job: Any) -> list[Atoms]:
-        """The structures of one piece of work, on one core."""
-
-    def step_counts(self, plan: EvaluationPlan) -> tuple[int, ...]:
-        return (NO_STEPS,)
-
-    def sampler_version(self, sampler: str) -> int:
-        return self.version
-
-    def mode(self, steps: int, sampler: str) -> str:
-        return self.sampler
-
-    def generate(
-        self,
-        dataset: Dataset,
-        job: Job,
-        seed: int,
-        executor: Executor | None,
-        progress: Told,
-        sink: Sink | None,
-    ) -> Generated:
-        """Structures in cells of their own, whatever the plan asks for, so that plans of one count share them."""
-        frames: list[Atoms] = []
-        seconds = 0.0
-        count = job.plan.count
-        pieces = {f"{count}-{seed}-{k}": piece for k, piece in enumerate(self.jobs(count, seed))}
-        kept = {name: self._pieces.read(name) for name in pieces} if self._pieces else {}
-        missing = (
-            (type(self).work, self.dataset.definition, piece)
-            for name, piece in pieces.items()
-            if kept.get(name) is None
-        )
-        work = each(_timed, missing, executor, limit=TIME_LIMIT)
-        for name in pieces:
-            found = kept.get(name)
-            if found is None:
-                found = next(work)
-                if isinstance(found, Lost):
-                    raise AmsbenchError(f"a piece of the work of '{self.name}' was lost: {found.reason}")
-                if self._pieces:
-                    self._pieces.write(name, found)
-            made, taken = found
-            frames += made
-            seconds += taken
-            if sink:
-                sink(made)
-            progress(len(frames))
-        return Generated(frames=frames, seconds=seconds, evaluations=0)
-
-    def environment(self) -> Environment:
-        return _environment(_processor(), 1, "LAMMPS")
-
-    @contextmanager
-    def resuming(self, folder: Path) -> Iterator[None]:
-        """A piece of work may take minutes, and plans of one count share it."""
-        made_by = f"{self.name}-{self.version}-{self.content_hash[:12]}"
-        with kept_until_done(folder / f"{made_by}.pieces") as self._pieces:
-            yield
-        self._pieces = None
-
-
-def _timed(
-    work: Callable[[DatasetDefinition, Any], list[Atoms]], definition: DatasetDefinition, job: Any
-) -> tuple[list[Atoms], float]:
-    load_lammps()  # once per process; not what a structure costs
-    began = time.process_time()
-    return work(definition, job), time.process_time() - began
-
-
-def _processor() -> str:
-    return f"{platform.machine()} CPU"
-
-
-def _environment(device: str, threads: int, native: str) -> Environment:
-    import torch
-
-    try:
-        lammps: str | None = lammps_version()
-    except AmsbenchError:
-        lammps = None
-    return Environment(
-        amsbench=__version__,
-        python=platform.python_version(),
-        torch=torch.__version__,
-        lammps=lammps,
-        platform=platform.platform(),
-        device=device,
-        threads=threads,
-        native=native,
-    )
+        return current_environment(device_name(device), torch.get_num_threads(), method.backend())

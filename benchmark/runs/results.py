@@ -8,18 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ...errors import AmsbenchError
+from ..evaluation.structural_scores import Structural, _Strict
 from ..system.files import write_text
 
 FORMAT = 1
 NO_STEPS = 0
 """The step count of a yardstick's results."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CellKey(_Strict):
@@ -58,30 +55,6 @@ class CellKey(_Strict):
     def stem(self) -> str:
         """File name of the cell without its suffix: readable, and unique by the hash at its end."""
         return f"{self.method}-{self.plan}-{self.sampler}-{self.steps}-{self.digest[:12]}"
-
-
-class Structural(_Strict):
-    """RMSD of the averaged curves from the reference (paper, Eq. 18), with 95 % bootstrap intervals.
-
-    *_floor: what as many training structures score; *_ceiling: what random positions score
-    *_corrected: the part of the RMSD that the floor does not explain
-    """
-
-    reference: str
-    rdf_rmsd: float
-    rdf_low: float
-    rdf_high: float
-    rdf_floor: float
-    rdf_corrected: float
-    rdf_ceiling: float
-    rdf_wasserstein: float | None
-    adf_rmsd: float
-    adf_low: float
-    adf_high: float
-    adf_floor: float
-    adf_corrected: float
-    adf_ceiling: float
-    adf_wasserstein: float | None
 
 
 class Environment(_Strict):

@@ -12,10 +12,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from ..datasets.dataset import Dataset
-from ..evaluation.evaluate import METRICS_VERSION, Evaluation, Reference, evaluate, structural_protocol
+from ..evaluation.evaluate import METRICS_VERSION, Evaluation, evaluate
+from ..evaluation.reference import Reference, structural_protocol
 from ..generation.generate import Generated, Sink
 from ..interface.evaluation_plan import EvaluationPlan
-from ..system.files import check_writable, frame_writer, write_atomically, write_frames
+from ..system.files import check_writable, write_atomically
+from ..system.structure_files import frame_writer, write_frames
 from .generator import Job, Source
 from .results import CellKey, ResultCell, ResultStore
 

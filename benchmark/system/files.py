@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from ...errors import AmsbenchError
 
 if TYPE_CHECKING:
-    from ase import Atoms
+    pass
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -48,54 +46,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
     write_atomically(path, write)
-
-
-def write_frames(path: Path, frames: Iterable[Atoms]) -> None:
-    """Structures as extxyz, atomically; an iterator's are written as they come."""
-    from ase.io.extxyz import write_extxyz
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "w", encoding="utf-8") as file:
-            for frame in frames:
-                write_extxyz(file, [frame])
-
-    write_atomically(path, write)
-
-
-class _GivenUp(Exception):
-    """In place of the next structures when there will be none."""
-
-
-@contextmanager
-def frame_writer(path: Path) -> Iterator[Callable[[list[Atoms]], None]]:
-    """Structures as extxyz, written by a thread while the caller makes the next ones.
-
-    Gives a function that takes the next structures. The file is there when the block has ended, whole; after an
-    error in the block it is not. Raises AmsbenchError as ``write_atomically`` does, at the latest at the end.
-    """
-    queue: SimpleQueue[list[Atoms] | BaseException | None] = SimpleQueue()
-
-    def arriving() -> Iterator[Atoms]:
-        while (item := queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield from item
-
-    with ThreadPoolExecutor(1) as thread:
-        writing = thread.submit(write_frames, path, arriving())
-
-        def put(frames: list[Atoms]) -> None:
-            if writing.done():
-                writing.result()  # only an error ends it before the end: no more work for a file that cannot be
-            queue.put(frames)
-
-        try:
-            yield put
-        except BaseException:
-            queue.put(_GivenUp())
-            raise
-        queue.put(None)
-        writing.result()
 
 
 def check_writable(folder: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import AmsbenchError
-from ..interface.method import Method, Task
+from ..interface.method import Method
 from ..interface.method import method_class as registered
+from ..interface.task import Task
 from ..system.files import sha256_of, write_atomically
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ import torch
 
 from ...errors import AmsbenchError
 from .. import registry
-from ..datasets.dataset import Dataset
-from ..interface.method import Method, Task, method_class
+from ..datasets.dataset import Dataset, task_of
+from ..interface.method import Method, method_class
 from ..system.files import alone_in, check_writable, sha256_of
 from .checkpoints import load_checkpoint
-from .trainer import NotFinite, Progress, Trainer, TrainingOptions
+from .options import Progress, TrainingOptions
+from .trainer import NotFinite, Trainer
 
 __all__ = ["NotFinite", "Progress", "TrainingOptions", "train", "with_changes"]
 
@@ -50,7 +51,7 @@ def train(
 
     torch.manual_seed(options.seed)
     chosen = method_class(method_name)
-    task = Task.of(dataset, properties)
+    task = task_of(dataset, properties)
     preset = network or chosen.networks[0]
     if preset not in chosen.networks:
         raise AmsbenchError(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +14,17 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ... import __version__
 from ...errors import AmsbenchError
-from ..datasets.dataset import Dataset
-from ..interface.method import Method, Task
+from ...version import __version__
+from ..datasets.dataset import Dataset, samples_of
+from ..interface.method import Method
 from ..interface.noise import BatchNoise
 from ..interface.structures import Structures, add_ghosts
+from ..system.devices import device_name
 from ..system.files import write_atomically
 from .checkpoints import save_checkpoint
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """Adam with cosine decay, clipped gradients and a moving average of the weights.
-
-    passes: structures seen in all
-    averaging: decay of the moving average once it has warmed up
-    validate_every: sample passes between two validations (each writes the resume state and the checkpoints)
-    """
-
-    passes: int
-    batch_size: int = 4
-    learning_rate: float = 1e-3
-    final_rate: float = 0.02
-    clip: float = 1.0
-    averaging: float = 0.999
-    validate_every: int = 2_000
-    validation_samples: int = 64
-    seed: int = 0
-
-    @property
-    def steps(self) -> int:
-        return max(1, math.ceil(self.passes / self.batch_size))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What a training reports after every step and every validation."""
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    validation: float | None
-    seconds: float
+from .options import Progress, TrainingOptions
+from .training_log import append_row, truncate_log
 
 
 class NotFinite(AmsbenchError):
@@ -122,7 +87,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.processor = state["processor"]
-        _truncate_log(self.output / "log.csv", self.step)
+        truncate_log(self.output / "log.csv", self.step)
 
     def save(self) -> None:
         state = {
@@ -148,7 +113,7 @@ class Trainer:
             "seconds": round(self.seconds, 1),
             "processor_seconds": round(self.processor, 1),
             "validation_loss": validation,
-            "device": _device_name(self.fabric.device),
+            "device": device_name(self.fabric.device),
             "threads": torch.get_num_threads(),
         }
 
@@ -173,7 +138,7 @@ class Trainer:
                 validation = self.validate()
                 self.seconds = time.perf_counter() - started
                 self.processor = time.process_time() - worked
-                _log(
+                append_row(
                     self.output / "log.csv",
                     self.step,
                     self.step * options.batch_size,
@@ -275,82 +240,9 @@ class Trainer:
                 )
 
 
-def samples_of(dataset: Dataset, task: Task) -> list[Any]:
-    """torch-geometric samples with the task's properties, which any loader or network of that library takes."""
-    from torch_geometric.data import Data
-
-    columns = [dataset.property_names.index(name) for name in task.properties]
-    offsets = dataset.offsets
-    samples = []
-    for k in range(len(dataset)):
-        rows = slice(offsets[k], offsets[k + 1])
-        samples.append(
-            Data(
-                pos=torch.as_tensor(dataset.positions[rows], dtype=torch.float32),
-                cell=torch.as_tensor(dataset.cells[k], dtype=torch.float32)[None],
-                species=torch.as_tensor(dataset.species[rows], dtype=torch.long),
-                properties=torch.as_tensor(dataset.properties[k, columns], dtype=torch.float32)[None],
-                num_nodes=int(dataset.counts[k]),
-            )
-        )
-    return samples
-
-
 def _mix(*parts: int) -> int:
     """One 63-bit seed from several integers."""
     import numpy as np
 
     state = np.random.SeedSequence([part & 0xFFFFFFFF for part in parts]).generate_state(1, np.uint64)
     return int(state[0]) >> 1
-
-
-_COLUMNS = ("step", "passes", "seconds", "rate", "loss", "validation", "losses")
-
-
-def _log(
-    path: Path,
-    step: int,
-    passes: int,
-    seconds: float,
-    rate: float,
-    losses: dict[str, float],
-    validation: float,
-) -> None:
-    fresh = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if fresh:
-            writer.writerow(_COLUMNS)
-        parts = " ".join(f"{name}={value:.6g}" for name, value in losses.items())
-        writer.writerow(
-            [
-                step,
-                passes,
-                f"{seconds:.1f}",
-                f"{rate:.3e}",
-                f"{losses['loss']:.6g}",
-                f"{validation:.6g}",
-                parts,
-            ]
-        )
-
-
-def _truncate_log(path: Path, step: int) -> None:
-    """Drop the rows of steps that the resumed state has not done yet."""
-    if not path.exists():
-        return
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    kept = [row for k, row in enumerate(rows) if k == 0 or int(row[0]) <= step]
-
-    def write(target: Path) -> None:
-        with open(target, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(kept)
-
-    write_atomically(path, write)
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU"

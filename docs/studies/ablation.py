@@ -27,18 +27,19 @@ from tabulate import tabulate
 from torch import Tensor
 
 import amsbench
-from amsbench.benchmark.datasets.dataset import Dataset
-from amsbench.benchmark.evaluation.evaluate import Reference
+from amsbench.benchmark.datasets.dataset import Dataset, task_of
+from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.generation.generate import generate
-from amsbench.benchmark.interface.method import Method, Task
+from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.interface.noise import NoiseSource
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.benchmark.training.checkpoints import load_checkpoint
-from amsbench.benchmark.training.trainer import Trainer, TrainingOptions
+from amsbench.benchmark.training.options import TrainingOptions
+from amsbench.benchmark.training.trainer import Trainer
 from amsbench.methods.amshortcut import AMShortcut
-from amsbench.methods.denoiser import Prediction, State
 from amsbench.methods.material_sde import MaterialSDE
-from amsbench.metrics.distribution_functions import structural_curves, structural_errors
+from amsbench.methods.state import Prediction, State
+from amsbench.metrics.structural_errors import structural_curves, structural_errors
 
 COUNT, SEEDS = 128, (0, 1)
 PASSES = {"material-sde": 10_000, "shortcut": 6_000}
@@ -163,7 +164,7 @@ def trained(
 ) -> tuple[Method, float]:
     """The moving average of a variant's training, and the training's seconds."""
     torch.manual_seed(seed)
-    task = Task.of(dataset, ())
+    task = task_of(dataset, ())
     if group == "grid":
         config = dict(load_checkpoint(initial).method.config)
     else:

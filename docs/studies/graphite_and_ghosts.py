@@ -29,11 +29,9 @@ from amsbench.baselines.graphite.method import (
     rotated,
     times_of_training,
 )
-from amsbench.benchmark.datasets.dataset import Dataset
-from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.datasets.dataset import Dataset, samples_of, task_of
 from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
-from amsbench.benchmark.training.trainer import samples_of
 from amsbench.methods.conditioning import with_hidden_labels
 
 TIME, RATE, BATCH = 0.15, 1e-3, 2
@@ -61,7 +59,7 @@ CASES = [
 def errors(data: Dataset, cutoff: float, counting: bool, times: str, told: str, steps: int) -> list[float]:
     """Mean squared error at TIME after every SHOWN steps."""
     torch.manual_seed(0)
-    task = Task.of(data, data.property_names if told else ())
+    task = task_of(data, data.property_names if told else ())
     samples, others = (samples_of(data.split(name), task) for name in ("train", "validation"))
     config = Graphite.default_config("standard", task)
     config["network"]["cutoff"] = cutoff

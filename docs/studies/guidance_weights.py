@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.evaluation.evaluate import Reference, evaluate
+from amsbench.benchmark.evaluation.evaluate import evaluate
+from amsbench.benchmark.evaluation.reference import Reference
+from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.generation.generate import generate
-from amsbench.benchmark.interface.evaluation_plan import cells_of, plans_of
 from amsbench.benchmark.system.worker_pool import cores, local_pool
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 

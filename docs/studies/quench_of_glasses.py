@@ -23,8 +23,9 @@ from tabulate import tabulate
 from amsbench.benchmark.datasets.meg import MultiElementGlass, melt_quench
 from amsbench.benchmark.datasets.meg_compositions import ELEMENTS, Composition
 from amsbench.metrics.descriptors import structure_facts
-from amsbench.metrics.distribution_functions import curve_rmsd, rdf
+from amsbench.metrics.distribution_functions import rdf
 from amsbench.metrics.elasticity.bmp_shrm_elasticity import relax_on_pieces
+from amsbench.metrics.structural_errors import curve_rmsd
 
 RATES = (100.0, 20.0)
 """K/ps, the first of the reduced recipe."""

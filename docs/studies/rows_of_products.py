@@ -20,11 +20,10 @@ from torch_geometric.data import Batch
 import amsbench
 from amsbench.baselines import triplet_network
 from amsbench.baselines.graphite import mesh_graph_net
-from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.datasets.dataset import samples_of, task_of
 from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.registry import load
-from amsbench.benchmark.training.trainer import samples_of
 
 
 def quarters(name: str, rounded: bool, steps: int) -> list[str]:
@@ -33,7 +32,7 @@ def quarters(name: str, rounded: bool, steps: int) -> list[str]:
     if not rounded:
         mesh_graph_net.roomy = triplet_network.roomy = lambda count, multiple, example: count
     data = amsbench.load_dataset("asio2")
-    task = Task.of(data, ())
+    task = task_of(data, ())
     assert task.ghost_density is not None
     made = load("methods", name)
     method = made(task, made.default_config(made.networks[0], task))

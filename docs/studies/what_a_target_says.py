@@ -20,8 +20,8 @@ import amsbench
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.training.checkpoints import load_checkpoint
-from amsbench.methods.denoiser import State
 from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.state import State
 
 TIMES = (0.15, 0.25, 0.35, 0.50)
 

@@ -15,10 +15,10 @@ from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
 from .. import reported_values
 from ..comparisons import Board, Column, boards, unit_of
+from ..tables.formatting import decimal
 from ..tables.inverse_design import coverage_text, errors_of
 from ..tables.step_table import scaled_seconds, step_text
 from ..tables.structural import PLACES, part_of
-from ..tables.text_table import decimal
 from .plot_style import (
     Point,
     draw,

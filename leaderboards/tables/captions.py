@@ -8,7 +8,7 @@ from ...benchmark import registry
 from ...benchmark.runs.results import ResultCell
 from .. import reported_values
 from ..comparisons import Board, Column, targets_text
-from .text_table import duration
+from .formatting import duration
 
 _REFERENCES = {"train": "the training set", "test": "the test split (held out)"}
 

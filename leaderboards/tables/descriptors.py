@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from .. import reported_values
 from ..comparisons import Board
 from .csv_records import Record
+from .formatting import decimal, duration
 from .step_table import scaled_seconds, step_text
-from .text_table import EMPTY, Table, decimal, duration
+from .text_table import EMPTY, Table
 
 _FACTS = {
     "density": ("density (g/cm³)", 1, 2),

@@ -15,6 +15,7 @@ from ..comparisons import Board, Column, boards, unit_of
 from .captions import conditions, paper_note, steps_note, ties_note
 from .csv_records import Record, measured_record, reported_record
 from .descriptors import substance_table
+from .formatting import decimal, interval
 from .non_learned import yardstick_tables
 from .protocol_overview import grouped, overview_table
 from .step_table import (
@@ -27,7 +28,7 @@ from .step_table import (
     stored_interval,
     tied_for_best,
 )
-from .text_table import EMPTY, Table, decimal, interval
+from .text_table import EMPTY, Table
 
 LEAST_SHARE = 0.5
 """Of a result's structures that must have been measured for it to be marked as best: those that can be measured are not

@@ -8,8 +8,9 @@ from ...benchmark.runs.results import ResultCell
 from .. import reported_values
 from ..comparisons import Board
 from .csv_records import Record
+from .formatting import duration
 from .step_table import scaled_seconds
-from .text_table import Table, duration
+from .text_table import Table
 
 
 def yardstick_tables(

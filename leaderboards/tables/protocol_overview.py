@@ -9,8 +9,9 @@ from .. import reported_values
 from ..comparisons import Board, unit_of
 from .captions import conditions
 from .csv_records import Record
+from .formatting import duration
 from .step_table import joined, scaled_seconds
-from .text_table import EMPTY, Table, duration
+from .text_table import EMPTY, Table
 
 
 def grouped(boards: Sequence[Board]) -> list[list[Board]]:

@@ -9,7 +9,8 @@ from ...benchmark.runs.results import NO_STEPS, ResultCell
 from ...metrics.bootstrap import Interval, tie_groups
 from .. import reported_values
 from ..comparisons import Board, Column
-from .text_table import EMPTY, Table, decimal
+from .formatting import decimal
+from .text_table import EMPTY, Table
 
 TIED = "*"
 LEVEL = 0.95

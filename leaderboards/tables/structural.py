@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from ...benchmark.runs.results import ResultCell, Structural
+from ...benchmark.evaluation.structural_scores import Structural
+from ...benchmark.runs.results import ResultCell
 from ...errors import AmsbenchError
 from ...metrics.bootstrap import Interval
 from .. import reported_values
@@ -13,6 +14,7 @@ from ..comparisons import Board, Column, boards
 from .captions import conditions, paper_note, steps_note, ties_note
 from .csv_records import Record, measured_record, reported_record
 from .descriptors import substance_table
+from .formatting import decimal, duration, interval
 from .non_learned import yardstick_tables
 from .step_table import (
     TIED,
@@ -24,7 +26,7 @@ from .step_table import (
     stored_interval,
     tied_for_best,
 )
-from .text_table import Table, decimal, duration, interval
+from .text_table import Table
 
 PLACES = {"rdf": 4, "adf": 5}
 """Decimals of the errors."""

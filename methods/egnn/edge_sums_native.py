@@ -28,15 +28,15 @@ from torch.nn import functional
 from ...benchmark.interface.neighbour_graph import Graph
 from ...errors import AmsbenchError
 from ...native_library import open_library
+from ..product_precision import BFLOAT16, LEVELS
 
 if TYPE_CHECKING:
-    from .network import EGNNConfig, Layer
+    from .config import EGNNConfig
+    from .layer import Layer
 
 ABI = 4
 """Counts changes of the structure below, so that a library of an older build is never called."""
 
-LEVELS = ("plain", "avx2", "avx512", "bf16", "amx")
-BFLOAT16 = LEVELS[3:]
 LANES = 8
 """Channels are padded to this many, and the kernel has no more."""
 

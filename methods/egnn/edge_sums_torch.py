@@ -22,7 +22,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ...benchmark.interface.neighbour_graph import Graph
-from .edge_sums_native import BFLOAT16
+from ..product_precision import BFLOAT16
+from .config import Messages
 
 CHUNK = {"cpu": 2048, "cuda": 32768}
 """Slots for edges in a group. On the CPU 1,500 to 4,000 do alike: fewer cost calls, more cost cache."""
@@ -30,18 +31,6 @@ CHUNK = {"cpu": 2048, "cuda": 32768}
 # glibc hands large tables back to the system when they are freed, and the next one faults in every page anew.
 # From the largest table freed so far, up to 32 MB, it learns how much to keep: a training step is a third faster.
 torch.empty(31 << 20, dtype=torch.uint8, device="cpu")
-
-
-@dataclass(frozen=True)
-class Messages:
-    """The edge function of one layer but for its weights, which are ``Layer.edge_parameters`` in that order.
-
-    channels: of positions, out and in
-    """
-
-    hidden: int
-    channels: tuple[int, int]
-    cutoff: float
 
 
 @dataclass(frozen=True, kw_only=True)

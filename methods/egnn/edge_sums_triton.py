@@ -24,9 +24,11 @@ from torch.nn import functional
 
 from ...benchmark.interface.structures import Structures
 from ...errors import AmsbenchError
+from ..product_precision import CAPABILITY
 
 if TYPE_CHECKING:
-    from .network import EGNNConfig, Layer
+    from .config import EGNNConfig
+    from .layer import Layer
 
 EDGES = 32
 """Edges in a tile: one or two tiles per atom at the usual 40 to 60 neighbours."""
@@ -36,8 +38,6 @@ WAVES = 4
 """Programs per multiprocessor, each of which goes over many atoms and keeps its own weight gradients."""
 MOST_ATOMS = 2**31 // 256
 """The kernels address the widest row of an atom, twice 128 numbers, with 32 bits."""
-CAPABILITY = (8, 0)
-"""Compute capability of the oldest GPUs that Triton supports and that multiply bfloat16."""
 
 PRODUCTS = ("bfloat16", "float32")
 

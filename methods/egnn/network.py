@@ -6,107 +6,14 @@ the node products taken once per atom, which is the same function with a fifth o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from ...benchmark.interface.neighbour_graph import Graph
 from . import edge_sums_native, edge_sums_triton
-from .edge_sums_torch import Messages, grouped, sum_over_groups
-
-EdgeSums = Callable[["Layer", tuple[Tensor, Tensor, Tensor]], tuple[Tensor, Tensor]]
-"""(layer, receiver part, sender part and positions of the nodes) -> both sums of Eq. 13 over edges."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EGNNConfig:
-    """Size of the backbone.
-
-    edge_features: ``radial`` (a basis of 32 functions of the distance and invariants of the current channel
-        positions in every layer) or ``tanh`` (the paper's one scalar, Eq. 12)
-    neighbours: the normalisation of sums over edges
-    """
-
-    hidden: int = 64
-    layers: int = 3
-    channels: int = 8
-    cutoff: float = 6.5
-    neighbours: float = 40.0
-    radial: int = 32
-    edge_features: Literal["radial", "tanh"] = "radial"
-
-
-def smooth_cutoff(distance: Tensor, cutoff: float) -> Tensor:
-    """2 tanh(1 - min(r, r_cut) / r_cut)^2 (Eq. 15): zero with zero slope at the cutoff."""
-    return 2 * torch.tanh(1 - distance.clamp(max=cutoff) / cutoff) ** 2
-
-
-def tanh_distance(squared: Tensor, cutoff: float) -> Tensor:
-    """tanh(d^2 / r_cut^2) * 2 - 1 (Eq. 12)."""
-    return torch.tanh(squared / cutoff**2) * 2 - 1
-
-
-class RadialBasis(nn.Module):
-    """Bell-shaped functions of the distance, (1 - u^2)^3 for u = |r - centre| / support < 1, on an even grid.
-
-    They look like Gaussians, but end: the tails of a Gaussian are denormal numbers, which slow every matrix
-    product that they enter several times over.
-    """
-
-    centres: Tensor
-
-    def __init__(self, count: int, cutoff: float) -> None:
-        super().__init__()
-        self.register_buffer("centres", torch.linspace(0, cutoff, count), persistent=False)
-        self.support = 3 * cutoff / (count - 1)
-
-    def forward(self, distance: Tensor) -> Tensor:
-        """[e] -> [e, count]."""
-        u = (distance[:, None] - self.centres) / self.support
-        return torch.relu(1 - u**2) ** 3
-
-
-class Layer(nn.Module):
-    """One round of messages (Eq. 13); ``channels_in`` is 1 in the first layer, where all channels are equal,
-    and ``channels_out`` is 1 in the last, of which only the first channel is read."""
-
-    def __init__(self, config: EGNNConfig, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        hidden, width = config.hidden, (config.radial if config.edge_features == "radial" else 1)
-        self.config, self.channels = config, (channels_out, channels_in)
-        # one block for phi_e, one for phi_x; the invariants of equal channels would repeat the distance
-        self.invariants = channels_in > 1
-        self.receiver = nn.Linear(hidden, 2 * hidden)
-        self.sender = nn.Linear(hidden, 2 * hidden, bias=False)
-        self.edge = nn.Linear(width + channels_in * self.invariants, 2 * hidden, bias=False)
-        literal = config.edge_features == "tanh"
-        self.edge_norm = nn.LayerNorm(hidden) if literal else nn.Identity()
-        self.shift_norm = nn.LayerNorm(hidden) if literal else nn.Identity()
-        self.message = nn.Linear(hidden, hidden)
-        self.gate = nn.Linear(hidden, 1)
-        self.shift = nn.Linear(hidden, channels_out * channels_in)
-        self.node_norm = nn.LayerNorm(hidden)
-        self.node = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-        self._messages = Messages(hidden, self.channels, config.cutoff)
-        self.edge_parameters = [
-            parameter
-            for part in (self.edge, self.edge_norm, self.shift_norm, self.message, self.gate, self.shift)
-            for parameter in part.parameters()
-        ]
-        nn.init.normal_(self.shift.weight, std=0.1 / hidden**0.5)
-        nn.init.zeros_(self.shift.bias)
-
-    def forward(self, h: Tensor, x: Tensor, sums: EdgeSums) -> tuple[Tensor, Tensor]:
-        """h [n, hidden], x [n, channels_in, 3] -> new h, new x."""
-        config = self.config
-        normed = self.node_norm(h)
-        gathered, total = sums(self, (self.receiver(normed), self.sender(normed), x))
-        gathered, total = gathered / config.neighbours, total / config.neighbours
-        h = h + self.node(torch.cat([normed, gathered], dim=-1))
-        return h, (x if self.channels[0] > 1 else x[:, :1]) + total
+from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
+from .edge_sums_torch import grouped, sum_over_groups
+from .layer import EdgeSums, Layer
 
 
 class EGNN(nn.Module):

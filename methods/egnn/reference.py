@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ...benchmark.interface.neighbour_graph import Graph
-from .network import EGNN, EGNNConfig, Layer, RadialBasis, smooth_cutoff, tanh_distance
+from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
+from .layer import Layer
+from .network import EGNN
 
 
 class ReferenceLayer(nn.Module):

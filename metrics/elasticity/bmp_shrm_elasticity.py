@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from scipy.special import erfc
 
-from ..neighbours.packed import neighbor_pairs
+from ..neighbours.pairs import neighbor_pairs
 from ..potentials.bmp_shrm import (
     CHARGES,
     COULOMB_CUTOFF,

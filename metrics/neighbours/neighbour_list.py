@@ -22,7 +22,8 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ...native_library import open_library
-from .packed import Packed, PackedStructures, each_structure, neighbor_pairs
+from .packed import Packed, PackedStructures, each_structure
+from .pairs import neighbor_pairs
 
 ABI = 1
 """Counts changes of the functions below, so that a library of an older build is never called."""

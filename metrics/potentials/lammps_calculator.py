@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import ctypes
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 
 from ...errors import AmsbenchError
-from .potential import EvaluationFailed, Potential, open_lammps
+from .lammps import open_lammps
+from .potential import EvaluationFailed, Potential
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 STRESS_TERMS = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
 """LAMMPS' names of the pressure tensor in ASE's Voigt order."""
@@ -163,3 +167,17 @@ def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if np.any(signs == 0):
         raise AmsbenchError(f"a cell has no volume: {cell.tolist()}")
     return (upper.T * signs), orthogonal * signs
+
+
+def energy_per_atom(potential: Potential, atoms: Atoms) -> tuple[float, float]:
+    """Energy per atom (eV) and the largest force on an atom (eV/A).
+
+    Raises EvaluationFailed where the structure has no finite energy.
+    """
+    from .lammps_calculator import LammpsCalculator
+
+    with LammpsCalculator(potential) as calculator:
+        calculator.calculate(atoms)
+        forces = calculator.results["forces"]
+        energy = calculator.results["energy"] / len(atoms)
+    return energy, float(np.linalg.norm(forces, axis=1).max())

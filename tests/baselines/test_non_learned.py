@@ -10,8 +10,7 @@ import amsbench
 from amsbench.baselines.non_learned import RELAXED, RandomRelax, Simulation
 from amsbench.benchmark import registry
 from amsbench.benchmark.datasets import asi
-from amsbench.benchmark.datasets.dataset import SimulationFailed
-from amsbench.benchmark.interface.evaluation_plan import plans_of
+from amsbench.benchmark.datasets.definition import SimulationFailed, plans_of
 from amsbench.benchmark.interface.method import method_class
 from amsbench.benchmark.runs.generator import Job
 from amsbench.benchmark.runs.partial_results import Pieces
@@ -19,7 +18,8 @@ from amsbench.benchmark.runs.results import NO_STEPS, ResultStore
 from amsbench.benchmark.runs.runner import Run
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.tables.make_tables import tables_of
-from amsbench.metrics.potentials.potential import STILLINGER_WEBER_SILICON, energy_per_atom
+from amsbench.metrics.potentials.lammps_calculator import energy_per_atom
+from amsbench.metrics.potentials.potential import STILLINGER_WEBER_SILICON
 from amsbench.testing import SyntheticGlass, synthetic_dataset
 
 

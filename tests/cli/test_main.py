@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.storage import encode_structures, save_dataset
-from amsbench.benchmark.interface.method import Task
 from amsbench.benchmark.training.checkpoints import save_checkpoint
 from amsbench.methods.amshortcut import AMShortcut
 
@@ -42,7 +42,7 @@ def files(tmp_path_factory):
     save_dataset(data, definition, arrays, {"recipe": "made up for tests"})
     from amsbench.benchmark.datasets.storage import load_dataset_file
 
-    task = Task.of(load_dataset_file(data), ())
+    task = task_of(load_dataset_file(data), ())
     config = AMShortcut.default_config("standard", task)
     config["network"] |= {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
     torch.manual_seed(0)

@@ -27,7 +27,7 @@ def own_structures(tmp_path):
 @pytest.mark.parametrize("width", [60, 100])
 def test_a_method_shows_its_card(amsbench, monkeypatch, width):
     """Everything that the card says is there, in lines that fit."""
-    from amsbench.benchmark.interface.method_card import card_lines
+    from amsbench.cli.plugins import card_lines
 
     monkeypatch.setattr("amsbench.cli.plugins.terminal_width", lambda: width)
     code, out, _ = amsbench("methods", "amshortcut")

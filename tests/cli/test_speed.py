@@ -11,17 +11,18 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from amsbench.benchmark.api import load_dataset
-from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.datasets.dataset import task_of
+from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.interface.neighbour_graph import Graph
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.cli import main, speed
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.egnn import edge_sums_native, edge_sums_torch
-from amsbench.methods.egnn.network import EGNN, EGNNConfig
+from amsbench.methods.egnn.config import EGNNConfig
+from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN
 from amsbench.methods.material_method import NETWORKS
-from amsbench.speed import network, pipeline
+from amsbench.speed import network, pipeline, report, timing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -67,7 +68,7 @@ def test_flops_of_one_layer_by_hand():
     products = edge_count * (both_mlps_on_the_basis + message + gate + weighted_sum + moments)
     products += atoms * (receiver_and_sender + node_mlp + phi_of_the_moments)
     config = EGNNConfig(hidden=h, layers=1, radial=radial)
-    assert network.flops(config, atoms, edge_count) == 2 * products
+    assert timing.flops(config, atoms, edge_count) == 2 * products
 
 
 @pytest.mark.parametrize("edge_features", ["radial", "tanh"])
@@ -76,38 +77,38 @@ def test_flops_are_those_of_the_products(monkeypatch, edge_features):
     monkeypatch.setitem(edge_sums_torch.CHUNK, "cpu", 2048)
     monkeypatch.setenv("AMSBENCH_NATIVE", "0")
     config = EGNNConfig(hidden=32, layers=3, edge_features=edge_features)
-    network, graph = EGNN(config), regular_graph(64, 32)
+    model, graph = EGNN(config), regular_graph(64, 32)
     h, x = torch.randn(64, 32), torch.randn(64, 3)
     with torch.no_grad():
-        found = counted(lambda: network(h, x, graph))
-    assert network.flops(config, 64, 64 * 32) == pytest.approx(found, rel=0.003)
+        found = counted(lambda: model(h, x, graph))
+    assert timing.flops(config, 64, 64 * 32) == pytest.approx(found, rel=0.003)
 
 
 def test_a_gradient_costs_three_times_the_products():
     config = EGNNConfig(hidden=32, layers=2)
-    network, graph = ReferenceEGNN(EGNN(config)), regular_graph(16, 16)
+    model, graph = ReferenceEGNN(EGNN(config)), regular_graph(16, 16)
     h, x = torch.randn(16, 32), torch.randn(16, 3)
 
     def step():
-        a, b = network(h, x, graph)
+        a, b = model(h, x, graph)
         (a.sum() + b.sum()).backward()
 
-    ratio = network.flops(config, 16, 256, training=True) / network.flops(config, 16, 256)
-    assert ratio == pytest.approx(counted(step) / counted(lambda: network(h, x, graph)), rel=0.02)
+    ratio = timing.flops(config, 16, 256, training=True) / timing.flops(config, 16, 256)
+    assert ratio == pytest.approx(counted(step) / counted(lambda: model(h, x, graph)), rel=0.02)
 
 
 def test_expected_edges_of_an_ideal_gas():
     structures = network.silicon(4, CPU)
     found = len(network.neighbour_graph(structures, network.CUTOFF).receivers) / 4
     volume = float(torch.linalg.det(structures.cells[0]))
-    assert network.expected_edges(256, volume, network.CUTOFF) == pytest.approx(found, rel=0.03)
+    assert timing.expected_edges(256, volume, network.CUTOFF) == pytest.approx(found, rel=0.03)
 
 
 def test_a_row_against_the_peak():
-    row = network.Row(group="g", path="p", unit="call", seconds=2.0, work=6e9, products="bfloat16")
+    row = timing.Row(group="g", path="p", unit="call", seconds=2.0, work=6e9, products="bfloat16")
     found = row.against({"float32": 1e9, "bfloat16": 12e9})
     assert found == {"gflops": 3.0, "share": 0.25, "limit": 0.5}
-    bare = network.Row(group="g", path="p", unit="call", seconds=2.0)
+    bare = timing.Row(group="g", path="p", unit="call", seconds=2.0)
     assert bare.against({}) == {"gflops": None, "share": None, "limit": None}
 
 
@@ -118,7 +119,7 @@ def test_a_row_against_the_peak():
 def clock(monkeypatch):
     """A clock that only the timed functions move; gives what makes them and the log of their calls."""
     now, calls = [0.0], []
-    monkeypatch.setattr(network.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
 
     def takes(name, *seconds):
         left = list(seconds)
@@ -135,19 +136,19 @@ def clock(monkeypatch):
 def test_race_takes_the_best_round_of_every_path_but_the_first(clock):
     takes, calls = clock
     paths = {"a": takes("a", 0.125, 0.5, 0.25, 0.75), "b": takes("b", 3.0, 1.0, 2.0, 1.5)}
-    assert network.race(paths, CPU, rounds=3, seconds=0.0) == {"a": 0.25, "b": 1.0}
+    assert timing.race(paths, CPU, rounds=3, seconds=0.0) == {"a": 0.25, "b": 1.0}
     assert calls == ["a", "b"] * 4
 
 
 def test_race_goes_on_as_long_as_it_was_told(clock):
     takes, calls = clock
-    network.race({"a": takes("a", 0.25)}, CPU, rounds=1, seconds=1.0)
+    timing.race({"a": takes("a", 0.25)}, CPU, rounds=1, seconds=1.0)
     assert len(calls) == 1 + 4
 
 
 def test_race_of_slow_paths_ends_after_two_rounds(clock):
     takes, calls = clock
-    network.race({"a": takes("a", 2 * network.LONGEST)}, CPU)
+    timing.race({"a": takes("a", 2 * timing.LONGEST)}, CPU)
     assert len(calls) == 1 + 2
 
 
@@ -156,7 +157,7 @@ def test_environment_restores_variables(monkeypatch):
     monkeypatch.delenv("AMSBENCH_NATIVE_LEVEL", raising=False)
 
     def fails():
-        with network.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": "plain"}):
+        with timing.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": "plain"}):
             assert "AMSBENCH_NATIVE" not in os.environ
             assert os.environ["AMSBENCH_NATIVE_LEVEL"] == "plain"
             raise KeyError
@@ -172,10 +173,10 @@ def test_environment_restores_variables(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    for module in (network, pipeline):
+    for module in (timing, network, pipeline):
         monkeypatch.setattr(module, "SECONDS", 0.01)
-    monkeypatch.setattr(network, "ROUNDS", 1)
-    monkeypatch.setattr(network, "PEAK_SIZES", {"cpu": (64,), "cuda": (64,)})
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    monkeypatch.setattr(timing, "PEAK_SIZES", {"cpu": (64,), "cuda": (64,)})
 
 
 def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
@@ -186,7 +187,7 @@ def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
     paths = [row.path for row in rows[: len(rows) // 2]]
     assert paths[:2] == ["reference", "torch"]
     assert [row.path for row in rows[len(paths) :]] == paths
-    with network.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": None}):
+    with timing.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": None}):
         kernel = edge_sums_native.info()
     assert ("native float32" in paths) == kernel["active"]
     by_path = {row.path: row for row in rows[: len(paths)]}
@@ -213,8 +214,8 @@ def test_several_threads_are_compared_with_one(monkeypatch, quick):
 
 
 def test_no_native_rows_where_the_kernel_does_not_apply():
-    network = EGNN(EGNNConfig(hidden=32, layers=1, edge_features="tanh"))
-    assert not [path for path in network.network_paths(network, torch.zeros(1, 32)) if "native" in path]
+    model = EGNN(EGNNConfig(hidden=32, layers=1, edge_features="tanh"))
+    assert not [path for path in network.network_paths(model, torch.zeros(1, 32)) if "native" in path]
 
 
 @pytest.mark.parametrize(("cost", "parts"), [(0.01, (1_500, 4)), (1e-6, (None, None))])
@@ -251,7 +252,7 @@ def test_training_steps_are_real_and_leave_nothing_behind(monkeypatch, quick, tm
 
     monkeypatch.setattr(Trainer, "update", watched)
     dataset = load_dataset("asi")
-    task = Task.of(dataset, ())
+    task = task_of(dataset, ())
     config = AMShortcut.default_config("standard", task) | {"consistency_share": 1.0}
     config["network"] |= {"hidden": 32, "layers": 1, "cutoff": 3.0}
     seconds, data = pipeline._trained(AMShortcut(task, config), dataset, 2, CPU)
@@ -300,11 +301,11 @@ def test_table_and_json(bench, quick, tmp_path):
     assert found["environment"]["threads"] == 1
     assert found["environment"]["versions"]["torch"] == torch.__version__
     assert all(found["peaks"][name] > 0 for name in ("float32", "bfloat16"))
-    fields = {*network.Row.__dataclass_fields__, "gflops", "share", "limit"}
+    fields = {*timing.Row.__dataclass_fields__, "gflops", "share", "limit"}
     assert {row["path"] for row in found["rows"]} >= {"vesin"}
     for row in found["rows"]:
         assert set(row) == fields
-        line = f"{row['path']}, {speed.time_text(row['seconds'])}/atom"
+        line = f"{row['path']}, {report.time_text(row['seconds'])}/atom"
         assert f"{row['group']}: {line}" in err
         assert row["group"] in out
     assert torch.__version__ in out
@@ -326,7 +327,7 @@ def test_table_and_json(bench, quick, tmp_path):
     ],
 )
 def test_mistakes_are_told_before_anything_is_measured(bench, monkeypatch, tmp_path, arguments, words):
-    monkeypatch.setattr(network, "peaks", lambda device: pytest.fail("it measured"))
+    monkeypatch.setattr(timing, "peaks", lambda device: pytest.fail("it measured"))
     more = () if "--output" in arguments else ("--output", tmp_path / "new" / "speed.json")
     code, out, err = bench(*arguments, *more)
     assert code == 2
@@ -359,7 +360,7 @@ def test_no_cuda_device(bench):
     ],
 )
 def test_times_have_three_digits_and_a_unit(seconds, text):
-    assert speed.time_text(seconds) == text
+    assert report.time_text(seconds) == text
 
 
 def test_every_group_has_what_measures_it(capsys):

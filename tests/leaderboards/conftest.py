@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from amsbench.benchmark.runs.results import CellKey, Environment, ResultCell, Structural
+from amsbench.benchmark.evaluation.structural_scores import Structural
+from amsbench.benchmark.runs.results import CellKey, Environment, ResultCell
 
 TARGETS = {"shear_modulus": (10.0, 50.0)}
 

@@ -10,8 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.methods.denoiser import LEAST_FRACTION, FlexibleDenoiser, State, likeliest_compositions
-from amsbench.methods.egnn.network import EGNNConfig
+from amsbench.methods.denoiser import LEAST_FRACTION, FlexibleDenoiser, likeliest_compositions
+from amsbench.methods.egnn.config import EGNNConfig
+from amsbench.methods.state import State
 
 CONFIGS = {
     "standard": EGNNConfig(hidden=32, layers=3, cutoff=5.0),

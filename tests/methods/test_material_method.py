@@ -13,10 +13,10 @@ from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.conditioning import guidance_weights
-from amsbench.methods.denoiser import Prediction, State
-from amsbench.methods.material_method import extrapolated
 from amsbench.methods.material_ode import MaterialODE
-from amsbench.methods.material_sde import MaterialSDE, drawn
+from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.samplers import drawn, extrapolated
+from amsbench.methods.state import Prediction, State
 
 METHODS = (MaterialODE, MaterialSDE, AMShortcut)
 SMALL = {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
@@ -333,7 +333,7 @@ def test_prior_is_uniform_in_skewed_cells(silicon):
 
 
 def test_displacements_of_material_ode_are_shortest(silicon, small_batch):
-    from amsbench.methods.material_method import minimum_image
+    from amsbench.benchmark.interface.structures import minimum_image
 
     batch = small_batch(1, 0, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)

@@ -11,24 +11,22 @@ from ase.geometry.rdf import CellTooSmall, get_rdf
 from ase.neighborlist import NeighborList, PrimitiveNeighborList
 
 from amsbench.errors import AmsbenchError
-from amsbench.metrics.distribution_functions import (
+from amsbench.metrics.distribution_functions import Curves, adf, rdf
+from amsbench.metrics.neighbours import neighbour_list
+from amsbench.metrics.neighbours.packed import PackedStructures
+from amsbench.metrics.structural_errors import (
     PAPER_PROTOCOL,
     STANDARD_PROTOCOL,
-    Curves,
-    PackedStructures,
     StructuralProtocol,
-    adf,
     curve_rmsd,
     ideal_gas,
     ideal_gas_ceiling,
     noise_corrected,
     noise_floor,
-    rdf,
     structural_curves,
     structural_errors,
     wasserstein,
 )
-from amsbench.metrics.neighbours import neighbour_list
 
 native = pytest.mark.skipif(not neighbour_list.info()["built"], reason=neighbour_list.info()["reason"])
 

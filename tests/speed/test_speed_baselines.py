@@ -12,12 +12,11 @@ from torch_geometric.data import Batch
 
 from amsbench.baselines import triplet_network
 from amsbench.baselines.graphite import mesh_graph_net
+from amsbench.benchmark.datasets.dataset import samples_of, task_of
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.interface.method import Task
 from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.registry import load
-from amsbench.benchmark.training.trainer import samples_of
 from amsbench.methods.product_precision import product_type
 
 
@@ -49,7 +48,7 @@ def name(request):
 def loss(request, name, rows):
     """The loss of two structures, other ones with other noise in every call, by one thread."""
     data = load_dataset(request.param)
-    task = Task.of(data, ())
+    task = task_of(data, ())
     torch.manual_seed(0)
     made = load("methods", name)
     method = made(task, made.default_config(made.networks[0], task))

@@ -8,9 +8,10 @@ import pytest
 from ase.geometry.rdf import get_rdf
 from ase.neighborlist import primitive_neighbor_list
 
-from amsbench.metrics.distribution_functions import PackedStructures, structural_curves
+from amsbench.metrics.distribution_functions import PackedStructures
 from amsbench.metrics.neighbours import neighbour_list as module
 from amsbench.metrics.neighbours.neighbour_list import neighbour_list
+from amsbench.metrics.structural_errors import structural_curves
 
 SIZES = {
     "256 atoms of silicon": (256, (256 / 0.0516) ** (1 / 3)),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from amsbench.benchmark.datasets.dataset import Measurement
+from amsbench.benchmark.datasets.dataset import task_of
+from amsbench.benchmark.datasets.definition import Measurement
 from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
-from amsbench.benchmark.interface.method import Task
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_ode import MaterialODE
@@ -406,7 +406,7 @@ def test_synthetic_datasets_are_sound(task):
     again = synthetic_dataset(**TASKS[task])
     assert again.content_hash == dataset.content_hash
     assert synthetic_dataset(seed=1, **TASKS[task]).content_hash != dataset.content_hash
-    made = Task.of(dataset, dataset.definition.design_properties)
+    made = task_of(dataset, dataset.definition.design_properties)
     assert made.elements == TASKS[task]["elements"]
 
 

@@ -11,7 +11,7 @@ from amsbench.baselines.cdvae.atom_types import (
 )
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.methods.material_sde import drawn
+from amsbench.methods.samplers import drawn
 
 
 def cells(sizes) -> Structures:

@@ -9,9 +9,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from amsbench.baselines.cdvae.method import CDVAE
-from amsbench.benchmark.interface.method import Task
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
+from amsbench.benchmark.interface.task import Task
 from amsbench.errors import AmsbenchError
 
 NAN = math.nan

@@ -17,7 +17,7 @@ from amsbench.baselines.graphite.mesh_graph_net import (
 from amsbench.benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.methods.denoiser import State
+from amsbench.methods.state import State
 
 SMALL = MeshGraphNetConfig(hidden=16, layers=2, cutoff=4.0)
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from amsbench.baselines.graphite.method import Graphite, random_rotations, rotated
-from amsbench.benchmark.interface.method import Task
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
+from amsbench.benchmark.interface.task import Task
 from amsbench.errors import AmsbenchError
-from amsbench.methods.denoiser import Prediction
+from amsbench.methods.state import Prediction
 
 VARIANCE, MEAN = 0.04, 1.0
 """Of the normal data that samplers are tested on, per component: 0.2 A is the spread of an atom in a glass."""

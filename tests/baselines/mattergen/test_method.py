@@ -11,10 +11,10 @@ from scipy.spatial.transform import Rotation
 
 from amsbench.baselines.mattergen.method import MatterGen
 from amsbench.baselines.mattergen.network import Score, time_features
-from amsbench.baselines.mattergen.wrapped_normal import cartesian, fractional, scaled_score
-from amsbench.benchmark.interface.method import Task
+from amsbench.baselines.mattergen.wrapped_normal import scaled_score
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
-from amsbench.benchmark.interface.structures import Structures, add_ghosts
+from amsbench.benchmark.interface.structures import Structures, add_ghosts, cartesian, fractional
+from amsbench.benchmark.interface.task import Task
 from amsbench.errors import AmsbenchError
 
 SMALL = {

@@ -9,12 +9,10 @@ from amsbench.baselines.mattergen.wrapped_normal import (
     LARGEST_STEP,
     SWITCH,
     WrappedProcess,
-    cartesian,
-    fractional,
     scaled_score,
     wrap,
 )
-from amsbench.benchmark.interface.structures import Structures
+from amsbench.benchmark.interface.structures import Structures, cartesian, fractional
 
 PROCESS = WrappedProcess()
 

@@ -16,7 +16,7 @@ import pytest
 from ase import Atoms
 
 from amsbench.benchmark.datasets.build import ATTEMPTS, build, simulation_seed
-from amsbench.benchmark.datasets.dataset import DatasetDefinition, Measurement, Property, SimulationFailed
+from amsbench.benchmark.datasets.definition import DatasetDefinition, Measurement, Property, SimulationFailed
 from amsbench.benchmark.datasets.storage import read_packed
 from amsbench.benchmark.system.files import alone_in
 from amsbench.errors import AmsbenchError
@@ -294,7 +294,7 @@ KILLED = """
 import sys, time
 import numpy as np
 from ase import Atoms
-from amsbench.benchmark.datasets.base import DatasetDefinition
+from amsbench.benchmark.datasets.definition import DatasetDefinition
 from amsbench.benchmark.datasets.build import build
 
 class Slow(DatasetDefinition):
@@ -331,6 +331,7 @@ def test_a_killed_build_loses_only_what_was_running(tmp_path):
         # Generous, for a busy machine: it takes two seconds on an idle one.
         deadline = time.monotonic() + 300
         while len(list(parts.glob("simulation-*.npz"))) < 3 and time.monotonic() < deadline:
+            assert process.poll() is None, "the build ended by itself"
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     kept = {path.name: path.read_bytes() for path in parts.glob("simulation-*.npz")}

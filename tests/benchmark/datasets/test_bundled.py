@@ -6,10 +6,10 @@ from ase.units import GPa
 
 from amsbench.benchmark.datasets import inspection
 from amsbench.benchmark.datasets.storage import bundled_path, load_dataset
-from amsbench.metrics.distribution_functions import ideal_gas_ceiling, noise_floor, structural_curves
 from amsbench.metrics.elasticity.finite_strain import relax
 from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
 from amsbench.metrics.potentials.potential import TERSOFF_SILICA
+from amsbench.metrics.structural_errors import ideal_gas_ceiling, noise_floor, structural_curves
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from ase import Atoms
 from ase.io import write
 
 from amsbench.benchmark.datasets import inspection
-from amsbench.benchmark.datasets.dataset import SimulationFailed
+from amsbench.benchmark.datasets.dataset import task_of
+from amsbench.benchmark.datasets.definition import SimulationFailed
 from amsbench.benchmark.datasets.imported import NO_CALCULATOR
 from amsbench.benchmark.datasets.importing import import_structures
 from amsbench.benchmark.datasets.storage import load_dataset, load_dataset_file
-from amsbench.benchmark.interface.method import Task
 from amsbench.errors import AmsbenchError
 from amsbench.testing import check_dataset, synthetic_dataset
 
@@ -55,7 +55,7 @@ def test_structures_and_labels_come_back(frames, importing, tmp_path):
     assert np.isnan(dataset.properties[2, 0])
     labels = [atoms.info["toughness"] for atoms in frames]
     np.testing.assert_allclose(dataset.properties[:, 0], labels, equal_nan=True)
-    assert Task.of(dataset, ("toughness",)).properties == ("toughness",)
+    assert task_of(dataset, ("toughness",)).properties == ("toughness",)
     assert dataset.provenance["recipe"] == "imported"
     assert dataset.provenance["file"] == "own.extxyz"
     assert inspection.info(dataset)["title"] == "imported structures of O, Si"

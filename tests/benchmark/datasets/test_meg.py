@@ -5,11 +5,10 @@ import pytest
 from ase import Atoms
 
 from amsbench.benchmark.datasets import meg
-from amsbench.benchmark.datasets.dataset import SimulationFailed
+from amsbench.benchmark.datasets.definition import SimulationFailed, plans_of
 from amsbench.benchmark.datasets.meg import MultiElementGlass, boiling_point, kink, random_composition
 from amsbench.benchmark.datasets.meg_compositions import VALENCE
 from amsbench.benchmark.datasets.molecular_dynamics import random_packing
-from amsbench.benchmark.interface.evaluation_plan import plans_of
 from amsbench.metrics.potentials.potential import EvaluationFailed
 
 

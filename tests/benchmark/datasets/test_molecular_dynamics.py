@@ -14,7 +14,7 @@ from ase.geometry import get_distances
 from amsbench.benchmark.datasets import asi, asio2
 from amsbench.benchmark.datasets.asi import AmorphousSilicon
 from amsbench.benchmark.datasets.asio2 import AmorphousSilica
-from amsbench.benchmark.datasets.dataset import SimulationFailed
+from amsbench.benchmark.datasets.definition import SimulationFailed
 from amsbench.benchmark.datasets.molecular_dynamics import molecular_dynamics, random_packing
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.elasticity.finite_strain import elastic_constants, relax

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from amsbench.benchmark.datasets.dataset import Measurement
+from amsbench.benchmark.datasets.definition import Measurement
 from amsbench.benchmark.evaluation import evaluate as evaluation
-from amsbench.benchmark.evaluation.evaluate import Reference, evaluate
+from amsbench.benchmark.evaluation.evaluate import evaluate
+from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.potentials.potential import EvaluationFailed
 
@@ -136,7 +137,7 @@ def test_mistakes(reference, tiny_asio2):
 
 
 def test_protocol_paper_compares_with_the_training_set(tiny_asi, monkeypatch):
-    from amsbench.benchmark.evaluation.evaluate import structural_protocol
+    from amsbench.benchmark.evaluation.reference import structural_protocol
 
     monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
     train = [tiny_asi.atoms(int(k)) for k in tiny_asi.indices("train")]

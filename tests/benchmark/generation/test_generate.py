@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from amsbench.benchmark.api import cell_matrix
 from amsbench.benchmark.generation import generate as generation
+from amsbench.benchmark.generation.cells import cell_matrix
 from amsbench.benchmark.generation.generate import generate, outside_training_range
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_sde import MaterialSDE

@@ -6,7 +6,8 @@ import threading
 import pytest
 import torch
 
-from amsbench.benchmark.generation.threads import SharedThreads, threads_for
+from amsbench.benchmark.generation.generate import threads_for
+from amsbench.benchmark.generation.threads import SharedThreads
 from amsbench.methods.material_sde import MaterialSDE
 
 

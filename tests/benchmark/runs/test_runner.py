@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from amsbench.benchmark.interface.evaluation_plan import cells_of, plans_of
-from amsbench.benchmark.interface.method import Task
+from amsbench.benchmark.datasets.dataset import task_of
+from amsbench.benchmark.datasets.definition import plans_of
+from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.runs.generator import Model
 from amsbench.benchmark.runs.results import ResultStore
 from amsbench.benchmark.runs.runner import Run
@@ -26,7 +27,7 @@ class Silent:
 @pytest.fixture
 def run(tiny_asi, tmp_path, monkeypatch):
     monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
-    task = Task.of(tiny_asi, ())
+    task = task_of(tiny_asi, ())
     config = AMShortcut.default_config("standard", task)
     config["network"] |= {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
     torch.manual_seed(0)

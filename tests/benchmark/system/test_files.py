@@ -7,7 +7,8 @@ import pytest
 from ase.build import bulk
 from ase.io import read
 
-from amsbench.benchmark.system.files import frame_writer, write_atomically
+from amsbench.benchmark.system.files import write_atomically
+from amsbench.benchmark.system.structure_files import frame_writer
 from amsbench.errors import AmsbenchError
 
 FRAMES = [bulk("Si", a=5.4 + 0.01 * k) for k in range(5)]

@@ -8,7 +8,8 @@ import torch
 import amsbench
 from amsbench.benchmark.system.files import alone_in, sha256_of
 from amsbench.benchmark.training.checkpoints import load_checkpoint
-from amsbench.benchmark.training.train import TrainingOptions, train
+from amsbench.benchmark.training.options import TrainingOptions
+from amsbench.benchmark.training.train import train
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_sde import MaterialSDE

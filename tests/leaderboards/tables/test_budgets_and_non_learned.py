@@ -5,7 +5,9 @@ import pytest
 from amsbench.benchmark.runs.results import NO_STEPS
 from amsbench.benchmark.training.budgets import BUDGETS
 from amsbench.leaderboards.figures.make_figures import save_figures
-from amsbench.leaderboards.tables.make_tables import inverse_design_tables, render, structural_tables
+from amsbench.leaderboards.tables.inverse_design import inverse_design_tables
+from amsbench.leaderboards.tables.structural import structural_tables
+from amsbench.leaderboards.tables.text_table import render
 
 FIXED = {"options": {"passes": BUDGETS["fixed"]}, "initial": None, "passes": 11_000, "seconds": 900.0}
 BEST = {"options": {"passes": 60_000}, "initial": None, "passes": 60_000, "seconds": 4000.0}

@@ -4,13 +4,10 @@ import pytest
 
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.comparisons import boards
-from amsbench.leaderboards.tables.make_tables import (
-    chosen,
-    inverse_design_tables,
-    render,
-    structural_tables,
-    tables_of,
-)
+from amsbench.leaderboards.tables.inverse_design import inverse_design_tables
+from amsbench.leaderboards.tables.make_tables import chosen, tables_of
+from amsbench.leaderboards.tables.structural import structural_tables
+from amsbench.leaderboards.tables.text_table import render
 
 
 def text(table, row, column):

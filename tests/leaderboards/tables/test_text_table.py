@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.tables.formatting import decimal, duration, interval
 from amsbench.leaderboards.tables.make_tables import tables_of
-from amsbench.leaderboards.tables.text_table import Table, decimal, duration, interval, render
+from amsbench.leaderboards.tables.text_table import Table, render
 
 AWKWARD = Table(
     title="50% of a_b & c",

@@ -8,21 +8,22 @@ import torch
 from amsbench.benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.errors import AmsbenchError
+from amsbench.methods import product_precision
 from amsbench.methods.egnn import edge_sums_native
+from amsbench.methods.egnn.config import EGNNConfig, RadialBasis, smooth_cutoff
 from amsbench.methods.egnn.edge_sums_torch import sum_over_edges
-from amsbench.methods.egnn.network import EGNN, EGNNConfig, Layer, RadialBasis, smooth_cutoff
+from amsbench.methods.egnn.layer import Layer
+from amsbench.methods.egnn.network import EGNN
 
-pytestmark = pytest.mark.skipif(
-    not edge_sums_native.info()["built"], reason=edge_sums_native.info()["reason"]
-)
+pytestmark = [
+    pytest.mark.skipif(not edge_sums_native.info()["built"], reason=edge_sums_native.info()["reason"]),
+    pytest.mark.usefixtures("one_thread"),
+]
 
-AVAILABLE = edge_sums_native.LEVELS[: edge_sums_native._highest() + 1]
-FLOAT32 = [level for level in AVAILABLE if level not in edge_sums_native.BFLOAT16]
-BFLOAT16 = [level for level in AVAILABLE if level in edge_sums_native.BFLOAT16]
+AVAILABLE = product_precision.LEVELS[: edge_sums_native._highest() + 1]
+FLOAT32 = [level for level in AVAILABLE if level not in product_precision.BFLOAT16]
+BFLOAT16 = [level for level in AVAILABLE if level in product_precision.BFLOAT16]
 CUTOFF = EGNNConfig().cutoff
-
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_graph(atoms, edges, seed=0):

@@ -12,11 +12,13 @@ from amsbench.benchmark.interface.neighbour_graph import neighbour_graph
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.errors import AmsbenchError
-from amsbench.methods.denoiser import FlexibleDenoiser, State
+from amsbench.methods.denoiser import FlexibleDenoiser
 from amsbench.methods.egnn import edge_sums_triton
-from amsbench.methods.egnn.network import EGNN, EGNNConfig
+from amsbench.methods.egnn.config import EGNNConfig
+from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN, reference_weights
 from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.state import State
 
 pytest.importorskip("triton")
 GPU = torch.cuda.is_available()
@@ -264,10 +266,10 @@ warnings.simplefilter("ignore")  # of Triton itself
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from amsbench.benchmark import device_noise
-from amsbench.methods.triton_backward import message_backward, shift_backward
-from amsbench.methods.triton_kernels import layer_forward
-from amsbench.methods.triton_neighbours import neighbour_table
+from amsbench.benchmark.interface import noise_triton
+from amsbench.methods.egnn.triton_backward import message_backward, shift_backward
+from amsbench.methods.egnn.triton_forward import layer_forward
+from amsbench.methods.egnn.triton_neighbours import neighbour_table
 
 bf16 = triton.language.bfloat16
 layer = dict(HIDDEN={hidden}, RADIAL=32, CHANNELS=8, EDGES=32, TYPE=bf16, DOT=bf16)
@@ -277,7 +279,7 @@ jobs = [
     (message_backward, dict(layer, NEED_X=True)),
     (shift_backward, dict(layer, OUTGOING=2, NEED_X=True)),
     (neighbour_table, dict(BLOCK=128)),
-    (device_noise.random_numbers, dict(BLOCK=512, NORMAL=True)),
+    (noise_triton.random_numbers, dict(BLOCK=512, NORMAL=True)),
 ]
 integers = "plane capacity nodes call total width".split()
 types = dict.fromkeys(integers, "i32") | dict(cutoff="fp32", spacing="fp32", senders="*i32", counts="*i32")

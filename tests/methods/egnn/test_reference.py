@@ -10,8 +10,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from amsbench.benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from amsbench.benchmark.interface.structures import Structures
+from amsbench.methods.egnn.config import EGNNConfig
 from amsbench.methods.egnn.edge_sums_torch import CHUNK, grouped
-from amsbench.methods.egnn.network import EGNN, EGNNConfig
+from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN, reference_weights
 from amsbench.methods.material_method import NETWORKS
 

@@ -7,7 +7,7 @@ from ase.build import bulk
 from ase.units import GPa
 
 from amsbench.metrics.elasticity.linear_response import Interactions, stiffness
-from amsbench.metrics.neighbours.packed import neighbor_pairs
+from amsbench.metrics.neighbours.pairs import neighbor_pairs
 
 SPRING = 2.0
 """eV/A^2."""

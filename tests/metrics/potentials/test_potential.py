@@ -10,15 +10,10 @@ from ase import Atoms
 from ase.build import bulk
 
 from amsbench.errors import AmsbenchError
-from amsbench.metrics.potentials import potential
-from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator, lower_triangular
-from amsbench.metrics.potentials.potential import (
-    STILLINGER_WEBER_SILICON,
-    TERSOFF_SILICA,
-    EvaluationFailed,
-    energy_per_atom,
-    overlapping,
-)
+from amsbench.metrics.descriptors import has_overlap
+from amsbench.metrics.potentials import lammps
+from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator, energy_per_atom, lower_triangular
+from amsbench.metrics.potentials.potential import STILLINGER_WEBER_SILICON, TERSOFF_SILICA, EvaluationFailed
 
 SILICON_BOND = 2.1683
 """eV, the depth of a bond of the Stillinger-Weber potential; every atom of diamond has half of four."""
@@ -186,10 +181,10 @@ def test_atoms_on_top_of_each_other_fail() -> None:
 
 def test_overlap_sees_periodic_images() -> None:
     pair = Atoms("SiO", positions=[[0.2, 1, 1], [5.6, 1, 1]], cell=[6, 6, 6], pbc=True)
-    assert overlapping(pair)
+    assert has_overlap(pair)
     pair.positions[1, 0] = 5.1
-    assert not overlapping(pair)
-    assert overlapping(Atoms("Si", cell=[0.9, 6, 6], pbc=True))
+    assert not has_overlap(pair)
+    assert has_overlap(Atoms("Si", cell=[0.9, 6, 6], pbc=True))
 
 
 def test_provenance_identifies_the_parameters() -> None:
@@ -200,7 +195,7 @@ def test_provenance_identifies_the_parameters() -> None:
 
 
 def test_a_missing_mpi_library_is_reported(monkeypatch):
-    load = potential.load_lammps.__wrapped__
+    load = lammps.load_lammps.__wrapped__
 
     def absent(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
@@ -224,7 +219,7 @@ def test_a_broken_mpi_library_is_reported(monkeypatch, tmp_path):
 
     monkeypatch.setattr(importlib.metadata, "files", lambda name: [Entry()])
     with pytest.raises(AmsbenchError, match="cannot be loaded"):
-        potential.load_lammps.__wrapped__()
+        lammps.load_lammps.__wrapped__()
 
 
 def test_an_instance_leaves_the_threads_of_torch_alone():
@@ -234,7 +229,7 @@ def test_an_instance_leaves_the_threads_of_torch_alone():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        with potential.lammps_session():
+        with lammps.lammps_session():
             assert torch.get_num_threads() == 2
         assert torch.get_num_threads() == 2
     finally:

@@ -1,0 +1,98 @@
+"""The periodic cells and atom counts that structures are generated in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...errors import AmsbenchError
+from ..datasets.dataset import Dataset
+from ..datasets.definition import plans_of
+from ..datasets.storage import load_dataset
+from ..interface.evaluation_plan import EvaluationPlan
+
+if TYPE_CHECKING:
+    from ..interface.method import Method
+
+
+def cells_of(plan: EvaluationPlan, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Cells [count, 3, 3] (angstrom) and atom counts [count], ghosts included.
+
+    Cells of the training set are dealt out evenly over it, so that few samples span it too.
+    """
+    density = dataset.definition.ghost_density
+    if plan.cube is not None:
+        cells = np.tile(np.eye(3) * plan.cube, (plan.count, 1, 1))
+        if density is None:
+            raise AmsbenchError(
+                f"plan '{plan.name}' of '{dataset.definition.name}' asks for cubes, but without ghosts the atom "
+                "count is not known; give the dataset a ghost density"
+            )
+        counts = np.full(plan.count, int(np.floor(density * plan.cube**3)))
+        return cells, counts
+    train = dataset.indices("train")
+    rows = train[(np.arange(plan.count) * len(train)) // plan.count % len(train)]
+    cells = dataset.cells[rows].astype(float)
+    if density is None:
+        return cells, dataset.counts[rows]
+    return cells, np.floor(density * np.abs(np.linalg.det(cells))).astype(np.int64)
+
+
+def start_cells(
+    method: Method, count: int, cell: float | Sequence[float] | None, dataset: Dataset | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells [count, 3, 3] and atom counts [count], ghosts included, to start a generation from."""
+    task = method.task
+    if cell is None or task.ghost_density is None:
+        dataset = dataset or load_dataset(task.dataset)
+    if cell is None:
+        assert dataset is not None
+        plan = plans_of(dataset.definition, "paper")[0]
+        return cells_of(plan.changed(count=count), dataset)
+    matrix = cell_matrix(cell)
+    density = task.ghost_density
+    if density is None:
+        assert dataset is not None
+        train = dataset.split("train")
+        density = float(train.counts.sum() / np.abs(np.linalg.det(train.cells)).sum())
+    atoms = int(density * abs(np.linalg.det(matrix)) + (0.5 if task.ghost_density is None else 0.0))
+    if atoms < 1:
+        raise AmsbenchError(
+            f"a cell of {abs(np.linalg.det(matrix)):.3g} A^3 has no room for an atom; give a larger one"
+        )
+    return np.tile(matrix, (count, 1, 1)), np.full(count, atoms)
+
+
+def cell_matrix(cell: float | Sequence[float]) -> np.ndarray:
+    """Lattice vectors [3, 3] from the edge of a cube, three edges or nine numbers, angstrom."""
+    numbers = np.atleast_1d(np.asarray(cell, dtype=float)).ravel()
+    if len(numbers) not in (1, 3, 9) or not np.isfinite(numbers).all():
+        raise AmsbenchError(f"a cell is 1, 3 or 9 finite numbers in angstrom, not {numbers.tolist()}")
+    matrix = (
+        numbers.reshape(3, 3) if len(numbers) == 9 else np.diag(np.broadcast_to(numbers, 3)).astype(float)
+    )
+    if abs(np.linalg.det(matrix)) < 1.0:
+        raise AmsbenchError(f"the cell {numbers.tolist()} has no volume; give lattice vectors in angstrom")
+    return matrix
+
+
+def check_cells(cells: torch.Tensor, cutoff: float) -> None:
+    """AmsbenchError for cells without volume or thinner than the cutoff, for which nothing was trained."""
+    volumes = torch.linalg.det(cells.double()).abs()
+    if not bool(torch.isfinite(volumes).all()) or bool((volumes < 1.0).any()):
+        raise AmsbenchError("a cell has no volume; give the lattice vectors in angstrom")
+    thinnest = cell_heights(cells)
+    if bool((thinnest < cutoff).any()):
+        worst = int(thinnest.argmin())
+        raise AmsbenchError(
+            f"cell {worst} has a height of {float(thinnest[worst]):.2f} A, below the network's cutoff of "
+            f"{cutoff:g} A; choose a larger cell"
+        )
+
+
+def cell_heights(cells: torch.Tensor) -> torch.Tensor:
+    """The smallest height of each cell [s, 3, 3], the distance of its closest two faces: [s], angstrom."""
+    return (1 / torch.linalg.norm(torch.linalg.inv(cells.double()), dim=-2)).amin(dim=-1)

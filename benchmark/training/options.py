@@ -1,0 +1,41 @@
+"""Options of a training, and what it reports."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Adam with cosine decay, clipped gradients and a moving average of the weights.
+
+    passes: structures seen in all
+    averaging: decay of the moving average once it has warmed up
+    validate_every: sample passes between two validations (each writes the resume state and the checkpoints)
+    """
+
+    passes: int
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    final_rate: float = 0.02
+    clip: float = 1.0
+    averaging: float = 0.999
+    validate_every: int = 2_000
+    validation_samples: int = 64
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        return max(1, math.ceil(self.passes / self.batch_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a training reports after every step and every validation."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    validation: float | None
+    seconds: float

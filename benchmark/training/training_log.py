@@ -1,0 +1,53 @@
+"""The log of a training, a CSV file with one row per validation."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ..system.files import write_atomically
+
+_COLUMNS = ("step", "passes", "seconds", "rate", "loss", "validation", "losses")
+
+
+def append_row(
+    path: Path,
+    step: int,
+    passes: int,
+    seconds: float,
+    rate: float,
+    losses: dict[str, float],
+    validation: float,
+) -> None:
+    fresh = not path.exists()
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(_COLUMNS)
+        parts = " ".join(f"{name}={value:.6g}" for name, value in losses.items())
+        writer.writerow(
+            [
+                step,
+                passes,
+                f"{seconds:.1f}",
+                f"{rate:.3e}",
+                f"{losses['loss']:.6g}",
+                f"{validation:.6g}",
+                parts,
+            ]
+        )
+
+
+def truncate_log(path: Path, step: int) -> None:
+    """Drop the rows of steps that the resumed state has not done yet."""
+    if not path.exists():
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    kept = [row for k, row in enumerate(rows) if k == 0 or int(row[0]) <= step]
+
+    def write(target: Path) -> None:
+        with open(target, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(kept)
+
+    write_atomically(path, write)

@@ -1,0 +1,128 @@
+"""`amsbench generate`, `evaluate` and `picture`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import AmsbenchError
+from .options import (
+    CheckpointFile,
+    DataFile,
+    DatasetName,
+    Device,
+    MethodName,
+    Seed,
+    Threads,
+    names_in,
+    parsed_numbers,
+    parsed_targets,
+    use_threads,
+)
+from .progress import progress_bars, say
+
+
+def generate(
+    method: MethodName,
+    dataset: DatasetName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="An .extxyz file.")],
+    target: Annotated[
+        list[str] | None, typer.Option(help="name=value or name=first:last; may be repeated.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Structures.")] = 1,
+    steps: Annotated[int, typer.Option(help="Sampling steps, 1 or more.")] = 5,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="One of the method's samplers; default: the strongest."),
+    ] = None,
+    cell: Annotated[
+        str | None, typer.Option(help="Edge of a cube, three edges or nine numbers, angstrom.")
+    ] = None,
+    checkpoint: CheckpointFile = None,
+    data: DataFile = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Make structures with chosen properties."""
+    from ..benchmark.api import load_checkpoint_for
+    from ..benchmark.datasets.storage import load_dataset
+    from ..benchmark.generation import generate as generation
+    from ..benchmark.generation.cells import start_cells
+    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.structure_files import frame_writer
+
+    check_writable(output.parent)
+    use_threads(threads)
+    trained = load_checkpoint_for(method, dataset, checkpoint, device=generation.pick_device(device)).method
+    wanted = parsed_targets(target or [], count)
+    generation.property_table(trained.task, wanted, count)
+    for sentence in generation.outside_training_range(trained.task, wanted):
+        say(f"Warning: {sentence}.")
+    own = load_dataset(dataset, data) if data is not None else None
+    cells, counts = start_cells(trained, count, parsed_numbers(cell), own)
+    with frame_writer(output) as put, progress_bars() as bars:
+        bar = bars.add_task(f"{steps} steps", total=count)
+        made = generation.generate(
+            trained,
+            cells=cells,
+            counts=counts,
+            targets=wanted,
+            steps=steps,
+            sampler=sampler,
+            seed=seed,
+            progress=lambda done: bars.update(bar, completed=done),
+            sink=put,
+        )
+    say(f"{count} structures in {output}, generated in {made.seconds:.2f} s")
+
+
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    dataset: DatasetName,
+    targets: Annotated[
+        str | None, typer.Option(help="Keys in the frames' info that hold targets: target_shear_modulus,...")
+    ] = None,
+    properties: Annotated[
+        str | None, typer.Option(help="Further properties to measure, comma separated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Per-structure table, .csv or .parquet.")
+    ] = None,
+    data: DataFile = None,
+    threads: Threads = None,
+) -> None:
+    """Score structures of any origin by the code path of 'run'."""
+    from ..benchmark import api
+    from ..benchmark.evaluation.report import report_lines, targets_in, write_table
+    from ..benchmark.system.structure_files import read_structures
+    from ..benchmark.system.worker_pool import cores, local_pool
+
+    loaded = api.load_dataset(dataset, data)
+    frames = read_structures(file)
+    wanted = targets_in(frames, names_in(targets), loaded.definition, file)
+    with local_pool(threads or cores()) as pool:
+        found = api.evaluate(frames, loaded, targets=wanted, properties=names_in(properties), executor=pool)
+    for line in report_lines(found, loaded):
+        print(line)
+    if output is not None:
+        write_table(found.table, output)
+        say(f"Table of {len(frames)} structures: {output}")
+
+
+def picture(
+    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf file.")],
+    index: Annotated[int, typer.Option(min=0, help="Which structure of the file, from 0.")] = 0,
+) -> None:
+    """Draw one structure."""
+    from ..benchmark.system.structure_files import read_structures
+    from ..leaderboards.figures.structure_image import write_picture
+
+    frames = read_structures(file)
+    if index >= len(frames):
+        raise AmsbenchError(f"{file} has no structure {index}; give --index 0 to {len(frames) - 1}")
+    write_picture(frames[index], output)
+    say(f"Structure {index} of {file}: {output}")

@@ -1,0 +1,119 @@
+"""`amsbench run` and `amsbench table`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .formatting import duration
+from .options import (
+    CheckpointFile,
+    DataFile,
+    DatasetName,
+    Device,
+    MethodName,
+    Seed,
+    Threads,
+    announce,
+    chosen_plans,
+    chosen_source,
+    names_in,
+)
+from .progress import RunBars, progress_bars, say, terminal_width
+
+
+def run(
+    method: MethodName,
+    dataset: DatasetName,
+    protocol: Annotated[
+        str, typer.Option(help="quick, standard or paper: sizes of the comparison.")
+    ] = "quick",
+    steps: Annotated[str | None, typer.Option(help="Step counts instead of the protocol's: 1,5,25.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Structures per cell of the table.")] = None,
+    samplers: Annotated[
+        str | None,
+        typer.Option(help="Samplers, comma separated, or 'all'; default: the paper's and the strongest."),
+    ] = None,
+    targets: Annotated[str | None, typer.Option(help="Only these plans, such as shear_modulus.")] = None,
+    checkpoint: CheckpointFile = None,
+    data: DataFile = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Results folder.")] = Path("results"),
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Evaluate a method over sampling step counts and print its leaderboard table.
+
+    Finished cells are never computed twice; a run that was stopped goes on where it was.
+    """
+    from ..benchmark.datasets.definition import plans_of
+    from ..benchmark.datasets.storage import load_dataset
+    from ..benchmark.runs.results import ResultStore
+    from ..benchmark.runs.runner import Run
+    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.worker_pool import cores, local_pool
+    from ..leaderboards.tables.make_tables import tables_of
+    from ..leaderboards.tables.text_table import render
+
+    loaded = load_dataset(dataset, data)
+    plans = chosen_plans(plans_of(loaded.definition, protocol), targets, steps, count)
+    check_writable(output)
+    workers = threads or cores()
+    source, rows = chosen_source(
+        method,
+        loaded,
+        checkpoint=checkpoint,
+        steps=steps,
+        samplers=samplers,
+        device=device,
+        threads=workers,
+    )
+    job = Run(source=source, dataset=loaded, plans=plans, samplers=rows, store=ResultStore(output), seed=seed)
+    announce(job, workers)
+    done = []
+    with local_pool(workers) as pool, progress_bars() as bars:
+        watcher = RunBars(bars)
+        for cell in job.execute(pool, watcher):
+            watcher.finished(
+                f"generated in {duration(cell.seconds)}, measured in {duration(cell.measuring_seconds)}"
+            )
+            done.append(cell)
+    print(render(tables_of(done), "plain", width=terminal_width()))
+    say(
+        f"Results: {len(done)} cells in {output / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
+    )
+    say(f"All tables of this folder: amsbench table --results {output}")
+
+
+def table(
+    kind: Annotated[str | None, typer.Argument(help="structural or inverse-design; both by default.")] = None,
+    results: Annotated[Path, typer.Option("--results", "-r", help="Results folder.")] = Path("results"),
+    format: Annotated[str, typer.Option("--format", "-f", help="plain, github, csv or latex.")] = "plain",
+    with_paper: Annotated[
+        bool, typer.Option("--with-paper", help="Add the values that the paper reports.")
+    ] = False,
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Intervals, noise-corrected values, charged errors, failures.")
+    ] = False,
+    methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
+    samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Also draw the figures into this folder.")] = None,
+) -> None:
+    """Print the leaderboard tables of a results folder."""
+    from ..benchmark.runs.results import ResultStore
+    from ..leaderboards.tables.make_tables import chosen, tables_of
+    from ..leaderboards.tables.text_table import render
+
+    store = ResultStore(results)
+    cells = chosen(
+        store.cells(), *(None if names is None else names_in(names) for names in (methods, samplers))
+    )
+    tables = tables_of(cells, kind=kind, with_paper=with_paper, detail=detail)
+    print(render(tables, format, width=terminal_width()))
+    if figures is not None:
+        from ..leaderboards.figures.make_figures import save_figures
+
+        for path in save_figures(store, figures, cells):
+            say(f"Figure: {path}")

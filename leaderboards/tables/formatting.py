@@ -1,0 +1,34 @@
+"""Numbers, durations and intervals as the text of a table."""
+
+from __future__ import annotations
+
+from .text_table import EMPTY
+
+
+def decimal(value: float | None, places: int) -> str:
+    """A number with ``places`` decimals, or with two digits where that would leave fewer; - for None."""
+    if value is None:
+        return EMPTY
+    if value == 0 or round(abs(value) * 10**places) >= 10:
+        return f"{value:.{places}f}"
+    return f"{value:.2g}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time in the unit that suits it: 0.26 s, 12.0 s, 2.2 m, 3.6 h; - for None."""
+    if seconds is None:
+        return EMPTY
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    # 59.96 s would print as 60.0 s
+    for unit, size in (("s", 1.0), ("m", 60.0)):
+        if seconds / size < 59.95:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 3600:.1f} h"
+
+
+def interval(low: float | None, high: float | None, places: int) -> str:
+    """`` [low, high]``, or nothing where there is no interval."""
+    if low is None or high is None:
+        return ""
+    return f" [{decimal(low, places)}, {decimal(high, places)}]"

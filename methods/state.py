@@ -1,0 +1,25 @@
+"""The noisy state that a denoiser reads, and what it predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..benchmark.interface.structures import Structures
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A noisy sample: structures with noisy positions, and element embeddings [n, K] (None: one element only)."""
+
+    structures: Structures
+    elements: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the network says of each atom: positions [n, 3], elements [n, K] or None."""
+
+    positions: Tensor
+    elements: Tensor | None
