@@ -11,13 +11,13 @@ import numpy as np
 from ..benchmark.datasets.definition import DatasetDefinition, Recipe, SimulationFailed
 from ..benchmark.datasets.molecular_dynamics import molecular_dynamics
 from ..benchmark.interface.method_card import MethodCard
-from ..benchmark.runs.non_learned import Yardstick
+from ..benchmark.runs.non_learned import NonLearnedBaseline
 from ..errors import AmsbenchError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-ATTEMPTS = 20
+RELAXATION_ATTEMPTS = 20
 """Seeds that are tried before a piece of work is given up; the time of all of them counts."""
 APART = 1
 """Part of every seed, so that a yardstick does not repeat the simulations that the dataset was built from."""
@@ -31,13 +31,15 @@ TIME_STEP = 0.001
 def _first_usable(seed: int, index: int, make: Callable[[int], list[Atoms]]) -> list[Atoms]:
     """``make`` of the first seed, in the range that LAMMPS takes, that does not end in SimulationFailed."""
     reason = ""
-    for attempt in range(ATTEMPTS):
+    for attempt in range(RELAXATION_ATTEMPTS):
         state = np.random.SeedSequence((seed, index, attempt, APART)).generate_state(1)
         try:
             return make(int(state[0]) % 900_000_000 + 1)
         except SimulationFailed as failure:
             reason = str(failure)
-    raise AmsbenchError(f"none of {ATTEMPTS} seeds gave a usable structure; the last one: {reason}")
+    raise AmsbenchError(
+        f"none of {RELAXATION_ATTEMPTS} seeds gave a usable structure; the last one: {reason}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class _Melt:
     samples: int
 
 
-class Simulation(Yardstick):
+class Simulation(NonLearnedBaseline):
     """The simulation that made the dataset, with other seeds: what it reaches is the floor, and its time the price.
 
     Snapshots of one melt, where the protocol takes several, share its time.
@@ -73,9 +75,9 @@ class Simulation(Yardstick):
         recipe: Recipe = self.dataset.provenance["recipe"]
         return recipe
 
-    def protocol(self) -> dict[str, Any]:
+    def dependencies(self) -> dict[str, Any]:
         definition = self.dataset.definition
-        return {"protocol": definition.protocol(self.recipe), "engine": definition.engine()}
+        return {"protocol": definition.simulation_recipe(self.recipe), "engine": definition.engine()}
 
     def jobs(self, count: int, seed: int) -> Sequence[_Melt]:
         each = self.dataset.definition.samples_per_simulation(self.recipe)
@@ -87,7 +89,7 @@ class Simulation(Yardstick):
     @staticmethod
     def work(definition: DatasetDefinition, job: _Melt) -> list[Atoms]:
         """One melt; AmsbenchError where no seed gives a usable one."""
-        simulated = definition.numbered(job.index)
+        simulated = definition.definition_for(job.index)
         return _first_usable(
             job.seed, job.index, lambda seed: simulated.simulate(job.recipe, seed, job.samples)
         )
@@ -101,7 +103,7 @@ class _Packing:
     index: int
 
 
-class RandomRelax(Yardstick):
+class RandomRelax(NonLearnedBaseline):
     """Random positions in the training set's cells, with their atoms, relaxed in the potential that made the data."""
 
     name = "random-relax"
@@ -120,7 +122,7 @@ class RandomRelax(Yardstick):
         ),
     )
 
-    def protocol(self) -> dict[str, Any]:
+    def dependencies(self) -> dict[str, Any]:
         return {
             "engine": self.dataset.definition.engine(),
             "force_ev_per_a": RELAXED,

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from ..benchmark.interface.structures import Structures
 from ..methods.egnn.config import RadialBasis
-from ..methods.product_precision import ATOM_ROWS, fast_products, roomy, with_empty_rows
+from ..methods.product_precision import ATOM_ROWS, fast_products, padded_row_count, with_empty_rows
 
 TIE = 1e-5
 """A; distances that differ by less than this scale count as equal when the nearest neighbours are chosen, so that the
@@ -219,7 +219,7 @@ class TripletNetwork(nn.Module):
         silent [n]: atoms that are nobody's neighbours, though they have neighbours themselves
         """
         atoms = len(h)
-        geometry = self._geometry(structures, silent, roomy(atoms, ATOM_ROWS, h))
+        geometry = self._geometry(structures, silent, padded_row_count(atoms, ATOM_ROWS, h))
         h = with_empty_rows(h, len(geometry.units))
         shape = geometry.radial.shape[:2]
         forces = torch.zeros(shape, dtype=h.dtype, device=h.device)

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from ..errors import AmsbenchError
 
-Kind = Literal["methods", "datasets"]
+PluginKind = Literal["methods", "datasets"]
 
 
 @cache
-def _found(kind: Kind) -> dict[str, EntryPoint]:
+def _found(kind: PluginKind) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"amsbench.{kind}"):
         known = found.get(point.name)
@@ -26,17 +26,17 @@ def _found(kind: Kind) -> dict[str, EntryPoint]:
     return found
 
 
-def names(kind: Kind) -> list[str]:
+def names(kind: PluginKind) -> list[str]:
     """The registered names, without importing what they stand for."""
     return sorted(_found(kind))
 
 
-def target(kind: Kind, name: str) -> str:
+def target(kind: PluginKind, name: str) -> str:
     """The ``module:attribute`` that a name stands for."""
     return _entry(kind, name).value
 
 
-def load(kind: Kind, name: str) -> Any:
+def load(kind: PluginKind, name: str) -> Any:
     """Import and return the class registered under ``name``; AmsbenchError lists near matches."""
     return _entry(kind, name).load()
 
@@ -49,7 +49,7 @@ def near_matches(name: str, known: list[str]) -> str:
     return "known: " + (", ".join(known) or "none")
 
 
-def _entry(kind: Kind, name: str) -> EntryPoint:
+def _entry(kind: PluginKind, name: str) -> EntryPoint:
     found = _found(kind)
     if name not in found:
         raise AmsbenchError(f"unknown {kind[:-1]} '{name}'; {near_matches(name, names(kind))}")

@@ -104,7 +104,7 @@ def info(
     if as_json:
         print(json.dumps(found | {"paper_recipe": compared}, indent=1))
         return
-    for line in described(found):
+    for line in format_description(found):
         print(line)
     if compared is not None:
         for line in differences(compared):
@@ -189,7 +189,7 @@ def checked_recipe(name: str) -> Any:
     return name
 
 
-def described(found: dict[str, Any]) -> list[str]:
+def format_description(found: dict[str, Any]) -> list[str]:
     """The facts of a dataset as lines."""
     splits = ", ".join(f"{count} {split}" for split, count in found["splits"].items())
     atoms, density = found["atoms_per_sample"], found["mass_density"]
@@ -210,20 +210,21 @@ def described(found: dict[str, Any]) -> list[str]:
     lines.append(f"recipe {provenance['recipe']}, content hash {found['content_hash']}")
     if found["deviations"]:
         parts = [
-            f"{name} {brief(here)} ({brief(paper)})" for name, (here, paper) in found["deviations"].items()
+            f"{name} {format_setting(here)} ({format_setting(paper)})"
+            for name, (here, paper) in found["deviations"].items()
         ]
         lines.append("where it differs from the paper's recipe (which has): " + ", ".join(parts))
     lines.append("protocol, seeds, potential and versions: --json")
     return lines
 
 
-def brief(value: Any) -> str:
+def format_setting(value: Any) -> str:
     """A setting of a protocol in a few characters."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         nested = any(isinstance(item, list | tuple) for item in value)
-        return (", then " if nested else " to ").join(map(brief, value))
+        return (", then " if nested else " to ").join(map(format_setting, value))
     return "none" if value is None else str(value)
 
 

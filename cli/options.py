@@ -14,7 +14,7 @@ from .progress import progress_bars, say
 if TYPE_CHECKING:
     from ..benchmark.datasets.dataset import Dataset
     from ..benchmark.interface.evaluation_plan import EvaluationPlan
-    from ..benchmark.runs.generator import Source
+    from ..benchmark.runs.generator import Generator
     from ..benchmark.runs.runner import Run
     from ..benchmark.training.checkpoints import Checkpoint
 
@@ -99,16 +99,16 @@ def chosen_source(
     steps: str | None,
     samplers: str | None,
     **where: Any,
-) -> tuple[Source, tuple[str, ...]]:
+) -> tuple[Generator, tuple[str, ...]]:
     """What is to be evaluated, and by which samplers: a yardstick, or a model as of ``checkpoint_or_training``."""
     from ..benchmark import registry
-    from ..benchmark.runs.generator import Model
-    from ..benchmark.runs.non_learned import Yardstick
+    from ..benchmark.runs.generator import TrainedModel
+    from ..benchmark.runs.non_learned import NonLearnedBaseline
 
     found = registry.load("methods", name)
-    if not issubclass(found, Yardstick):
+    if not issubclass(found, NonLearnedBaseline):
         trained = checkpoint_or_training(name, dataset, checkpoint, **where)
-        return Model(trained), chosen_samplers(trained, samplers)
+        return TrainedModel(trained), chosen_samplers(trained, samplers)
     for option, value in {"--checkpoint": checkpoint, "--steps": steps, "--samplers": samplers}.items():
         if value is not None:
             raise AmsbenchError(
@@ -215,7 +215,7 @@ def train_with_bars(
 def announce(job: Run, workers: int) -> None:
     """What the run will do and how long that should take, from one timed network call and one measurement."""
     from ..benchmark.runs.estimate import estimate_seconds
-    from ..benchmark.runs.generator import Model
+    from ..benchmark.runs.generator import TrainedModel
 
     jobs = job.jobs()
     missing = [item for item in jobs if job.store.find(job.key(item)) is None]
@@ -223,7 +223,7 @@ def announce(job: Run, workers: int) -> None:
     counts = sorted({item.plan.count for item in jobs})
     samplers = dict.fromkeys(item.sampler for item in jobs)  # those that share the cells of others left out
     facts, model = " and ".join(samplers), ""
-    if isinstance(job.source, Model):
+    if isinstance(job.source, TrainedModel):
         facts += f"; {', '.join(str(k) for k in sorted({item.steps for item in jobs}))} steps"
         model = f", checkpoint {job.source.checkpoint.path.name}"
     say(
@@ -232,6 +232,6 @@ def announce(job: Run, workers: int) -> None:
     )
     if len(missing) < len(jobs):
         say(f"{len(jobs) - len(missing)} of them are in {job.store.folder} already.")
-    if missing and isinstance(job.source, Model):
+    if missing and isinstance(job.source, TrainedModel):
         seconds = estimate_seconds(job, job.source.checkpoint.method, missing, workers)
         say(f"Expected time on {workers} cores: about {duration(seconds)}.")

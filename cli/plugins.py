@@ -14,7 +14,7 @@ from .progress import say, terminal_width
 
 if TYPE_CHECKING:
     from ..benchmark.interface.method import Method
-    from ..benchmark.runs.non_learned import Yardstick
+    from ..benchmark.runs.non_learned import NonLearnedBaseline
 
 HEADS = {
     "kept": "kept from the reference",
@@ -57,7 +57,7 @@ def new_method(
     say(f"Next: pip install -e {folder}, pytest {folder}, amsbench run --method {name} --dataset asi")
 
 
-def card_lines(method: type[Method] | type[Yardstick], width: int | None = None) -> Iterator[str]:
+def card_lines(method: type[Method] | type[NonLearnedBaseline], width: int | None = None) -> Iterator[str]:
     """A method or yardstick as text for people: samplers with the network evaluations of a step, networks, card.
 
     width: characters per line

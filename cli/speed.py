@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import AmsbenchError
-from ..speed.report import head, labelled, per, table_of, time_text
+from ..speed.report import format_header, format_label, format_time, format_unit, table_of
 from .options import names_in, use_threads
 from .progress import say
 
@@ -52,11 +52,11 @@ def bench(
     from ..benchmark.system.devices import pick_device
     from ..benchmark.system.files import check_writable, write_text
     from ..leaderboards.tables.text_table import render
-    from ..methods.material_method import NETWORKS
+    from ..methods.material_method import MATERIAL_NETWORKS
     from ..speed.timing import machine, peaks
 
     groups = tuple(GROUPS) if only is None else _known("group", only, list(GROUPS))
-    networks = _known("network", network, list(NETWORKS))
+    networks = _known("network", network, list(MATERIAL_NETWORKS))
     chosen = torch.device(pick_device(device))
     if output is not None:
         if output.is_dir():
@@ -69,14 +69,14 @@ def bench(
     peak, rows = peaks(chosen), []
     for maker in makers(groups, networks, chosen):
         for row in maker():
-            say(f"{row.group}: {labelled(row)}, {time_text(row.seconds)}{per(row)}")
+            say(f"{row.group}: {format_label(row)}, {format_time(row.seconds)}{format_unit(row)}")
             rows.append(row)
         peak = {name: max(value, peak[name]) for name, value in peaks(chosen).items()}
     if output is not None:
         found = {"environment": facts, "peaks": peak, "rows": [row.as_json(peak) for row in rows]}
         write_text(output, json.dumps(found, indent=1, allow_nan=False) + "\n")
         say(f"Everything as JSON: {output}")
-    print("\n".join(head(facts, peak)), end="\n\n")
+    print("\n".join(format_header(facts, peak)), end="\n\n")
     print(render(table_of(rows, peak)))
 
 

@@ -13,28 +13,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..benchmark import registry
-from ..benchmark.runs.results import NO_STEPS, CellKey, ResultCell
+from ..benchmark.runs.results import NO_STEPS, Result, ResultKey
 from ..benchmark.training.budgets import BUDGETS
 from ..errors import AmsbenchError
 from . import reported_values
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class Entry:
     """One trained model with one sampler; ``cells`` by step count, fewest first."""
 
     label: str
-    cells: dict[int, ResultCell]
+    cells: dict[int, Result]
 
     @property
-    def first(self) -> ResultCell:
+    def first(self) -> Result:
         return next(iter(self.cells.values()))
 
     @property
     def method(self) -> str:
         return self.first.key.method
 
-    def mode_label(self, steps: int) -> str:
+    def step_label(self, steps: int) -> str:
         """The mode of a cell where the step count changes what a step of this column is, else nothing.
 
         AMShortcut's cells of many steps are always labelled: they are its SDE, not its shortcut.
@@ -45,7 +45,7 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Board:
+class Comparison:
     """Cells that may be compared with each other.
 
     columns: models, which take steps
@@ -55,16 +55,16 @@ class Board:
 
     label: str
     budget: str = ""
-    columns: tuple[Column, ...]
-    yardsticks: tuple[Column, ...] = ()
+    columns: tuple[Entry, ...]
+    yardsticks: tuple[Entry, ...] = ()
 
     @property
-    def key(self) -> CellKey:
+    def key(self) -> ResultKey:
         """The key of one of the cells; what makes a board is the same in all of them."""
         return (self.columns or self.yardsticks)[0].first.key
 
     @property
-    def cells(self) -> list[ResultCell]:
+    def cells(self) -> list[Result]:
         """Those of the models."""
         return [cell for column in self.columns for cell in column.cells.values()]
 
@@ -73,7 +73,7 @@ class Board:
         return tuple(sorted({steps for column in self.columns for steps in column.cells}))
 
 
-def boards(cells: Iterable[ResultCell], kind: str) -> list[Board]:
+def boards(cells: Iterable[Result], kind: str) -> list[Comparison]:
     """The cells of one kind (``structural`` or ``inverse-design``) in boards and columns.
 
     AmsbenchError where there are none, or where two different results claim the same key.
@@ -85,8 +85,8 @@ def boards(cells: Iterable[ResultCell], kind: str) -> list[Board]:
             f"no {kind} results among the {len(every)} cells found; "
             f"run 'amsbench run' on a dataset with a {kind} comparison, or give another folder with --results"
         )
-    groups: dict[tuple[str, str], list[ResultCell]] = {}
-    yardsticks: dict[str, list[ResultCell]] = {}
+    groups: dict[tuple[str, str], list[Result]] = {}
+    yardsticks: dict[str, list[Result]] = {}
     for cell in _unique(chosen):
         identity = _board_identity(cell)
         if cell.key.steps == NO_STEPS:
@@ -101,7 +101,7 @@ def boards(cells: Iterable[ResultCell], kind: str) -> list[Board]:
         key=lambda board: _board_order((board[0] or board[1])[0].key, board[2]),
     )
     firsts = [(group or others)[0] for group, others, _ in boarded]
-    labels = told_apart(
+    labels = disambiguate_labels(
         [
             _board_label(first.key) + (f", {budget}" if budget else "")
             for first, (*_, budget) in zip(firsts, boarded, strict=True)
@@ -109,12 +109,12 @@ def boards(cells: Iterable[ResultCell], kind: str) -> list[Board]:
         [_conditions(first) for first in firsts],
     )
     return [
-        Board(label=label, budget=budget, columns=_columns(group), yardsticks=_columns(others))
+        Comparison(label=label, budget=budget, columns=_columns(group), yardsticks=_columns(others))
         for label, (group, others, budget) in zip(labels, boarded, strict=True)
     ]
 
 
-def budget_label(cell: ResultCell) -> str:
+def budget_label(cell: Result) -> str:
     """What stands in the title of tables where every model had the same budget; nothing for best efforts."""
     options = cell.training.get("options") or {}
     if options.get("passes") == BUDGETS["fixed"] and cell.training.get("initial") is None:
@@ -122,7 +122,7 @@ def budget_label(cell: ResultCell) -> str:
     return ""
 
 
-def told_apart(labels: Sequence[str], facts: Sequence[dict[str, str]]) -> list[str]:
+def disambiguate_labels(labels: Sequence[str], facts: Sequence[dict[str, str]]) -> list[str]:
     """Labels made unique: those that occur more than once get the facts in which they differ."""
     often = Counter(labels)
     made = []
@@ -135,7 +135,7 @@ def told_apart(labels: Sequence[str], facts: Sequence[dict[str, str]]) -> list[s
     return made
 
 
-def targets_text(key: CellKey) -> str:
+def targets_text(key: ResultKey) -> str:
     """``shear_modulus 10 to 50 GPa, li_concentration 15 %``."""
     texts = []
     for name, (first, last) in key.targets.items():
@@ -151,9 +151,9 @@ def unit_of(dataset: str, name: str) -> str:
     return next((reported.unit for reported in reported_values.reported_errors(dataset, name)), "")
 
 
-def _unique(cells: Sequence[ResultCell]) -> list[ResultCell]:
+def _unique(cells: Sequence[Result]) -> list[Result]:
     """The cells without repetitions (one folder may hold a copy of another's cells)."""
-    found: dict[str, ResultCell] = {}
+    found: dict[str, Result] = {}
     for cell in cells:
         known = found.setdefault(cell.key.digest, cell)
         if known != cell:
@@ -168,11 +168,11 @@ _OF_A_COLUMN = {"method", "checkpoint_hash", "sampler", "sampler_version", "step
 """Parts of a key that may differ within a board; all others are the same."""
 
 
-def _board_identity(cell: ResultCell) -> str:
+def _board_identity(cell: Result) -> str:
     return repr((cell.key.model_dump(exclude=_OF_A_COLUMN), cell.structural and cell.structural.reference))
 
 
-def _conditions(cell: ResultCell) -> dict[str, str]:
+def _conditions(cell: Result) -> dict[str, str]:
     """What tells boards of one label apart, in words."""
     key = cell.key
     return {
@@ -184,18 +184,18 @@ def _conditions(cell: ResultCell) -> dict[str, str]:
     }
 
 
-def _board_label(key: CellKey) -> str:
+def _board_label(key: ResultKey) -> str:
     protocol = f"protocol {key.protocol} version {key.protocol_version}"
     return f"{key.dataset}, {key.plan}, {protocol}, {key.count:,} structures"
 
 
-def _board_order(key: CellKey, budget: str) -> tuple:
+def _board_order(key: ResultKey, budget: str) -> tuple:
     conditions = key.protocol, key.dataset_hash, key.metrics_version
     return key.dataset, key.plan, -key.count, *conditions, budget, key.digest
 
 
-def _columns(cells: Sequence[ResultCell]) -> tuple[Column, ...]:
-    groups: dict[tuple, list[ResultCell]] = {}
+def _columns(cells: Sequence[Result]) -> tuple[Entry, ...]:
+    groups: dict[tuple, list[Result]] = {}
     for cell in cells:
         key = cell.key
         sampler = key.sampler, key.sampler_version
@@ -204,7 +204,7 @@ def _columns(cells: Sequence[ResultCell]) -> tuple[Column, ...]:
     samplers = {(cell.key.method, cell.key.sampler) for cell in cells}
     several = {method for method, number in Counter(m for m, _ in samplers).items() if number > 1}
     ordered = sorted(groups.values(), key=lambda group: _column_order(group[0]))
-    labels = told_apart(
+    labels = disambiguate_labels(
         [_column_label(group[0], group[0].key.method in several) for group in ordered],
         [
             {
@@ -217,12 +217,12 @@ def _columns(cells: Sequence[ResultCell]) -> tuple[Column, ...]:
         ],
     )
     return tuple(
-        Column(label=label, cells={c.key.steps: c for c in sorted(group, key=lambda c: c.key.steps)})
+        Entry(label=label, cells={c.key.steps: c for c in sorted(group, key=lambda c: c.key.steps)})
         for label, group in zip(labels, ordered, strict=True)
     )
 
 
-def _column_label(cell: ResultCell, several_samplers: bool) -> str:
+def _column_label(cell: Result, several_samplers: bool) -> str:
     """``material-sde ancestral (All)``: the paper's own sampler goes without saying."""
     key = cell.key
     usual = reported_values.SAMPLERS.get(key.method)
@@ -231,7 +231,7 @@ def _column_label(cell: ResultCell, several_samplers: bool) -> str:
     return key.method + (f" {key.sampler}" if named else "") + (f" ({training})" if training else "")
 
 
-def training_label(cell: ResultCell) -> str:
+def training_label(cell: Result) -> str:
     """``All``: trained on all design properties; ``Target``: trained on those asked for only.
 
     Any other set of properties is spelled out; a model trained on none has no label.
@@ -248,7 +248,7 @@ def training_label(cell: ResultCell) -> str:
     return "trained on " + ", ".join(sorted(trained))
 
 
-def _column_order(cell: ResultCell) -> tuple:
+def _column_order(cell: Result) -> tuple:
     key = cell.key
     known = reported_values.METHODS
     rank = known.index(key.method) if key.method in known else len(known)

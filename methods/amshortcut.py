@@ -90,14 +90,14 @@ class AMShortcut(MaterialSDE):
         whole = torch.where(u[:, 3:4] < self.config["full_share"], t, whole)
         return t, whole / 2
 
-    def sampler_rule(self, steps: int, sampler: str) -> str:
-        return "ode" if steps < SDE_FROM else super().sampler_rule(steps, sampler)
+    def step_kind(self, steps: int, sampler: str) -> str:
+        return "ode" if steps < SDE_FROM else super().step_kind(steps, sampler)
 
     def step_size(self, t: float, s: float, steps: int, sampler: str) -> float:
-        return t - s if self.sampler_rule(steps, sampler) == "ode" else 0.0
+        return t - s if self.step_kind(steps, sampler) == "ode" else 0.0
 
-    def mode(self, steps: int, sampler: str) -> str:
-        mode = super().mode(steps, sampler)
-        if self.sampler_rule(steps, sampler) != "ode":
+    def step_label(self, steps: int, sampler: str) -> str:
+        mode = super().step_label(steps, sampler)
+        if self.step_kind(steps, sampler) != "ode":
             return mode
         return f"shortcut {mode}" if mode in ("restart", "guided") else "shortcut"

@@ -29,20 +29,21 @@ ITERATIONS = 8
 LEAST_FRACTION = 3e-4
 """Floor of a fraction, a tenth of an atom in the cells of the training."""
 
-_places: ContextVar[edge_sums_triton.Places | None] = ContextVar("places", default=None)
-"""What ``FlexibleDenoiser.unwatched`` gave to this thread; of the thread, since several may sample from one network."""
+_places: ContextVar[edge_sums_triton.NeighbourCapacity | None] = ContextVar("places", default=None)
+"""Capacity that ``FlexibleDenoiser.deferred_overflow_check`` set for this thread; several threads may sample from one
+network."""
 
 
 class FlexibleDenoiser(nn.Module):
     """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5).
 
-    beliefs: elements come out as a distribution over the species. An atom's own noisy embedding says how likely
-        each species is, in closed form; the network reads that and adds what the surroundings say.
-        Otherwise they come out as they leave the last layer.
+    predict_species_probabilities: the element output is a probability distribution over the species. The atom's
+        own noisy embedding gives the likelihood of each species in closed form; the network reads it and adds the information of
+        the surroundings. Otherwise the element output is that of the last layer.
     composition: every atom also reads what all atoms of its structure together say about the composition, which is
-        known long before any atom's own embedding tells its species: their mean embedding and, with beliefs, the
-        composition of maximum likelihood. A head of its own turns that into what all atoms of a structure have in
-        common, so that atoms that are not neighbours agree on which elements there are.
+        known long before any atom's own embedding tells its species: their mean embedding and, with
+        predict_species_probabilities, the composition of maximum likelihood. A head of its own turns that into what
+        all atoms of a structure have in common, so that atoms that are not neighbours agree on which elements there are.
     """
 
     def __init__(
@@ -51,19 +52,19 @@ class FlexibleDenoiser(nn.Module):
         config: EGNNConfig,
         property_width: int = 16,
         *,
-        beliefs: bool = False,
+        predict_species_probabilities: bool = False,
         composition: bool = False,
     ) -> None:
         super().__init__()
         # with one element and no ghosts there is nothing to predict about elements
         self.element_width = task.species_count if task.species_count > 1 else 0
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
-        self.beliefs = beliefs and self.element_width > 0
+        self.predict_species_probabilities = predict_species_probabilities and self.element_width > 0
         self.composition = composition and self.element_width > 0
         self.element_count = len(task.elements)
-        known = self.element_width * (1 + self.beliefs) if self.composition else 0
+        known = self.element_width * (1 + self.predict_species_probabilities) if self.composition else 0
         per_structure = known + 3 + property_width * len(task.properties)
-        per_atom = self.element_width * (1 + self.beliefs)
+        per_atom = self.element_width * (1 + self.predict_species_probabilities)
         self.input = nn.Sequential(
             nn.Linear(per_atom + per_structure, config.hidden),
             nn.SiLU(),
@@ -71,11 +72,13 @@ class FlexibleDenoiser(nn.Module):
         )
         self.backbone = EGNN(config)
         self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
-        if self.head is not None and self.beliefs:
+        if self.head is not None and self.predict_species_probabilities:
             nn.init.zeros_(self.head.weight)
         self.composition_head = None
         if self.composition:
-            inputs = known + self.beliefs * self.element_count + 3 + 2 * len(task.properties)
+            inputs = (
+                known + self.predict_species_probabilities * self.element_count + 3 + 2 * len(task.properties)
+            )
             self.composition_head = _composition_head(inputs, self.element_width)
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
@@ -84,15 +87,15 @@ class FlexibleDenoiser(nn.Module):
         return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
 
     @contextmanager
-    def unwatched(self, structures: Structures) -> Iterator[edge_sums_triton.Places]:
+    def deferred_overflow_check(self, structures: Structures) -> Iterator[edge_sums_triton.NeighbourCapacity]:
         """Neighbour tables of these and all their later states without a look whether every neighbour had room,
         which would wait for the device; who asks for this calls ``check`` of what it gives in the end."""
         cutoff = self.backbone.config.cutoff
         usable = edge_sums_triton.usable(self.backbone.config, structures.positions)
         places = (
-            edge_sums_triton.Places.expected(structures, cutoff)
+            edge_sums_triton.NeighbourCapacity.expected(structures, cutoff)
             if usable
-            else edge_sums_triton.Places(capacity=0)
+            else edge_sums_triton.NeighbourCapacity(capacity=0)
         )
         before = _places.set(places)
         try:
@@ -108,7 +111,7 @@ class FlexibleDenoiser(nn.Module):
         given = _places.get()
         if given is not None:
             return edge_sums_triton.neighbour_table(structures, cutoff, given)
-        places = edge_sums_triton.Places.expected(structures, cutoff)
+        places = edge_sums_triton.NeighbourCapacity.expected(structures, cutoff)
         while True:
             table = edge_sums_triton.neighbour_table(structures, cutoff, places)
             if places.check():
@@ -119,7 +122,8 @@ class FlexibleDenoiser(nn.Module):
     ) -> Prediction:
         """Times t [s] and step sizes dt [s]; dt = 0 asks for the instantaneous prediction.
 
-        evidence [n, K]: with ``beliefs``, the log-likelihoods of the species from each atom's own embedding
+        evidence [n, K]: with ``predict_species_probabilities``, the log-likelihoods of the species from each atom's own
+            embedding
         """
         structures = state.structures
         embedded = null if self.embedding is None else self.embedding(structures.properties, null)

@@ -22,10 +22,10 @@ from .denoiser import FlexibleDenoiser
 from .egnn import edge_sums_native, edge_sums_triton
 from .egnn.config import EGNNConfig
 from .processes import S_E, ElementProcess, LinearElementProcess, PositionProcess
-from .samplers import MULTISTEP_POWER, extrapolated
+from .samplers import MULTISTEP_POWER, adams_bashforth_drift
 from .state import Prediction, State
 
-NETWORKS: dict[str, EGNNConfig] = {
+MATERIAL_NETWORKS: dict[str, EGNNConfig] = {
     "standard": EGNNConfig(hidden=64, layers=3),
     "deep": EGNNConfig(hidden=64, layers=6),
     "wide": EGNNConfig(hidden=128, layers=4),
@@ -49,7 +49,7 @@ MIN_TIME = 1e-3
 class MaterialMethod(Method):
     """A material differential equation with a learnt drift (paper, 4.1)."""
 
-    networks = tuple(NETWORKS)
+    networks = tuple(MATERIAL_NETWORKS)
     concurrent = True
     rotation_equivariant = True
     positions = PositionProcess()
@@ -66,7 +66,7 @@ class MaterialMethod(Method):
             task,
             EGNNConfig(**config["network"]),
             property_width=config["property_width"],
-            beliefs=config.get("element_output") == "species",
+            predict_species_probabilities=config.get("element_output") == "species",
             composition=config.get("composition_input", False),
         )
         if config.get("element_output", "species") not in self.element_outputs:
@@ -95,7 +95,7 @@ class MaterialMethod(Method):
         neutral: whether species are chosen so that every structure is neutral, as all of the data are, where elements
             have formal charges: on the way in expectation, in the end exactly
         """
-        size = NETWORKS[network]
+        size = MATERIAL_NETWORKS[network]
         if task.ghost_density is not None and size.edge_features == "radial":
             size = replace(size, cutoff=GHOST_CUTOFF)
         return {
@@ -135,10 +135,10 @@ class MaterialMethod(Method):
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""
         e = state.elements
-        if e is None or not self.denoiser.beliefs:
+        if e is None or not self.denoiser.predict_species_probabilities:
             return self.denoiser(state, null, t, dt)
         at, step = (times[:, None][state.structures.batch] for times in (t, dt))
-        found = self.denoiser(state, null, t, dt, self.elements.evidence(e, at))
+        found = self.denoiser(state, null, t, dt, self.elements.species_log_likelihood(e, at))
         assert found.elements is not None
         return replace(found, elements=self.elements.velocity_from_clean(e, found.elements, at, step))
 
@@ -161,19 +161,21 @@ class MaterialMethod(Method):
 
     def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
         """What one step of a sampler follows, with null properties of its own."""
-        return self.balanced(state, self.predict(state, self.denoiser.null_properties(noise), t, dt), t, dt)
+        return self.charge_neutral(
+            state, self.predict(state, self.denoiser.null_properties(noise), t, dt), t, dt
+        )
 
     @property
     def neutral(self) -> bool:
         return self.config.get("neutral", False) and self.task.formal_charges is not None
 
-    def balanced(self, state: State, prediction: Prediction, t: Tensor, dt: Tensor) -> Prediction:
+    def charge_neutral(self, state: State, prediction: Prediction, t: Tensor, dt: Tensor) -> Prediction:
         """The prediction for which the expected charge of every structure is zero, where ``neutral`` is set."""
         e, v = state.elements, prediction.elements
         if e is None or v is None or not self.neutral:
             return prediction
         at, step = (times[:, None][state.structures.batch] for times in (t, dt))
-        expected = self.elements.clean_of_step(e, v, at, step)
+        expected = self.elements.implied_clean(e, v, at, step)
         expected = neutral_probabilities(expected, self.charges, state.structures)
         return replace(prediction, elements=self.elements.velocity_from_clean(e, expected, at, step))
 
@@ -184,7 +186,7 @@ class MaterialMethod(Method):
     def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
         """Along the sampler's path from the prior to t = 0."""
         self.check_sampler(sampler)
-        with self.denoiser.unwatched(start) as places:
+        with self.denoiser.deferred_overflow_check(start) as places:
             while True:
                 made = self._sampled(start, steps, sampler, noise)
                 if places.check():
@@ -193,7 +195,7 @@ class MaterialMethod(Method):
 
     def _sampled(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
         state, now, before = self.prior(start, noise), 1.0, None
-        rule = self.sampler_rule(steps, sampler)
+        rule = self.step_kind(steps, sampler)
         ones = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
         for t, s in self.path(steps, sampler):
             if t > now:
@@ -201,13 +203,13 @@ class MaterialMethod(Method):
             told = ones * self.step_size(t, s, steps, sampler)
             prediction = self.drift(state, ones * t, told, sampler, noise)
             if rule == "multistep":
-                found, prediction = prediction, extrapolated(prediction, before, t - s)
+                found, prediction = prediction, adams_bashforth_drift(prediction, before, t - s)
                 before = (found, t - s)
             atoms = torch.ones_like(state.structures.positions[:, :1])
             state, now = self.step(state, prediction, atoms * t, atoms * s, rule, noise), s
         return self.finish(state)
 
-    def sampler_rule(self, steps: int, sampler: str) -> str:
+    def step_kind(self, steps: int, sampler: str) -> str:
         """The kind of step behind a sampler's name at this step count."""
         return sampler
 

@@ -60,7 +60,7 @@ class MaterialODE(MaterialMethod):
         positions = state.structures.positions - (t - s) * prediction.positions
         return State(structures=state.structures.with_positions(positions), elements=elements)
 
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         return "multistep" if sampler == "multistep" and steps > 1 else "ODE"
 
 

@@ -19,7 +19,7 @@ from .losses import squared_errors, without_ghosts
 from .material_method import MANY_SPECIES, MaterialMethod
 from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
-from .samplers import _TO_THE_END, DESCENT_SHARE, RESTART_FROM, drawn
+from .samplers import _TO_THE_END, DESCENT_SHARE, RESTART_FROM, sample_one_hot
 from .state import Prediction, State
 
 GUIDANCE = 4.0
@@ -131,11 +131,11 @@ class MaterialSDE(MaterialMethod):
         x = self.positions.diffuse(x, *times, noise.normal_atoms(3))
         if e is not None:
             if s == 0 and self.config.get("drawn_species", False):
-                e = drawn(e, noise)
+                e = sample_one_hot(e, noise)
             e = self.elements.diffuse(e, *times, noise.normal_atoms(e.shape[1]))
         return State(structures=state.structures.with_positions(x), elements=e)
 
-    def sampler_rule(self, steps: int, sampler: str) -> str:
+    def step_kind(self, steps: int, sampler: str) -> str:
         return "ancestral" if sampler in _TO_THE_END else sampler
 
     def evaluations(self, steps: int, sampler: str) -> int:
@@ -152,7 +152,7 @@ class MaterialSDE(MaterialMethod):
         null = self.denoiser.null_properties(noise)
         asked = self.predict(state, null, t, dt)
         if not self.guided(sampler):
-            return self.balanced(state, asked, t, dt)
+            return self.charge_neutral(state, asked, t, dt)
         hidden = torch.full_like(state.structures.properties, torch.nan)
         free = self.predict(
             replace(state, structures=replace(state.structures, properties=hidden)), null, t, dt
@@ -164,7 +164,7 @@ class MaterialSDE(MaterialMethod):
             if free.elements is None or asked.elements is None
             else torch.lerp(free.elements, asked.elements, weight),
         )
-        return self.balanced(state, weighed, t, dt)
+        return self.charge_neutral(state, weighed, t, dt)
 
     def step(
         self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
@@ -175,12 +175,12 @@ class MaterialSDE(MaterialMethod):
             x = self.positions.ode_step(x, eps, t, s)
             e = None if e is None or v is None else self.elements.ode_step(e, v, t, s)
         elif sampler == "ancestral":
-            unknown = self.unknown_noise(state, prediction, t)
+            unknown = self.residual_noise_variance(state, prediction, t)
             x = self.positions.ancestral_step(x, eps, t, s, noise.normal_atoms(3), unknown)
             if e is not None and v is not None:
                 if self.config.get("drawn_species", False):
                     expected = self.elements.clean(e, v, t)
-                    clean = torch.where(s > 0, drawn(expected, noise), expected)
+                    clean = torch.where(s > 0, sample_one_hot(expected, noise), expected)
                     v = self.elements.velocity_from_clean(e, clean, t, torch.zeros_like(t))
                 e = self.elements.ancestral_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
         else:
@@ -189,7 +189,7 @@ class MaterialSDE(MaterialMethod):
                 e = self.elements.euler_maruyama_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
         return State(structures=state.structures.with_positions(x), elements=e)
 
-    def unknown_noise(self, state: State, prediction: Prediction, t: Tensor) -> Tensor:
+    def residual_noise_variance(self, state: State, prediction: Prediction, t: Tensor) -> Tensor:
         """Variance [n, 1] of the positions' noise around the predicted one, per component, equal in a structure.
 
         The mean over its atoms, ghosts aside: eps has variance 1, of which a prediction that is its mean explains the
@@ -206,12 +206,12 @@ class MaterialSDE(MaterialMethod):
         explained = sums[0] / sums[1].clamp(min=1e-6)
         return (1 - explained).clamp(0, 1)[structures.batch][:, None]
 
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         if self.guided(sampler):
             return "guided"
         if sampler in _TO_THE_END and steps > 1:
             return "restart"
-        rule = self.sampler_rule(steps, sampler)
+        rule = self.step_kind(steps, sampler)
         if rule == "multistep" and steps == 1:  # there is no step before to learn from
             rule = "ode"
         return {"ode": "ODE", "euler-maruyama": "SDE"}.get(rule, rule)

@@ -74,7 +74,7 @@ class LinearElementProcess:
 
     scale: float = S_E
 
-    def evidence(self, e: Tensor, t: Tensor) -> Tensor:
+    def species_log_likelihood(self, e: Tensor, t: Tensor) -> Tensor:
         """As ``ElementProcess.evidence``."""
         return (1 - t) * e / (self.scale * t) ** 2
 
@@ -82,7 +82,7 @@ class LinearElementProcess:
         """The expected u where ``clean`` is the expected E_0; lines are straight, so that dt does not matter."""
         return (e - clean) / t
 
-    def clean_of_step(self, e: Tensor, v: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+    def implied_clean(self, e: Tensor, v: Tensor, t: Tensor, dt: Tensor) -> Tensor:
         """The ``clean`` of ``velocity_from_clean``."""
         return e - t * v
 
@@ -124,7 +124,7 @@ class ElementProcess:
         """eps implied by E_t and its velocity."""
         return (torch.sin(HALF_PI * t) * e + torch.cos(HALF_PI * t) * v / HALF_PI) / self.scale
 
-    def evidence(self, e: Tensor, t: Tensor) -> Tensor:
+    def species_log_likelihood(self, e: Tensor, t: Tensor) -> Tensor:
         """Log-likelihood of each one-hot E_0, up to a constant, that an atom's own E_t speaks of."""
         sigma = self.scale * torch.sin(HALF_PI * t)
         return torch.cos(HALF_PI * t) * e / sigma**2
@@ -139,7 +139,7 @@ class ElementProcess:
         along_e = torch.cos(HALF_PI * (t - dt / 2)) * torch.sinc(dt / 4)
         return HALF_PI / torch.sin(HALF_PI * t) * (along_e * e - torch.sinc(dt / 2) * clean)
 
-    def clean_of_step(self, e: Tensor, v: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+    def implied_clean(self, e: Tensor, v: Tensor, t: Tensor, dt: Tensor) -> Tensor:
         """The ``clean`` of ``velocity_from_clean``."""
         along_e = torch.cos(HALF_PI * (t - dt / 2)) * torch.sinc(dt / 4)
         return (along_e * e - torch.sin(HALF_PI * t) / HALF_PI * v) / torch.sinc(dt / 2)

@@ -6,7 +6,7 @@ of its levels without bfloat16 on a processor, AMSBENCH_TRITON=float32 on a GPU.
 
 On a processor such a product is compiled for the number of its rows when that is new, which takes as long as the
 product, and every batch has another number of atoms and edges. So they are computed with some empty rows more, up to
-the next multiple of a round number (``roomy``; tests/speed/test_speed_baselines.py).
+the next multiple of a round number (``padded_row_count``; tests/speed/test_speed_baselines.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LEVELS = ("plain", "avx2", "avx512", "bf16", "amx")
+PRODUCT_LEVELS = ("plain", "avx2", "avx512", "bf16", "amx")
 
-BFLOAT16 = LEVELS[3:]
+BFLOAT16 = PRODUCT_LEVELS[3:]
 
 CAPABILITY = (8, 0)
 """Compute capability of the oldest GPUs that Triton supports and that multiply bfloat16."""
@@ -54,7 +54,7 @@ ATOM_ROWS, EDGE_ROWS = 32, 512
 """Numbers of rows come in multiples of these; the empty ones are a thirtieth of what two glasses take."""
 
 
-def roomy(count: int, multiple: int, example: Tensor) -> int:
+def padded_row_count(count: int, multiple: int, example: Tensor) -> int:
     """With how many rows to compute ``count`` atoms or edges for a network whose weights are like ``example``: the next
     multiple of ``multiple`` where products are compiled, else as many as there are."""
     if example.device.type != "cpu" or product_type(example) != "bfloat16":

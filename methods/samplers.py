@@ -12,7 +12,9 @@ MULTISTEP_POWER = 1.5
 """Exponent of the times of the sampler ``multistep`` (docs/methods.md)."""
 
 
-def extrapolated(now: Prediction, before: tuple[Prediction, float] | None, length: float) -> Prediction:
+def adams_bashforth_drift(
+    now: Prediction, before: tuple[Prediction, float] | None, length: float
+) -> Prediction:
     """The drift of positions in the middle of a step, on the line through this one and that of the step before.
 
     With it a step of the probability-flow ODE is one of Adams and Bashforth's of second order (for diffusion models in
@@ -36,7 +38,7 @@ DESCENT_SHARE = 0.35
 """With many species (MANY_SPECIES), share of the steps of a path with restarts that lead to the first t = 0."""
 
 
-def drawn(expected: Tensor, noise: NoiseSource) -> Tensor:
+def sample_one_hot(expected: Tensor, noise: NoiseSource) -> Tensor:
     """One-hot [n, K] of species drawn with probabilities [n, K]; what guidance left below 0 counts as 0."""
     bounds = expected.clamp(min=0).cumsum(-1)
     place = noise.uniform_atoms(1) * bounds[:, -1:]

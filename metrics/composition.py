@@ -17,7 +17,7 @@ def fraction_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
     ours [n, e], theirs [m, e]: share of each element in each structure; 0 for the same distributions, in the unit
     of the fractions. Unlike the distance of the mean fractions it also sees that every structure has the mean.
-    Structures that are not finite (without atoms) are left out; NaN where that leaves none.
+    StructureInput that are not finite (without atoms) are left out; NaN where that leaves none.
     """
     ours, theirs = (values[np.isfinite(values).all(axis=1)] for values in (ours, theirs))
     if not len(ours) or not len(theirs):

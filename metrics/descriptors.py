@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import AmsbenchError
 from .neighbours.packed import each_structure, pack
-from .neighbours.pairs import neighbor_pairs
+from .neighbours.pairs import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -113,7 +113,7 @@ def _minimum_distance(positions: np.ndarray, cell: np.ndarray) -> float | None:
         return None
     volume_per_atom = abs(np.linalg.det(cell)) / len(positions)
     cutoff = _CLOSE_PACKING * volume_per_atom ** (1.0 / 3.0)
-    (distances,) = neighbor_pairs(positions, cell, True, cutoff, full_list=False, quantities="d")
+    (distances,) = neighbour_pairs(positions, cell, True, cutoff, full_list=False, quantities="d")
     return float(distances.min())
 
 
@@ -131,7 +131,7 @@ def _facts(
     coordination: dict[str, dict[int, int]] = {}
     if pairs:
         longest = max(cutoff for _, cutoff in pairs.values())
-        i, j, distances = neighbor_pairs(positions, cell, True, longest, full_list=True, quantities="ijd")
+        i, j, distances = neighbour_pairs(positions, cell, True, longest, full_list=True, quantities="ijd")
         for (a, b), cutoff in pairs.values():
             bonded = distances < cutoff
             for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
@@ -159,7 +159,7 @@ def _elements(pair: str) -> tuple[str, str]:
 
 def has_overlap(atoms: Atoms, distance: float = OVERLAP) -> bool:
     """Whether two atoms, periodic images included, are closer than ``distance`` (A)."""
-    (found,) = neighbor_pairs(
+    (found,) = neighbour_pairs(
         atoms.positions, atoms.cell.array, atoms.pbc, distance, full_list=False, quantities="d"
     )
     return len(found) > 0

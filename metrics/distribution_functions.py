@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import AmsbenchError
 from .neighbours import neighbour_list
-from .neighbours.packed import Packed, Structures, each_structure, pack
-from .neighbours.pairs import neighbor_pairs
+from .neighbours.packed import StructureInput, SupportsPacking, each_structure, pack
+from .neighbours.pairs import neighbour_pairs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class Curves:
         return self.values.mean(axis=0)
 
 
-def rdf(structures: Structures, *, r_max: float = 5.0, bins: int = 100) -> Curves:
+def rdf(structures: StructureInput, *, r_max: float = 5.0, bins: int = 100) -> Curves:
     """Radial distribution function g(r) of each structure (paper, Eq. 16), equal to ASE's to rounding.
 
     Every periodic image within ``r_max`` counts, also an atom's own, so cells may be smaller than ``2
@@ -51,12 +51,12 @@ def rdf(structures: Structures, *, r_max: float = 5.0, bins: int = 100) -> Curve
     return Curves(grid=bin_centres(r_max, bins), values=values)
 
 
-def adf(structures: Structures, *, r_cut: float = 3.0, bins: int = 180) -> Curves:
+def adf(structures: StructureInput, *, r_cut: float = 3.0, bins: int = 180) -> Curves:
     """Angular distribution function P(theta) of each structure, probability per bin (paper, Eq. 17).
 
     Each atom is the apex of one angle for every unordered pair of its neighbours closer than ``r_cut``,
     periodic images being neighbours in their own right. A curve sums to 1; that of a structure in which no
-    atom has two neighbours is zero everywhere. Structures weigh the same in ``Curves.mean``, however many
+    atom has two neighbours is zero everywhere. StructureInput weigh the same in ``Curves.mean``, however many
     angles they have: the paper averages "the distributions across all structures".
     """
     _, values = radial_and_angular(pack(structures), 0.0, 0, r_cut, bins)
@@ -68,7 +68,7 @@ def bin_centres(stop: float, bins: int) -> np.ndarray:
 
 
 def radial_and_angular(
-    packed: Packed, r_max: float, rdf_bins: int, r_cut: float, adf_bins: int
+    packed: SupportsPacking, r_max: float, rdf_bins: int, r_cut: float, adf_bins: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Radial [s, rdf_bins] and angular [s, adf_bins] curves; one without bins is not computed."""
     if neighbour_list.active():
@@ -87,7 +87,7 @@ def radial_and_angular(
     return _radial(shells, packed, r_max), angles / np.maximum(angles.sum(axis=1, keepdims=True), 1)
 
 
-def _radial(shells: np.ndarray, packed: Packed, r_max: float) -> np.ndarray:
+def _radial(shells: np.ndarray, packed: SupportsPacking, r_max: float) -> np.ndarray:
     """g(r) [s, bins]: neighbours counted in shells, over those of an ideal gas as dense."""
     edges = np.linspace(0.0, r_max, shells.shape[1] + 1)
     shell_volumes = 4.0 / 3.0 * np.pi * np.diff(edges**3)
@@ -102,7 +102,7 @@ _Pairs = list[np.ndarray]
 
 
 def _pairs(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> _Pairs:
-    return neighbor_pairs(positions, cell, True, cutoff, full_list=False, quantities="ijdD")
+    return neighbour_pairs(positions, cell, True, cutoff, full_list=False, quantities="ijdD")
 
 
 def _count_shells(pairs: _Pairs, r_max: float, bins: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .neighbours.pairs import neighbor_pairs
+from .neighbours.pairs import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -137,7 +137,7 @@ def _bonds(atoms: Atoms) -> list[list[int]]:
     n_atoms = len(atoms)
     symbols = np.asarray(atoms.get_chemical_symbols())
     cutoff = BOND_TOLERANCE * (COVALENT_RADII["Si"] + COVALENT_RADII["O"])
-    i, j, shifts, distances = neighbor_pairs(
+    i, j, shifts, distances = neighbour_pairs(
         atoms.positions, atoms.cell.array, atoms.pbc, cutoff, full_list=True, quantities="ijSd"
     )
     unlike = ((symbols[i] == "Si") & (symbols[j] == "O")) | ((symbols[i] == "O") & (symbols[j] == "Si"))

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 
 from ..errors import AmsbenchError
 from .distribution_functions import Curves, bin_centres, radial_and_angular
-from .neighbours.packed import Packed, PackedStructures, Structures, pack
+from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, pack
 
 
 @dataclass(frozen=True, kw_only=True)
-class StructuralProtocol:
+class CurveSettings:
     """Everything that a structural error depends on; stored with each result by name and version.
 
     reference: the split whose averaged curves generated structures are compared with
@@ -31,11 +31,11 @@ class StructuralProtocol:
     adf_bins: int = 180
 
 
-STANDARD_PROTOCOL = StructuralProtocol(name="standard", version=1, reference="test")
+STANDARD_PROTOCOL = CurveSettings(name="standard", version=1, reference="test")
 """Compared with held-out melts."""
 
 
-PAPER_PROTOCOL = StructuralProtocol(name="paper", version=1, reference="train")
+PAPER_PROTOCOL = CurveSettings(name="paper", version=1, reference="train")
 """Compared with the training set itself, as the paper does (section 5.4)."""
 
 
@@ -45,7 +45,7 @@ class StructuralCurves:
 
     rdf: Curves
     adf: Curves
-    protocol: StructuralProtocol
+    protocol: CurveSettings
 
     def __len__(self) -> int:
         return len(self.rdf)
@@ -62,9 +62,9 @@ class StructuralErrors:
 
 
 def structural_curves(
-    structures: Structures,
+    structures: StructureInput,
     *,
-    protocol: StructuralProtocol = STANDARD_PROTOCOL,
+    protocol: CurveSettings = STANDARD_PROTOCOL,
     executor: Executor | None = None,
     chunk: int = 500,
 ) -> StructuralCurves:
@@ -198,7 +198,7 @@ def ideal_gas_ceiling(
     return structural_errors(gas, reference)
 
 
-def _blocks(packed: Packed, size: int) -> Iterator[PackedStructures]:
+def _blocks(packed: SupportsPacking, size: int) -> Iterator[PackedStructures]:
     offsets = np.concatenate([[0], np.cumsum(packed.counts)])
     for first in range(0, len(packed.counts), size):
         last = min(first + size, len(packed.counts))
@@ -209,7 +209,7 @@ def _blocks(packed: Packed, size: int) -> Iterator[PackedStructures]:
         )
 
 
-def _protocol_curves(packed: Packed, protocol: StructuralProtocol) -> tuple[np.ndarray, np.ndarray]:
+def _protocol_curves(packed: SupportsPacking, protocol: CurveSettings) -> tuple[np.ndarray, np.ndarray]:
     """``radial_and_angular`` of a block; a function of the module, so that it pickles."""
     return radial_and_angular(
         packed, protocol.rdf_r_max, protocol.rdf_bins, protocol.adf_r_cut, protocol.adf_bins

@@ -20,7 +20,7 @@ from ..benchmark.interface.structures import Structures
 from ..methods.egnn import edge_sums_native, edge_sums_triton
 from ..methods.egnn.network import EGNN
 from ..methods.egnn.reference import ReferenceEGNN
-from ..methods.material_method import NETWORKS
+from ..methods.material_method import MATERIAL_NETWORKS
 from ..metrics.neighbours import neighbour_list
 from .timing import SECONDS, Row, environment, flops, race
 
@@ -75,7 +75,7 @@ def network_paths(network: EGNN, h: Tensor) -> dict[str, dict[str, str | None]]:
 def network_rows(name: str, device: torch.device) -> Iterator[Row]:
     """Forward and training step of one network preset: the reference, then every path of this device."""
     torch.manual_seed(0)
-    network = EGNN(NETWORKS[name]).to(device)
+    network = EGNN(MATERIAL_NETWORKS[name]).to(device)
     count = _structures_at_once(device)
     structures = silicon(count, device)
     config, positions = network.config, structures.positions
@@ -98,7 +98,7 @@ def network_rows(name: str, device: torch.device) -> Iterator[Row]:
             torch.set_num_threads(threads)
             return outputs
 
-    places = edge_sums_triton.Places.expected(structures, config.cutoff)
+    places = edge_sums_triton.NeighbourCapacity.expected(structures, config.cutoff)
     tables = {
         path: edge_sums_triton.neighbour_table(structures, config.cutoff, places)
         for path in choices
@@ -147,7 +147,7 @@ def network_error(network: EGNN, device: torch.device) -> float:
     edges: Graph | edge_sums_triton.NeighbourTable = graph
     if edge_sums_triton.usable(config, h):
         edges = edge_sums_triton.neighbour_table(
-            structures, config.cutoff, edge_sums_triton.Places.expected(structures, config.cutoff)
+            structures, config.cutoff, edge_sums_triton.NeighbourCapacity.expected(structures, config.cutoff)
         )
     with torch.no_grad():
         return _deviation(network(h, positions, edges), ReferenceEGNN(network)(h, positions, graph))
@@ -161,7 +161,7 @@ def neighbour_rows(device: torch.device) -> Iterator[Row]:
     """Neighbour lists, in seconds per atom, on the device where the network wants them."""
     for count in (1, 64):
         structures = silicon(count, device)
-        places = edge_sums_triton.Places.expected(structures, CUTOFF)
+        places = edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
 
         def listed(native: str | None, structures: Structures = structures) -> Any:
             with environment({"AMSBENCH_NATIVE": native, "AMSBENCH_NATIVE_LEVEL": None}):

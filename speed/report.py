@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .timing import Row
 
 
-def head(facts: Mapping[str, Any], peak: Mapping[str, float]) -> list[str]:
+def format_header(facts: Mapping[str, Any], peak: Mapping[str, float]) -> list[str]:
     """What stands above the table: versions, device, active paths, peaks."""
     kernel, lists = facts["native network kernel"], facts["native neighbour lists"]
     return [
@@ -34,12 +34,12 @@ def table_of(rows: Iterable[Row], peak: Mapping[str, float]) -> Table:
         gflops, share, limit = row.against(peak).values()
         lines.append((
             "" if row.group == before else row.group,
-            labelled(row),
-            time_text(row.seconds) + per(row),
-            "-" if row.ratio is None else digits(row.ratio),
-            "-" if gflops is None else digits(gflops),
+            format_label(row),
+            format_time(row.seconds) + format_unit(row),
+            "-" if row.ratio is None else format_digits(row.ratio),
+            "-" if gflops is None else format_digits(gflops),
             "-" if share is None else f"{100 * share:.1f} %",
-            "-" if limit is None else time_text(limit),
+            "-" if limit is None else format_time(limit),
             "-" if row.error is None else f"{row.error:.1e}",
         ))  # fmt: skip
         before = row.group
@@ -58,24 +58,24 @@ def table_of(rows: Iterable[Row], peak: Mapping[str, float]) -> Table:
     )
 
 
-def labelled(row: Row) -> str:
+def format_label(row: Row) -> str:
     """The path, and from how many the time is extrapolated."""
     return row.path if row.part is None else f"{row.path} (from {row.part:,})"
 
 
-def per(row: Row) -> str:
+def format_unit(row: Row) -> str:
     return f"/{row.unit}" if row.unit in ("atom", "structure") else ""
 
 
-def time_text(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Three digits in the unit that suits: 3.60 h, 132 s, 1.25 ms, 210 ns."""
     for unit, size in (("h", 3600.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size * (1.5 if unit == "h" else 1.0):
-            return f"{digits(seconds / size)} {unit}"
-    return f"{digits(seconds * 1e9)} ns"
+            return f"{format_digits(seconds / size)} {unit}"
+    return f"{format_digits(seconds * 1e9)} ns"
 
 
-def digits(value: float) -> str:
+def format_digits(value: float) -> str:
     """A number with three digits, or all of those before its point."""
     if value >= 99.95:
         return f"{value:,.0f}"

@@ -244,7 +244,7 @@ def simulations_repeat(probe: DatasetProbe) -> None:
     per = min(SAMPLES_PER_SIMULATION, probe.definition.samples_per_simulation("reduced"))
     made = [
         np.concatenate(
-            [atoms.positions for atoms in probe.definition.numbered(0).simulate("reduced", seed, per)]
+            [atoms.positions for atoms in probe.definition.definition_for(0).simulate("reduced", seed, per)]
         )
         for seed in (probe.seeds[0], probe.seeds[0], probe.seeds[1])
     ]
@@ -313,12 +313,18 @@ def check_dataset(
 def _simulated(definition: DatasetDefinition, seeds: tuple[int, ...]) -> Dataset:
     """The samples of a few simulations, labelled as a build labels them."""
     per = min(SAMPLES_PER_SIMULATION, definition.samples_per_simulation("reduced"))
-    made = [definition.numbered(number).simulate("reduced", seed, per) for number, seed in enumerate(seeds)]
+    made = [
+        definition.definition_for(number).simulate("reduced", seed, per) for number, seed in enumerate(seeds)
+    ]
     arrays = encode_structures([atoms for frames in made for atoms in frames], definition.elements)
     arrays["groups"] = np.repeat(np.arange(len(made)), [len(frames) for frames in made])
     names = [item.name for item in definition.properties]
     labels = [definition.measure(atoms).values for atoms in decode_structures(arrays, definition.elements)]
     values = [[found.get(name, math.nan) for name in names] for found in labels]
     arrays["properties"] = np.array(values, dtype=np.float64).reshape(len(labels), len(names))
-    provenance = {"dataset": definition.name, "recipe": "reduced", "protocol": definition.protocol("reduced")}
+    provenance = {
+        "dataset": definition.name,
+        "recipe": "reduced",
+        "protocol": definition.simulation_recipe("reduced"),
+    }
     return dataset_in_memory(definition, arrays, provenance, f"simulations of '{definition.name}'")

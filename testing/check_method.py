@@ -11,7 +11,7 @@ from ..benchmark.interface.method import Method
 from ..benchmark.registry import near_matches
 from ..errors import AmsbenchError
 from .checks import Check, CheckResult, run_checks
-from .method_probe import TASKS, Probe, Settings, quiet_surroundings
+from .method_probe import TASKS, Probe, Settings, deterministic_context
 from .sampling_checks import SAMPLING_CHECKS
 from .training_checks import TRAINING_CHECKS
 
@@ -55,6 +55,6 @@ def check_method(
     for name in chosen:
         if name not in TASKS:
             raise AmsbenchError(f"there is no task '{name}'; {near_matches(name, list(TASKS))}")
-    with quiet_surroundings():
+    with deterministic_context():
         probes = [Probe(method_class, settings, name) for name in chosen]
         return run_checks(METHOD_CHECKS, probes, f"method '{method_class.name}'", only, expected_failures)

@@ -89,7 +89,7 @@ class Probe:
         """Newly built, the same every time: with every weight at work, in the precision of comparisons or float32."""
         method = self._built(self.task)
         if stirred:
-            stir(method)
+            perturb_weights(method)
         return method.to(self.settings.precision if precise else torch.float32)
 
     def _config(self, task: Task) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Probe:
     ) -> Structures:
         """A sample, where torch, numpy and Python would give other random numbers every time."""
         method.eval()
-        with torch.no_grad(), surprising_random_numbers():
+        with torch.no_grad(), scrambled_global_rng():
             try:
                 made = method.sample(start, steps, sampler, noise)
             except Exception as error:
@@ -185,14 +185,14 @@ class Probe:
         """The losses of a batch with the noise of a seed."""
         generator = torch.Generator().manual_seed(seed)
         noise = BatchNoise(len(batch.positions), len(batch), generator, dtype=batch.positions.dtype)
-        with surprising_random_numbers():
+        with scrambled_global_rng():
             losses = method.training_loss(batch, noise, teacher=teacher, progress=progress)
         if not isinstance(losses.get("loss"), Tensor):
             fail(f"training_loss has no tensor under 'loss'; it returned {sorted(losses)}")
         return losses
 
 
-def stir(method: Method) -> None:
+def perturb_weights(method: Method) -> None:
     """Add noise to every weight, the same every time."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -204,7 +204,7 @@ def stir(method: Method) -> None:
 
 
 @contextmanager
-def surprising_random_numbers() -> Iterator[None]:
+def scrambled_global_rng() -> Iterator[None]:
     """Another state of the global random numbers every time; the old one when it ends."""
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     fresh = next(_surprises)
@@ -220,7 +220,7 @@ def surprising_random_numbers() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_surroundings() -> Iterator[None]:
+def deterministic_context() -> Iterator[None]:
     """One thread, so that the same sums have the same rounding, and nobody else's random numbers touched."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -232,7 +232,7 @@ def quiet_surroundings() -> Iterator[None]:
 
 
 @dataclass(kw_only=True)
-class ChangedNoise:
+class TransformedNoise:
     """The numbers of a source, some of them changed on the way; ``touched`` says whether any were.
 
     atoms: what becomes of normal_atoms, by the drawn numbers [n, width]
@@ -266,5 +266,5 @@ class ChangedNoise:
     def uniform_structures(self, width: int) -> Tensor:
         return self.source.uniform_structures(width)
 
-    def restarted(self) -> ChangedNoise:
+    def restarted(self) -> TransformedNoise:
         return replace(self, source=self.source.restarted(), touched=False)

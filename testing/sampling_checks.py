@@ -12,7 +12,7 @@ from ..benchmark.interface.structures import Structures
 from ..metrics.distribution_functions import rdf
 from ..metrics.structural_errors import curve_rmsd
 from .checks import Check, require
-from .method_probe import TOLERANCE, ChangedNoise, Probe
+from .method_probe import TOLERANCE, Probe, TransformedNoise
 from .training_checks import trained
 
 STEPS = (1, 2, 3, 11)
@@ -153,7 +153,7 @@ def permutation_equivariance(probe: Probe) -> None:
     for sampler in method.samplers:
         made = probe.sample(method, start, FEW, sampler, probe.noise(start))
         wanted = replace(made, positions=made.positions[order], species=made.species[order])
-        noise = ChangedNoise(source=probe.noise(start), draws=lambda drawn: drawn[order])
+        noise = TransformedNoise(source=probe.noise(start), draws=lambda drawn: drawn[order])
         gap = probe.difference(probe.sample(method, start, FEW, sampler, noise), wanted)
         require(
             gap <= TOLERANCE[probe.settings.precision],
@@ -169,7 +169,7 @@ def translation_equivariance(probe: Probe) -> None:
     cells = start.cells[start.batch]
     for sampler in method.samplers:
         made = probe.sample(method, start, FEW, sampler, probe.noise(start))
-        noise = ChangedNoise(source=probe.noise(start), places=lambda places: (places + shift) % 1.0)
+        noise = TransformedNoise(source=probe.noise(start), places=lambda places: (places + shift) % 1.0)
         moved = probe.sample(method, start, FEW, sampler, noise)
         require(
             noise.touched,
@@ -193,7 +193,7 @@ def rotation_equivariance(probe: Probe) -> None:
     turned = replace(start, cells=start.cells @ rotation.T)
     for sampler in method.samplers:
         made = probe.sample(method, start, FEW, sampler, probe.noise(start))
-        noise = ChangedNoise(source=probe.noise(start), atoms=lambda drawn: drawn @ rotation.T)
+        noise = TransformedNoise(source=probe.noise(start), atoms=lambda drawn: drawn @ rotation.T)
         found = probe.sample(method, turned, FEW, sampler, noise)
         gap = probe.difference(found, made.with_positions(made.positions @ rotation.T))
         require(

@@ -35,7 +35,7 @@ PROPERTIES = (
     Property(name="first_fraction", unit="%", description="atoms of the first element per hundred atoms"),
 )
 
-PLANS: dict[str, tuple[int, tuple[int, ...]]] = {
+SYNTHETIC_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "quick": (4, (1, 2)),
     "standard": (8, (1, 2, 5)),
     "paper": (16, (1, 10)),
@@ -79,7 +79,7 @@ class SyntheticGlass(DatasetDefinition):
         )
         self.sites = max(2, round(2 * cell / sum(SPACING)))
 
-    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+    def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
         return {"sites": self.sites**3, "spacing_a": list(SPACING), "jitter_a": JITTER, "shear": SHEAR}
 
     def samples_per_simulation(self, recipe: Recipe) -> int:
@@ -123,7 +123,7 @@ class SyntheticGlass(DatasetDefinition):
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Structure in the cells of the training set, and in cubes each property on its own."""
-        count, steps = PLANS[protocol]
+        count, steps = SYNTHETIC_PLAN_SIZES[protocol]
         structure = structural_plan(protocol, 1, count, steps)
         if self.ghost_density is None:
             return (structure,)
@@ -191,6 +191,6 @@ def synthetic_dataset(
         "dataset": "synthetic",
         "recipe": "reduced",
         "seed": seed,
-        "protocol": definition.protocol("reduced"),
+        "protocol": definition.simulation_recipe("reduced"),
     }
     return dataset_in_memory(definition, arrays, provenance, "synthetic_dataset()")

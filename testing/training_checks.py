@@ -56,7 +56,7 @@ def attributes(probe: Probe) -> None:
     require(preferred in cls.samplers, f"the preferred sampler '{preferred}' is none of its samplers")
     for sampler in cls.samplers:
         for steps in STEP_COUNTS:
-            mode = method.mode(steps, sampler)
+            mode = method.step_label(steps, sampler)
             require(
                 isinstance(mode, str) and mode, f"the mode of sampler '{sampler}' is {mode!r}, not a word"
             )

@@ -18,14 +18,14 @@ from ...methods import product_precision
 from ...methods.conditioning import FlexiblePropertyEmbedding, with_hidden_labels
 from ...methods.losses import without_ghosts
 from ...methods.material_method import GHOST_CUTOFF
-from ...methods.samplers import drawn
+from ...methods.samplers import sample_one_hot
 from ..triplet_network import TripletConfig, TripletNetwork
 from .atom_types import composition_loss, fractions_of, head, noisy_type_weights, species_of_composition
 from .card import CARD
 from .latent import Encoder, PropertyHead, divergence, drawn_latent, latent_for_targets
 from .noise_levels import GeometricLevels, langevin_step
 
-NETWORKS: dict[str, dict[str, Any]] = {
+CDVAE_NETWORKS: dict[str, dict[str, Any]] = {
     "standard": {
         "encoder": TripletConfig(hidden=32, blocks=2, cutoff=5.0, triplet=8),
         "decoder": TripletConfig(hidden=64, blocks=3, cutoff=5.0),
@@ -84,7 +84,7 @@ class CDVAE(Method):
     title = "CDVAE: variational autoencoder whose decoder moves atoms by annealed Langevin dynamics"
     card = CARD
     samplers = ("langevin", "latent-gradient")
-    networks = tuple(NETWORKS)
+    networks = tuple(CDVAE_NETWORKS)
     concurrent: ClassVar[bool] = True
     rotation_equivariant: ClassVar[bool] = True
 
@@ -117,7 +117,7 @@ class CDVAE(Method):
         latent_steps, latent_rate: of Adam on z in the sampler ``latent-gradient``
         weights: of the parts of the loss
         """
-        size = dict(NETWORKS[network])
+        size = dict(CDVAE_NETWORKS[network])
         for part in ("encoder", "decoder"):
             if network != "paper" and task.ghost_density is not None:
                 size[part] = replace(size[part], cutoff=GHOST_CUTOFF)
@@ -138,7 +138,7 @@ class CDVAE(Method):
     def cutoff(self) -> float:
         return self.decoder.backbone.config.cutoff
 
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         return sampler if self.task.properties else self.samplers[0]
 
     def preferred_sampler(self) -> str:
@@ -163,7 +163,7 @@ class CDVAE(Method):
             )
             # the composition has a loss of its own, and no gradient of those that a draw from it moves
             noisy, type_sigma = self.noisy_types(batch, torch.softmax(composition.detach(), dim=-1), noise)
-        sigma = self.levels.drawn(noise)[batch.batch]
+        sigma = self.levels.sample(noise)[batch.batch]
         noisy = noisy.with_positions(batch.positions + sigma * noise.normal_atoms(3))
 
         vectors, logits = self.decoder(noisy, told)
@@ -195,9 +195,9 @@ class CDVAE(Method):
         self, batch: Structures, composition: Tensor, noise: NoiseSource
     ) -> tuple[Structures, Tensor]:
         """The batch with types drawn from one-hot + sigma composition, and sigma [n, 1]."""
-        sigma = self.type_levels.drawn(noise)[batch.batch]
+        sigma = self.type_levels.sample(noise)[batch.batch]
         one_hot = nn.functional.one_hot(batch.species, self.task.species_count).to(composition.dtype)
-        types = drawn(noisy_type_weights(one_hot, composition[batch.batch], sigma), noise)
+        types = sample_one_hot(noisy_type_weights(one_hot, composition[batch.batch], sigma), noise)
         return replace(batch, species=types.argmax(-1)), sigma
 
     def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:

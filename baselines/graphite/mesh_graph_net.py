@@ -20,7 +20,13 @@ from ...benchmark.interface.noise import NoiseSource
 from ...benchmark.interface.structures import Structures
 from ...benchmark.interface.task import Task
 from ...methods.conditioning import FlexiblePropertyEmbedding
-from ...methods.product_precision import ATOM_ROWS, EDGE_ROWS, fast_products, roomy, with_empty_rows
+from ...methods.product_precision import (
+    ATOM_ROWS,
+    EDGE_ROWS,
+    fast_products,
+    padded_row_count,
+    with_empty_rows,
+)
 from ...methods.state import Prediction, State
 
 EDGE_INPUTS = 4
@@ -59,7 +65,7 @@ class TimeFeatures(nn.Module):
         return torch.cat([phases.cos(), phases.sin()], dim=-1)
 
 
-class Layer(nn.Module):
+class MeshLayer(nn.Module):
     """One round of the processor: edges, then atoms."""
 
     def __init__(self, hidden: int) -> None:
@@ -114,7 +120,7 @@ class MeshGraphNet(nn.Module):
             with torch.no_grad():
                 for parameter in self.encode_told[-1].parameters():
                     parameter.zero_()
-        self.layers = nn.ModuleList(Layer(hidden) for _ in range(config.layers))
+        self.layers = nn.ModuleList(MeshLayer(hidden) for _ in range(config.layers))
         self.decode = perceptron(hidden, hidden, outputs)
 
     def forward(
@@ -152,14 +158,14 @@ class MeshGraphNet(nn.Module):
 
 
 def with_empty_edges(graph: Graph, features: Tensor) -> tuple[Graph, int]:
-    """The graph with round numbers of edges and atoms (``roomy``), and how many atoms these are.
+    """The graph with round numbers of edges and atoms (``padded_row_count``), and how many atoms these are.
 
     What is added are edges of length 0 from an added atom to itself, so that no atom hears of them.
     """
-    spare = roomy(len(graph.senders), EDGE_ROWS, features) - len(graph.senders)
+    spare = padded_row_count(len(graph.senders), EDGE_ROWS, features) - len(graph.senders)
     if not spare:
-        return graph, roomy(len(features), ATOM_ROWS, features)
-    rows = roomy(len(features) + 1, ATOM_ROWS, features)
+        return graph, padded_row_count(len(features), ATOM_ROWS, features)
+    rows = padded_row_count(len(features) + 1, ATOM_ROWS, features)
     ends = graph.senders.new_full((spare,), rows - 1)
     added = Graph(
         receivers=torch.cat([graph.receivers, ends]),
@@ -182,7 +188,7 @@ def presence_of(likely: Tensor, ghost: int | None) -> Tensor | None:
     return None if ghost is None else 1 - likely[:, ghost, None]
 
 
-class ScoreNetwork(nn.Module):
+class GraphiteScoreNetwork(nn.Module):
     """eps of the positions, and a distribution over the species where there are several, given M_t, y and t.
 
     Species: an atom's own noisy embedding has a likelihood of each in closed form (``ElementProcess.evidence``); the

@@ -20,11 +20,11 @@ from ...methods import product_precision
 from ...methods.conditioning import with_hidden_labels
 from ...methods.losses import squared_errors, without_ghosts
 from ...methods.processes import ElementProcess, PositionProcess
-from ...methods.samplers import drawn
+from ...methods.samplers import sample_one_hot
 from ...methods.state import Prediction, State
-from .mesh_graph_net import MeshGraphNetConfig, PropertyNetwork, ScoreNetwork
+from .mesh_graph_net import GraphiteScoreNetwork, MeshGraphNetConfig, PropertyNetwork
 
-NETWORKS: dict[str, MeshGraphNetConfig] = {
+GRAPHITE_NETWORKS: dict[str, MeshGraphNetConfig] = {
     "standard": MeshGraphNetConfig(hidden=128, layers=4),
     "paper": MeshGraphNetConfig(hidden=200, layers=5),
 }
@@ -34,7 +34,7 @@ PROPERTY_NETWORKS: dict[str, MeshGraphNetConfig] = {
 }
 """One number for a whole structure asks for less than the noise of all its atoms."""
 
-GHOST_CUTOFF = 3.3
+GRAPHITE_GHOST_CUTOFF = 3.3
 """A; two shells of an oxide (cation to oxygen, then oxygen to oxygen and cation to cation at 2.6 to 3.2), with 17 atoms
 and ghosts at 0.11 per A^3; the more neighbours, the longer it takes until anything is learnt about positions. Without
 ghosts it is the 5 A of ``MeshGraphNetConfig``: two shells of silicon, 26 atoms."""
@@ -81,7 +81,7 @@ class Graphite(Method):
     name = "graphite"
     title = "Graphite: MeshGraphNets on raw edge vectors, linear noise, Euler-Maruyama with restarts"
     samplers = ("euler-maruyama", "restart", "guided")
-    networks = tuple(NETWORKS)
+    networks = tuple(GRAPHITE_NETWORKS)
     concurrent = True
     card = MethodCard(
         reference="H. Kwon, T. Hsu, W. Sun, W. Jeong, F. Aydin, J. Chapman, X. Chen, M. R. Carbone, D. Lu, F. Zhou "
@@ -147,7 +147,7 @@ class Graphite(Method):
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__(task, config)
         size = MeshGraphNetConfig(**config["network"])
-        self.denoiser = ScoreNetwork(task, size, config["property_width"])
+        self.denoiser = GraphiteScoreNetwork(task, size, config["property_width"])
         self.property_network = None
         if task.properties:
             size = MeshGraphNetConfig(**config["property_network"])
@@ -173,9 +173,12 @@ class Graphite(Method):
             property. Of a normal property 2 standard deviations from its mean the density alone falls with slope 2, so
             that targets as far out are met with a slope well above
         """
-        sizes = NETWORKS[network], PROPERTY_NETWORKS[network]
+        sizes = GRAPHITE_NETWORKS[network], PROPERTY_NETWORKS[network]
         if task.ghost_density is not None:
-            sizes = replace(sizes[0], cutoff=GHOST_CUTOFF), replace(sizes[1], cutoff=GHOST_CUTOFF)
+            sizes = (
+                replace(sizes[0], cutoff=GRAPHITE_GHOST_CUTOFF),
+                replace(sizes[1], cutoff=GRAPHITE_GHOST_CUTOFF),
+            )
         return {
             "network": asdict(sizes[0]),
             "property_network": asdict(sizes[1]),
@@ -253,7 +256,9 @@ class Graphite(Method):
     def predict(self, state: State, null: Tensor, t: Tensor) -> Prediction:
         """eps of the positions, and the probabilities of the species, E[E_0 | M_t], at times t [s]."""
         e = state.elements
-        evidence = None if e is None else self.elements.evidence(e, t[state.structures.batch, None])
+        evidence = (
+            None if e is None else self.elements.species_log_likelihood(e, t[state.structures.batch, None])
+        )
         return self.denoiser(state, null, t, evidence)
 
     # -- sampling ------------------------------------------------------------------------------------------
@@ -318,7 +323,7 @@ class Graphite(Method):
         x = self.positions.euler_maruyama_step(x, prediction.positions, at, after, noise.normal_atoms(3))
         e = state.elements
         if e is not None and prediction.elements is not None:
-            clean = drawn(prediction.elements, noise)
+            clean = sample_one_hot(prediction.elements, noise)
             v = self.elements.velocity_from_clean(e, clean, at, torch.zeros_like(at))
             e = self.elements.ancestral_step(e, v, at, after, noise.normal_atoms(e.shape[1]))
         return State(structures=state.structures.with_positions(x), elements=e)
@@ -355,7 +360,7 @@ class Graphite(Method):
     def evaluations(self, steps: int, sampler: str) -> int:
         return steps * (2 if self.is_guided(sampler) else 1)
 
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         if self.is_guided(sampler):
             return "guided"
         return "restart" if self.restarts(steps, sampler) else "SDE"

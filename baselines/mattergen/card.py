@@ -16,8 +16,8 @@ CARD = MethodCard(
         "labels hidden in the training, and classifier-free guidance on scores and logits",
     ),
     replaced=(
-        "GemNet-dT by a triplet network of our own (baselines/triplet_network.py), since no maintained package has it, and "
-        "in the preset `standard` by a narrower one",
+        "GemNet-dT by a triplet network of our own (baselines/triplet_network.py), since no maintained package has it, "
+        "and in the preset `standard` by a narrower one",
         "for steps of a fixed length ones from any time t to any s, in which a masked atom comes back with probability "
         "(t - s)/t: any step count without a new training",
         "a label is hidden on its own, where the original hides all of a structure together, so that every subset of "

@@ -19,16 +19,16 @@ from ...methods.losses import without_ghosts
 from ..triplet_network import TripletConfig
 from .card import CARD
 from .mask_diffusion import MaskDiffusion
-from .network import Score, ScoreNetwork
+from .network import MatterGenScoreNetwork, Score
 from .wrapped_normal import WrappedProcess
 
-NETWORKS: dict[str, TripletConfig] = {
+MATTERGEN_NETWORKS: dict[str, TripletConfig] = {
     "standard": TripletConfig(hidden=128, blocks=3, cutoff=6.5, neighbours=20),
     "paper": TripletConfig(hidden=512, blocks=4, cutoff=7.0, neighbours=50, triplet=64),
 }
 """Presets: ``paper`` has the sizes of the original's GemNet-dT."""
 
-MIN_TIME = 1e-5
+MASK_MIN_TIME = 1e-5
 """Smallest training time (the original's)."""
 
 GUIDANCE = 2.0
@@ -48,7 +48,7 @@ class MatterGen(Method):
     title = "MatterGen (adapted): wrapped diffusion of positions, masked diffusion of species"
     card = CARD
     samplers = ("predictor-corrector", "predictor", "guided")
-    networks = tuple(NETWORKS)
+    networks = tuple(MATTERGEN_NETWORKS)
     concurrent = True
     guidance_weights: Tensor
 
@@ -57,7 +57,7 @@ class MatterGen(Method):
         self.process = WrappedProcess()
         # with one species there is nothing to mask
         self.masks = MaskDiffusion(kinds=task.species_count) if task.species_count > 1 else None
-        self.network = ScoreNetwork(
+        self.network = MatterGenScoreNetwork(
             task, TripletConfig(**config["network"]), config["property_width"], self.masks
         )
         weights = torch.tensor([float(config["guidance"].get(name, GUIDANCE)) for name in task.properties])
@@ -74,7 +74,7 @@ class MatterGen(Method):
         guidance: weight of each property's target in the sampler ``guided``; where several are asked for, their mean
         """
         return {
-            "network": asdict(NETWORKS[network]),
+            "network": asdict(MATTERGEN_NETWORKS[network]),
             "property_width": 16,
             "property_dropout": 0.2,
             "weights": {"positions": 0.1, "species": 1.0},
@@ -101,7 +101,7 @@ class MatterGen(Method):
         """``positions``: mean over atoms and axes of the squared error of the score times sigma; ``species``: mean over
         atoms of the hybrid loss; its parts are logged too."""
         batch = with_hidden_labels(batch, self.config["property_dropout"], noise)
-        t = MIN_TIME + (1 - MIN_TIME) * noise.uniform_structures(1)
+        t = MASK_MIN_TIME + (1 - MASK_MIN_TIME) * noise.uniform_structures(1)
         noisy, wanted = self.corrupt(batch, t, noise)
         found = self.predict(noisy, t[:, 0])
         weights = self.config["weights"]
@@ -189,7 +189,7 @@ class MatterGen(Method):
         per_step = {"predictor": 1, "predictor-corrector": 2, "guided": 4 if self.task.properties else 2}
         return steps * per_step[self.check_sampler(sampler)]
 
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         return "predictor-corrector" if sampler == "guided" and not self.task.properties else sampler
 
     def preferred_sampler(self) -> str:

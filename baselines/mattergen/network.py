@@ -37,7 +37,7 @@ def time_features(t: Tensor) -> Tensor:
     return torch.cat([torch.sin(phases), torch.cos(phases)], dim=-1)
 
 
-class ScoreNetwork(nn.Module):
+class MatterGenScoreNetwork(nn.Module):
     """Score of the positions and logits of the species at time t.
 
     A property that is absent is a vector of its own, learnt, as in the original: the same one is met in the training

@@ -42,7 +42,7 @@ SNAPSHOT_SPACING = 1.0
 """ps; the coherent intermediate scattering function has decayed by then."""
 
 PAPER_STEPS = (1, 2, 3, 4, 5, 10, 25, 50, 100, 250)
-PLANS: dict[str, tuple[int, tuple[int, ...]]] = {
+ASI_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "quick": (64, (1, 2, 5, 10, 25)),
     "standard": (256, (1, 2, 3, 4, 5, 10, 25)),
     "paper": (10_000, PAPER_STEPS),
@@ -62,7 +62,7 @@ class AmorphousSilicon(DatasetDefinition):
     split_by: ClassVar[Literal["melt", "sample"]] = "melt"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.75, 0.08, 0.17)
 
-    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+    def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
         """Crystal -> 2500 to 3000 K -> 3000 K -> cool to 2500 K -> 2500 K -> snapshots, at zero pressure."""
         return {
             "atoms": 256,
@@ -80,7 +80,7 @@ class AmorphousSilicon(DatasetDefinition):
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Structure only: cells and atom counts of the training set, the paper's step counts."""
-        return (structural_plan(protocol, 1, *PLANS[protocol]),)
+        return (structural_plan(protocol, 1, *ASI_PLAN_SIZES[protocol]),)
 
     def samples_per_simulation(self, recipe: Recipe) -> int:
         return SNAPSHOTS[recipe]

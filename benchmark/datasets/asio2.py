@@ -58,7 +58,7 @@ ANNEAL = 10.0
 
 _Plan = tuple[int, tuple[int, ...], float, dict[str, tuple[float, float]]]
 _INSIDE = {"shear_modulus": (18.0, 29.0), "ring_size": (4.65, 5.45)}
-PLANS: dict[str, _Plan] = {
+ASIO2_PLAN_SIZES: dict[str, _Plan] = {
     "quick": (16, (1, 5, 25), 14.0, _INSIDE),
     "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _INSIDE),
     "paper": (
@@ -101,7 +101,7 @@ class AmorphousSilica(DatasetDefinition):
     split_by: ClassVar[Literal["melt", "sample"]] = "sample"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
-    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+    def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
         """Random packing -> minimise -> melt -> minimise (quench) -> 300 K; the last is the sample."""
         return {
             "atoms": [3 * units for units in FORMULA_UNITS],
@@ -118,7 +118,7 @@ class AmorphousSilica(DatasetDefinition):
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Inverse design of each trained property on its own."""
-        count, steps, cube, targets = PLANS[protocol]
+        count, steps, cube, targets = ASIO2_PLAN_SIZES[protocol]
         return inverse_design_plans(
             protocol, 2, count, steps, cube, {name: {name: targets[name]} for name in self.design_properties}
         )

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
-from ..system.files import alone_in
+from ..system.files import exclusive_lock
 from ..system.worker_pool import local_pool
-from .build_cache import Parts
+from .build_cache import BuildCache
 from .definition import DatasetDefinition, Recipe, SimulationFailed
 from .storage import decode_structures, encode_structures
 
-Progress = Callable[[str, int, int], None]
+BuildProgress = Callable[[str, int, int], None]
 """Called with the stage (``simulate`` or ``label``), how many simulations passed it, and how many in all."""
 
-ATTEMPTS = 5
+SIMULATION_ATTEMPTS = 5
 """A simulation that fails this often in one build is given up; the next build goes on with new seeds."""
 
 
@@ -62,7 +62,7 @@ def build(
     executor: Executor | None = None,
     properties: Sequence[str] | None = None,
     refresh: int = 8,
-    progress: Progress | None = None,
+    progress: BuildProgress | None = None,
 ) -> BuildReport:
     """Simulate, label and pack ``samples`` samples into ``output``, going on where an earlier build stopped.
 
@@ -81,14 +81,14 @@ def build(
         definition.property_named(name).name
         for name in (properties if properties is not None else [item.name for item in definition.properties])
     )
-    parts = Parts.open(path, definition, recipe=recipe, seed=seed)
+    parts = BuildCache.open(path, definition, recipe=recipe, seed=seed)
     per_simulation = definition.samples_per_simulation(recipe)
     wanted = {
         index: min(per_simulation, samples - index * per_simulation)
         for index in range(math.ceil(samples / per_simulation))
     }
     pool = local_pool(workers) if executor is None else nullcontext(executor)
-    with alone_in(parts.folder), pool as running:
+    with exclusive_lock(parts.folder), pool as running:
         _Build(definition, parts, wanted, names, progress, refresh, samples).run(running, workers)
     return _report(parts, samples, sorted(set(wanted) - set(parts.finished(wanted))))
 
@@ -99,10 +99,10 @@ class _Build:
     def __init__(
         self,
         definition: DatasetDefinition,
-        parts: Parts,
+        parts: BuildCache,
         wanted: dict[int, int],
         names: tuple[str, ...],
-        progress: Progress | None,
+        progress: BuildProgress | None,
         refresh: int,
         samples: int,
     ) -> None:
@@ -185,11 +185,11 @@ def _simulate(
     definition: DatasetDefinition, recipe: Recipe, seed: int, index: int, samples: int, first_attempt: int
 ) -> _Simulated:
     failures: list[str] = []
-    for attempt in range(first_attempt, first_attempt + ATTEMPTS):
+    for attempt in range(first_attempt, first_attempt + SIMULATION_ATTEMPTS):
         start = time.perf_counter()
         try:
             seed_of_attempt = simulation_seed(seed, index, attempt)
-            structures = definition.numbered(index).simulate(recipe, seed_of_attempt, samples)
+            structures = definition.definition_for(index).simulate(recipe, seed_of_attempt, samples)
         except SimulationFailed as failure:
             failures.append(str(failure))
             continue
@@ -210,7 +210,7 @@ def simulation_seed(seed: int, index: int, attempt: int) -> int:
     return int(np.random.SeedSequence((seed, index, attempt)).generate_state(1)[0]) % 900_000_000 + 1
 
 
-def _report(parts: Parts, samples: int, abandoned: list[int]) -> BuildReport:
+def _report(parts: BuildCache, samples: int, abandoned: list[int]) -> BuildReport:
     packed = parts.pack(samples)
     facts = packed.provenance
     return BuildReport(

@@ -19,14 +19,14 @@ STRUCTURE_ARRAYS = ("fractional", "cells", "species", "counts")
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedPart:
     """What was written into the packed file."""
 
     content_hash: str
     provenance: dict[str, Any]
 
 
-class Parts:
+class BuildCache:
     """The folder ``<output>.parts``: one npz per simulation, one JSON of labels, one of failed attempts."""
 
     def __init__(self, output: Path, definition: DatasetDefinition, made_with: dict[str, Any]) -> None:
@@ -38,7 +38,7 @@ class Parts:
         self.folder = _folder(output)
 
     @classmethod
-    def open(cls, output: Path, definition: DatasetDefinition, *, recipe: Recipe, seed: int) -> Parts:
+    def open(cls, output: Path, definition: DatasetDefinition, *, recipe: Recipe, seed: int) -> BuildCache:
         """The parts beside ``output``, new or of an earlier build with the same arguments.
 
         A packed file without parts (one that comes with the package, say) is unpacked, and the build goes on from it.
@@ -48,7 +48,7 @@ class Parts:
             "dataset": definition.name,
             "recipe": recipe,
             "seed": seed,
-            "protocol": definition.protocol(recipe),
+            "protocol": definition.simulation_recipe(recipe),
             "engine": definition.engine(),
         }
         manifest = _folder(output) / "build.json"
@@ -142,7 +142,7 @@ class Parts:
         for path in self.folder.glob("labels-*.json"):
             path.unlink()
 
-    def pack(self, samples: int) -> Packed:
+    def pack(self, samples: int) -> PackedPart:
         """Write the first ``samples`` samples of what is there into the output file."""
         finished = self.finished()
         if not finished:
@@ -187,7 +187,7 @@ class Parts:
                 for name in names
             },
         }
-        return Packed(save_dataset(self.output, self._definition, arrays, provenance), provenance)
+        return PackedPart(save_dataset(self.output, self._definition, arrays, provenance), provenance)
 
     def _all_failures(self) -> list[str]:
         return [

@@ -83,7 +83,7 @@ class DatasetDefinition(ABC):
     """What the simulations and the energies are made with."""
 
     @abstractmethod
-    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+    def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
         """The simulation protocol as plain JSON data (times in ps, temperatures in K), stored with the file."""
 
     def engine(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class DatasetDefinition(ABC):
         Raises SimulationFailed when the run is unusable.
         """
 
-    def numbered(self, index: int) -> DatasetDefinition:
+    def definition_for(self, index: int) -> DatasetDefinition:
         """What makes the simulation of this number, where not all of them are made alike."""
         return self
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NO_CALCULATOR = "imported property: no calculator"
 """Why an imported property is not measured on generated structures."""
 
-PLANS: dict[str, tuple[int, tuple[int, ...]]] = {
+IMPORTED_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "quick": (32, (1, 2, 5, 10, 25)),
     "standard": (256, (1, 2, 3, 4, 5, 10, 25)),
     "paper": (10_000, (1, 2, 3, 4, 5, 10, 25, 50, 100, 250)),
@@ -63,7 +63,7 @@ class ImportedStructures(DatasetDefinition):
             "properties": [item.name for item in self.properties],
         }
 
-    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+    def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
         return {}
 
     def samples_per_simulation(self, recipe: Recipe) -> int:
@@ -74,7 +74,7 @@ class ImportedStructures(DatasetDefinition):
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Structure only, in the cells of the training set: targets could not be measured."""
-        return (structural_plan(protocol, 1, *PLANS[protocol]),)
+        return (structural_plan(protocol, 1, *IMPORTED_PLAN_SIZES[protocol]),)
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
         """No value, and the reason."""

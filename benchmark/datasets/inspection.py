@@ -93,7 +93,7 @@ def deviations(dataset: Dataset) -> dict[str, tuple[Any, Any]]:
     where the file does not say how it was made."""
     if "protocol" not in dataset.provenance:
         return {}
-    here, paper = flat(dataset.provenance["protocol"]), flat(dataset.definition.protocol("paper"))
+    here, paper = flat(dataset.provenance["protocol"]), flat(dataset.definition.simulation_recipe("paper"))
     return {
         name: (here.get(name), paper.get(name)) for name in here | paper if here.get(name) != paper.get(name)
     }

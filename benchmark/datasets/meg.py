@@ -78,7 +78,7 @@ _PAPER: _Targets = {
     "youngs_modulus": {"youngs_modulus": (20.0, 160.0), "li_concentration": (15.0, 15.0)},
     "shear_modulus": {"shear_modulus": (10.0, 70.0)},
 }
-PLANS: dict[str, tuple[int, tuple[int, ...], float, _Targets]] = {
+MEG_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...], float, _Targets]] = {
     "quick": (8, (1, 5, 25), 14.0, _INSIDE),
     "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _INSIDE),
     "paper": (2_000, (1, 5, 10, 25, 50, 100, 250), 23.0, _PAPER),
@@ -110,7 +110,7 @@ class MultiElementGlass(DatasetDefinition):
     split_by: ClassVar[Literal["melt", "sample"]] = "sample"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
-    def protocol(self, recipe: Recipe) -> dict[str, Any]:
+    def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
         """Random packing -> where it evaporates -> melt below that -> quench -> 300 K; the last is the sample."""
         return {
             "atoms": SIZE[recipe],
@@ -140,12 +140,12 @@ class MultiElementGlass(DatasetDefinition):
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """A combination as in the paper's Table 3, Young's modulus at fixed lithium, and single properties."""
-        return inverse_design_plans(protocol, 2, *PLANS[protocol])
+        return inverse_design_plans(protocol, 2, *MEG_PLAN_SIZES[protocol])
 
     def samples_per_simulation(self, recipe: Recipe) -> int:
         return 1
 
-    def numbered(self, index: int) -> DatasetDefinition:
+    def definition_for(self, index: int) -> DatasetDefinition:
         return _InLithiumGap() if index in GAP_GLASSES else self
 
     def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:

@@ -28,10 +28,10 @@ from .imported import ImportedStructures
 if TYPE_CHECKING:
     from ase import Atoms
 
-FORMAT = "amsbench-dataset"
-FORMAT_VERSION = 1
-LEVELS = 1 << 16
-"""Fractional coordinates are stored as multiples of 1 / LEVELS."""
+DATASET_FORMAT = "amsbench-dataset"
+DATASET_FORMAT_VERSION = 1
+FRACTION_STEPS = 1 << 16
+"""Fractional coordinates are stored as multiples of 1 / FRACTION_STEPS."""
 ARRAYS = ("fractional", "cells", "species", "counts", "properties", "groups", "splits")
 
 
@@ -132,8 +132,8 @@ def _packed(
     """Arrays with their splits, metadata as JSON text, and the hash of both."""
     arrays = {**arrays, "splits": splits_of_groups(arrays["groups"], definition.split_fractions)}
     metadata = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
+        "format": DATASET_FORMAT,
+        "version": DATASET_FORMAT_VERSION,
         "dataset": definition.name,
         "elements": list(definition.elements),
         "properties": [item.name for item in definition.properties],
@@ -156,11 +156,11 @@ def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]
         metadata = json.loads(str(contents["metadata"]))
     except json.JSONDecodeError as error:
         raise AmsbenchError(f"{path} has been changed: its metadata is not JSON ({error})") from error
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+    if not isinstance(metadata, dict) or metadata.get("format") != DATASET_FORMAT:
         raise AmsbenchError(f"{path} is not an amsbench dataset")
-    if metadata.get("version") != FORMAT_VERSION:
+    if metadata.get("version") != DATASET_FORMAT_VERSION:
         raise AmsbenchError(
-            f"{path} has dataset format {metadata.get('version')}, this amsbench reads {FORMAT_VERSION}; "
+            f"{path} has dataset format {metadata.get('version')}, this amsbench reads {DATASET_FORMAT_VERSION}; "
             "build it again or install the matching version"
         )
     missing = [name for name in (*ARRAYS, "content_hash") if name not in contents]
@@ -202,10 +202,10 @@ def encode_structures(structures: Sequence[Atoms], elements: Sequence[str]) -> d
         if foreign:
             raise ValueError(f"a structure has {sorted(foreign)}, the dataset has {list(elements)}")
     fractional = [atoms.get_scaled_positions(wrap=True).reshape(-1, 3) for atoms in structures]
-    levels = np.round(np.concatenate([np.zeros((0, 3)), *fractional]) * LEVELS).astype(np.int64)
+    levels = np.round(np.concatenate([np.zeros((0, 3)), *fractional]) * FRACTION_STEPS).astype(np.int64)
     kinds = [elements.index(symbol) for atoms in structures for symbol in atoms.get_chemical_symbols()]
     return {
-        "fractional": (levels % LEVELS).astype(np.uint16),
+        "fractional": (levels % FRACTION_STEPS).astype(np.uint16),
         "cells": np.array([atoms.cell.array for atoms in structures], dtype=np.float64).reshape(-1, 3, 3),
         "species": np.array(kinds, dtype=np.uint8),
         "counts": np.array([len(atoms) for atoms in structures], dtype=np.int64),
@@ -215,7 +215,7 @@ def encode_structures(structures: Sequence[Atoms], elements: Sequence[str]) -> d
 def decode_positions(fractional: np.ndarray, cells: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Cartesian positions [n, 3] in angstrom, float64, inside the cell."""
     sample = np.repeat(np.arange(len(counts)), counts)
-    return np.einsum("ni,nij->nj", fractional / LEVELS, cells[sample])
+    return np.einsum("ni,nij->nj", fractional / FRACTION_STEPS, cells[sample])
 
 
 def decode_structures(arrays: dict[str, np.ndarray], elements: Sequence[str]) -> list[Atoms]:

@@ -15,10 +15,10 @@ from ...errors import AmsbenchError
 from ...metrics.inverse_design import InverseDesignErrors, inverse_design_errors
 from ...metrics.structural_errors import StructuralCurves, structural_curves
 from ..datasets.definition import DatasetDefinition
-from ..system.worker_pool import Lost, each
+from ..system.worker_pool import TaskLost, map_with_timeout
 from .descriptor_means import composition_facts, structure_row, substance
 from .reference import Reference
-from .structural_scores import Structural
+from .structural_scores import StructuralScores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 METRICS_VERSION = "1"
 """Raised whenever a change to the metrics changes a number, so that old result cells are computed again."""
 
-TIME_LIMIT = 600.0
+MEASUREMENT_TIME_LIMIT = 600.0
 """Seconds for all measurements of one structure, a hundred times what a large glass takes: it ends what would go on
 for ever, and its result does not depend on how fast a machine is."""
 
@@ -44,7 +44,7 @@ class Evaluation:
     """
 
     table: pd.DataFrame
-    structural: Structural | None
+    structural: StructuralScores | None
     inverse_design: dict[str, InverseDesignErrors]
     substance: dict[str, float | None]
     failures: dict[str, dict[str, int]]
@@ -131,8 +131,10 @@ def _measured(
             known.append(frame)
             yield definition, frame, names
 
-    for k, row in enumerate(each(measure_structure, jobs(), executor, limit=TIME_LIMIT)):
-        yield _lost(known[k], definition, names, row.reason) if isinstance(row, Lost) else row
+    for k, row in enumerate(
+        map_with_timeout(measure_structure, jobs(), executor, limit=MEASUREMENT_TIME_LIMIT)
+    ):
+        yield _lost(known[k], definition, names, row.reason) if isinstance(row, TaskLost) else row
 
 
 def _lost(atoms: Atoms, definition: DatasetDefinition, names: tuple[str, ...], reason: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from ...metrics.composition import fraction_distance
 from ...metrics.structural_errors import (
     PAPER_PROTOCOL,
     STANDARD_PROTOCOL,
+    CurveSettings,
     StructuralCurves,
-    StructuralProtocol,
     ideal_gas_ceiling,
     noise_corrected,
     noise_floor,
@@ -23,7 +23,7 @@ from ...metrics.structural_errors import (
 )
 from ..datasets.dataset import Dataset
 from .descriptor_means import element_fractions, structure_row, substance
-from .structural_scores import Structural
+from .structural_scores import StructuralScores
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -36,7 +36,7 @@ SUBSTANCE_SAMPLES = 200
 class Reference:
     """What a dataset says about itself, computed once: curves, floors, means."""
 
-    def __init__(self, dataset: Dataset, *, protocol: StructuralProtocol = STANDARD_PROTOCOL) -> None:
+    def __init__(self, dataset: Dataset, *, protocol: CurveSettings = STANDARD_PROTOCOL) -> None:
         self.dataset, self.protocol = dataset, protocol
 
     @cached_property
@@ -77,7 +77,9 @@ class Reference:
             found["composition_distance"] = fraction_distance(held_out, self.fractions)
         return found
 
-    def structural(self, curves: StructuralCurves, frames: Sequence[Atoms], seed: int = 0) -> Structural:
+    def structural(
+        self, curves: StructuralCurves, frames: Sequence[Atoms], seed: int = 0
+    ) -> StructuralScores:
         """Errors with intervals, floor and ceiling at this number of structures."""
         count = len(curves)
         errors = structural_errors(curves, self.curves)
@@ -100,9 +102,9 @@ class Reference:
                 f"{name}_ceiling": getattr(ceiling, f"{name}_rmsd"),
                 f"{name}_wasserstein": getattr(errors, f"{name}_wasserstein"),
             }
-        return Structural(**values)
+        return StructuralScores(**values)
 
 
-def structural_protocol(protocol: str) -> StructuralProtocol:
+def curve_settings(protocol: str) -> CurveSettings:
     """Held-out melts as the reference, except under ``paper``, which compares with the training set."""
     return PAPER_PROTOCOL if protocol == "paper" else STANDARD_PROTOCOL

@@ -9,7 +9,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Structural(_Strict):
+class StructuralScores(_Strict):
     """RMSD of the averaged curves from the reference (paper, Eq. 18), with 95 % bootstrap intervals.
 
     *_floor: what as many training structures score; *_ceiling: what random positions score

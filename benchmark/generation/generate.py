@@ -22,7 +22,7 @@ from .threads import SharedThreads
 if TYPE_CHECKING:
     from ase import Atoms
 
-Sink = Callable[[list["Atoms"]], None]
+FrameConsumer = Callable[[list["Atoms"]], None]
 
 ATOMS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 """Atoms in one network call: enough to fill the processor, little enough for 4 GB of memory."""
@@ -53,7 +53,7 @@ def generate(
     sampler: str | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
-    sink: Sink | None = None,
+    sink: FrameConsumer | None = None,
 ) -> Generated:
     """Generate one structure per cell.
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["structural", "inverse-design"]
+ResultKind = Literal["structural", "inverse-design"]
 PROTOCOLS = ("quick", "standard", "paper")
 
 
@@ -24,7 +24,7 @@ class EvaluationPlan:
     """
 
     name: str
-    kind: Kind
+    kind: ResultKind
     protocol: str
     version: int
     count: int

@@ -102,7 +102,7 @@ class Method(torch.nn.Module, ABC):
         """Network evaluations per structure."""
         return steps
 
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         """What a step is in this row of a table, such as ``ODE`` or ``SDE``."""
         return sampler
 

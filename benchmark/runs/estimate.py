@@ -12,11 +12,11 @@ from ..generation.generate import generate
 
 if TYPE_CHECKING:
     from ..interface.method import Method
-    from .generator import Job
+    from .generator import Trial
     from .runner import Run
 
 
-def estimate_seconds(run: Run, method: Method, jobs: Sequence[Job], workers: int) -> float:
+def estimate_seconds(run: Run, method: Method, jobs: Sequence[Trial], workers: int) -> float:
     """Seconds that the given jobs should take; measured on one structure of each plan."""
     per_evaluation: dict[str, float] = {}
     per_measurement: dict[str, float] = {}

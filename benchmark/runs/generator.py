@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..datasets.dataset import Dataset
 from ..generation.cells import cells_of
-from ..generation.generate import Generated, Sink, generate
+from ..generation.generate import FrameConsumer, Generated, generate
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     pass
 
 
-Told = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Trial:
     """One result cell to come."""
 
     plan: EvaluationPlan
@@ -40,7 +40,7 @@ class Job:
     steps: int
 
 
-class Source(ABC):
+class Generator(ABC):
     """What a run asks of that which it evaluates.
 
     content_hash: of all that the structures depend on, beside what the run itself chooses
@@ -63,18 +63,18 @@ class Source(ABC):
         """Raised where a sampler comes to make other structures of the same seed."""
 
     @abstractmethod
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         """What a step is in this row of a table."""
 
     @abstractmethod
     def generate(
         self,
         dataset: Dataset,
-        job: Job,
+        job: Trial,
         seed: int,
         executor: Executor | None,
-        progress: Told,
-        sink: Sink | None,
+        progress: ProgressCallback,
+        sink: FrameConsumer | None,
     ) -> Generated:
         """The structures of one result, and what they cost.
 
@@ -90,7 +90,7 @@ class Source(ABC):
         return nullcontext()
 
 
-class Model(Source):
+class TrainedModel(Generator):
     """A method's checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -107,17 +107,17 @@ class Model(Source):
     def sampler_version(self, sampler: str) -> int:
         return self.checkpoint.method.sampler_versions.get(sampler, 1)
 
-    def mode(self, steps: int, sampler: str) -> str:
-        return self.checkpoint.method.mode(steps, sampler)
+    def step_label(self, steps: int, sampler: str) -> str:
+        return self.checkpoint.method.step_label(steps, sampler)
 
     def generate(
         self,
         dataset: Dataset,
-        job: Job,
+        job: Trial,
         seed: int,
         executor: Executor | None,
-        progress: Told,
-        sink: Sink | None,
+        progress: ProgressCallback,
+        sink: FrameConsumer | None,
     ) -> Generated:
         """In the plan's cells, with its targets, in this process, where the model is."""
         cells, counts = cells_of(job.plan, dataset)

@@ -16,25 +16,25 @@ from ...errors import AmsbenchError
 from ...metrics.potentials.lammps import load_lammps
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
-from ..generation.generate import Generated, Sink
+from ..generation.generate import FrameConsumer, Generated
 from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method_card import MethodCard
 from ..system.devices import device_name
-from ..system.worker_pool import Lost, each
+from ..system.worker_pool import TaskLost, map_with_timeout
 from .environment import current_environment
-from .generator import Job, Source, Told
-from .partial_results import Pieces, kept_until_done
+from .generator import Generator, ProgressCallback, Trial
+from .partial_results import PartialResults, kept_until_done
 from .results import NO_STEPS, Environment
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-TIME_LIMIT = 3600.0
+TASK_TIME_LIMIT = 3600.0
 """Seconds for one piece of a yardstick's work; a paper's simulation takes minutes."""
 
 
-class Yardstick(Source):
+class NonLearnedBaseline(Generator):
     """Structures without a model. A plug-in sets the class attributes and implements what is abstract here.
 
     dataset: what it is compared with
@@ -57,17 +57,17 @@ class Yardstick(Source):
             )
         self.dataset = dataset
         self.record = {}
-        protocol = json.dumps({"name": self.name, **self.protocol()}, sort_keys=True)
+        protocol = json.dumps({"name": self.name, **self.dependencies()}, sort_keys=True)
         self.content_hash = hashlib.sha256(protocol.encode()).hexdigest()
-        self._pieces: Pieces | None = None
+        self._pieces: PartialResults | None = None
 
     @abstractmethod
-    def protocol(self) -> dict[str, Any]:
+    def dependencies(self) -> dict[str, Any]:
         """All that its structures depend on beside count and seed, as JSON data."""
 
     @abstractmethod
     def jobs(self, count: int, seed: int) -> Sequence[Any]:
-        """Pieces of work that make ``count`` structures in all, in their order; they go to worker processes."""
+        """PartialResults of work that make ``count`` structures in all, in their order; they go to worker processes."""
 
     @staticmethod
     @abstractmethod
@@ -80,17 +80,17 @@ class Yardstick(Source):
     def sampler_version(self, sampler: str) -> int:
         return self.version
 
-    def mode(self, steps: int, sampler: str) -> str:
+    def step_label(self, steps: int, sampler: str) -> str:
         return self.sampler
 
     def generate(
         self,
         dataset: Dataset,
-        job: Job,
+        job: Trial,
         seed: int,
         executor: Executor | None,
-        progress: Told,
-        sink: Sink | None,
+        progress: ProgressCallback,
+        sink: FrameConsumer | None,
     ) -> Generated:
         """Structures in cells of their own, whatever the plan asks for, so that plans of one count share them."""
         frames: list[Atoms] = []
@@ -103,12 +103,12 @@ class Yardstick(Source):
             for name, piece in pieces.items()
             if kept.get(name) is None
         )
-        work = each(_timed, missing, executor, limit=TIME_LIMIT)
+        work = map_with_timeout(_timed, missing, executor, limit=TASK_TIME_LIMIT)
         for name in pieces:
             found = kept.get(name)
             if found is None:
                 found = next(work)
-                if isinstance(found, Lost):
+                if isinstance(found, TaskLost):
                     raise AmsbenchError(f"a piece of the work of '{self.name}' was lost: {found.reason}")
                 if self._pieces:
                     self._pieces.write(name, found)

@@ -22,7 +22,7 @@ Piece = tuple[list["Atoms"], float]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PartialResults:
     """A folder of pieces; structures come back with the same bits."""
 
     folder: Path
@@ -64,7 +64,7 @@ class Pieces:
 
 
 @contextmanager
-def kept_until_done(folder: Path) -> Iterator[Pieces]:
-    """Pieces in ``folder``, which stays where the block ends early and goes when all is done."""
-    yield Pieces(folder)
+def kept_until_done(folder: Path) -> Iterator[PartialResults]:
+    """PartialResults in ``folder``, which stays where the block ends early and goes when all is done."""
+    yield PartialResults(folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,15 +11,15 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ...errors import AmsbenchError
-from ..evaluation.structural_scores import Structural, _Strict
+from ..evaluation.structural_scores import StructuralScores, _Strict
 from ..system.files import write_text
 
-FORMAT = 1
+RESULT_FORMAT = 1
 NO_STEPS = 0
 """The step count of a yardstick's results."""
 
 
-class CellKey(_Strict):
+class ResultKey(_Strict):
     """Everything that the numbers of a cell depend on; its hash names the cell's files.
 
     sampler_version: the method's own of its sampler (``Method.sampler_versions``)
@@ -70,7 +70,7 @@ class Environment(_Strict):
     native: str
 
 
-class ResultCell(_Strict):
+class Result(_Strict):
     """One cell of the leaderboard.
 
     mode: what a step is in this row, such as ``ODE`` or ``SDE``
@@ -83,15 +83,15 @@ class ResultCell(_Strict):
     training: the record in the checkpoint
     """
 
-    format: int = FORMAT
-    key: CellKey
+    format: int = RESULT_FORMAT
+    key: ResultKey
     mode: str
     trained_on: tuple[str, ...]
     conditioned_on: tuple[str, ...]
     seconds: float
     evaluations: int
     measuring_seconds: float
-    structural: Structural | None
+    structural: StructuralScores | None
     inverse_design: dict[str, dict[str, float | int | None]]
     substance: dict[str, float | None]
     training_set: dict[str, float | None]
@@ -106,42 +106,42 @@ class ResultStore:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
-    def path(self, key: CellKey, suffix: str = ".json") -> Path:
+    def path(self, key: ResultKey, suffix: str = ".json") -> Path:
         return self.folder / key.dataset / f"{key.stem}{suffix}"
 
-    def find(self, key: CellKey) -> ResultCell | None:
+    def find(self, key: ResultKey) -> Result | None:
         """The finished cell with exactly this key, or None."""
         path = self.path(key)
-        return read_cell(path) if path.exists() else None
+        return read_result(path) if path.exists() else None
 
-    def write(self, cell: ResultCell) -> Path:
+    def write(self, cell: Result) -> Path:
         """Store a cell atomically."""
         path = self.path(cell.key)
         write_text(path, cell.model_dump_json(indent=1) + "\n")
         return path
 
-    def cells(self) -> Iterator[ResultCell]:
+    def cells(self) -> Iterator[Result]:
         """All cells in the folder, in the order of their names; AmsbenchError for a damaged one."""
         if not self.folder.is_dir():
             raise AmsbenchError(
                 f"no results folder at {self.folder}; run 'amsbench run' first or give --results"
             )
         for path in sorted(self.folder.rglob("*.json")):
-            yield read_cell(path)
+            yield read_result(path)
 
 
-def read_cell(path: Path) -> ResultCell:
+def read_result(path: Path) -> Result:
     """One cell from its file; AmsbenchError where it is damaged, of another format or renamed."""
     try:
-        cell = ResultCell.model_validate_json(path.read_text(encoding="utf-8"))
+        cell = Result.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError, OSError) as error:
         first = str(error).splitlines()
         raise AmsbenchError(
             f"{path} is not a result cell of this version ({' '.join(first[:3])}); delete it to compute it again"
         ) from error
-    if cell.format != FORMAT:
+    if cell.format != RESULT_FORMAT:
         raise AmsbenchError(
-            f"{path} has cell format {cell.format}, this version reads {FORMAT}; delete it to compute it again"
+            f"{path} has cell format {cell.format}, this version reads {RESULT_FORMAT}; delete it to compute it again"
         )
     if path.stem != cell.key.stem:
         raise AmsbenchError(

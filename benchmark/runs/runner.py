@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..datasets.dataset import Dataset
 from ..evaluation.evaluate import METRICS_VERSION, Evaluation, evaluate
-from ..evaluation.reference import Reference, structural_protocol
-from ..generation.generate import Generated, Sink
+from ..evaluation.reference import Reference, curve_settings
+from ..generation.generate import FrameConsumer, Generated
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.files import check_writable, write_atomically
 from ..system.structure_files import frame_writer, write_frames
-from .generator import Job, Source
-from .results import CellKey, ResultCell, ResultStore
+from .generator import Generator, Trial
+from .results import Result, ResultKey, ResultStore
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-class Watcher(Protocol):
-    """Told how a run goes on; the command line shows it as progress bars."""
+class RunObserver(Protocol):
+    """ProgressCallback how a run goes on; the command line shows it as progress bars."""
 
-    def cell(self, job: Job, number: int, total: int, known: bool) -> None:
+    def cell(self, job: Trial, number: int, total: int, known: bool) -> None:
         """A cell begins, or is there already (``known``)."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -44,7 +44,7 @@ class Run:
         since on processor cores the one would slow down the other and spoil the time that goes into the table
     """
 
-    source: Source
+    source: Generator
     dataset: Dataset
     plans: tuple[EvaluationPlan, ...]
     samplers: tuple[str, ...]
@@ -53,22 +53,24 @@ class Run:
     overlap: bool | None = None
     _references: dict[str, Reference] = field(default_factory=dict)
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[Trial]:
         """All cells of this run, those with few steps first.
 
         Samplers that take the same steps at a step count (AMShortcut below ten) share one cell, the first one's.
         """
-        chosen: dict[tuple[str, int, str], Job] = {}
+        chosen: dict[tuple[str, int, str], Trial] = {}
         for plan in self.plans:
             for steps in self.source.step_counts(plan):
                 for sampler in self.samplers:
-                    mode = self.source.mode(steps, sampler)
-                    chosen.setdefault((plan.name, steps, mode), Job(plan=plan, sampler=sampler, steps=steps))
+                    mode = self.source.step_label(steps, sampler)
+                    chosen.setdefault(
+                        (plan.name, steps, mode), Trial(plan=plan, sampler=sampler, steps=steps)
+                    )
         return list(chosen.values())
 
-    def key(self, job: Job) -> CellKey:
+    def key(self, job: Trial) -> ResultKey:
         plan = job.plan
-        return CellKey(
+        return ResultKey(
             dataset=self.dataset.definition.name,
             dataset_hash=self.dataset.content_hash,
             method=self.source.name,
@@ -88,7 +90,7 @@ class Run:
             seed=self.seed,
         )
 
-    def execute(self, executor: Executor | None, watcher: Watcher) -> Iterator[ResultCell]:
+    def execute(self, executor: Executor | None, watcher: RunObserver) -> Iterator[Result]:
         """Yield every cell, computing those that the store does not have; a cell is stored as soon as it is done."""
         check_writable(self.store.folder)
         jobs = self.jobs()
@@ -101,12 +103,12 @@ class Run:
                     cell = self._compute(job, key, executor, watcher)
                 yield cell
 
-    def _compute(self, job: Job, key: CellKey, executor: Executor | None, watcher: Watcher) -> ResultCell:
+    def _compute(self, job: Trial, key: ResultKey, executor: Executor | None, watcher: RunObserver) -> Result:
         plan, source = job.plan, self.source
         targets = plan.target_values()
         path = self.store.path(key, ".extxyz")
 
-        def made(sink: Sink | None = None) -> Generated:
+        def made(sink: FrameConsumer | None = None) -> Generated:
             def progress(done: int) -> None:
                 watcher.progress("generating", done, plan.count)
 
@@ -124,7 +126,7 @@ class Run:
             )
 
         reference = self._references.setdefault(
-            plan.protocol, Reference(self.dataset, protocol=structural_protocol(plan.protocol))
+            plan.protocol, Reference(self.dataset, protocol=curve_settings(plan.protocol))
         )
         began = time.perf_counter()
         if self.overlap if self.overlap is not None else source.on_gpu:
@@ -134,9 +136,9 @@ class Run:
             began = time.perf_counter()
             found = measured(generated.frames)
             write_frames(path, generated.frames)
-        cell = ResultCell(
+        cell = Result(
             key=key,
-            mode=source.mode(job.steps, job.sampler),
+            mode=source.step_label(job.steps, job.sampler),
             trained_on=source.trained_on,
             conditioned_on=tuple(name for name in targets if name in source.trained_on),
             seconds=generated.seconds,
@@ -157,7 +159,7 @@ class Run:
 
 
 def overlapped(
-    made: Callable[[Sink], Generated], measured: Callable[[Iterable[Atoms]], Evaluation], path: Path
+    made: Callable[[FrameConsumer], Generated], measured: Callable[[Iterable[Atoms]], Evaluation], path: Path
 ) -> tuple[Generated, Evaluation]:
     """Generation in a thread, measurement of what it has made so far in this one, and the file in a third."""
     queue: SimpleQueue[list[Atoms] | None] = SimpleQueue()

@@ -61,7 +61,7 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """AmsbenchError where another process works in ``folder``: each would overwrite what the other has got to.
 
     The lock is the operating system's and ends with its process, however that ends. Where there are no such locks

@@ -87,16 +87,16 @@ class LocalPool(Executor):
 
 
 @dataclass(frozen=True)
-class Lost:
+class TaskLost:
     """Stands for the result of a job that did not come; the reason is for people."""
 
     reason: str
 
 
-def each(
+def map_with_timeout(
     function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], executor: Executor | None, *, limit: float
 ) -> Iterator[Any]:
-    """``function(*job)`` for every job, in their order; ``Lost`` where it took too long or took its process down.
+    """``function(*job)`` for every job, in their order; ``TaskLost`` where it took too long or took its process down.
 
     jobs: taken from their iterator when there is room for them, so that they may still be in the making
 
@@ -138,7 +138,7 @@ def _alone(executor: Executor, limit: float, function: Callable[..., Any], job: 
     try:
         return executor.submit(_guarded, limit, function, *job).result()
     except BrokenExecutor:
-        return Lost("its process died")
+        return TaskLost("its process died")
 
 
 def _guarded(limit: float, function: Callable[..., Any], *args: Any) -> Any:
@@ -152,24 +152,24 @@ def _guarded(limit: float, function: Callable[..., Any], *args: Any) -> Any:
         last.cancel()
 
 
-class _TimeIsUp(BaseException):
+class _TimeLimitReached(BaseException):
     """Not an Exception, so that nobody on the way takes it for a failure of his own."""
 
 
 def _limited(limit: float, function: Callable[..., Any], *args: Any) -> Any:
-    """``function(*args)``, or ``Lost`` after ``limit`` seconds; unlimited where there are no timer signals."""
+    """``function(*args)``, or ``TaskLost`` after ``limit`` seconds; unlimited where there are no timer signals."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         return function(*args)
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise _TimeIsUp
+        raise _TimeLimitReached
 
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
         return function(*args)
-    except _TimeIsUp:
-        return Lost(f"it took longer than {limit:g} s")
+    except _TimeLimitReached:
+        return TaskLost(f"it took longer than {limit:g} s")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -16,7 +16,7 @@ from ..system.files import sha256_of, write_atomically
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 RELEASED = Path(__file__).parent / "released"
 """Folder of the checkpoints that come with the package, ``<method>-<dataset>.safetensors``."""
 
@@ -40,7 +40,7 @@ def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
     header = {
-        "format": FORMAT,
+        "format": CHECKPOINT_FORMAT,
         "method": method.name,
         "task": method.task.to_json(),
         "config": method.config,
@@ -71,9 +71,9 @@ def load_checkpoint(
         raise AmsbenchError(
             f"{path} is not a checkpoint of amsbench or is damaged ({error}); train or copy it again"
         ) from error
-    if header["format"] != FORMAT:
+    if header["format"] != CHECKPOINT_FORMAT:
         raise AmsbenchError(
-            f"{path} has checkpoint format {header['format']}, this version reads {FORMAT}; train it again"
+            f"{path} has checkpoint format {header['format']}, this version reads {CHECKPOINT_FORMAT}; train it again"
         )
     chosen = method_class or registered(header["method"])
     method: Method = chosen(Task.from_json(header["task"]), header["config"])

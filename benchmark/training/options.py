@@ -31,7 +31,7 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """What a training reports after every step and every validation."""
 
     step: int

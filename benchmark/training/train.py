@@ -14,12 +14,12 @@ from ...errors import AmsbenchError
 from .. import registry
 from ..datasets.dataset import Dataset, task_of
 from ..interface.method import Method, method_class
-from ..system.files import alone_in, check_writable, sha256_of
+from ..system.files import check_writable, exclusive_lock, sha256_of
 from .checkpoints import load_checkpoint
-from .options import Progress, TrainingOptions
+from .options import TrainingOptions, TrainingProgress
 from .trainer import NotFinite, Trainer
 
-__all__ = ["NotFinite", "Progress", "TrainingOptions", "train", "with_changes"]
+__all__ = ["NotFinite", "TrainingOptions", "TrainingProgress", "train", "with_changes"]
 
 
 def train(
@@ -33,7 +33,7 @@ def train(
     config: dict[str, Any] | None = None,
     initial: Path | None = None,
     device: str = "cpu",
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[TrainingProgress], None] | None = None,
 ) -> Path:
     """Train a method, or go on with the training that ``output`` holds, and return the checkpoint's path.
 
@@ -73,7 +73,7 @@ def train(
         "options": asdict(options),
         "initial": None if initial is None else sha256_of(initial),
     }
-    with alone_in(output):
+    with exclusive_lock(output):
         trainer.resume(made_with)
         trainer.run()
     return output / "best.safetensors"

@@ -23,7 +23,7 @@ from ..interface.structures import Structures, add_ghosts
 from ..system.devices import device_name
 from ..system.files import write_atomically
 from .checkpoints import save_checkpoint
-from .options import Progress, TrainingOptions
+from .options import TrainingOptions, TrainingProgress
 from .training_log import append_row, truncate_log
 
 
@@ -39,7 +39,7 @@ class Trainer:
         dataset: Dataset,
         output: Path,
         options: TrainingOptions,
-        report: Callable[[Progress], None] | None,
+        report: Callable[[TrainingProgress], None] | None,
     ) -> None:
         self.fabric, self.options, self.output, self.report = fabric, options, output, report
         self.average = copy.deepcopy(method).to(fabric.device).eval()
@@ -127,7 +127,7 @@ class Trainer:
             time.process_time() - self.processor
         )  # all threads, and not what other jobs of the machine take
         for samples in self.batches():
-            rate = self.rate()
+            rate = self.learning_rate()
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             losses = self.update(samples)
@@ -154,7 +154,7 @@ class Trainer:
                 self.save()
             if self.report:
                 self.report(
-                    Progress(
+                    TrainingProgress(
                         step=self.step,
                         steps=options.steps,
                         losses=losses,
@@ -224,7 +224,7 @@ class Trainer:
                 samples.append(self.train_set[int(order[k % count])])
             yield samples
 
-    def rate(self) -> float:
+    def learning_rate(self) -> float:
         """Cosine decay to ``final_rate`` of the learning rate, after a short linear start."""
         options = self.options
         share = self.step / options.steps

@@ -30,7 +30,9 @@ def quarters(name: str, rounded: bool, steps: int) -> list[str]:
     """``56.5 ms, 0.81 GB`` for every quarter of the steps."""
     torch.set_num_threads(1)
     if not rounded:
-        mesh_graph_net.roomy = triplet_network.roomy = lambda count, multiple, example: count
+        mesh_graph_net.padded_row_count = triplet_network.padded_row_count = lambda count, multiple, example: (
+            count
+        )
     data = amsbench.load_dataset("asio2")
     task = task_of(data, ())
     assert task.ghost_density is not None

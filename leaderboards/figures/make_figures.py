@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...benchmark.runs.results import ResultCell, ResultStore
+from ...benchmark.runs.results import Result, ResultStore
 from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
 from .. import reported_values
-from ..comparisons import Board, Column, boards, unit_of
+from ..comparisons import Comparison, Entry, boards, unit_of
 from ..tables.formatting import decimal
 from ..tables.inverse_design import coverage_text, errors_of
 from ..tables.step_table import scaled_seconds, step_text
-from ..tables.structural import PLACES, part_of
+from ..tables.structural import DECIMALS, structural_score
 from .plot_style import (
     Point,
     draw,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def save_figures(
-    store: ResultStore, output_folder: Path | str, cells: Sequence[ResultCell] | None = None
+    store: ResultStore, output_folder: Path | str, cells: Sequence[Result] | None = None
 ) -> list[Path]:
     """Draw every figure that the results, or some cells of them, allow into ``output_folder`` as PNG; gives the files.
 
@@ -70,23 +70,23 @@ def save_figures(
     return paths
 
 
-def _of_models(boards: Sequence[Board]) -> list[Board]:
+def _of_models(boards: Sequence[Comparison]) -> list[Comparison]:
     """Yardsticks take no steps: where there is nothing else, there are no curves."""
     return [board for board in boards if board.columns]
 
 
-def structural_figure(board: Board) -> Figure:
+def structural_figure(board: Comparison) -> Figure:
     """RDF and ADF errors against steps and time, with intervals, noise floor and the paper's curves."""
     figure = new_figure(11.0, 8.4)
     axes = figure.subplots(2, 2, sharex="col", sharey="row")
     styles = styles_of(board.columns)
     reported = reported_values.reported_structure(board.key.dataset)
     models = [(method, "") for method in dict.fromkeys(r.method for r in reported)]
-    for panels, name in zip(axes, PLACES, strict=True):
+    for panels, name in zip(axes, DECIMALS, strict=True):
         for ax, cost in zip(panels, (_steps, scaled_seconds), strict=True):
             for column in board.columns:
                 points = [
-                    Point(cost(cell), *_error(cell, name), bool(column.mode_label(steps)))
+                    Point(cost(cell), *_error(cell, name), bool(column.step_label(steps)))
                     for steps, cell in column.cells.items()
                 ]
                 draw(ax, points, styles[column.label])
@@ -98,7 +98,7 @@ def structural_figure(board: Board) -> Figure:
                 ]
                 draw_reported(ax, theirs, method)
             for label, part in (("noise floor", "floor"), ("random positions", "ceiling")):
-                level(ax, label, [part_of(cell, name, part) for cell in board.cells])
+                level(ax, label, [structural_score(cell, name, part) for cell in board.cells])
             log_scales(ax)
         panels[0].set_ylabel(f"{name.upper()} RMSD")
     label_costs(axes[1], board, [r.steps for r in reported])
@@ -106,7 +106,7 @@ def structural_figure(board: Board) -> Figure:
     return figure
 
 
-def errors_figure(board: Board, name: str) -> Figure:
+def errors_figure(board: Comparison, name: str) -> Figure:
     """MAE of one property against steps and time, with intervals and the paper's curves.
 
     The paper's tables give no times of inverse design, so its curves stand against steps only.
@@ -123,7 +123,7 @@ def errors_figure(board: Board, name: str) -> Figure:
                 row = errors_of(cell, name)
                 if row["mae"] is not None:
                     limits = row["mae_low"], row["mae_high"]
-                    points.append(Point(cost(cell), row["mae"], *limits, bool(column.mode_label(steps))))
+                    points.append(Point(cost(cell), row["mae"], *limits, bool(column.step_label(steps))))
             draw(ax, points, styles[column.label])
         for model in models if cost is _steps else ():
             theirs = [(r.steps, r.mae) for r in reported if (r.method, r.training) == model]
@@ -136,7 +136,7 @@ def errors_figure(board: Board, name: str) -> Figure:
     return figure
 
 
-def targets_figure(board: Board, name: str, store: ResultStore) -> Figure:
+def targets_figure(board: Comparison, name: str, store: ResultStore) -> Figure:
     """Obtained against target value of every structure: a row per model, a column per step count.
 
     Where all targets are the same, histograms of the obtained values about the target.
@@ -180,7 +180,7 @@ def targets_figure(board: Board, name: str, store: ResultStore) -> Figure:
     return figure
 
 
-def structure_values(store: ResultStore, cell: ResultCell, name: str) -> tuple[np.ndarray, np.ndarray]:
+def structure_values(store: ResultStore, cell: Result, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Target and obtained value of each structure of a cell, NaN where it could not be measured: [s], [s].
 
     AmsbenchError where the parquet file beside the cell is missing, damaged or belongs to another cell.
@@ -218,24 +218,24 @@ def _panel_limits(obtained: Sequence[np.ndarray], first: float, last: float) -> 
     return float(low - margin), float(high + margin)
 
 
-def _panel_title(column: Column, steps: int, name: str) -> str:
+def _panel_title(column: Entry, steps: int, name: str) -> str:
     cell = column.cells[steps]
     row = errors_of(cell, name)
-    first = " ".join(filter(None, [step_text(steps), column.mode_label(steps)]))
+    first = " ".join(filter(None, [step_text(steps), column.step_label(steps)]))
     correlation = "" if row["spearman"] is None else f", rank corr. {row['spearman']:.2f}"
     second = f"MAE {decimal(row['mae'], 2)}{correlation}"
     return "\n".join(filter(None, [first, second, coverage_text(row)]))
 
 
-def _with_unit(board: Board, name: str) -> str:
+def _with_unit(board: Comparison, name: str) -> str:
     unit = unit_of(board.key.dataset, name)
     return f"{name} ({unit})" if unit else name
 
 
-def _steps(cell: ResultCell) -> float:
+def _steps(cell: Result) -> float:
     return float(cell.key.steps)
 
 
-def _error(cell: ResultCell, name: str) -> tuple[float, float | None, float | None]:
-    value, low, high = (part_of(cell, name, part) for part in ("rmsd", "low", "high"))
+def _error(cell: Result, name: str) -> tuple[float, float | None, float | None]:
+    value, low, high = (structural_score(cell, name, part) for part in ("rmsd", "low", "high"))
     return (value, low, high) if cell.key.count > 1 else (value, None, None)

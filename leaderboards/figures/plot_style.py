@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import reported_values
-from ..comparisons import Board, Column
+from ..comparisons import Comparison, Entry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def log_scales(ax: Axes) -> None:
         axis_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def styles_of(columns: Sequence[Column]) -> dict[str, Style]:
+def styles_of(columns: Sequence[Entry]) -> dict[str, Style]:
     """Colours by method; the columns of one method differ in their markers."""
     others = [method for method in dict.fromkeys(c.method for c in columns) if method not in _COLOURS]
     colours = _COLOURS | {m: _MORE_COLOURS[k % len(_MORE_COLOURS)] for k, m in enumerate(others)}
@@ -145,7 +145,7 @@ _SPACING = 1.2
 """Step counts closer than this factor share one tick label."""
 
 
-def label_costs(axes: Sequence[Axes], board: Board, steps: Sequence[int]) -> None:
+def label_costs(axes: Sequence[Axes], board: Comparison, steps: Sequence[int]) -> None:
     """Step counts on the left, time in units that people use on the right."""
     from matplotlib.ticker import NullLocator
 
@@ -164,7 +164,11 @@ def label_costs(axes: Sequence[Axes], board: Board, steps: Sequence[int]) -> Non
 
 
 def finish(
-    figure: Figure, board: Board, styles: dict[str, Style], title: str, reported: Sequence[tuple[str, str]]
+    figure: Figure,
+    board: Comparison,
+    styles: dict[str, Style],
+    title: str,
+    reported: Sequence[tuple[str, str]],
 ) -> None:
     """Title, and one legend below the panels."""
     from matplotlib.lines import Line2D
@@ -174,10 +178,10 @@ def finish(
         for label, style in styles.items()
     ]
     labelled = {
-        column.mode_label(steps)
+        column.step_label(steps)
         for column in board.columns
         for steps in column.cells
-        if column.mode_label(steps)
+        if column.step_label(steps)
     }
     if labelled:
         handles.append(

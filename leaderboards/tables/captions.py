@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...benchmark import registry
-from ...benchmark.runs.results import ResultCell
+from ...benchmark.runs.results import Result
 from .. import reported_values
-from ..comparisons import Board, Column, targets_text
+from ..comparisons import Comparison, Entry, targets_text
 from .formatting import duration
 
 _REFERENCES = {"train": "the training set", "test": "the test split (held out)"}
 
 
-def conditions(board: Board) -> list[str]:
+def conditions(board: Comparison) -> list[str]:
     """Dataset, protocol and what it leaves out of the paper's, training budgets, hardware."""
     key = board.key
     known = key.dataset in registry.names("datasets")
@@ -46,7 +46,7 @@ def ties_note(any_tied: bool, what: str) -> list[str]:
     ]
 
 
-def steps_note(board: Board) -> list[str]:
+def steps_note(board: Comparison) -> list[str]:
     """What a step is in each column, such as an ODE step or a learned shortcut, and its price if not one evaluation."""
     texts = []
     for column in board.columns:
@@ -60,7 +60,7 @@ def steps_note(board: Board) -> list[str]:
     return [f"What a step is in {'; in '.join(texts)}."]
 
 
-def _cost_of_a_step(column: Column) -> str:
+def _cost_of_a_step(column: Entry) -> str:
     """``, 2 network evaluations``; nothing where a step is one evaluation."""
     costs = sorted({round(cell.evaluations / steps, 2) for steps, cell in column.cells.items()})
     if costs == [1]:
@@ -72,7 +72,7 @@ def _cost_of_a_step(column: Column) -> str:
     )
 
 
-def paper_note(board: Board, reference: str, any_reported: bool, with_paper: bool) -> list[str]:
+def paper_note(board: Comparison, reference: str, any_reported: bool, with_paper: bool) -> list[str]:
     """What the reported columns are, and how their conditions differ from ours."""
     key = board.key
     if not with_paper:
@@ -89,7 +89,7 @@ def paper_note(board: Board, reference: str, any_reported: bool, with_paper: boo
     return [note, *([f"The paper asked for other targets: {', '.join(other)}."] if other else [])]
 
 
-def _trainings(board: Board) -> list[str]:
+def _trainings(board: Comparison) -> list[str]:
     """Structures seen in training, per column, where the checkpoint's record says so."""
     texts = []
     for column in board.columns:
@@ -104,7 +104,7 @@ def _trainings(board: Board) -> list[str]:
     return [f"Structures seen in training (with repetition) by {'; '.join(texts)}."] if texts else []
 
 
-def _hardware(board: Board) -> list[str]:
+def _hardware(board: Comparison) -> list[str]:
     """Where the structures were generated; said per column where it differs, since times then do too."""
     everywhere = sorted({_machine(cell) for cell in board.cells})
     if len(everywhere) == 1:
@@ -123,7 +123,7 @@ def _hardware(board: Board) -> list[str]:
     return [f"Generated on different hardware, so times do not compare: {'; '.join(texts)}."]
 
 
-def _machine(cell: ResultCell) -> str:
+def _machine(cell: Result) -> str:
     where = cell.environment
     threads = f"{where.threads} thread{'s' if where.threads > 1 else ''}"
     return f"{where.device}, {threads}, {where.native} kernels, {cell.key.precision}"

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import reported_values
-from ..comparisons import Board, Column, training_label
+from ..comparisons import Comparison, Entry, training_label
 from .step_table import scaled_seconds
 
 Record = dict[str, Any]
 
 
-def measured_record(
-    column: Column, steps: int, numbers: Mapping[str, Any], name: str | None = None
-) -> Record:
+def measured_record(column: Entry, steps: int, numbers: Mapping[str, Any], name: str | None = None) -> Record:
     """One of our cells: where it stands, what it cost, and ``numbers``; ``name`` is the property."""
     cell = column.cells[steps]
     key = cell.key
@@ -41,7 +39,7 @@ def measured_record(
 
 
 def reported_record(
-    board: Board, *, method: str, steps: int, name: str | None = None, training: str = "", **numbers: Any
+    board: Comparison, *, method: str, steps: int, name: str | None = None, training: str = "", **numbers: Any
 ) -> Record:
     """One cell of the paper's tables; what the paper does not say is left out."""
     key = board.key

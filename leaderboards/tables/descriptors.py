@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import reported_values
-from ..comparisons import Board
+from ..comparisons import Comparison
 from .csv_records import Record
 from .formatting import decimal, duration
 from .step_table import scaled_seconds, step_text
@@ -32,7 +32,7 @@ _CHARGED = (
 )
 
 
-def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
+def substance_table(board: Comparison, records: tuple[Record, ...]) -> Table:
     """One row per result and one for the training set: composition, density, distances, energy, cost."""
     columns = (*board.columns, *board.yardsticks)
     every_cell = [cell for column in columns for cell in column.cells.values()]
@@ -40,7 +40,7 @@ def substance_table(board: Board, records: tuple[Record, ...]) -> Table:
     facts = [_row(known) for known in training.values()]
     lines = [
         (
-            ", ".join(filter(None, [column.label, step_text(steps), column.mode_label(steps)])),
+            ", ".join(filter(None, [column.label, step_text(steps), column.step_label(steps)])),
             cell,
         )
         for column in columns

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ...benchmark.runs.results import ResultCell
+from ...benchmark.runs.results import Result
 from ...errors import AmsbenchError
 from ...metrics.bootstrap import Interval
 from .. import reported_values
-from ..comparisons import Board, Column, boards, unit_of
+from ..comparisons import Comparison, Entry, boards, unit_of
 from .captions import conditions, paper_note, steps_note, ties_note
 from .csv_records import Record, measured_record, reported_record
 from .descriptors import substance_table
@@ -22,8 +22,8 @@ from .step_table import (
     TIED,
     Place,
     board_table,
+    format_range,
     joined,
-    same_everywhere,
     step_text,
     stored_interval,
     tied_for_best,
@@ -38,7 +38,7 @@ LEAST_RANKED = 8
 
 
 def inverse_design_tables(
-    cells: Iterable[ResultCell], *, with_paper: bool = False, detail: bool = False
+    cells: Iterable[Result], *, with_paper: bool = False, detail: bool = False
 ) -> list[Table]:
     """Errors and rank correlation per dataset and property, and the substance of the structures beside them.
 
@@ -55,7 +55,7 @@ def inverse_design_tables(
     return made
 
 
-def _tables_of(board: Board, with_paper: bool, detail: bool) -> list[Table]:
+def _tables_of(board: Comparison, with_paper: bool, detail: bool) -> list[Table]:
     made: list[Table] = []
     every: tuple[Record, ...] = ()
     for name in board.key.targets:
@@ -77,7 +77,7 @@ def _tables_of(board: Board, with_paper: bool, detail: bool) -> list[Table]:
     return made
 
 
-def errors_of(cell: ResultCell, name: str) -> Mapping[str, Any]:
+def errors_of(cell: Result, name: str) -> Mapping[str, Any]:
     """The errors of one property; AmsbenchError where an inverse-design cell lacks them."""
     if name not in cell.inverse_design:
         raise AmsbenchError(
@@ -95,7 +95,7 @@ def coverage_text(row: Mapping[str, Any]) -> str:
     return f"({share:g}% measured)"
 
 
-def _overview_text(cell: ResultCell, name: str) -> str:
+def _overview_text(cell: Result, name: str) -> str:
     """``5.21 / 6.39 / 21.4% (78.1% measured), r 0.15``."""
     row = errors_of(cell, name)
     errors = f"{decimal(row['mae'], 2)} / {decimal(row['rmse'], 2)} / {_percent(row['mape'])}"
@@ -103,11 +103,11 @@ def _overview_text(cell: ResultCell, name: str) -> str:
     return ", ".join(filter(None, [joined(errors, coverage_text(row)), rank]))
 
 
-def _training_mean_text(cell: ResultCell, name: str) -> str:
+def _training_mean_text(cell: Result, name: str) -> str:
     return decimal(errors_of(cell, name)["training_mean_mae"], 2)
 
 
-def _charged_interval(name: str, cell: ResultCell) -> Interval | None:
+def _charged_interval(name: str, cell: Result) -> Interval | None:
     row = errors_of(cell, name)
     if row["measured"] < LEAST_SHARE * row["requested"]:
         return None
@@ -117,18 +117,18 @@ def _charged_interval(name: str, cell: ResultCell) -> Interval | None:
 
 
 def _errors(
-    board: Board,
+    board: Comparison,
     name: str,
     ties: set[Place],
     reported: Sequence[reported_values.ReportedErrors],
     with_paper: bool,
     records: tuple[Record, ...],
 ) -> Table:
-    def text(column: Column, steps: int) -> str:
+    def text(column: Entry, steps: int) -> str:
         row = errors_of(column.cells[steps], name)
         star = TIED * ((column.label, steps) in ties)
         errors = f"{decimal(row['mae'], 2)}{star} / {decimal(row['rmse'], 2)} / {_percent(row['mape'])}"
-        return joined(errors, coverage_text(row), column.mode_label(steps))
+        return joined(errors, coverage_text(row), column.step_label(steps))
 
     theirs = {(f"{r.method} ({r.training}) (reported)", r.steps): _reported_text(r) for r in reported}
     failing = any(coverage_text(errors_of(cell, name)) for cell in board.cells)
@@ -153,17 +153,17 @@ def _errors(
         reported=theirs,
         levels={
             "training mean": [
-                same_everywhere(column, lambda cell: errors_of(cell, name)["training_mean_mae"], 2)
+                format_range(column, lambda cell: errors_of(cell, name)["training_mean_mae"], 2)
                 for column in board.columns
             ]
         },
     )
 
 
-def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table:
+def _correlations(board: Comparison, name: str, records: tuple[Record, ...]) -> Table:
     """Spearman correlation, and beside it the control with shuffled targets."""
 
-    def text(column: Column, steps: int) -> str:
+    def text(column: Entry, steps: int) -> str:
         row = errors_of(column.cells[steps], name)
         if not _is_ranked(row):
             return EMPTY
@@ -171,7 +171,7 @@ def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table
             _correlation(row[value], row[f"{prefix}_low"], row[f"{prefix}_high"])
             for value, prefix in (("spearman", "spearman"), ("shuffled_correlation", "shuffled"))
         )
-        return joined(f"{real}; {control}", column.mode_label(steps))
+        return joined(f"{real}; {control}", column.step_label(steps))
 
     return board_table(
         board,
@@ -187,14 +187,14 @@ def _correlations(board: Board, name: str, records: tuple[Record, ...]) -> Table
     )
 
 
-def _intervals(board: Board, name: str, records: tuple[Record, ...]) -> Table:
-    def text(column: Column, steps: int) -> str:
+def _intervals(board: Comparison, name: str, records: tuple[Record, ...]) -> Table:
+    def text(column: Entry, steps: int) -> str:
         row = errors_of(column.cells[steps], name)
         shown = " / ".join(
             decimal(row[error], 2) + interval(row[f"{error}_low"], row[f"{error}_high"], 2)
             for error in ("mae", "rmse")
         )
-        return joined(shown, column.mode_label(steps))
+        return joined(shown, column.step_label(steps))
 
     return board_table(
         board,
@@ -205,13 +205,13 @@ def _intervals(board: Board, name: str, records: tuple[Record, ...]) -> Table:
     )
 
 
-def _charged(board: Board, name: str, ties: set[Place], records: tuple[Record, ...]) -> Table:
-    def text(column: Column, steps: int) -> str:
+def _charged(board: Comparison, name: str, ties: set[Place], records: tuple[Record, ...]) -> Table:
+    def text(column: Entry, steps: int) -> str:
         row = errors_of(column.cells[steps], name)
         star = TIED * ((column.label, steps) in ties)
         limits = interval(row["charged_mae_low"], row["charged_mae_high"], 2)
         shown = f"{decimal(row['charged_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
-        return joined(shown, column.mode_label(steps))
+        return joined(shown, column.step_label(steps))
 
     return board_table(
         board,
@@ -225,14 +225,14 @@ def _charged(board: Board, name: str, ties: set[Place], records: tuple[Record, .
         records=records,
         levels={
             "training mean": [
-                same_everywhere(column, lambda cell: errors_of(cell, name)["training_mean_mae"], 2)
+                format_range(column, lambda cell: errors_of(cell, name)["training_mean_mae"], 2)
                 for column in board.columns
             ]
         },
     )
 
 
-def _failures(board: Board, records: tuple[Record, ...]) -> Table:
+def _failures(board: Comparison, records: tuple[Record, ...]) -> Table:
     """Why structures could not be measured: one row per result, property and reason."""
     rows = [
         (f"{column.label}, {step_text(steps)}", name, reason, f"{number} of {cell.key.count:,}")
@@ -251,7 +251,7 @@ def _failures(board: Board, records: tuple[Record, ...]) -> Table:
 
 
 def _records(
-    board: Board, name: str, ties: set[Place], reported: Sequence[reported_values.ReportedErrors]
+    board: Comparison, name: str, ties: set[Place], reported: Sequence[reported_values.ReportedErrors]
 ) -> tuple[Record, ...]:
     ours = [
         measured_record(
@@ -297,6 +297,6 @@ def _percent(value: float | None) -> str:
     return EMPTY if value is None else f"{value:.1f}%"
 
 
-def _with_unit(board: Board, name: str) -> str:
+def _with_unit(board: Comparison, name: str) -> str:
     unit = unit_of(board.key.dataset, name)
     return f"{name} ({unit})" if unit else name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...benchmark.registry import near_matches
-from ...benchmark.runs.results import ResultCell
+from ...benchmark.runs.results import Result
 from ...errors import AmsbenchError
 from .inverse_design import inverse_design_tables
 from .structural import structural_tables
@@ -27,8 +27,8 @@ KINDS = tuple(_MAKERS)
 
 
 def chosen(
-    cells: Iterable[ResultCell], methods: Iterable[str] | None = None, samplers: Iterable[str] | None = None
-) -> list[ResultCell]:
+    cells: Iterable[Result], methods: Iterable[str] | None = None, samplers: Iterable[str] | None = None
+) -> list[Result]:
     """The cells of some methods and samplers, of all where None; AmsbenchError for a name that no cell has."""
     left = list(cells)
     for what, asked in (("method", methods), ("sampler", samplers)):
@@ -46,7 +46,7 @@ def chosen(
 
 
 def tables_of(
-    cells: Iterable[ResultCell], kind: str | None = None, *, with_paper: bool = False, detail: bool = False
+    cells: Iterable[Result], kind: str | None = None, *, with_paper: bool = False, detail: bool = False
 ) -> list[Table]:
     """The tables of one kind, or of every kind that there are results of.
 

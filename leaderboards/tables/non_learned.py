@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...benchmark.runs.results import ResultCell
+from ...benchmark.runs.results import Result
 from .. import reported_values
-from ..comparisons import Board
+from ..comparisons import Comparison
 from .csv_records import Record
 from .formatting import duration
 from .step_table import scaled_seconds
@@ -14,7 +14,7 @@ from .text_table import Table
 
 
 def yardstick_tables(
-    board: Board, heads: Sequence[str], text: Callable[[ResultCell, str], str], records: tuple[Record, ...]
+    board: Comparison, heads: Sequence[str], text: Callable[[Result, str], str], records: tuple[Record, ...]
 ) -> list[Table]:
     """The table of a board's yardsticks, or none.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...benchmark.runs.results import ResultCell
+from ...benchmark.runs.results import Result
 from .. import reported_values
-from ..comparisons import Board, unit_of
+from ..comparisons import Comparison, unit_of
 from .captions import conditions
 from .csv_records import Record
 from .formatting import duration
@@ -14,18 +14,18 @@ from .step_table import joined, scaled_seconds
 from .text_table import EMPTY, Table
 
 
-def grouped(boards: Sequence[Board]) -> list[list[Board]]:
+def grouped(boards: Sequence[Comparison]) -> list[list[Comparison]]:
     """Boards that differ in their targets alone, together; in the order of their first ones."""
-    groups: dict[tuple, list[Board]] = {}
+    groups: dict[tuple, list[Comparison]] = {}
     for board in boards:
         groups.setdefault(_identity(board), []).append(board)
     return list(groups.values())
 
 
 def overview_table(
-    group: Sequence[Board],
-    text: Callable[[ResultCell, str], str],
-    mean: Callable[[ResultCell, str], str],
+    group: Sequence[Comparison],
+    text: Callable[[Result, str], str],
+    mean: Callable[[Result, str], str],
     records: tuple[Record, ...],
 ) -> Table | None:
     """A row per model and step count, a column per property and what was asked for with it.
@@ -42,7 +42,7 @@ def overview_table(
     results = [
         {(c.label, steps): c.cells[steps] for c in board.columns for steps in c.cells} for board in group
     ]
-    modes = {(c.label, steps): c.mode_label(steps) for b in group for c in b.columns for steps in c.cells}
+    modes = {(c.label, steps): c.step_label(steps) for b in group for c in b.columns for steps in c.cells}
     labels = list(dict.fromkeys(label for label, _ in modes))
     rows = []
     for place in sorted(modes, key=lambda place: (labels.index(place[0]), place[1])):
@@ -72,7 +72,7 @@ def overview_table(
     )
 
 
-def _head(board: Board, name: str) -> str:
+def _head(board: Comparison, name: str) -> str:
     """``youngs_modulus (GPa), li_concentration 15 asked for too``."""
     unit = unit_of(board.key.dataset, name)
     others = [
@@ -84,7 +84,7 @@ def _head(board: Board, name: str) -> str:
     return f"{head}, with {', '.join(others)}" if others else head
 
 
-def _identity(board: Board) -> tuple:
+def _identity(board: Comparison) -> tuple:
     key = board.key
     conditions = key.dataset, key.dataset_hash, key.protocol, key.protocol_version, key.metrics_version
     return *conditions, key.count, key.cube, board.budget

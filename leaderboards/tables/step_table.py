@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...benchmark.runs.results import NO_STEPS, ResultCell
+from ...benchmark.runs.results import NO_STEPS, Result
 from ...metrics.bootstrap import Interval, tie_groups
 from .. import reported_values
-from ..comparisons import Board, Column
+from ..comparisons import Comparison, Entry
 from .formatting import decimal
 from .text_table import EMPTY, Table
 
@@ -17,12 +17,12 @@ LEVEL = 0.95
 """Probability of the intervals in the cells."""
 
 Place = tuple[str, int]
-"""Column label and step count of a cell."""
-CellText = Callable[[Column, int], str]
+"""Entry label and step count of a cell."""
+CellText = Callable[[Entry, int], str]
 
 
 def board_table(
-    board: Board,
+    board: Comparison,
     title: str,
     text: CellText,
     *,
@@ -53,7 +53,7 @@ def board_table(
     )
 
 
-def tied_for_best(board: Board, interval_of: Callable[[ResultCell], Interval | None]) -> set[Place]:
+def tied_for_best(board: Comparison, interval_of: Callable[[Result], Interval | None]) -> set[Place]:
     """The cells in the best tie group of their step count, where there is anything to compare."""
     found: set[Place] = set()
     for steps in board.steps:
@@ -73,12 +73,12 @@ def stored_interval(
     return Interval(value=value, low=low, high=high, level=LEVEL, samples=0)
 
 
-def scaled_seconds(cell: ResultCell) -> float:
+def scaled_seconds(cell: Result) -> float:
     """Generation time for as many structures as the paper's tables count."""
     return cell.seconds * reported_values.COUNTS[cell.key.kind] / cell.key.count
 
 
-def same_everywhere(column: Column, value: Callable[[ResultCell], float], places: int) -> str:
+def format_range(column: Entry, value: Callable[[Result], float], places: int) -> str:
     """A level that belongs to the column; from lowest to highest where it is not the same at all steps."""
     texts = [decimal(found, places) for found in sorted(value(cell) for cell in column.cells.values())]
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from ...benchmark.evaluation.structural_scores import Structural
-from ...benchmark.runs.results import ResultCell
+from ...benchmark.evaluation.structural_scores import StructuralScores
+from ...benchmark.runs.results import Result
 from ...errors import AmsbenchError
 from ...metrics.bootstrap import Interval
 from .. import reported_values
-from ..comparisons import Board, Column, boards
+from ..comparisons import Comparison, Entry, boards
 from .captions import conditions, paper_note, steps_note, ties_note
 from .csv_records import Record, measured_record, reported_record
 from .descriptors import substance_table
@@ -20,22 +20,22 @@ from .step_table import (
     TIED,
     Place,
     board_table,
+    format_range,
     joined,
-    same_everywhere,
     scaled_seconds,
     stored_interval,
     tied_for_best,
 )
 from .text_table import Table
 
-PLACES = {"rdf": 4, "adf": 5}
+DECIMALS = {"rdf": 4, "adf": 5}
 """Decimals of the errors."""
 
 Ties = dict[str, set[Place]]
 
 
 def structural_tables(
-    cells: Iterable[ResultCell], *, with_paper: bool = False, detail: bool = False
+    cells: Iterable[Result], *, with_paper: bool = False, detail: bool = False
 ) -> list[Table]:
     """RDF and ADF errors with the generation time, one table per dataset and set of conditions.
 
@@ -52,18 +52,20 @@ def structural_tables(
             made.append(_errors(board, ties, reported, with_paper, records))
         made += yardstick_tables(board, ("RDF RMSD / ADF RMSD",), _yardstick_text, records)
         if detail and board.columns:
-            made += [_intervals(board, name, ties[name], records) for name in PLACES]
+            made += [_intervals(board, name, ties[name], records) for name in DECIMALS]
             made.append(_wasserstein(board, records))
         if detail:
             made.append(substance_table(board, records))
     return made
 
 
-def _yardstick_text(cell: ResultCell, head: str) -> str:
-    return " / ".join(decimal(part_of(cell, name, "rmsd"), places) for name, places in PLACES.items())
+def _yardstick_text(cell: Result, head: str) -> str:
+    return " / ".join(
+        decimal(structural_score(cell, name, "rmsd"), places) for name, places in DECIMALS.items()
+    )
 
 
-def structural_of(cell: ResultCell) -> Structural:
+def structural_of(cell: Result) -> StructuralScores:
     """The structural errors of a structural cell; AmsbenchError where it has none."""
     if cell.structural is None:
         raise AmsbenchError(
@@ -72,38 +74,39 @@ def structural_of(cell: ResultCell) -> Structural:
     return cell.structural
 
 
-def structural_ties(board: Board) -> Ties:
+def structural_ties(board: Comparison) -> Ties:
     """The cells tied for the best RDF and ADF of their row."""
 
-    return {name: tied_for_best(board, partial(error_interval, name)) for name in PLACES}
+    return {name: tied_for_best(board, partial(error_interval, name)) for name in DECIMALS}
 
 
-def error_interval(name: str, cell: ResultCell) -> Interval | None:
+def error_interval(name: str, cell: Result) -> Interval | None:
     """The error ``rdf`` or ``adf`` with its interval; None for a single structure, which has none."""
-    value, low, high = (part_of(cell, name, part) for part in ("rmsd", "low", "high"))
+    value, low, high = (structural_score(cell, name, part) for part in ("rmsd", "low", "high"))
     return stored_interval(value, low, high, cell.key.count)
 
 
-def part_of(cell: ResultCell, name: str, part: str) -> float:
-    """One number of the structural errors: ``part_of(cell, "rdf", "floor")``."""
+def structural_score(cell: Result, name: str, part: str) -> float:
+    """One number of the structural errors: ``structural_score(cell, "rdf", "floor")``."""
     return float(getattr(structural_of(cell), f"{name}_{part}"))
 
 
 def _errors(
-    board: Board,
+    board: Comparison,
     ties: Ties,
     reported: Sequence[reported_values.ReportedStructure],
     with_paper: bool,
     records: tuple[Record, ...],
 ) -> Table:
-    def text(column: Column, steps: int) -> str:
+    def text(column: Entry, steps: int) -> str:
         cell = column.cells[steps]
         errors = [
-            decimal(part_of(cell, name, "rmsd"), places) + TIED * ((column.label, steps) in ties[name])
-            for name, places in PLACES.items()
+            decimal(structural_score(cell, name, "rmsd"), places)
+            + TIED * ((column.label, steps) in ties[name])
+            for name, places in DECIMALS.items()
         ]
         shown = f"{' / '.join(errors)} ({duration(scaled_seconds(cell))})"
-        return joined(shown, column.mode_label(steps))
+        return joined(shown, column.step_label(steps))
 
     theirs = {(f"{r.method} (reported)", r.steps): _reported_text(r) for r in reported}
     return board_table(
@@ -121,16 +124,17 @@ def _errors(
         ],
         records=records,
         reported=theirs,
-        levels=_levels(board, tuple(PLACES)),
+        levels=_levels(board, tuple(DECIMALS)),
     )
 
 
-def _levels(board: Board, names: Sequence[str]) -> dict[str, list[str]]:
+def _levels(board: Comparison, names: Sequence[str]) -> dict[str, list[str]]:
     """What training structures score and what an ideal gas does, for each column."""
 
-    def text(column: Column, part: str) -> str:
+    def text(column: Entry, part: str) -> str:
         return " / ".join(
-            same_everywhere(column, partial(part_of, name=name, part=part), PLACES[name]) for name in names
+            format_range(column, partial(structural_score, name=name, part=part), DECIMALS[name])
+            for name in names
         )
 
     parts = {"noise floor": "floor", "random positions": "ceiling"}
@@ -138,21 +142,21 @@ def _levels(board: Board, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _reported_text(reported: reported_values.ReportedStructure) -> str:
-    rdf, adf = decimal(reported.rdf_rmsd, PLACES["rdf"]), decimal(reported.adf_rmsd, PLACES["adf"])
+    rdf, adf = decimal(reported.rdf_rmsd, DECIMALS["rdf"]), decimal(reported.adf_rmsd, DECIMALS["adf"])
     mode = reported_values.reported_mode(reported.method, reported.steps)
     return joined(f"{rdf} / {adf} ({duration(reported.seconds)})", mode)
 
 
-def _intervals(board: Board, name: str, ties: set[Place], records: tuple[Record, ...]) -> Table:
-    def text(column: Column, steps: int) -> str:
+def _intervals(board: Comparison, name: str, ties: set[Place], records: tuple[Record, ...]) -> Table:
+    def text(column: Entry, steps: int) -> str:
         cell = column.cells[steps]
         value, corrected = (
-            decimal(part_of(cell, name, part), PLACES[name]) for part in ("rmsd", "corrected")
+            decimal(structural_score(cell, name, part), DECIMALS[name]) for part in ("rmsd", "corrected")
         )
         star = TIED * ((column.label, steps) in ties)
         found = error_interval(name, cell)
-        limits = interval(found.low, found.high, PLACES[name]) if found else ""
-        return joined(f"{value}{star}{limits}, {corrected}", column.mode_label(steps))
+        limits = interval(found.low, found.high, DECIMALS[name]) if found else ""
+        return joined(f"{value}{star}{limits}, {corrected}", column.step_label(steps))
 
     return board_table(
         board,
@@ -168,11 +172,11 @@ def _intervals(board: Board, name: str, ties: set[Place], records: tuple[Record,
     )
 
 
-def _wasserstein(board: Board, records: tuple[Record, ...]) -> Table:
-    def text(column: Column, steps: int) -> str:
+def _wasserstein(board: Comparison, records: tuple[Record, ...]) -> Table:
+    def text(column: Entry, steps: int) -> str:
         found = structural_of(column.cells[steps])
         distances = f"{decimal(found.rdf_wasserstein, 4)} / {decimal(found.adf_wasserstein, 3)}"
-        return joined(distances, column.mode_label(steps))
+        return joined(distances, column.step_label(steps))
 
     return board_table(
         board,
@@ -184,14 +188,14 @@ def _wasserstein(board: Board, records: tuple[Record, ...]) -> Table:
 
 
 def _records(
-    board: Board, ties: Ties, reported: Sequence[reported_values.ReportedStructure]
+    board: Comparison, ties: Ties, reported: Sequence[reported_values.ReportedStructure]
 ) -> tuple[Record, ...]:
     ours = [
         measured_record(
             column,
             steps,
             structural_of(cell).model_dump()
-            | {f"{name}_tied_for_best": (column.label, steps) in ties[name] for name in PLACES},
+            | {f"{name}_tied_for_best": (column.label, steps) in ties[name] for name in DECIMALS},
         )
         for column in (*board.columns, *board.yardsticks)
         for steps, cell in column.cells.items()

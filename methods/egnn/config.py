@@ -59,7 +59,7 @@ class RadialBasis(nn.Module):
 
 @dataclass(frozen=True)
 class Messages:
-    """The edge function of one layer but for its weights, which are ``Layer.edge_parameters`` in that order.
+    """The edge function of one layer but for its weights, which are ``EGNNLayer.edge_parameters`` in that order.
 
     channels: of positions, out and in
     """

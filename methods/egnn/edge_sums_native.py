@@ -1,6 +1,6 @@
 """The edge part of a message-passing layer as one native kernel on the CPU (edge_kernel.c).
 
-The kernel is the same function as ``Layer._messages`` under ``sum_over_edges``, from gather to sum, without
+The kernel is the same function as ``EGNNLayer._messages`` under ``sum_over_edges``, from gather to sum, without
 tables of all edges. It is used where it applies and was built; otherwise the torch code runs, with which the
 tests compare it. Two environment variables, read at every call:
 
@@ -28,11 +28,11 @@ from torch.nn import functional
 from ...benchmark.interface.neighbour_graph import Graph
 from ...errors import AmsbenchError
 from ...native_library import open_library
-from ..product_precision import BFLOAT16, LEVELS
+from ..product_precision import BFLOAT16, PRODUCT_LEVELS
 
 if TYPE_CHECKING:
     from .config import EGNNConfig
-    from .layer import Layer
+    from .layer import EGNNLayer
 
 ABI = 4
 """Counts changes of the structure below, so that a library of an older build is never called."""
@@ -91,13 +91,13 @@ def _level() -> int:
     if not asked:
         return highest
     if asked == "float32":
-        return min(highest, LEVELS.index("avx512"))
-    if asked not in LEVELS[: highest + 1]:
+        return min(highest, PRODUCT_LEVELS.index("avx512"))
+    if asked not in PRODUCT_LEVELS[: highest + 1]:
         raise AmsbenchError(
-            f"AMSBENCH_NATIVE_LEVEL is {asked!r}, but this processor has {', '.join(LEVELS[: highest + 1])}; "
+            f"AMSBENCH_NATIVE_LEVEL is {asked!r}, but this processor has {', '.join(PRODUCT_LEVELS[: highest + 1])}; "
             "choose one of them, float32, or unset it"
         )
-    return LEVELS.index(asked)
+    return PRODUCT_LEVELS.index(asked)
 
 
 def _active() -> tuple[bool, str]:
@@ -115,7 +115,7 @@ def _active() -> tuple[bool, str]:
 def info() -> dict[str, Any]:
     """What runs and why: built, active, level, mode (bfloat16 or float32), threads, reason."""
     active, reason = _active()
-    level = LEVELS[_level()] if active else None
+    level = PRODUCT_LEVELS[_level()] if active else None
     return {
         "built": _library()[0] is not None,
         "active": active,
@@ -156,7 +156,7 @@ def edge_inputs(graph: Graph, positions: Tensor, cutoff: float) -> tuple[Tensor,
 
 
 def sum_messages(
-    layer: Layer, graph: Graph, edges: tuple[Tensor, Tensor], nodes: tuple[Tensor, Tensor, Tensor]
+    layer: EGNNLayer, graph: Graph, edges: tuple[Tensor, Tensor], nodes: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """What ``sum_over_edges`` gives for ``layer._messages``; only where ``usable``.
 

@@ -6,7 +6,7 @@ kernels off, ``float32`` takes products in float32 instead of ``bfloat16``. With
 two types asked for, the same kernels run on the CPU through Triton's interpreter, which is for tests.
 
 Nothing here waits for the device. A table of neighbours has a fixed number of places per atom; how many were wanted is
-added up on the device and looked at once, after a whole sampling (``Places.check``).
+added up on the device and looked at once, after a whole sampling (``NeighbourCapacity.check``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..product_precision import CAPABILITY
 
 if TYPE_CHECKING:
     from .config import EGNNConfig
-    from .layer import Layer
+    from .layer import EGNNLayer
 
 EDGES = 32
 """Edges in a tile: one or two tiles per atom at the usual 40 to 60 neighbours."""
@@ -103,7 +103,7 @@ def usable(config: EGNNConfig, h: Tensor) -> bool:
 
 
 @dataclass(kw_only=True)
-class Places:
+class NeighbourCapacity:
     """How many neighbours an atom may have in the tables of one sampling.
 
     wanted: the most that any table so far had use for, on the device
@@ -112,10 +112,10 @@ class Places:
 
     capacity: int
     wanted: Tensor | None = None
-    lattice: Lattice | None = None
+    lattice: CellGeometry | None = None
 
     @classmethod
-    def expected(cls, structures: Structures, cutoff: float) -> Places:
+    def expected(cls, structures: Structures, cutoff: float) -> NeighbourCapacity:
         """Room for the mean density and eight standard deviations of an ideal gas, where samples begin.
 
         Raises AmsbenchError for a cell without volume.
@@ -138,7 +138,7 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lattice:
+class CellGeometry:
     """What neighbour tables need of the cells, worked out once where these stay the same through a sampling.
 
     inverse [s, 3, 3]; images [s, 3]: int32, images beyond the nearest that may be in reach, each way;
@@ -151,7 +151,7 @@ class Lattice:
     offsets: Tensor
 
     @classmethod
-    def made(cls, structures: Structures, cutoff: float) -> Lattice:
+    def made(cls, structures: Structures, cutoff: float) -> CellGeometry:
         # not of torch.linalg, whose factorisations are a dozen launches, and some of them wait for the device
         cells = structures.cells.float()
         normals = torch.linalg.cross(cells.roll(-1, 1), cells.roll(-2, 1))
@@ -192,13 +192,13 @@ class NeighbourTable:
         return self.senders.shape[1]
 
 
-def neighbour_table(structures: Structures, cutoff: float, places: Places) -> NeighbourTable:
+def neighbour_table(structures: Structures, cutoff: float, places: NeighbourCapacity) -> NeighbourTable:
     """All pairs closer than ``cutoff``, images included, as ``graph.neighbour_graph`` finds them."""
     from . import triton_neighbours
 
     lattice = places.lattice
     if lattice is None or not lattice.fits(structures, cutoff):
-        lattice = places.lattice = Lattice.made(structures, cutoff)
+        lattice = places.lattice = CellGeometry.made(structures, cutoff)
     positions = structures.positions.detach().float().contiguous()
     # no matrix product: of numbers with TF32's ten bits, where it is on, the nearest image would not be the nearest
     fractions = (positions[:, :, None] * lattice.inverse[structures.batch]).sum(1)
@@ -219,7 +219,7 @@ def neighbour_table(structures: Structures, cutoff: float, places: Places) -> Ne
 
 
 def sum_messages(
-    layer: Layer, table: NeighbourTable, nodes: tuple[Tensor, Tensor, Tensor]
+    layer: EGNNLayer, table: NeighbourTable, nodes: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """What ``edges.sum_over_edges`` gives for ``layer._messages``; only where ``usable``.
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from .config import EGNNConfig, Messages
 
-EdgeSums = Callable[["Layer", tuple[Tensor, Tensor, Tensor]], tuple[Tensor, Tensor]]
+EdgeSums = Callable[["EGNNLayer", tuple[Tensor, Tensor, Tensor]], tuple[Tensor, Tensor]]
 """(layer, receiver part, sender part and positions of the nodes) -> both sums of Eq. 13 over edges."""
 
 
-class Layer(nn.Module):
+class EGNNLayer(nn.Module):
     """One round of messages (Eq. 13); ``channels_in`` is 1 in the first layer, where all channels are equal,
     and ``channels_out`` is 1 in the last, of which only the first channel is read."""
 

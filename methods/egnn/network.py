@@ -13,7 +13,7 @@ from ...benchmark.interface.neighbour_graph import Graph
 from . import edge_sums_native, edge_sums_triton
 from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
 from .edge_sums_torch import grouped, sum_over_groups
-from .layer import EdgeSums, Layer
+from .layer import EdgeSums, EGNNLayer
 
 
 class EGNN(nn.Module):
@@ -24,7 +24,7 @@ class EGNN(nn.Module):
         self.config = config
         last = config.layers - 1
         self.layers = nn.ModuleList(
-            Layer(config, 1 if k == 0 else config.channels, 1 if k == last else config.channels)
+            EGNNLayer(config, 1 if k == 0 else config.channels, 1 if k == last else config.channels)
             for k in range(config.layers)
         )
         self.basis = RadialBasis(config.radial, config.cutoff)

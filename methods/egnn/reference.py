@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...benchmark.interface.neighbour_graph import Graph
 from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
-from .layer import Layer
+from .layer import EGNNLayer
 from .network import EGNN
 
 
@@ -98,7 +98,7 @@ def reference_weights(network: EGNN) -> dict[str, Tensor]:
     config = network.config
     state: dict[str, Tensor] = {}
     for number, layer in enumerate(network.layers):
-        assert isinstance(layer, Layer)
+        assert isinstance(layer, EGNNLayer)
         outgoing, incoming = layer.channels
         first = [layer.receiver.weight, layer.sender.weight, layer.edge.weight]
         if not layer.invariants:

@@ -4,7 +4,7 @@ One program owns a receiving atom at a time and walks over its neighbours in til
 and both sums stay in registers, so that no table of edges but the neighbour list itself is ever in memory. Products
 are of TYPE (bfloat16, or float32 for comparisons), everything else, sums and coordinates included, is float32.
 Gradients are in ``triton_backward.py``, neighbour tables in ``triton_neighbours.py``; ``fused.py`` has the functions
-that call the kernels. The notation is that of ``egnn.Layer``.
+that call the kernels. The notation is that of ``egnn.EGNNLayer``.
 
 Rows of edges are addressed with 64 bits, rows of atoms with 32, for which ``fused.MOST_ATOMS`` leaves room.
 """

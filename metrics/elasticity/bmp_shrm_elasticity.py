@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from scipy.special import erfc
 
-from ..neighbours.pairs import neighbor_pairs
+from ..neighbours.pairs import neighbour_pairs
 from ..potentials.bmp_shrm import (
     CHARGES,
     COULOMB_CUTOFF,
@@ -28,7 +28,7 @@ from ..potentials.bmp_shrm import (
 from ..potentials.lammps_calculator import VOLUME_PER_ATOM
 from ..potentials.potential import EvaluationFailed
 from .finite_strain import ElasticConstants, Relaxation, relax
-from .linear_response import Interactions, lengths, softest_mode, stiffness
+from .linear_response import EnergyTerm, lengths, softest_mode, stiffness
 
 COULOMB = 14.399645
 """eV A / e^2, as LAMMPS has it."""
@@ -63,7 +63,7 @@ class BMPShrmPiece(Calculator):
 
     def __init__(self, atoms: Atoms) -> None:
         super().__init__()
-        self.terms: list[Interactions] = []
+        self.terms: list[EnergyTerm] = []
         self._self_energy = 0.0
         self.fix(atoms)
 
@@ -88,8 +88,8 @@ class BMPShrmPiece(Calculator):
         formers = np.flatnonzero(heights)
         legs, constants = _angles(atoms, symbols)
 
-        def pairs(at: Any, function: Any) -> Interactions:
-            return Interactions(
+        def pairs(at: Any, function: Any) -> EnergyTerm:
+            return EnergyTerm(
                 centres=i[at], ends=j[at][:, None], shifts=shifts[at][:, None], function=function
             )
 
@@ -97,7 +97,7 @@ class BMPShrmPiece(Calculator):
             pairs(slice(None), _coulomb(COULOMB * charges[i] * charges[j])),
             pairs(bonds, _morse(np.array(morse).reshape(-1, 4))),
             pairs(formers, _repulsion(heights[formers], decays[formers])),
-            Interactions(**legs, function=_bending(constants)),
+            EnergyTerm(**legs, function=_bending(constants)),
         ]
 
     def calculate(
@@ -132,7 +132,7 @@ def _check_volume(atoms: Atoms) -> None:
 
 def _edges(atoms: Atoms, cutoff: float, *, full_list: bool) -> tuple[np.ndarray, ...]:
     """i [e], j [e], shift [e, 3] of the image of j from where the atoms are, wrapped or not, and distance [e]."""
-    i, j, vectors, distances = neighbor_pairs(
+    i, j, vectors, distances = neighbour_pairs(
         atoms.positions, atoms.cell.array, atoms.pbc, cutoff, full_list=full_list, quantities="ijDd"
     )
     images = (vectors - atoms.positions[j] + atoms.positions[i]) @ np.linalg.inv(atoms.cell.array)
@@ -140,7 +140,7 @@ def _edges(atoms: Atoms, cutoff: float, *, full_list: bool) -> tuple[np.ndarray,
 
 
 def _angles(atoms: Atoms, symbols: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The angles at oxygen as arguments of ``Interactions``, and their constants [m]."""
+    """The angles at oxygen as arguments of ``EnergyTerm``, and their constants [m]."""
     centres, ends, shifts, distances = _edges(atoms, max(LEGS.values()), full_list=True)
     reach = np.array([LEGS.get(symbol, 0.0) for symbol in symbols])
     legs = np.flatnonzero((symbols[centres] == "O") & (distances < reach[ends]))

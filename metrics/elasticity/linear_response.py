@@ -22,7 +22,7 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interactions:
+class EnergyTerm:
     """A term of the energy: a function of the vectors from one atom to one other (pairs) or two (angles), summed up.
 
     centres [m]: the atoms that the vectors start from
@@ -75,7 +75,7 @@ class Interactions:
         return found
 
 
-def stiffness(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray | None:
+def stiffness(atoms: Atoms, terms: Sequence[EnergyTerm]) -> np.ndarray | None:
     """C [6, 6] in GPa, Voigt order xx, yy, zz, yz, xz, xy; None where the structure is not at a minimum.
 
     atoms: relaxed with their cell; their stress is taken to be zero
@@ -91,7 +91,7 @@ def stiffness(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray | None:
     return np.asarray((born - forces.T @ moved) / (atoms.get_volume() * GPa))
 
 
-def softest_mode(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray:
+def softest_mode(atoms: Atoms, terms: Sequence[EnergyTerm]) -> np.ndarray:
     """The displacements [n, 3] of unit length that cost least, the first atom at rest: at a saddle the way down."""
     from scipy.linalg import eigh
 
@@ -100,7 +100,7 @@ def softest_mode(atoms: Atoms, terms: Sequence[Interactions]) -> np.ndarray:
     return np.concatenate([np.zeros(3), mode]).reshape(-1, 3)
 
 
-def _derivatives(atoms: Atoms, terms: Sequence[Interactions]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _derivatives(atoms: Atoms, terms: Sequence[EnergyTerm]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """d2E/de2 [6, 6], and without the first atom d2E/(dx de) [3n - 3, 6] and d2E/dx2 [3n - 3, 3n - 3].
 
     Moving all atoms together costs nothing: the first one stays.
@@ -121,10 +121,10 @@ def _derivatives(atoms: Atoms, terms: Sequence[Interactions]) -> tuple[np.ndarra
         movers = [(term.ends[:, k], k, 1.0) for k in range(term.ends.shape[1])]
         movers += [(term.centres, k, -1.0) for k in range(term.ends.shape[1])]
         for at, k, sign in movers:
-            answer += sums(at, sign * on_strain[:, k].reshape(-1, 18), n).reshape(n, 3, 6)
+            answer += segment_sum(at, sign * on_strain[:, k].reshape(-1, 18), n).reshape(n, 3, 6)
             for other, its_k, its_sign in movers:
                 blocks = sign * its_sign * second[:, k, :, its_k].reshape(-1, 9)
-                hessian += sums(at * n + other, blocks, n * n).reshape(n, n, 3, 3).swapaxes(1, 2)
+                hessian += segment_sum(at * n + other, blocks, n * n).reshape(n, n, 3, 3).swapaxes(1, 2)
     return born, answer.reshape(3 * n, 6)[3:], hessian.reshape(3 * n, 3 * n)[3:, 3:]
 
 
@@ -133,6 +133,6 @@ def lengths(vectors: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("...a,...a->...", vectors, vectors))
 
 
-def sums(at: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+def segment_sum(at: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     """Sums [count, c] of the rows of values [m, c] that have the same number in at [m]."""
     return np.stack([np.bincount(at, column, count) for column in values.T], axis=1)

@@ -22,13 +22,13 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ...native_library import open_library
-from .packed import Packed, PackedStructures, each_structure
-from .pairs import neighbor_pairs
+from .packed import PackedStructures, SupportsPacking, each_structure
+from .pairs import neighbour_pairs
 
 ABI = 1
 """Counts changes of the functions below, so that a library of an older build is never called."""
 
-LEVELS = ("plain", "avx2", "avx512")
+SEARCH_LEVELS = ("plain", "avx2", "avx512")
 _BEST = ("", "float32", "bf16", "amx")
 
 _ATOMS_PER_THREAD = 1000
@@ -76,7 +76,7 @@ def neighbour_list(
 
 
 def distribution_counts(
-    packed: Packed, *, r_max: float, shells: int, r_cut: float, bins: int
+    packed: SupportsPacking, *, r_max: float, shells: int, r_cut: float, bins: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """What g(r) and P(theta) are made of, natively; only where ``active``.
 
@@ -111,7 +111,7 @@ def info() -> dict[str, Any]:
     library, reason = _library()
     if library is not None and not active():
         reason = "switched off by AMSBENCH_NATIVE=0"
-    level = LEVELS[_level()] if active() else None
+    level = SEARCH_LEVELS[_level()] if active() else None
     return {"built": library is not None, "active": active(), "level": level, "reason": reason}
 
 
@@ -151,12 +151,12 @@ def _level() -> int:
     asked, highest = os.environ.get("AMSBENCH_NATIVE_LEVEL", ""), _highest()
     if asked in _BEST:
         return highest
-    if asked not in LEVELS[: highest + 1]:
+    if asked not in SEARCH_LEVELS[: highest + 1]:
         raise AmsbenchError(
-            f"AMSBENCH_NATIVE_LEVEL is {asked!r}, but this processor has {', '.join(LEVELS[: highest + 1])}; "
+            f"AMSBENCH_NATIVE_LEVEL is {asked!r}, but this processor has {', '.join(SEARCH_LEVELS[: highest + 1])}; "
             "choose one of them or unset it"
         )
-    return LEVELS.index(asked)
+    return SEARCH_LEVELS.index(asked)
 
 
 class _Part:
@@ -221,7 +221,7 @@ def _vesin_list(packed: PackedStructures, cutoff: float) -> Neighbours:
     receivers, senders, shifts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros((0, 3))]
     atom = 0
     for positions, cell in each_structure(packed):
-        i, j, image = neighbor_pairs(positions, cell, True, cutoff, full_list=True, quantities="ijS")
+        i, j, image = neighbour_pairs(positions, cell, True, cutoff, full_list=True, quantities="ijS")
         order = np.argsort(i * len(positions) + j, kind="stable")
         i, j, image = i[order], j[order], image[order]
         if len(positions):

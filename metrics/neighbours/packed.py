@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-class Packed(Protocol):
-    """Structures in packed arrays, periodic in all three directions; a loaded ``Dataset`` is one already.
+class SupportsPacking(Protocol):
+    """StructureInput in packed arrays, periodic in all three directions; a loaded ``Dataset`` is one already.
 
     positions [n, 3]: angstrom, the atoms of all structures one after the other
     cells [s, 3, 3]: angstrom, rows are lattice vectors
@@ -30,13 +30,13 @@ class Packed(Protocol):
     def counts(self) -> np.ndarray: ...
 
 
-Structures: TypeAlias = "Sequence[Atoms] | Packed"
+StructureInput: TypeAlias = "Sequence[Atoms] | SupportsPacking"
 """What the metrics take: a list of ASE Atoms, or packed arrays where Atoms objects would cost too much."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedStructures:
-    """The plainest ``Packed``: positions [n, 3], cells [s, 3, 3] in angstrom, counts [s]."""
+    """The plainest ``SupportsPacking``: positions [n, 3], cells [s, 3, 3] in angstrom, counts [s]."""
 
     positions: np.ndarray
     cells: np.ndarray
@@ -67,14 +67,14 @@ class PackedStructures:
         )
 
 
-def pack(structures: Structures) -> Packed:
+def pack(structures: StructureInput) -> SupportsPacking:
     """The structures in packed form; what is packed already passes through."""
     if isinstance(structures, Sequence):
         return PackedStructures.from_atoms(structures)
     return structures
 
 
-def each_structure(packed: Packed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def each_structure(packed: SupportsPacking) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Positions [n, 3] and cell [3, 3] of one structure after the other."""
     offsets = np.concatenate([[0], np.cumsum(packed.counts)])
     for start, stop, cell in zip(offsets[:-1], offsets[1:], packed.cells, strict=True):

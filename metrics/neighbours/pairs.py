@@ -18,7 +18,7 @@ def _neighbor_list(cutoff: float, full_list: bool) -> Any:
     return NeighborList(cutoff=cutoff, full_list=full_list, sorted=full_list, n_threads=1)
 
 
-def neighbor_pairs(
+def neighbour_pairs(
     positions: np.ndarray,
     cell: np.ndarray,
     periodic: Any,

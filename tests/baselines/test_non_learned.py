@@ -12,8 +12,8 @@ from amsbench.benchmark import registry
 from amsbench.benchmark.datasets import asi
 from amsbench.benchmark.datasets.definition import SimulationFailed, plans_of
 from amsbench.benchmark.interface.method import method_class
-from amsbench.benchmark.runs.generator import Job
-from amsbench.benchmark.runs.partial_results import Pieces
+from amsbench.benchmark.runs.generator import Trial
+from amsbench.benchmark.runs.partial_results import PartialResults
 from amsbench.benchmark.runs.results import NO_STEPS, ResultStore
 from amsbench.benchmark.runs.runner import Run
 from amsbench.errors import AmsbenchError
@@ -33,7 +33,7 @@ class Silent:
 
 def made(yardstick, count, seed=0):
     plan = plans_of(yardstick.dataset.definition, "quick")[0].changed(count=count)
-    job = Job(plan=plan, sampler=yardstick.sampler, steps=NO_STEPS)
+    job = Trial(plan=plan, sampler=yardstick.sampler, steps=NO_STEPS)
     return yardstick.generate(yardstick.dataset, job, seed, None, lambda done: None, None)
 
 
@@ -129,7 +129,7 @@ def test_pieces_come_back_to_the_bit(tmp_path):
         Atoms(numbers, random.normal(size=(len(numbers), 3)), cell=random.normal(size=(3, 3)), pbc=True)
         for numbers in ([14, 8, 8], [3, 15, 8, 8, 8])
     ]
-    pieces = Pieces(tmp_path / "pieces")
+    pieces = PartialResults(tmp_path / "pieces")
     assert pieces.read("a") is None
     pieces.write("a", (frames, 1 / 3))
     assert pieces.read("a") == (frames, 1 / 3)
@@ -186,7 +186,7 @@ def test_it_simulates_what_the_dataset_was_not_built_from(silicon_data):
     seeds = []
 
     class Recorder:
-        def numbered(self, index):
+        def definition_for(self, index):
             return self
 
         def simulate(self, recipe, seed, samples):

@@ -21,7 +21,7 @@ from amsbench.methods.egnn import edge_sums_native, edge_sums_torch
 from amsbench.methods.egnn.config import EGNNConfig
 from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN
-from amsbench.methods.material_method import NETWORKS
+from amsbench.methods.material_method import MATERIAL_NETWORKS
 from amsbench.speed import network, pipeline, report, timing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -180,7 +180,7 @@ def quick(monkeypatch):
 
 
 def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
-    monkeypatch.setitem(NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
+    monkeypatch.setitem(MATERIAL_NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
     before = dict(os.environ)
     rows = list(network.network_rows("tiny", CPU))
     assert dict(os.environ) == before
@@ -203,7 +203,7 @@ def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
 
 @pytest.mark.skipif(not edge_sums_native.info()["active"], reason="no native kernel")
 def test_several_threads_are_compared_with_one(monkeypatch, quick):
-    monkeypatch.setitem(NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
+    monkeypatch.setitem(MATERIAL_NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
     torch.set_num_threads(2)  # until the end of the test: the fixture one_thread sets it back
     seen = []
     for row in network.network_rows("tiny", CPU):
@@ -305,7 +305,7 @@ def test_table_and_json(bench, quick, tmp_path):
     assert {row["path"] for row in found["rows"]} >= {"vesin"}
     for row in found["rows"]:
         assert set(row) == fields
-        line = f"{row['path']}, {report.time_text(row['seconds'])}/atom"
+        line = f"{row['path']}, {report.format_time(row['seconds'])}/atom"
         assert f"{row['group']}: {line}" in err
         assert row["group"] in out
     assert torch.__version__ in out
@@ -360,7 +360,7 @@ def test_no_cuda_device(bench):
     ],
 )
 def test_times_have_three_digits_and_a_unit(seconds, text):
-    assert report.time_text(seconds) == text
+    assert report.format_time(seconds) == text
 
 
 def test_every_group_has_what_measures_it(capsys):

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from amsbench.benchmark.evaluation.structural_scores import Structural
-from amsbench.benchmark.runs.results import CellKey, Environment, ResultCell
+from amsbench.benchmark.evaluation.structural_scores import StructuralScores
+from amsbench.benchmark.runs.results import Environment, Result, ResultKey
 
 TARGETS = {"shear_modulus": (10.0, 50.0)}
 
 
-def make_key(**changes: Any) -> CellKey:
+def make_key(**changes: Any) -> ResultKey:
     values: dict[str, Any] = {
         "dataset": "asi",
         "dataset_hash": "d" * 64,
@@ -30,10 +30,10 @@ def make_key(**changes: Any) -> CellKey:
         "precision": "float32",
         "seed": 0,
     }
-    return CellKey(**values | changes)
+    return ResultKey(**values | changes)
 
 
-def make_cell(key: CellKey, **changes: Any) -> ResultCell:
+def make_result(key: ResultKey, **changes: Any) -> Result:
     environment = {
         "amsbench": "0.1.0",
         "python": "3.12",
@@ -60,15 +60,15 @@ def make_cell(key: CellKey, **changes: Any) -> ResultCell:
         "training": {},
         "environment": Environment(**environment | changes.pop("environment", {})),
     }
-    return ResultCell(**values | changes)
+    return Result(**values | changes)
 
 
 @pytest.fixture
-def structural() -> Callable[..., ResultCell]:
+def structural() -> Callable[..., Result]:
     """A structural cell: ``structural(0.3, 0.001, steps=5)``; intervals of +- 10 % by default."""
 
-    def make(rdf: float, adf: float, spread: float = 0.1, **changes: Any) -> ResultCell:
-        own = {name: changes.pop(name) for name in list(changes) if name not in CellKey.model_fields}
+    def make(rdf: float, adf: float, spread: float = 0.1, **changes: Any) -> Result:
+        own = {name: changes.pop(name) for name in list(changes) if name not in ResultKey.model_fields}
         numbers: dict[str, Any] = {"reference": own.pop("reference", "test")}
         for name, value, floor, ceiling in (("rdf", rdf, 0.0132, 0.69), ("adf", adf, 0.00014, 0.00285)):
             numbers |= {
@@ -80,19 +80,19 @@ def structural() -> Callable[..., ResultCell]:
                 f"{name}_ceiling": ceiling,
                 f"{name}_wasserstein": 10 * value,
             }
-        return make_cell(make_key(**changes), structural=Structural(**numbers), **own)
+        return make_result(make_key(**changes), structural=StructuralScores(**numbers), **own)
 
     return make
 
 
 @pytest.fixture
-def inverse() -> Callable[..., ResultCell]:
+def inverse() -> Callable[..., Result]:
     """An inverse-design cell on ``asio2``: ``inverse(mae, rmse, mape, steps=5)``."""
 
     def make(
         mae: float | None, rmse: float | None, mape: float | None, spread: float = 0.1, **changes: Any
-    ) -> ResultCell:
-        own = {name: changes.pop(name) for name in list(changes) if name not in CellKey.model_fields}
+    ) -> Result:
+        own = {name: changes.pop(name) for name in list(changes) if name not in ResultKey.model_fields}
         requested, measured = own.pop("requested", 50), own.pop("measured", 50)
         charged, spearman = own.pop("charged", mae), own.pop("spearman", 0.9)
         targets = changes.get("targets", TARGETS)
@@ -135,6 +135,6 @@ def inverse() -> Callable[..., ResultCell]:
             substance | {"fraction_Si": 1 / 3, "fraction_O": 2 / 3, "energy_per_atom": -6.48},
         )
         own.setdefault("trained_on", ("shear_modulus", "ring_size"))
-        return make_cell(key, inverse_design=dict.fromkeys(targets, errors), **own)
+        return make_result(key, inverse_design=dict.fromkeys(targets, errors), **own)
 
     return make

@@ -128,7 +128,10 @@ def test_what_a_structure_is_made_of_is_learnt_from_all_its_atoms(silica, compos
     torch.manual_seed(0)
     noise, atoms = 3.0, 64
     denoiser = FlexibleDenoiser(
-        silica, EGNNConfig(hidden=16, layers=1, cutoff=2.0), beliefs=True, composition=composition
+        silica,
+        EGNNConfig(hidden=16, layers=1, cutoff=2.0),
+        predict_species_probabilities=True,
+        composition=composition,
     )
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=3e-3)
     grid = 10.0 * torch.cartesian_prod(*[torch.arange(4.0)] * 3)

@@ -15,7 +15,7 @@ from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.conditioning import guidance_weights
 from amsbench.methods.material_ode import MaterialODE
 from amsbench.methods.material_sde import MaterialSDE
-from amsbench.methods.samplers import drawn, extrapolated
+from amsbench.methods.samplers import adams_bashforth_drift, sample_one_hot
 from amsbench.methods.state import Prediction, State
 
 METHODS = (MaterialODE, MaterialSDE, AMShortcut)
@@ -117,12 +117,12 @@ def test_shortcut_mode_changes_at_ten_steps(silicon):
     method = build(AMShortcut, silicon)
     assert method.step_size(0.7, 0.2, 9, "ancestral") == pytest.approx(0.5)
     assert method.step_size(0.7, 0.2, 10, "ancestral") == 0.0
-    assert method.mode(5, "ancestral") == "shortcut"
-    assert method.mode(5, "restart") == "shortcut restart"
-    assert method.mode(1, "restart") == "shortcut"  # one step has no restart
-    assert method.mode(10, "restart") == "restart"
-    assert method.mode(10, "ancestral") == "ancestral"
-    assert method.mode(10, "ode") == "shortcut"
+    assert method.step_label(5, "ancestral") == "shortcut"
+    assert method.step_label(5, "restart") == "shortcut restart"
+    assert method.step_label(1, "restart") == "shortcut"  # one step has no restart
+    assert method.step_label(10, "restart") == "restart"
+    assert method.step_label(10, "ancestral") == "ancestral"
+    assert method.step_label(10, "ode") == "shortcut"
 
 
 def gaussian_cloud(method, variance, steps, atoms=20_000):
@@ -176,7 +176,7 @@ def test_unknown_noise_is_measured_on_the_atoms(ghosts, silicon, silica):
         elements = method.elements.corrupt(clean, drawn, times)
         velocity = method.elements.velocity(clean, drawn, times)
     state = State(structures=cell, elements=elements)
-    found = method.unknown_noise(state, Prediction(positions=eps, elements=velocity), times)
+    found = method.residual_noise_variance(state, Prediction(positions=eps, elements=velocity), times)
     assert found.shape == (atoms, 1)
     assert torch.equal(found, found[:1].expand_as(found))
     # five standard errors of the variance of 45,000 numbers
@@ -198,7 +198,7 @@ def test_multistep_is_exact_for_a_drift_linear_in_time(silicon):
     total, before = 0.0, None
     for t, s in path:
         now = Prediction(positions=torch.full((1, 3), 2 + 3 * t), elements=None)
-        total += float(extrapolated(now, before, t - s).positions[0, 0]) * (t - s)
+        total += float(adams_bashforth_drift(now, before, t - s).positions[0, 0]) * (t - s)
         before = (now, t - s)
     (begin, end), *_ = path
     assert total == pytest.approx(2 + 1.5 + 3 * (begin - end) ** 2 / 2, abs=1e-6)
@@ -271,10 +271,10 @@ def test_guidance_needs_properties(silicon, silica):
     """Without any the sampler is the restart, evaluations and cell included."""
     without, given = build(AMShortcut, silicon), build(AMShortcut, silica)
     for steps in (1, 5, 25):
-        assert without.mode(steps, "guided") == without.mode(steps, "restart")
+        assert without.step_label(steps, "guided") == without.step_label(steps, "restart")
         assert without.evaluations(steps, "guided") == steps
         assert given.evaluations(steps, "guided") == 2 * steps
-        assert given.mode(steps, "guided") != given.mode(steps, "restart")
+        assert given.step_label(steps, "guided") != given.step_label(steps, "restart")
     assert without.preferred_sampler() == "multistep"
     assert given.preferred_sampler() == "guided"
 
@@ -309,7 +309,7 @@ def test_restarts_of_many_species_come_down_in_several_steps(silicon):
 def test_drawn_species_have_their_probabilities():
     probabilities = torch.tensor([0.2, -0.1, 0.5, 0.0, 0.3])  # guidance may leave some below 0
     atoms = 40_000
-    found = drawn(probabilities.repeat(atoms, 1), StructureNoise([atoms], [0]))
+    found = sample_one_hot(probabilities.repeat(atoms, 1), StructureNoise([atoms], [0]))
     assert bool((found.sum(1) == 1).all())
     assert found.mean(0).tolist() == pytest.approx([0.2, 0, 0.5, 0, 0.3], abs=0.01)
     assert found[:, [1, 3]].sum() == 0

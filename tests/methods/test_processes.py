@@ -174,7 +174,7 @@ def test_evidence_is_the_posterior_of_equal_shares(time):
         (LinearElementProcess(), 1 - time),
     ):
         torch.testing.assert_close(
-            torch.softmax(process.evidence(e, t), -1), posterior_of_two(e, time, process, cos)
+            torch.softmax(process.species_log_likelihood(e, t), -1), posterior_of_two(e, time, process, cos)
         )
 
 
@@ -184,11 +184,11 @@ def test_the_average_velocity_is_that_of_a_distribution_over_species():
     process = ElementProcess()
     start = torch.tensor([[1.1, -0.4], [0.2, 0.9], [-0.8, -0.7]], dtype=torch.float64)
     e, steps, t, s = start, 20_000, 0.9, 0.3
-    first = torch.softmax(process.evidence(e, torch.tensor([t], dtype=torch.float64)), -1)
+    first = torch.softmax(process.species_log_likelihood(e, torch.tensor([t], dtype=torch.float64)), -1)
     seen = [first]
     for k in range(steps):
         at = torch.tensor([t - (t - s) * (k + 0.5) / steps], dtype=torch.float64)
-        clean = torch.softmax(process.evidence(e, at), -1)
+        clean = torch.softmax(process.species_log_likelihood(e, at), -1)
         seen.append(clean)
         e = process.ode_step(e, process.velocity_from_clean(e, clean, at, 0 * at), at, at - (t - s) / steps)
     t_, dt = torch.tensor([t], dtype=torch.float64), torch.tensor([t - s], dtype=torch.float64)

@@ -117,7 +117,7 @@ def test_empty_rows_change_nothing(made, monkeypatch):
     wanted = found()
     assert wanted[1].abs().max() > 0.1
     for module in (mesh_graph_net, triplet_network):
-        monkeypatch.setattr(module, "roomy", rounded_up)
+        monkeypatch.setattr(module, "padded_row_count", rounded_up)
     for with_empty, without in zip(found(), wanted, strict=True):
         torch.testing.assert_close(with_empty, without, rtol=1e-10, atol=1e-10)
 
@@ -130,10 +130,10 @@ def rounded_up(count: int, multiple: int, example: torch.Tensor) -> int:
 def test_products_have_round_numbers_of_rows(multiple, able):
     example = torch.zeros(1)
     for count in (0, 1, multiple - 1, multiple, 5 * multiple + 3):
-        rows = product_precision.roomy(count, multiple, example)
+        rows = product_precision.padded_row_count(count, multiple, example)
         if able:
             assert rows % multiple == 0
             assert count <= rows < count + multiple
         else:
             assert rows == count
-        assert product_precision.roomy(count, multiple, example.double()) == count
+        assert product_precision.padded_row_count(count, multiple, example.double()) == count

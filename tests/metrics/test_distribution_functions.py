@@ -17,7 +17,7 @@ from amsbench.metrics.neighbours.packed import PackedStructures
 from amsbench.metrics.structural_errors import (
     PAPER_PROTOCOL,
     STANDARD_PROTOCOL,
-    StructuralProtocol,
+    CurveSettings,
     curve_rmsd,
     ideal_gas,
     ideal_gas_ceiling,
@@ -213,10 +213,10 @@ def test_adf_of_a_collapsed_structure_is_found_in_blocks(monkeypatch):
 
 
 @native
-@pytest.mark.parametrize("level", neighbour_list.LEVELS)
+@pytest.mark.parametrize("level", neighbour_list.SEARCH_LEVELS)
 def test_native_curves_are_those_of_vesin_and_numpy(monkeypatch, level):
     """Equal counts: no distance or angle of these lies on the edge of a bin."""
-    if neighbour_list.LEVELS.index(level) > neighbour_list._highest():
+    if neighbour_list.SEARCH_LEVELS.index(level) > neighbour_list._highest():
         pytest.skip(f"this processor has no {level}")
     packings = [
         random_packing(64, seed=1),
@@ -231,7 +231,7 @@ def test_native_curves_are_those_of_vesin_and_numpy(monkeypatch, level):
     ]
     packings[1].positions += np.random.default_rng(0).integers(-9, 10, (150, 3)) @ packings[1].cell.array
     gas = ideal_gas(np.array([np.eye(3) * 27.0, SKEWED]), np.array([1000, 50]), seed=4)
-    long = StructuralProtocol(name="test", version=1, reference="test", rdf_r_max=2.5, adf_r_cut=3.5)
+    long = CurveSettings(name="test", version=1, reference="test", rdf_r_max=2.5, adf_r_cut=3.5)
     for structures, protocol in ((packings, STANDARD_PROTOCOL), (gas, STANDARD_PROTOCOL), (packings, long)):
         monkeypatch.setenv("AMSBENCH_NATIVE", "0")
         expected = structural_curves(structures, protocol=protocol)
@@ -303,7 +303,7 @@ def test_both_curves_at_once_are_the_curves_one_by_one():
 
 def test_an_angular_cutoff_beyond_the_radial_range_is_honoured():
     structures = [random_packing(60, seed=11)]
-    protocol = StructuralProtocol(name="test", version=1, reference="test", rdf_r_max=2.5, adf_r_cut=3.5)
+    protocol = CurveSettings(name="test", version=1, reference="test", rdf_r_max=2.5, adf_r_cut=3.5)
     both = structural_curves(structures, protocol=protocol)
     np.testing.assert_allclose(both.rdf.values, rdf(structures, r_max=2.5).values, atol=1e-12)
     np.testing.assert_allclose(both.adf.values, adf(structures, r_cut=3.5).values, atol=1e-12)

@@ -35,7 +35,7 @@ def rows(request, products, monkeypatch):
         pytest.skip("nothing is compiled for products in float32")
     if request.param == "as they are":
         for module in (mesh_graph_net, triplet_network):
-            monkeypatch.setattr(module, "roomy", lambda count, multiple, example: count)
+            monkeypatch.setattr(module, "padded_row_count", lambda count, multiple, example: count)
     return request.param
 
 

@@ -15,7 +15,7 @@ from amsbench.benchmark.interface.structures import Structures
 from amsbench.methods.egnn import edge_sums_native
 from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN
-from amsbench.methods.material_method import NETWORKS
+from amsbench.methods.material_method import MATERIAL_NETWORKS
 
 EDGE = 17.05
 """A, the edge of a cell of liquid silicon with 256 atoms."""
@@ -38,7 +38,7 @@ def structures():
 @pytest.fixture(params=["standard", "wide"])
 def network(request):
     torch.manual_seed(0)
-    return request.param, EGNN(NETWORKS[request.param])
+    return request.param, EGNN(MATERIAL_NETWORKS[request.param])
 
 
 @pytest.fixture(params=PATHS)

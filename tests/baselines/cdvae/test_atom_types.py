@@ -11,7 +11,7 @@ from amsbench.baselines.cdvae.atom_types import (
 )
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.methods.samplers import drawn
+from amsbench.methods.samplers import sample_one_hot
 
 
 def cells(sizes) -> Structures:
@@ -27,7 +27,7 @@ def test_noisy_types_have_the_probabilities_of_the_paper(sigma):
     for true in range(4):
         one_hot = torch.eye(4)[true].repeat(atoms, 1)
         weights = noisy_type_weights(one_hot, composition.repeat(atoms, 1), torch.full((atoms, 1), sigma))
-        found = drawn(weights, StructureNoise([atoms], [true])).mean(0)
+        found = sample_one_hot(weights, StructureNoise([atoms], [true])).mean(0)
         wanted = (torch.eye(4)[true] + sigma * composition) / (1 + sigma)
         # five standard errors of a frequency
         allowed = 5 * (wanted * (1 - wanted) / atoms).sqrt() + 1e-7

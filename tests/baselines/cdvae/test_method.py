@@ -115,11 +115,11 @@ def test_latent_gradient_moves_only_structures_with_targets(silica, silicon):
     free, led = (sample(method, 3, sampler, targets) for sampler in method.samplers)
     assert torch.equal(free.positions[:20], led.positions[:20])
     assert (free.positions[20:] - led.positions[20:]).abs().max() > 1e-5
-    assert method.preferred_sampler() == method.mode(3, "latent-gradient") == "latent-gradient"
+    assert method.preferred_sampler() == method.step_label(3, "latent-gradient") == "latent-gradient"
     without = build(silicon)
     free, led = (sample(without, 3, sampler) for sampler in without.samplers)
     assert torch.equal(free.positions, led.positions)
-    assert without.preferred_sampler() == without.mode(3, "latent-gradient") == "langevin"
+    assert without.preferred_sampler() == without.step_label(3, "latent-gradient") == "langevin"
 
 
 def test_latent_gradient_reaches_the_targets(silica):

@@ -58,9 +58,9 @@ def test_levels_have_to_fall():
 
 def test_training_levels_are_equally_likely():
     structures = 100_000
-    found = NATIVE.drawn(StructureNoise([1] * 100, range(100)))
+    found = NATIVE.sample(StructureNoise([1] * 100, range(100)))
     assert found.shape == (100, 1)
-    found = NATIVE.drawn(BigNoise(structures))[:, 0].double()
+    found = NATIVE.sample(BigNoise(structures))[:, 0].double()
     shares = torch.stack([(found - level).abs() < 1e-5 * level for level in NATIVE.values()]).double().mean(1)
     assert float(shares.sum()) == 1.0
     # five standard errors of a share of 1/50

@@ -7,10 +7,10 @@ import torch
 
 from amsbench.baselines.graphite import mesh_graph_net
 from amsbench.baselines.graphite.mesh_graph_net import (
-    Layer,
+    GraphiteScoreNetwork,
     MeshGraphNetConfig,
+    MeshLayer,
     PropertyNetwork,
-    ScoreNetwork,
     edge_inputs,
     with_empty_edges,
 )
@@ -22,12 +22,12 @@ from amsbench.methods.state import State
 SMALL = MeshGraphNetConfig(hidden=16, layers=2, cutoff=4.0)
 
 
-def score_network(task) -> ScoreNetwork:
+def score_network(task) -> GraphiteScoreNetwork:
     torch.manual_seed(0)
-    return ScoreNetwork(task, SMALL, 4).double()
+    return GraphiteScoreNetwork(task, SMALL, 4).double()
 
 
-def asked(network: ScoreNetwork, structures: Structures, elements, seeds=(1, 2)):
+def asked(network: GraphiteScoreNetwork, structures: Structures, elements, seeds=(1, 2)):
     """eps and probabilities for these embeddings, at one time per seed."""
     null = network.null_properties(
         StructureNoise(structures.counts.tolist(), seeds[: len(structures)], dtype=torch.float64)
@@ -58,7 +58,7 @@ def supercell(structures: Structures, elements):
 def test_layer_edge_by_edge():
     """v_i' = v_i + f([v_i, sum_j e_ij']) and e_ij' = e_ij + g([v_i, v_j, e_ij]), summed over the edges to i."""
     torch.manual_seed(0)
-    layer, hidden = Layer(5).double(), 5
+    layer, hidden = MeshLayer(5).double(), 5
     receivers, senders = torch.tensor([0, 0, 0, 1, 2]), torch.tensor([1, 1, 2, 0, 2])
     graph = Graph(receivers=receivers, senders=senders, shifts=torch.zeros(5, 3).double())
     v, e = embeddings(4, hidden), 2 * embeddings(5, hidden)
@@ -165,7 +165,7 @@ def test_structures_of_a_batch_are_apart(silica, small_batch):
 @pytest.mark.parametrize(("atoms", "edges"), [(5, 7), (32, 40), (32, 512), (40, 0)])
 def test_empty_edges_are_between_empty_rows(atoms, edges, monkeypatch):
     monkeypatch.setattr(
-        mesh_graph_net, "roomy", lambda count, multiple, example: -(-count // multiple) * multiple
+        mesh_graph_net, "padded_row_count", lambda count, multiple, example: -(-count // multiple) * multiple
     )
     ends = torch.arange(edges) % atoms
     graph = Graph(receivers=ends, senders=ends.flip(0), shifts=torch.rand(edges, 3))
@@ -227,7 +227,7 @@ def test_ghosts_have_no_part_in_the_mean(silica, small_batch):
 def test_atoms_at_one_place_and_atoms_alone_have_gradients(silicon):
     """Two atoms on top of each other, and a structure without any edge."""
     torch.manual_seed(0)
-    network = ScoreNetwork(silicon, SMALL, 4).double()
+    network = GraphiteScoreNetwork(silicon, SMALL, 4).double()
     structures = Structures.empty_cells(
         torch.eye(3, dtype=torch.float64).repeat(2, 1, 1) * 9, torch.tensor([2, 1]), torch.zeros(2, 0)
     )

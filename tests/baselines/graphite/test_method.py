@@ -109,7 +109,7 @@ def test_the_step_count_of_the_original_is_divided_as_there(silicon):
             lengths.append(0)
         lengths[-1] += 1
     assert lengths == [63, 26, 25, 25, 25]
-    assert [method.mode(steps, "restart") for steps in (15, 16)] == ["SDE", "restart"]
+    assert [method.step_label(steps, "restart") for steps in (15, 16)] == ["SDE", "restart"]
 
 
 def exact_end(scale: float, restarts: int) -> tuple[float, float]:
@@ -165,7 +165,7 @@ def test_species_of_independent_atoms_have_their_probabilities(sampler, steps, s
     shares, slope = torch.tensor([0.15, 0.3, 0.55]), 0.2
 
     def exact(state, null, t):
-        evidence = method.elements.evidence(state.elements, t[state.structures.batch, None])
+        evidence = method.elements.species_log_likelihood(state.elements, t[state.structures.batch, None])
         eps = 0 * state.structures.positions  # for the gradients, of which there are none
         return Prediction(positions=eps, elements=torch.softmax(shares.log() + evidence + eps, dim=-1))
 
@@ -265,8 +265,8 @@ def test_guidance_without_targets_changes_nothing(silicon, silica):
         torch.testing.assert_close(guided.positions, free.positions, rtol=0, atol=1e-4)
         assert bool((guided.species == free.species).all())
     assert build(silicon).property_network is None
-    assert build(silicon).mode(5, "guided") == build(silicon).mode(5, "euler-maruyama") == "SDE"
-    assert build(silica).mode(5, "guided") == "guided"
+    assert build(silicon).step_label(5, "guided") == build(silicon).step_label(5, "euler-maruyama") == "SDE"
+    assert build(silica).step_label(5, "guided") == "guided"
 
 
 def test_guided_denoiser_is_told_no_property(silica):

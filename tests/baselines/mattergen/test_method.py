@@ -81,8 +81,8 @@ def test_evaluations_are_those_that_happen(task, steps):
 def test_evaluations_of_a_step(silicon, silica):
     assert [build(silica).evaluations(5, name) for name in MatterGen.samplers] == [10, 5, 20]
     assert [build(silicon).evaluations(5, name) for name in MatterGen.samplers] == [10, 5, 10]
-    assert build(silicon).mode(5, "guided") == "predictor-corrector"
-    assert build(silica).mode(5, "guided") == "guided"
+    assert build(silicon).step_label(5, "guided") == "predictor-corrector"
+    assert build(silica).step_label(5, "guided") == "guided"
     assert set(MatterGen.card.evaluations) == set(MatterGen.samplers)
     with pytest.raises(AmsbenchError, match="no sampler 'heun'"):
         sample(build(silicon), start(silicon), 2, "heun")

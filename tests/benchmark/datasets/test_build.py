@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from amsbench.benchmark.datasets.build import ATTEMPTS, build, simulation_seed
+from amsbench.benchmark.datasets.build import SIMULATION_ATTEMPTS, build, simulation_seed
 from amsbench.benchmark.datasets.definition import DatasetDefinition, Measurement, Property, SimulationFailed
 from amsbench.benchmark.datasets.storage import read_packed
-from amsbench.benchmark.system.files import alone_in
+from amsbench.benchmark.system.files import exclusive_lock
 from amsbench.errors import AmsbenchError
 
 
@@ -53,7 +53,7 @@ class Gas(DatasetDefinition):
         self.fails = lambda seed: False
         self.simulated_until = 10**9
 
-    def protocol(self, recipe):
+    def simulation_recipe(self, recipe):
         return {"atoms": 5}
 
     def samples_per_simulation(self, recipe):
@@ -140,7 +140,7 @@ def test_a_finished_build_repeats_nothing(tmp_path):
 def test_two_builds_do_not_share_their_parts(tmp_path):
     build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     with (
-        alone_in(tmp_path / "gas.npz.parts"),
+        exclusive_lock(tmp_path / "gas.npz.parts"),
         pytest.raises(AmsbenchError, match="another process is at work"),
     ):
         build(Gas(), samples=8, output=tmp_path / "gas.npz", executor=Inline())
@@ -175,22 +175,22 @@ def test_failed_simulations_get_a_new_seed_and_are_counted(gas, tmp_path):
 
 def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp_path):
     gas = Gas()
-    first = {simulation_seed(0, 1, attempt) for attempt in range(ATTEMPTS)}
+    first = {simulation_seed(0, 1, attempt) for attempt in range(SIMULATION_ATTEMPTS)}
     gas.fails = lambda seed: seed in first
     report = build(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
     assert report.abandoned == [1]
     assert report.samples == 6
-    assert len(report.simulation_failures) == ATTEMPTS
+    assert len(report.simulation_failures) == SIMULATION_ATTEMPTS
     assert contents(tmp_path / "gas.npz")["groups"].tolist() == [0, 0, 0, 2, 2, 2]
     again = build(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
     assert again.abandoned == []
-    assert gas.seeds[-1] == simulation_seed(0, 1, ATTEMPTS)
+    assert gas.seeds[-1] == simulation_seed(0, 1, SIMULATION_ATTEMPTS)
 
 
 class Cold(Gas):
     """A gas of which the second simulation is dense."""
 
-    def numbered(self, index):
+    def definition_for(self, index):
         return Dense() if index == 1 else self
 
 
@@ -229,7 +229,7 @@ def test_parts_made_with_other_arguments_are_refused(tmp_path, other):
 
 def test_parts_of_another_protocol_are_refused(tmp_path, monkeypatch):
     build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
-    monkeypatch.setattr(Gas, "protocol", lambda self, recipe: {"atoms": 6})
+    monkeypatch.setattr(Gas, "simulation_recipe", lambda self, recipe: {"atoms": 6})
     with pytest.raises(AmsbenchError, match="another protocol"):
         build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
@@ -304,7 +304,7 @@ class Slow(DatasetDefinition):
     ghost_density = None
     properties = ()
     split_by = "sample"
-    def protocol(self, recipe): return {}
+    def simulation_recipe(self, recipe): return {}
     def evaluation_plans(self, protocol): return ()
     def samples_per_simulation(self, recipe): return 1
     def simulate(self, recipe, seed, samples):

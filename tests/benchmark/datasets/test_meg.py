@@ -53,10 +53,10 @@ def test_one_in_five_reduced_glasses_is_rich_in_lithium():
 
 def test_some_reduced_glasses_are_spread_evenly_over_a_gap_in_lithium():
     everywhere = MultiElementGlass()
-    assert everywhere.numbered(239) is everywhere
-    assert everywhere.numbered(272) is everywhere
-    inside = everywhere.numbered(240)
-    assert type(everywhere.numbered(271)) is type(inside) is not type(everywhere)
+    assert everywhere.definition_for(239) is everywhere
+    assert everywhere.definition_for(272) is everywhere
+    inside = everywhere.definition_for(240)
+    assert type(everywhere.definition_for(271)) is type(inside) is not type(everywhere)
     random = np.random.default_rng(0)
     lithium = np.array([100 * inside.composition("reduced", random).fractions["Li"] for _ in range(400)])
     assert lithium.min() >= 8.0
@@ -64,8 +64,8 @@ def test_some_reduced_glasses_are_spread_evenly_over_a_gap_in_lithium():
     assert np.histogram(lithium, [8, 9, 10, 11, 12, 13])[0].min() > 20
     of_paper = [100 * inside.composition("paper", random).fractions["Li"] for _ in range(100)]
     assert np.mean(of_paper) < 4
-    assert "lithium_gap" in everywhere.protocol("reduced")
-    assert "lithium_gap" not in everywhere.protocol("paper")
+    assert "lithium_gap" in everywhere.simulation_recipe("reduced")
+    assert "lithium_gap" not in everywhere.simulation_recipe("paper")
 
 
 def test_a_glass_is_neutral_and_follows_from_its_seed(monkeypatch):

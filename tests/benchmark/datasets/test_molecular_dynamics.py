@@ -244,18 +244,18 @@ def test_energies_are_those_of_the_generating_potential() -> None:
 def test_protocols_are_plain_data(definition, recipe):
     import json
 
-    protocol = definition.protocol(recipe)
+    protocol = definition.simulation_recipe(recipe)
     assert json.loads(json.dumps(protocol)) == protocol
     assert sum(definition.split_fractions) == pytest.approx(1)
     assert set(definition.design_properties) <= {item.name for item in definition.properties}
 
 
 def test_the_paper_recipes_have_the_paper_durations() -> None:
-    silicon = AmorphousSilicon().protocol("paper")
+    silicon = AmorphousSilicon().simulation_recipe("paper")
     # 500 K at 1e12 K/s are 500 ps.
     assert [silicon[f"{stage}_ps"] for stage in ("heat", "melt", "cool", "hold")] == [200, 300, 500, 300]
     assert silicon["snapshots_per_melt"] == 1
-    silica = AmorphousSilica().protocol("paper")
+    silica = AmorphousSilica().simulation_recipe("paper")
     assert silica["melt_from_k_to_k_for_ps"] == [[3500, 3500, 2000]]
     assert silica["anneal_ps"] == 10
     low, high = silica["atoms"]

@@ -116,7 +116,7 @@ def test_a_structure_without_an_energy_is_counted(reference, tiny_asio2, monkeyp
 
 
 def test_a_measurement_that_never_ends_costs_its_structure_only(reference, tiny_asio2, monkeypatch):
-    monkeypatch.setattr(evaluation, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(evaluation, "MEASUREMENT_TIME_LIMIT", 0.5)
     frames = frames_of(tiny_asio2, 4)
     frames[2].info["never_ends"] = True
     found = evaluate(frames, reference, targets={"ring_size": np.full(4, 5.0)}, structural=False)
@@ -137,13 +137,13 @@ def test_mistakes(reference, tiny_asio2):
 
 
 def test_protocol_paper_compares_with_the_training_set(tiny_asi, monkeypatch):
-    from amsbench.benchmark.evaluation.reference import structural_protocol
+    from amsbench.benchmark.evaluation.reference import curve_settings
 
     monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
     train = [tiny_asi.atoms(int(k)) for k in tiny_asi.indices("train")]
-    against = Reference(tiny_asi, protocol=structural_protocol("paper"))
+    against = Reference(tiny_asi, protocol=curve_settings("paper"))
     found = evaluate(train, against)
     assert found.structural.reference == "train"
     assert found.structural.rdf_rmsd == pytest.approx(0.0, abs=1e-12)
-    held_out = Reference(replace(tiny_asi), protocol=structural_protocol("quick"))
+    held_out = Reference(replace(tiny_asi), protocol=curve_settings("quick"))
     assert evaluate(train, held_out).structural.rdf_rmsd > 0

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from amsbench.benchmark.runs.results import CellKey, Environment, ResultCell, ResultStore
+from amsbench.benchmark.runs.results import Environment, Result, ResultKey, ResultStore
 from amsbench.errors import AmsbenchError
 
 
-def key(**changes) -> CellKey:
+def key(**changes) -> ResultKey:
     values = {
         "dataset": "asi",
         "dataset_hash": "d",
@@ -27,11 +27,11 @@ def key(**changes) -> CellKey:
         "precision": "float32",
         "seed": 0,
     }
-    return CellKey(**(values | changes))
+    return ResultKey(**(values | changes))
 
 
-def cell(**changes) -> ResultCell:
-    return ResultCell(
+def cell(**changes) -> Result:
+    return Result(
         key=key(**changes),
         mode="shortcut",
         trained_on=(),

@@ -8,7 +8,7 @@ import torch
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.generation.cells import cells_of
-from amsbench.benchmark.runs.generator import Model
+from amsbench.benchmark.runs.generator import TrainedModel
 from amsbench.benchmark.runs.results import ResultStore
 from amsbench.benchmark.runs.runner import Run
 from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
@@ -34,7 +34,7 @@ def run(tiny_asi, tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "a.safetensors", AMShortcut(task, config), {"passes": 0})
     (plan,) = plans_of(tiny_asi.definition, "quick")
     return Run(
-        source=Model(load_checkpoint(tmp_path / "a.safetensors")),
+        source=TrainedModel(load_checkpoint(tmp_path / "a.safetensors")),
         dataset=tiny_asi,
         plans=(plan.changed(steps=(1, 5, 12), count=3),),
         samplers=("euler-maruyama", "ancestral"),

@@ -8,7 +8,7 @@ from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 
 import pytest
 
-from amsbench.benchmark.system.worker_pool import ONE_THREAD, Lost, each, local_pool
+from amsbench.benchmark.system.worker_pool import ONE_THREAD, TaskLost, local_pool, map_with_timeout
 
 
 def test_workers_have_one_thread_each_and_the_environment_is_given_back(monkeypatch):
@@ -29,12 +29,12 @@ DEAF = f"(__import__('signal').pthread_sigmask({int(signal.SIG_BLOCK)}, [{int(si
 def test_a_job_that_dies_or_never_ends_loses_only_itself():
     jobs = [f"{k} ** 2" for k in range(7)] + [DIES, SLEEPS, DEAF, "100", "121"]
     with local_pool(2) as pool:
-        found = list(each(eval, [(job,) for job in jobs], pool, limit=1.0))
+        found = list(map_with_timeout(eval, [(job,) for job in jobs], pool, limit=1.0))
         after = list(pool.map(eval, ["1", "2"]))
     assert found[:7] == [k**2 for k in range(7)]
-    assert found[7] == Lost("its process died")
-    assert found[8] == Lost("it took longer than 1 s")
-    assert found[9] == Lost("its process died")
+    assert found[7] == TaskLost("its process died")
+    assert found[8] == TaskLost("it took longer than 1 s")
+    assert found[9] == TaskLost("its process died")
     assert found[10:] == [100, 121]
     assert after == [1, 2]
 
@@ -42,16 +42,17 @@ def test_a_job_that_dies_or_never_ends_loses_only_itself():
 def test_any_executor_and_none_give_the_same_in_order():
     jobs = [(k,) for k in ("3", "1", "2")]
     with ThreadPoolExecutor(2) as threads:
-        assert list(each(eval, jobs, threads, limit=5)) == [3, 1, 2]
-    assert list(each(eval, jobs, None, limit=5)) == [3, 1, 2]
-    assert list(each(eval, [(SLEEPS,), ("2",)], None, limit=0.2)) == [Lost("it took longer than 0.2 s"), 2]
-    assert list(each(eval, [], None, limit=5)) == []
+        assert list(map_with_timeout(eval, jobs, threads, limit=5)) == [3, 1, 2]
+    assert list(map_with_timeout(eval, jobs, None, limit=5)) == [3, 1, 2]
+    slow, quick = map_with_timeout(eval, [(SLEEPS,), ("2",)], None, limit=0.2)
+    assert (slow, quick) == (TaskLost("it took longer than 0.2 s"), 2)
+    assert list(map_with_timeout(eval, [], None, limit=5)) == []
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_mistake_of_the_program_is_raised(workers):
     with local_pool(1) as pool, pytest.raises(ZeroDivisionError):
-        list(each(eval, [("1 / 0",)], pool if workers else None, limit=5))
+        list(map_with_timeout(eval, [("1 / 0",)], pool if workers else None, limit=5))
 
 
 def test_an_interrupt_ends_the_workers_in_the_midst_of_their_work():

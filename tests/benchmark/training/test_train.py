@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import amsbench
-from amsbench.benchmark.system.files import alone_in, sha256_of
+from amsbench.benchmark.system.files import exclusive_lock, sha256_of
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
 from amsbench.benchmark.training.train import train
@@ -72,7 +72,7 @@ def test_a_finished_training_is_not_done_again(tiny_asi, tmp_path):
 
 
 def test_two_trainings_do_not_share_a_folder(tiny_asi, tmp_path):
-    with alone_in(tmp_path), pytest.raises(AmsbenchError, match="another process is at work"):
+    with exclusive_lock(tmp_path), pytest.raises(AmsbenchError, match="another process is at work"):
         losses(tiny_asi, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     assert losses(tiny_asi, tmp_path)

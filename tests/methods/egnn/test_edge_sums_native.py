@@ -12,7 +12,7 @@ from amsbench.methods import product_precision
 from amsbench.methods.egnn import edge_sums_native
 from amsbench.methods.egnn.config import EGNNConfig, RadialBasis, smooth_cutoff
 from amsbench.methods.egnn.edge_sums_torch import sum_over_edges
-from amsbench.methods.egnn.layer import Layer
+from amsbench.methods.egnn.layer import EGNNLayer
 from amsbench.methods.egnn.network import EGNN
 
 pytestmark = [
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
 ]
 
-AVAILABLE = product_precision.LEVELS[: edge_sums_native._highest() + 1]
+AVAILABLE = product_precision.PRODUCT_LEVELS[: edge_sums_native._highest() + 1]
 FLOAT32 = [level for level in AVAILABLE if level not in product_precision.BFLOAT16]
 BFLOAT16 = [level for level in AVAILABLE if level in product_precision.BFLOAT16]
 CUTOFF = EGNNConfig().cutoff
@@ -39,7 +39,7 @@ class Case:
 
     def __init__(self, hidden, channels_in, channels_out, atoms=23, edges=500):
         torch.manual_seed(3)
-        self.layer = Layer(EGNNConfig(hidden=hidden), channels_in, channels_out)
+        self.layer = EGNNLayer(EGNNConfig(hidden=hidden), channels_in, channels_out)
         for parameter in (self.layer.shift.weight, self.layer.shift.bias):
             torch.nn.init.normal_(parameter, std=0.2)
         self.graph = random_graph(atoms, edges)

@@ -60,7 +60,7 @@ def edges_of(table):
 
 
 def test_neighbour_table_has_the_edges_of_the_graph(structures):
-    places = edge_sums_triton.Places.expected(structures, CUTOFF)
+    places = edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
     table = edge_sums_triton.neighbour_table(structures, CUTOFF, places)
     graph = neighbour_graph(structures, CUTOFF)
     wanted = sorted(
@@ -76,7 +76,7 @@ def test_neighbour_table_has_the_edges_of_the_graph(structures):
 
 def test_a_table_that_was_too_small_is_noticed_and_grows():
     crowded = cells_of([[5, 0, 0], [0, 5, 0], [0, 0, 5]])
-    places = edge_sums_triton.Places(capacity=edge_sums_triton.EDGES)
+    places = edge_sums_triton.NeighbourCapacity(capacity=edge_sums_triton.EDGES)
     edge_sums_triton.neighbour_table(crowded, 2 * CUTOFF, places)
     assert not places.check()
     edge_sums_triton.neighbour_table(crowded, 2 * CUTOFF, places)
@@ -128,7 +128,7 @@ def test_network_and_its_gradients(monkeypatch, structures, config, mode, tolera
     plain, plain_grads = outputs_and_gradients(egnn, egnn, h, structures.positions, graph)
     monkeypatch.setenv("AMSBENCH_TRITON", mode)
     table = edge_sums_triton.neighbour_table(
-        structures, CUTOFF, edge_sums_triton.Places.expected(structures, CUTOFF)
+        structures, CUTOFF, edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
     )
     found, grads = outputs_and_gradients(egnn, egnn, h, structures.positions, table)
     for ours, theirs, oracle in zip(found, plain, wanted, strict=True):
@@ -147,7 +147,7 @@ def test_gradients_of_the_positions(structures):
     """A network whose positions come from elsewhere: the first layer hands their gradient on too."""
     egnn, graph = network(SMALL), neighbour_graph(structures, CUTOFF)
     table = edge_sums_triton.neighbour_table(
-        structures, CUTOFF, edge_sums_triton.Places.expected(structures, CUTOFF)
+        structures, CUTOFF, edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
     )
     h = torch.randn(len(structures.positions), SMALL.hidden).to(DEVICE)
     layer = egnn.layers[1]
@@ -190,7 +190,7 @@ def test_sampling_starts_again_where_a_table_was_too_small(monkeypatch, silicon)
     with torch.no_grad():
         wanted = method.sample(start, 1, "ode", StructureNoise([20], [1], DEVICE))
         monkeypatch.setattr(
-            edge_sums_triton.Places,
+            edge_sums_triton.NeighbourCapacity,
             "expected",
             classmethod(lambda cls, *_: cls(capacity=edge_sums_triton.EDGES // 4)),
         )
@@ -212,7 +212,7 @@ def test_a_step_never_waits_for_the_device(silicon):
     denoiser = FlexibleDenoiser(silicon, SMALL).to(DEVICE)
     state = State(structures=cells_of([[9, 0, 0], [0, 9, 0], [0, 0, 9]]), elements=None)
     time = torch.full((1,), 0.5, device=DEVICE)
-    with torch.no_grad(), denoiser.unwatched(state.structures):
+    with torch.no_grad(), denoiser.deferred_overflow_check(state.structures):
         with Watch():
             first = denoiser(state, torch.zeros(1, 0, device=DEVICE), time, time * 0)
         second = denoiser(state, torch.zeros(1, 0, device=DEVICE), time, time * 0)

@@ -14,7 +14,7 @@ from amsbench.methods.egnn.config import EGNNConfig
 from amsbench.methods.egnn.edge_sums_torch import CHUNK, grouped
 from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN, reference_weights
-from amsbench.methods.material_method import NETWORKS
+from amsbench.methods.material_method import MATERIAL_NETWORKS
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def error(ours, theirs):
 @pytest.mark.parametrize("network", ["standard", "wide", "paper"])
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 def test_outputs_and_gradients(network, dtype, limit):
-    case = Case(NETWORKS[network], dtype=dtype)
+    case = Case(MATERIAL_NETWORKS[network], dtype=dtype)
     for ours, theirs in zip(case.outputs(case.network), case.outputs(case.reference), strict=True):
         assert error(ours, theirs) < limit
     for ours, theirs in zip(case.gradients(case.network), case.reference_gradients(), strict=True):
@@ -84,7 +84,7 @@ def test_networks_of_other_shapes(config):
 
 @pytest.mark.parametrize("network", ["standard", "paper"])
 def test_symmetries_of_the_reference(network):
-    case = Case(NETWORKS[network])
+    case = Case(MATERIAL_NETWORKS[network])
     h, shift = case.outputs(case.reference)
     turn = torch.tensor(Rotation.from_rotvec([0.3, -1.2, 0.7]).as_matrix())
     order = torch.randperm(len(h))
@@ -117,7 +117,7 @@ def peak_memory(function):
 
 @pytest.mark.parametrize("network", ["standard", "wide", "paper"])
 def test_a_training_step_takes_an_eighth_of_the_memory(network):
-    case = Case(NETWORKS[network], atoms=256, dtype=torch.float32)
+    case = Case(MATERIAL_NETWORKS[network], atoms=256, dtype=torch.float32)
 
     def step(network):
         h, shift = network(case.h, case.structures.positions, case.graph)
@@ -180,7 +180,7 @@ def test_atoms_without_neighbours(atoms):
 
 def test_default_products_stay_within_their_rounding(monkeypatch):
     """Without a float32 level oneDNN may take products in bfloat16, and does where there is AMX."""
-    case = Case(NETWORKS["standard"], dtype=torch.float32)
+    case = Case(MATERIAL_NETWORKS["standard"], dtype=torch.float32)
     exact, gradients = case.outputs(case.network), case.gradients(case.network)
     monkeypatch.delenv("AMSBENCH_NATIVE_LEVEL")
     before = torch.get_float32_matmul_precision()

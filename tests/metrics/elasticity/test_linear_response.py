@@ -6,8 +6,8 @@ from ase import Atoms
 from ase.build import bulk
 from ase.units import GPa
 
-from amsbench.metrics.elasticity.linear_response import Interactions, stiffness
-from amsbench.metrics.neighbours.pairs import neighbor_pairs
+from amsbench.metrics.elasticity.linear_response import EnergyTerm, stiffness
+from amsbench.metrics.neighbours.pairs import neighbour_pairs
 
 SPRING = 2.0
 """eV/A^2."""
@@ -15,7 +15,7 @@ SPRING = 2.0
 
 def springs(atoms, cutoff, lengths):
     """Springs between all pairs within the cutoff, at rest at ``lengths``(distance)."""
-    i, j, vectors, distances = neighbor_pairs(
+    i, j, vectors, distances = neighbour_pairs(
         atoms.positions, atoms.cell.array, atoms.pbc, cutoff, full_list=False, quantities="ijDd"
     )
     shifts = np.rint((vectors - atoms.positions[j] + atoms.positions[i]) @ np.linalg.inv(atoms.cell.array))
@@ -25,7 +25,7 @@ def springs(atoms, cutoff, lengths):
         r = np.linalg.norm(vectors[:, 0], axis=1)
         return SPRING * (r - rest) ** 2 / 2, (SPRING * (r - rest) / r)[:, None, None] * vectors
 
-    return Interactions(centres=i, ends=j[:, None], shifts=shifts[:, None], function=function)
+    return EnergyTerm(centres=i, ends=j[:, None], shifts=shifts[:, None], function=function)
 
 
 def test_face_centred_cubic_springs():
@@ -56,7 +56,7 @@ def test_springs_of_two_lengths_in_a_row_answer_as_one():
         gradient[:, 0, 1:] = vectors[:, 0, 1:]
         return stiff * (along - lengths) ** 2 / 2 + (vectors[:, 0, 1:] ** 2).sum(1) / 2, gradient
 
-    term = Interactions(
+    term = EnergyTerm(
         centres=np.array([0, 1]),
         ends=np.array([[1], [0]]),
         shifts=np.array([[[0.0, 0, 0]], [[1.0, 0, 0]]]),

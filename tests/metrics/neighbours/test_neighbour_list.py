@@ -14,7 +14,7 @@ from amsbench.metrics.neighbours import neighbour_list as module
 from amsbench.metrics.neighbours.neighbour_list import Neighbours, neighbour_list
 
 BUILT = module.info()["built"]
-AVAILABLE = module.LEVELS[: module._highest() + 1] if BUILT else ()
+AVAILABLE = module.SEARCH_LEVELS[: module._highest() + 1] if BUILT else ()
 native = pytest.mark.skipif(not BUILT, reason=module.info()["reason"])
 
 
@@ -23,7 +23,7 @@ def use(monkeypatch, path):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "" if path == "vesin" else path)
 
 
-@pytest.fixture(params=["vesin", *module.LEVELS])
+@pytest.fixture(params=["vesin", *module.SEARCH_LEVELS])
 def path(request, monkeypatch):
     """The fallback and every instruction set, one after the other."""
     if request.param not in ("vesin", *AVAILABLE):
