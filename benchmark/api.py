@@ -78,7 +78,7 @@ def generate(
     cell: edge of a cube, three edges or nine numbers (rows are lattice vectors), angstrom; None takes the dataset's
     dataset: where cells and density come from, by default the bundled one of the method's task
     """
-    from .generation import generate as generation
+    from .generation.generate import generate_structures
 
     if count < 1:
         raise AmsbenchError(f"{count} structures were asked for; give 1 or more")
@@ -87,7 +87,7 @@ def generate(
         for name, value in (targets or {}).items()
     }
     cells, counts = start_cells(method, count, cell, dataset)
-    made = generation.generate(
+    made = generate_structures(
         method, cells=cells, counts=counts, targets=wanted, steps=steps, sampler=sampler, seed=seed
     )
     return made.frames
@@ -106,13 +106,13 @@ def evaluate(
 
     targets: the values that were asked for, one per structure, for each property to compare
     """
-    from .evaluation.evaluate import evaluate as score
+    from .evaluation.evaluate import evaluate_structures
     from .evaluation.reference import Reference
 
     if isinstance(dataset, str):
         dataset = load_dataset(dataset)
     wanted = {name: np.asarray(values, dtype=float) for name, values in (targets or {}).items()}
-    return score(
+    return evaluate_structures(
         frames,
         Reference(dataset),
         targets=wanted,
@@ -130,28 +130,28 @@ def train(
     properties: Sequence[str] | None = None,
     network: str | None = None,
     config: dict[str, Any] | None = None,
-    initial: str | Path | None = None,
+    init_from: str | Path | None = None,
     **options: Any,
 ) -> Path:
     """Train a method with the ``quick`` budget or the given TrainingOptions fields; returns the checkpoint.
 
     properties: what it is told, by default all that the dataset's designs ask for
-    network, config, initial: as in ``amsbench train --network --set --initial``
+    network, config, init_from: as in ``amsbench train --preset --set --init-from``
     """
     from .training.budgets import BUDGETS
     from .training.options import TrainingOptions
-    from .training.train import train as fit
+    from .training.train import train_method
 
     if isinstance(dataset, str):
         dataset = load_dataset(dataset)
     told = dataset.definition.design_properties if properties is None else tuple(properties)
-    return fit(
+    return train_method(
         method,
         dataset,
         output=Path(output),
-        options=TrainingOptions(**({"passes": BUDGETS["quick"]} | options)),
+        options=TrainingOptions(**({"samples_seen": BUDGETS["quick"]} | options)),
         properties=tuple(told),
         network=network,
         config=config,
-        initial=None if initial is None else Path(initial),
+        init_from=None if init_from is None else Path(init_from),
     )

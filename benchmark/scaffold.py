@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).parent / "templates" / "method"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def new_method(name: str, folder: Path) -> list[Path]:
+def write_method_package(name: str, folder: Path) -> list[Path]:
     """Write the package of a method called ``name`` as ``folder`` and return its files.
 
     AmsbenchError for a name that is taken or cannot be one, and where ``folder`` is there already; nothing is written
@@ -30,7 +30,7 @@ def new_method(name: str, folder: Path) -> list[Path]:
     if name in registry.names("methods"):
         raise AmsbenchError(f"the name '{name}' is taken by a method that is installed; choose another")
     if folder.exists():
-        raise AmsbenchError(f"{folder} is there already; choose another --output, or delete it")
+        raise AmsbenchError(f"{folder} is there already; choose another --output-dir, or delete it")
     words = name.split("-")
     camel = "".join(word.capitalize() for word in words)
     values = {
@@ -57,7 +57,7 @@ def new_method(name: str, folder: Path) -> list[Path]:
         os.rename(temporary, folder)
     except OSError as error:
         raise AmsbenchError(
-            f"cannot write {folder}: {error.strerror or error}; choose a folder that you may write to with --output"
+            f"cannot write {folder}: {error.strerror or error}; choose a folder that you may write to with --output-dir"
         ) from error
     finally:
         if temporary is not None:

@@ -12,20 +12,22 @@ from ..errors import AmsbenchError
 from .options import names_in
 from .progress import progress_bars, say
 
-app = typer.Typer(no_args_is_help=True, help="Build, import, list, describe, check and export dataset files.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Build, import, list, describe, check and export dataset files."
+)
 
 Name = Annotated[str, typer.Argument(help="A name from 'amsbench datasets'.")]
 File = Annotated[Path | None, typer.Option("--data", help="A dataset file instead of the bundled one.")]
 
 
-@app.command()
+@data_app.command()
 def build(
     name: Name,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to make, .npz.")],
+    output_file: Annotated[Path, typer.Option("--output-file", "-o", help="The file to make, .npz.")],
     samples: Annotated[int, typer.Option(min=1, help="Samples in all.")],
     recipe: Annotated[str, typer.Option(help="reduced, or paper: the paper's simulation times.")] = "reduced",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Simulations at a time; all cores by default.")
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use, one simulation each; all by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Every simulation's seed follows from it.")] = 0,
 ) -> None:
@@ -34,13 +36,13 @@ def build(
     Every finished simulation is kept; a build that was stopped goes on from there, also with more samples.
     """
     from ..benchmark import registry
-    from ..benchmark.datasets.build import build as simulate
+    from ..benchmark.datasets.build import build_dataset
     from ..benchmark.system.files import check_writable
-    from ..benchmark.system.worker_pool import cores
+    from ..benchmark.system.worker_pool import available_cores
 
     definition = registry.load("datasets", name)()
     chosen = checked_recipe(recipe)
-    check_writable(output.parent)
+    check_writable(output_file.parent)
     with progress_bars() as bars:
         tasks: dict[str, Any] = {}
 
@@ -49,13 +51,13 @@ def build(
                 tasks[stage] = bars.add_task(f"{name}: {stage}", total=total)
             bars.update(tasks[stage], completed=done)
 
-        made = simulate(
+        made = build_dataset(
             definition,
             samples=samples,
-            output=output,
+            output=output_file,
             recipe=chosen,
             seed=seed,
-            workers=workers or cores(),
+            workers=cores or available_cores(),
             progress=report,
         )
     say(f"{made.samples} samples of {made.simulations} simulations in {made.path}")
@@ -68,7 +70,7 @@ def build(
             say(f"{label}: {number} samples without a value: {reason}")
 
 
-@app.command(name="list")
+@data_app.command(name="list")
 def list_() -> None:
     """List the bundled data files."""
     from ..benchmark import registry
@@ -87,7 +89,7 @@ def list_() -> None:
                 print(f"{stem:12} no file; make one with 'amsbench data build {name}'")
 
 
-@app.command()
+@data_app.command()
 def info(
     name: Name,
     data: File = None,
@@ -111,7 +113,7 @@ def info(
             print(line)
 
 
-@app.command(name="import")
+@data_app.command(name="import")
 def import_(
     file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
     name: Annotated[str, typer.Option("--name", "-n", help="What the dataset is called from then on.")],
@@ -125,8 +127,8 @@ def import_(
         float | None,
         typer.Option(help="Atoms plus ghosts per A^3: models then decide density and composition."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to make; NAME.npz by default.")
+    output_file: Annotated[
+        Path | None, typer.Option("--output-file", "-o", help="The file to make; NAME.npz by default.")
     ] = None,
 ) -> None:
     """Make a dataset of structures of your own, to train on and to compare with."""
@@ -135,7 +137,7 @@ def import_(
     from ..benchmark.datasets.importing import import_structures
     from ..benchmark.generation.cells import cell_heights
 
-    path = output or Path(f"{name}.npz")
+    path = output_file or Path(f"{name}.npz")
     made = import_structures(
         file,
         path,
@@ -152,7 +154,7 @@ def import_(
     say(f"Use it with --dataset {name} --data {path} in train, run, evaluate and generate")
 
 
-@app.command()
+@data_app.command()
 def verify(file: Annotated[Path, typer.Argument(help="A dataset file.")]) -> None:
     """Check a dataset file: hash, shapes, splits."""
     from ..benchmark.datasets import inspection
@@ -164,10 +166,10 @@ def verify(file: Annotated[Path, typer.Argument(help="A dataset file.")]) -> Non
     )
 
 
-@app.command()
+@data_app.command()
 def export(
     name: Name,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .extxyz file to write.")],
+    output_file: Annotated[Path, typer.Option("--output-file", "-o", help="The .extxyz file to write.")],
     split: Annotated[str | None, typer.Option(help="train, validation or test; all by default.")] = None,
     data: File = None,
 ) -> None:
@@ -178,9 +180,9 @@ def export(
 
     if split is not None and split not in SPLITS:
         raise AmsbenchError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
-    check_writable(output.parent)
-    count = export_extxyz(load_dataset(name, data), output, split)
-    say(f"{count} structures in {output}")
+    check_writable(output_file.parent)
+    count = export_extxyz(load_dataset(name, data), output_file, split)
+    say(f"{count} structures in {output_file}")
 
 
 def checked_recipe(name: str) -> Any:

@@ -10,24 +10,24 @@ import typer
 from ..errors import AmsbenchError
 from .options import (
     CheckpointFile,
+    Cores,
     DataFile,
     DatasetName,
     Device,
     MethodName,
     Seed,
-    Threads,
     names_in,
     parsed_numbers,
     parsed_targets,
-    use_threads,
+    use_cores,
 )
 from .progress import progress_bars, say
 
 
-def generate(
+def generate_command(
     method: MethodName,
     dataset: DatasetName,
-    output: Annotated[Path, typer.Option("--output", "-o", help="An .extxyz file.")],
+    output_file: Annotated[Path, typer.Option("--output-file", "-o", help="An .extxyz file.")],
     target: Annotated[
         list[str] | None, typer.Option(help="name=value or name=first:last; may be repeated.")
     ] = None,
@@ -44,28 +44,29 @@ def generate(
     data: DataFile = None,
     seed: Seed = 0,
     device: Device = "auto",
-    threads: Threads = None,
+    cores: Cores = None,
 ) -> None:
     """Make structures with chosen properties."""
     from ..benchmark.api import load_checkpoint_for
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.generation import generate as generation
     from ..benchmark.generation.cells import start_cells
+    from ..benchmark.generation.generate import generate_structures, outside_training_range, property_table
+    from ..benchmark.system.devices import pick_device
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.structure_files import frame_writer
 
-    check_writable(output.parent)
-    use_threads(threads)
-    trained = load_checkpoint_for(method, dataset, checkpoint, device=generation.pick_device(device)).method
+    check_writable(output_file.parent)
+    use_cores(cores)
+    trained = load_checkpoint_for(method, dataset, checkpoint, device=pick_device(device)).method
     wanted = parsed_targets(target or [], count)
-    generation.property_table(trained.task, wanted, count)
-    for sentence in generation.outside_training_range(trained.task, wanted):
+    property_table(trained.task, wanted, count)
+    for sentence in outside_training_range(trained.task, wanted):
         say(f"Warning: {sentence}.")
     own = load_dataset(dataset, data) if data is not None else None
     cells, counts = start_cells(trained, count, parsed_numbers(cell), own)
-    with frame_writer(output) as put, progress_bars() as bars:
+    with frame_writer(output_file) as put, progress_bars() as bars:
         bar = bars.add_task(f"{steps} steps", total=count)
-        made = generation.generate(
+        made = generate_structures(
             trained,
             cells=cells,
             counts=counts,
@@ -76,45 +77,46 @@ def generate(
             progress=lambda done: bars.update(bar, completed=done),
             sink=put,
         )
-    say(f"{count} structures in {output}, generated in {made.seconds:.2f} s")
+    say(f"{count} structures in {output_file}, generated in {made.seconds:.2f} s")
 
 
-def evaluate(
+def evaluate_command(
     file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
     dataset: DatasetName,
-    targets: Annotated[
+    target_keys: Annotated[
         str | None, typer.Option(help="Keys in the frames' info that hold targets: target_shear_modulus,...")
     ] = None,
     properties: Annotated[
         str | None, typer.Option(help="Further properties to measure, comma separated.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Per-structure table, .csv or .parquet.")
+    output_file: Annotated[
+        Path | None, typer.Option("--output-file", "-o", help="Per-structure table, .csv or .parquet.")
     ] = None,
     data: DataFile = None,
-    threads: Threads = None,
+    cores: Cores = None,
 ) -> None:
     """Score structures of any origin by the code path of 'run'."""
-    from ..benchmark import api
+    from ..benchmark.api import evaluate
+    from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.evaluation.report import report_lines, targets_in, write_table
     from ..benchmark.system.structure_files import read_structures
-    from ..benchmark.system.worker_pool import cores, local_pool
+    from ..benchmark.system.worker_pool import available_cores, local_pool
 
-    loaded = api.load_dataset(dataset, data)
+    loaded = load_dataset(dataset, data)
     frames = read_structures(file)
-    wanted = targets_in(frames, names_in(targets), loaded.definition, file)
-    with local_pool(threads or cores()) as pool:
-        found = api.evaluate(frames, loaded, targets=wanted, properties=names_in(properties), executor=pool)
+    wanted = targets_in(frames, names_in(target_keys), loaded.definition, file)
+    with local_pool(cores or available_cores()) as pool:
+        found = evaluate(frames, loaded, targets=wanted, properties=names_in(properties), executor=pool)
     for line in report_lines(found, loaded):
         print(line)
-    if output is not None:
-        write_table(found.table, output)
-        say(f"Table of {len(frames)} structures: {output}")
+    if output_file is not None:
+        write_table(found.table, output_file)
+        say(f"Table of {len(frames)} structures: {output_file}")
 
 
-def picture(
+def picture_command(
     file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf file.")],
+    output_file: Annotated[Path, typer.Option("--output-file", "-o", help="A .png, .svg or .pdf file.")],
     index: Annotated[int, typer.Option(min=0, help="Which structure of the file, from 0.")] = 0,
 ) -> None:
     """Draw one structure."""
@@ -124,5 +126,5 @@ def picture(
     frames = read_structures(file)
     if index >= len(frames):
         raise AmsbenchError(f"{file} has no structure {index}; give --index 0 to {len(frames) - 1}")
-    write_picture(frames[index], output)
-    say(f"Structure {index} of {file}: {output}")
+    write_picture(frames[index], output_file)
+    say(f"Structure {index} of {file}: {output_file}")

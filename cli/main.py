@@ -10,13 +10,27 @@ from typing import NoReturn
 import typer
 
 from ..errors import AmsbenchError
-from .data import app as data_commands
-from .generate import evaluate, generate, picture
-from .plugins import datasets, info, methods, new_method
+from .data import data_app
+from .generate import evaluate_command, generate_command, picture_command
+from .plugins import datasets_command, info_command, methods_command, new_method_command
 from .progress import say
-from .run import run, table
-from .speed import bench
-from .train import train
+from .run import run_command, table_command
+from .speed import bench_command
+from .train import train_command
+
+COMMANDS = {
+    "run": run_command,
+    "table": table_command,
+    "train": train_command,
+    "generate": generate_command,
+    "evaluate": evaluate_command,
+    "picture": picture_command,
+    "datasets": datasets_command,
+    "methods": methods_command,
+    "new-method": new_method_command,
+    "info": info_command,
+    "bench": bench_command,
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,11 +39,11 @@ app = typer.Typer(
     help="Benchmark generative models of amorphous materials, and make glass structures with chosen properties.",
 )
 
-app.add_typer(data_commands, name="data")
+app.add_typer(data_app, name="data")
 
 
-for command in (run, table, train, generate, evaluate, picture, datasets, info, methods, new_method, bench):
-    app.command()(command)
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 def main() -> None:

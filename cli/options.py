@@ -34,7 +34,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
-Threads = Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")]
+Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cores to use; all by default.")]
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
@@ -143,15 +143,16 @@ def changed_settings(items: list[str]) -> dict[str, Any]:
     return found
 
 
-def use_threads(threads: int | None) -> None:
-    if threads is not None:
+def use_cores(cores: int | None) -> None:
+    """Let torch compute on that many processor cores; None: on all."""
+    if cores is not None:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(cores)
 
 
 def checkpoint_or_training(
-    method: str, dataset: Dataset, path: Path | None, device: str, threads: int
+    method: str, dataset: Dataset, path: Path | None, device: str, cores: int
 ) -> Checkpoint:
     """The checkpoint asked for, the released one, or one trained now with the quick budget."""
     from ..benchmark.api import load_checkpoint_for
@@ -160,35 +161,35 @@ def checkpoint_or_training(
     from ..benchmark.training.checkpoints import released_path
     from ..benchmark.training.options import TrainingOptions
 
-    use_threads(threads)
+    use_cores(cores)
     name = dataset.definition.name
     if path is None and not released_path(method, name).is_file():
         say(
             f"No released checkpoint of '{method}' on '{name}': training one first with the quick budget "
-            f"({BUDGETS['quick']:,} sample passes, far too few for good structures; see 'amsbench train')."
+            f"({BUDGETS['quick']:,} structures seen, far too few for good structures; see 'amsbench train')."
         )
         path = train_with_bars(
             method,
             dataset,
             output=Path("runs") / f"{method}-{name}-quick",
-            options=TrainingOptions(passes=BUDGETS["quick"]),
+            options=TrainingOptions(samples_seen=BUDGETS["quick"]),
             properties=dataset.definition.design_properties,
             network=None,
             config={},
-            initial=None,
+            init_from=None,
             device=device,
-            threads=threads,
+            cores=cores,
         )
     return load_checkpoint_for(method, name, path, device=pick_device(device))
 
 
 def train_with_bars(
-    method: str, dataset: Dataset, *, output: Path, device: str, threads: int | None, **settings: Any
+    method: str, dataset: Dataset, *, output: Path, device: str, cores: int | None, **settings: Any
 ) -> Path:
     from ..benchmark.system.devices import pick_device
-    from ..benchmark.training.train import train as fit
+    from ..benchmark.training.train import train_method
 
-    use_threads(threads)
+    use_cores(cores)
     begun: list[float] = []
     with progress_bars() as bars:
         options = settings["options"]
@@ -204,34 +205,36 @@ def train_with_bars(
             bars.update(bar, completed=progress.step)
             if progress.validation is not None:
                 bars.console.print(
-                    f"{progress.step * options.batch_size:,} passes, {duration(progress.seconds)}: "
+                    f"{progress.step * options.batch_size:,} structures, {duration(progress.seconds)}: "
                     f"validation loss {progress.validation:.4f}",
                     highlight=False,
                 )
 
-        return fit(method, dataset, output=output, device=pick_device(device), report=report, **settings)
+        return train_method(
+            method, dataset, output=output, device=pick_device(device), report=report, **settings
+        )
 
 
-def announce(job: Run, workers: int) -> None:
+def announce(run: Run, workers: int) -> None:
     """What the run will do and how long that should take, from one timed network call and one measurement."""
     from ..benchmark.runs.estimate import estimate_seconds
     from ..benchmark.runs.generator import TrainedModel
 
-    jobs = job.jobs()
-    missing = [item for item in jobs if job.store.find(job.key(item)) is None]
-    name = job.dataset.definition.name
-    counts = sorted({item.plan.count for item in jobs})
-    samplers = dict.fromkeys(item.sampler for item in jobs)  # those that share the cells of others left out
+    trials = run.trials()
+    missing = [item for item in trials if run.store.find(run.key(item)) is None]
+    name = run.dataset.definition.name
+    counts = sorted({item.plan.count for item in trials})
+    samplers = dict.fromkeys(item.sampler for item in trials)  # those that share the cells of others left out
     facts, model = " and ".join(samplers), ""
-    if isinstance(job.source, TrainedModel):
-        facts += f"; {', '.join(str(k) for k in sorted({item.steps for item in jobs}))} steps"
-        model = f", checkpoint {job.source.checkpoint.path.name}"
+    if isinstance(run.source, TrainedModel):
+        facts += f"; {', '.join(str(k) for k in sorted({item.steps for item in trials}))} steps"
+        model = f", checkpoint {run.source.checkpoint.path.name}"
     say(
-        f"{job.source.name} on {name}: {len(jobs)} cells ({', '.join(plan.name for plan in job.plans)}; {facts}), "
-        f"{' or '.join(map(str, counts))} structures each, protocol '{job.plans[0].protocol}'{model}."
+        f"{run.source.name} on {name}: {len(trials)} cells ({', '.join(plan.name for plan in run.plans)}; {facts}), "
+        f"{' or '.join(map(str, counts))} structures each, protocol '{run.plans[0].protocol}'{model}."
     )
-    if len(missing) < len(jobs):
-        say(f"{len(jobs) - len(missing)} of them are in {job.store.folder} already.")
-    if missing and isinstance(job.source, TrainedModel):
-        seconds = estimate_seconds(job, job.source.checkpoint.method, missing, workers)
+    if len(missing) < len(trials):
+        say(f"{len(trials) - len(missing)} of them are in {run.store.folder} already.")
+    if missing and isinstance(run.source, TrainedModel):
+        seconds = estimate_seconds(run, run.source.checkpoint.method, missing, workers)
         say(f"Expected time on {workers} cores: about {duration(seconds)}.")

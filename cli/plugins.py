@@ -28,7 +28,7 @@ LEAST_WIDTH, WIDTH = 40, 100
 """Characters of a line: at least, and where nobody asks for another width."""
 
 
-def methods(
+def methods_command(
     name: Annotated[str | None, typer.Argument(help="Show the card of one method.")] = None,
 ) -> None:
     """List the registered methods, or show what one of them is and how far it is the published one."""
@@ -42,17 +42,17 @@ def methods(
         print(f"{item:14} {registry.load('methods', item).title}")
 
 
-def new_method(
+def new_method_command(
     name: Annotated[str, typer.Argument(help="What the method is to be called.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder to make; NAME by default.")
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", "-o", help="The folder to make; NAME by default.")
     ] = None,
 ) -> None:
     """Write a small package with a method that trains, samples and passes its tests, to begin from."""
-    from ..benchmark.scaffold import new_method as write
+    from ..benchmark.scaffold import write_method_package
 
-    folder = output or Path(name)
-    for path in write(name, folder):
+    folder = output_dir or Path(name)
+    for path in write_method_package(name, folder):
         say(f"{path}")
     say(f"Next: pip install -e {folder}, pytest {folder}, amsbench run --method {name} --dataset asi")
 
@@ -107,7 +107,7 @@ def _entry(name: str, text: str, width: int, column: int = 12) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * column)
 
 
-def datasets() -> None:
+def datasets_command() -> None:
     """List the registered datasets."""
     from ..benchmark import registry
 
@@ -117,33 +117,26 @@ def datasets() -> None:
         print(f"{item:8} {cls.title}; {names}")
 
 
-def info() -> None:
+def info_command() -> None:
     """Show versions, hardware and the computing paths that are active here."""
     import platform
 
     import torch
 
-    from ..benchmark.system.worker_pool import cores
-    from ..methods.egnn import edge_sums_native, edge_sums_triton
-    from ..methods.product_precision import product_type
-    from ..metrics.neighbours import neighbour_list
+    from ..benchmark.system.worker_pool import available_cores
     from ..metrics.potentials.lammps import lammps_version
+    from ..speed.timing import baseline_products, computing_paths
     from ..version import __version__
 
     print(
-        f"amsbench {__version__}, Python {platform.python_version()}, torch {torch.__version__}, {cores()} cores"
+        f"amsbench {__version__}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{available_cores()} cores"
     )
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"CUDA device: {cuda}")
-    paths = {
-        "native network kernel": edge_sums_native.info(),
-        "native neighbour lists": neighbour_list.info(),
-        "triton kernels": edge_sums_triton.info(),
-    }
-    for name, path in paths.items():
+    for name, path in computing_paths().items():
         facts = [path[key] for key in ("level", "mode") if path.get(key)]
         reason = f" ({path['reason']})" if path["reason"] else ""
         print(f"{name}: {', '.join(facts) or 'not active'}{reason}")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"networks of the baselines: torch, products in {product_type(torch.zeros(1, device=device))}")
+    print(f"networks of the baselines: torch, products in {baseline_products()}")
     print(f"LAMMPS: {lammps_version()}")

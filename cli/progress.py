@@ -46,9 +46,9 @@ class RunBars:
         self._task = bars.add_task("starting", total=None)
         self._label = ""
 
-    def cell(self, job: Any, number: int, total: int, known: bool) -> None:
-        self._label = f"[{number}/{total}] {job.plan.name}, {job.sampler}" + f", {job.steps} steps" * bool(
-            job.steps
+    def cell(self, trial: Any, number: int, total: int, known: bool) -> None:
+        self._label = f"[{number}/{total}] {trial.plan.name}, {trial.sampler}" + (
+            f", {trial.steps} steps" if trial.steps else ""
         )
         if known:
             self._bars.console.print(f"{self._label}: there already", highlight=False)

@@ -10,12 +10,12 @@ import typer
 from .formatting import duration
 from .options import (
     CheckpointFile,
+    Cores,
     DataFile,
     DatasetName,
     Device,
     MethodName,
     Seed,
-    Threads,
     announce,
     chosen_plans,
     chosen_source,
@@ -24,7 +24,7 @@ from .options import (
 from .progress import RunBars, progress_bars, say, terminal_width
 
 
-def run(
+def run_command(
     method: MethodName,
     dataset: DatasetName,
     protocol: Annotated[
@@ -36,13 +36,15 @@ def run(
         str | None,
         typer.Option(help="Samplers, comma separated, or 'all'; default: the paper's and the strongest."),
     ] = None,
-    targets: Annotated[str | None, typer.Option(help="Only these plans, such as shear_modulus.")] = None,
+    plans: Annotated[
+        str | None, typer.Option(help="Only these plans, comma separated, such as shear_modulus.")
+    ] = None,
     checkpoint: CheckpointFile = None,
     data: DataFile = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Results folder.")] = Path("results"),
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Results folder.")] = Path("results"),
     seed: Seed = 0,
     device: Device = "auto",
-    threads: Threads = None,
+    cores: Cores = None,
 ) -> None:
     """Evaluate a method over sampling step counts and print its leaderboard table.
 
@@ -53,14 +55,14 @@ def run(
     from ..benchmark.runs.results import ResultStore
     from ..benchmark.runs.runner import Run
     from ..benchmark.system.files import check_writable
-    from ..benchmark.system.worker_pool import cores, local_pool
+    from ..benchmark.system.worker_pool import available_cores, local_pool
     from ..leaderboards.tables.make_tables import tables_of
     from ..leaderboards.tables.text_table import render
 
     loaded = load_dataset(dataset, data)
-    plans = chosen_plans(plans_of(loaded.definition, protocol), targets, steps, count)
-    check_writable(output)
-    workers = threads or cores()
+    chosen = chosen_plans(plans_of(loaded.definition, protocol), plans, steps, count)
+    check_writable(output_dir)
+    workers = cores or available_cores()
     source, rows = chosen_source(
         method,
         loaded,
@@ -68,26 +70,28 @@ def run(
         steps=steps,
         samplers=samplers,
         device=device,
-        threads=workers,
+        cores=workers,
     )
-    job = Run(source=source, dataset=loaded, plans=plans, samplers=rows, store=ResultStore(output), seed=seed)
-    announce(job, workers)
+    run = Run(
+        source=source, dataset=loaded, plans=chosen, samplers=rows, store=ResultStore(output_dir), seed=seed
+    )
+    announce(run, workers)
     done = []
     with local_pool(workers) as pool, progress_bars() as bars:
         watcher = RunBars(bars)
-        for cell in job.execute(pool, watcher):
+        for cell in run.execute(pool, watcher):
             watcher.finished(
                 f"generated in {duration(cell.seconds)}, measured in {duration(cell.measuring_seconds)}"
             )
             done.append(cell)
     print(render(tables_of(done), "plain", width=terminal_width()))
     say(
-        f"Results: {len(done)} cells in {output / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
+        f"Results: {len(done)} cells in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
     )
-    say(f"All tables of this folder: amsbench table --results {output}")
+    say(f"All tables of this folder: amsbench table --results {output_dir}")
 
 
-def table(
+def table_command(
     kind: Annotated[str | None, typer.Argument(help="structural or inverse-design; both by default.")] = None,
     results: Annotated[Path, typer.Option("--results", "-r", help="Results folder.")] = Path("results"),
     format: Annotated[str, typer.Option("--format", "-f", help="plain, github, csv or latex.")] = "plain",

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import AmsbenchError
 from ..speed.report import format_header, format_label, format_time, format_unit, table_of
-from .options import names_in, use_threads
+from .options import Cores, names_in, use_cores
 from .progress import say
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ GROUPS = {
 """What is measured, in this order."""
 
 
-def bench(
+def bench_command(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor cores; all by default.")] = None,
-    network: Annotated[str, typer.Option(help="Network presets, comma separated.")] = "wide,standard",
+    cores: Cores = None,
+    presets: Annotated[str, typer.Option(help="Network presets, comma separated.")] = "wide,standard",
     only: Annotated[
         str | None, typer.Option(help=f"Only these, comma separated: {', '.join(GROUPS)}.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write everything to this .json file.")
+    output_file: Annotated[
+        Path | None, typer.Option("--output-file", "-o", help="Also write everything to this .json file.")
     ] = None,
 ) -> None:
     """Measure how fast this machine computes, by every path it has, and print one table.
@@ -52,17 +52,17 @@ def bench(
     from ..benchmark.system.devices import pick_device
     from ..benchmark.system.files import check_writable, write_text
     from ..leaderboards.tables.text_table import render
-    from ..methods.material_method import MATERIAL_NETWORKS
+    from ..speed.network import network_presets
     from ..speed.timing import machine, peaks
 
     groups = tuple(GROUPS) if only is None else _known("group", only, list(GROUPS))
-    networks = _known("network", network, list(MATERIAL_NETWORKS))
+    networks = _known("preset", presets, network_presets())
     chosen = torch.device(pick_device(device))
-    if output is not None:
-        if output.is_dir():
-            raise AmsbenchError(f"--output {output} is a folder; give the name of a .json file")
-        check_writable(output.parent)
-    use_threads(threads)
+    if output_file is not None:
+        if output_file.is_dir():
+            raise AmsbenchError(f"--output-file {output_file} is a folder; give the name of a .json file")
+        check_writable(output_file.parent)
+    use_cores(cores)
 
     facts = machine(chosen)
     say("measuring: the peak of matrix products, now and after every group")
@@ -72,10 +72,10 @@ def bench(
             say(f"{row.group}: {format_label(row)}, {format_time(row.seconds)}{format_unit(row)}")
             rows.append(row)
         peak = {name: max(value, peak[name]) for name, value in peaks(chosen).items()}
-    if output is not None:
+    if output_file is not None:
         found = {"environment": facts, "peaks": peak, "rows": [row.as_json(peak) for row in rows]}
-        write_text(output, json.dumps(found, indent=1, allow_nan=False) + "\n")
-        say(f"Everything as JSON: {output}")
+        write_text(output_file, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        say(f"Everything as JSON: {output_file}")
     print("\n".join(format_header(facts, peak)), end="\n\n")
     print(render(table_of(rows, peak)))
 

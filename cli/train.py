@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from .options import (
+    Cores,
     DataFile,
     DatasetName,
     Device,
     MethodName,
     Seed,
-    Threads,
     changed_settings,
     property_names,
     train_with_bars,
@@ -21,38 +21,38 @@ from .options import (
 from .progress import say
 
 
-def train(
+def train_command(
     method: MethodName,
     dataset: DatasetName,
     budget: Annotated[
         str, typer.Option(help="quick, fixed, standard or paper: how many structures are seen.")
     ] = "quick",
-    passes: Annotated[int | None, typer.Option(min=1, help="Structures seen, instead of a budget.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Structures seen, instead of a budget.")] = None,
     properties: Annotated[
         str, typer.Option(help="all, none, or names: what the model is conditioned on.")
     ] = "all",
-    network: Annotated[str | None, typer.Option(help="Network preset of the method.")] = None,
-    initial: Annotated[Path | None, typer.Option(help="Checkpoint whose weights to start from.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Network preset of the method.")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="Checkpoint whose weights to start from.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: name=value.")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 4,
     learning_rate: Annotated[float, typer.Option(min=1e-8)] = 1e-3,
     validate_every: Annotated[int, typer.Option(min=1, help="Structures between validations.")] = 2_000,
     data: DataFile = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder; runs/<method>-<dataset> by default.")
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", "-o", help="Folder; runs/<method>-<dataset> by default.")
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
-    threads: Threads = None,
+    cores: Cores = None,
 ) -> None:
     """Train a method. A stopped training goes on where it was when the same command is given again."""
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.training.budgets import budget_passes
+    from ..benchmark.training.budgets import budget_samples
     from ..benchmark.training.options import TrainingOptions
 
     loaded = load_dataset(dataset, data)
     options = TrainingOptions(
-        passes=passes or budget_passes(budget),
+        samples_seen=samples or budget_samples(budget),
         batch_size=batch_size,
         learning_rate=learning_rate,
         validate_every=validate_every,
@@ -61,13 +61,13 @@ def train(
     path = train_with_bars(
         method,
         loaded,
-        output=output or Path("runs") / f"{method}-{dataset}",
+        output=output_dir or Path("runs") / f"{method}-{dataset}",
         options=options,
         properties=property_names(properties, loaded),
-        network=network,
+        network=preset,
         config=changed_settings(set_ or []),
-        initial=initial,
+        init_from=init_from,
         device=device,
-        threads=threads,
+        cores=cores,
     )
     say(f"Best checkpoint: {path}; log: {path.parent / 'log.csv'}")

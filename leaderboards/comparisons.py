@@ -117,7 +117,7 @@ def boards(cells: Iterable[Result], kind: str) -> list[Comparison]:
 def budget_label(cell: Result) -> str:
     """What stands in the title of tables where every model had the same budget; nothing for best efforts."""
     options = cell.training.get("options") or {}
-    if options.get("passes") == BUDGETS["fixed"] and cell.training.get("initial") is None:
+    if options.get("samples_seen") == BUDGETS["fixed"] and cell.training.get("init_from") is None:
         return f"fixed budget of {BUDGETS['fixed']:,} structures seen in training"
     return ""
 

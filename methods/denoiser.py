@@ -38,12 +38,12 @@ class FlexibleDenoiser(nn.Module):
     """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5).
 
     predict_species_probabilities: the element output is a probability distribution over the species. The atom's
-        own noisy embedding gives the likelihood of each species in closed form; the network reads it and adds the information of
-        the surroundings. Otherwise the element output is that of the last layer.
+        own noisy embedding gives the likelihood of each species in closed form; the network reads it and adds the
+        information of the surroundings. Otherwise the element output is that of the last layer.
     composition: every atom also reads what all atoms of its structure together say about the composition, which is
         known long before any atom's own embedding tells its species: their mean embedding and, with
         predict_species_probabilities, the composition of maximum likelihood. A head of its own turns that into what
-        all atoms of a structure have in common, so that atoms that are not neighbours agree on which elements there are.
+        all atoms of a structure have in common, so that atoms that are not neighbours agree on the elements.
     """
 
     def __init__(

@@ -37,6 +37,11 @@ FLOAT32_ERROR = 1e-4
 """Relative deviation that no float32 path has, and that every path with bfloat16 products exceeds tenfold."""
 
 
+def network_presets() -> list[str]:
+    """Names of the network presets that can be measured."""
+    return list(MATERIAL_NETWORKS)
+
+
 def silicon(count: int, device: torch.device) -> Structures:
     """Cubes of 256 atoms at the density of liquid silicon, at random places."""
     edge = (ATOMS / DENSITY) ** (1 / 3)

@@ -18,7 +18,7 @@ from ..benchmark.api import load_checkpoint_for
 from ..benchmark.datasets.dataset import Dataset, task_of
 from ..benchmark.datasets.storage import load_dataset
 from ..benchmark.generation.cells import start_cells
-from ..benchmark.generation.generate import ATOMS_PER_BATCH, generate
+from ..benchmark.generation.generate import ATOMS_PER_BATCH, generate_structures
 from ..benchmark.system.structure_files import write_frames
 from ..benchmark.system.worker_pool import local_pool
 from ..benchmark.training.options import TrainingOptions
@@ -75,7 +75,9 @@ def _generated(method: MaterialSDE, steps: int, device: torch.device) -> tuple[i
 
     def timed(count: int, steps: int) -> float:
         cells, counts = start_cells(method, count, None)
-        return generate(method, cells=cells, counts=counts, steps=steps, sampler=method.samplers[0]).seconds
+        return generate_structures(
+            method, cells=cells, counts=counts, steps=steps, sampler=method.samplers[0]
+        ).seconds
 
     tried = min(steps, 10)
     for_batch = timed(batch, tried) * steps / tried
@@ -131,7 +133,7 @@ def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.dev
     fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=1)
     with tempfile.TemporaryDirectory() as folder:  # nothing is written there, but a trainer wants one
         # at a rate that changes nothing, so that no training can diverge
-        options = TrainingOptions(passes=10**9, batch_size=size, learning_rate=1e-9)
+        options = TrainingOptions(samples_seen=10**9, batch_size=size, learning_rate=1e-9)
         trainer = Trainer(fabric, method, dataset, Path(folder), options, None)
         trainer.step = options.steps // 2  # beyond the warm-up, where every part of the loss is there
         batches = trainer.batches()
@@ -214,8 +216,8 @@ def start_rows(device: torch.device) -> Iterator[Row]:
     """One structure by the command line, from an empty process to the file, and what importing torch takes of it."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["generate", "--method", "amshortcut", "--dataset", "asi", "--steps", "1"]
-        arguments += ["--device", device.type, "--threads", str(torch.get_num_threads())]
-        arguments += ["--output", str(Path(folder) / "one.extxyz")]
+        arguments += ["--device", device.type, "--cores", str(torch.get_num_threads())]
+        arguments += ["--output-file", str(Path(folder) / "one.extxyz")]
         programs = {
             "importing torch alone": ["import torch"],
             "amsbench generate": ["from amsbench.cli.main import main; main()", *arguments],

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..benchmark.system.worker_pool import cores
+from ..benchmark.system.devices import device_name, processor_name
+from ..benchmark.system.worker_pool import available_cores
 from ..methods.egnn import edge_sums_native, edge_sums_triton
 from ..methods.egnn.config import EGNNConfig
+from ..methods.product_precision import product_type
 from ..metrics.neighbours import neighbour_list
 from ..version import __version__
 
@@ -172,19 +173,24 @@ def machine(device: torch.device) -> dict[str, Any]:
             continue
     return {
         "versions": versions,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "processor": _processor(),
-        "cores": cores(),
+        "device": device_name(device) if device.type == "cuda" else "cpu",
+        "processor": processor_name(),
+        "cores": available_cores(),
         "threads": torch.get_num_threads(),
+        **computing_paths(),
+    }
+
+
+def computing_paths() -> dict[str, dict[str, Any]]:
+    """What of the package's own kernels runs here, and why the others do not, by name."""
+    return {
         "native network kernel": edge_sums_native.info(),
         "native neighbour lists": neighbour_list.info(),
         "triton kernels": edge_sums_triton.info(),
     }
 
 
-def _processor() -> str:
-    """The processor's own name where the system tells it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+def baseline_products() -> str:
+    """The product type of the baselines' networks on this machine's fastest device."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return product_type(torch.zeros(1, device=device))

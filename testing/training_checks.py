@@ -188,7 +188,7 @@ def checkpoint_gives_the_same_samples(probe: Probe) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "method.safetensors"
         save_checkpoint(path, method, {})
-        loaded = load_checkpoint(path, method_class=probe.method_class).method
+        loaded = load_checkpoint(path, cls=probe.method_class).method
     wanted = probe.sample(method, start, 3, sampler, probe.noise(start))
     found = probe.sample(loaded, start, 3, sampler, probe.noise(start))
     gap = probe.difference(found, wanted)

@@ -65,7 +65,7 @@ class GeometricLevels:
         ends = torch.arange(len(levels) + 1) * steps // len(levels)
         return torch.repeat_interleave(levels, ends.diff()).tolist()
 
-    def sample_one_hot(self, noise: NoiseSource) -> Tensor:
+    def sample(self, noise: NoiseSource) -> Tensor:
         """A level for each structure of a training batch, all equally likely: [s, 1]."""
         u = noise.uniform_structures(1)
         chosen = (u * self.count).long().clamp(max=self.count - 1)

@@ -51,7 +51,7 @@ class BuildReport:
     """Samples that could not be measured, per property and reason."""
 
 
-def build(
+def build_dataset(
     definition: DatasetDefinition,
     *,
     samples: int,

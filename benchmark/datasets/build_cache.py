@@ -219,7 +219,7 @@ def _check_made_with(stored: dict[str, Any], made_with: dict[str, Any], place: P
         details = ", ".join(f"{key} {_short(stored.get(key))}" for key in changed)
         raise AmsbenchError(
             f"{place} was made with another {' and '.join(changed)} ({details}); "
-            "use those arguments, another --output, or delete it"
+            "use those arguments, another --output-file, or delete it"
         )
 
 

@@ -53,7 +53,7 @@ def import_structures(
     """
     _check_names(name, properties)
     if output.exists():
-        raise AmsbenchError(f"{output} is there already; choose another --output, or delete it")
+        raise AmsbenchError(f"{output} is there already; choose another --output-file, or delete it")
     frames = read_structures(file)
     definition = ImportedStructures(
         name=name,

@@ -56,7 +56,7 @@ def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
         if not path.is_file():
             raise AmsbenchError(
                 f"no data of '{name}' comes with this installation; build it with "
-                f"'amsbench data build {name} --output {name}.npz' and pass that file"
+                f"'amsbench data build {name} --output-file {name}.npz' and pass that file"
             )
     dataset = load_dataset_file(path)
     if dataset.definition.name != name:

@@ -50,7 +50,7 @@ class Evaluation:
     failures: dict[str, dict[str, int]]
 
 
-def evaluate(
+def evaluate_structures(
     frames: Iterable[Atoms],
     reference: Reference,
     *,

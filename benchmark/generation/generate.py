@@ -43,7 +43,7 @@ class Generated:
     evaluations: int
 
 
-def generate(
+def generate_structures(
     method: Method,
     *,
     cells: np.ndarray,

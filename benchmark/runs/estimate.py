@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..evaluation.evaluate import measure_structure
 from ..generation.cells import cells_of
-from ..generation.generate import generate
+from ..generation.generate import generate_structures
 
 if TYPE_CHECKING:
     from ..interface.method import Method
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from .runner import Run
 
 
-def estimate_seconds(run: Run, method: Method, jobs: Sequence[Trial], workers: int) -> float:
-    """Seconds that the given jobs should take; measured on one structure of each plan."""
+def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers: int) -> float:
+    """Seconds that the given trials should take; measured on one structure of each plan."""
     per_evaluation: dict[str, float] = {}
     per_measurement: dict[str, float] = {}
     definition = run.dataset.definition
     sample = run.dataset.atoms(int(run.dataset.indices("train")[0]))
-    for job in jobs:
-        name = job.plan.name
+    for trial in trials:
+        name = trial.plan.name
         if name in per_evaluation:
             continue
-        cells, counts = cells_of(job.plan, run.dataset)
-        made = generate(method, cells=cells[:1], counts=counts[:1], steps=1)
+        cells, counts = cells_of(trial.plan, run.dataset)
+        made = generate_structures(method, cells=cells[:1], counts=counts[:1], steps=1)
         per_evaluation[name] = made.seconds / made.evaluations
         began = time.perf_counter()
-        measure_structure(definition, sample, tuple(job.plan.targets))
+        measure_structure(definition, sample, tuple(trial.plan.targets))
         # generated structures are larger and rougher than the training sample: they take more relaxation steps
         scale = float(counts[0]) / len(sample)
         per_measurement[name] = (time.perf_counter() - began) * scale / workers
     return sum(
-        job.plan.count
+        trial.plan.count
         * (
-            per_evaluation[job.plan.name] * method.evaluations(job.steps, job.sampler)
-            + per_measurement[job.plan.name]
+            per_evaluation[trial.plan.name] * method.evaluations(trial.steps, trial.sampler)
+            + per_measurement[trial.plan.name]
         )
-        for job in jobs
+        for trial in trials
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..datasets.dataset import Dataset
 from ..generation.cells import cells_of
-from ..generation.generate import FrameConsumer, Generated, generate
+from ..generation.generate import FrameConsumer, Generated, generate_structures
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
@@ -70,7 +70,7 @@ class Generator(ABC):
     def generate(
         self,
         dataset: Dataset,
-        job: Trial,
+        trial: Trial,
         seed: int,
         executor: Executor | None,
         progress: ProgressCallback,
@@ -113,21 +113,21 @@ class TrainedModel(Generator):
     def generate(
         self,
         dataset: Dataset,
-        job: Trial,
+        trial: Trial,
         seed: int,
         executor: Executor | None,
         progress: ProgressCallback,
         sink: FrameConsumer | None,
     ) -> Generated:
         """In the plan's cells, with its targets, in this process, where the model is."""
-        cells, counts = cells_of(job.plan, dataset)
-        return generate(
+        cells, counts = cells_of(trial.plan, dataset)
+        return generate_structures(
             self.checkpoint.method,
             cells=cells,
             counts=counts,
-            targets=job.plan.target_values(),
-            steps=job.steps,
-            sampler=job.sampler,
+            targets=trial.plan.target_values(),
+            steps=trial.steps,
+            sampler=trial.sampler,
             seed=seed,
             progress=progress,
             sink=sink,

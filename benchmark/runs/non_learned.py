@@ -86,7 +86,7 @@ class NonLearnedBaseline(Generator):
     def generate(
         self,
         dataset: Dataset,
-        job: Trial,
+        trial: Trial,
         seed: int,
         executor: Executor | None,
         progress: ProgressCallback,
@@ -95,7 +95,7 @@ class NonLearnedBaseline(Generator):
         """Structures in cells of their own, whatever the plan asks for, so that plans of one count share them."""
         frames: list[Atoms] = []
         seconds = 0.0
-        count = job.plan.count
+        count = trial.plan.count
         pieces = {f"{count}-{seed}-{k}": piece for k, piece in enumerate(self.jobs(count, seed))}
         kept = {name: self._pieces.read(name) for name in pieces} if self._pieces else {}
         missing = (

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from ..datasets.dataset import Dataset
-from ..evaluation.evaluate import METRICS_VERSION, Evaluation, evaluate
+from ..evaluation.evaluate import METRICS_VERSION, Evaluation, evaluate_structures
 from ..evaluation.reference import Reference, curve_settings
 from ..generation.generate import FrameConsumer, Generated
 from ..interface.evaluation_plan import EvaluationPlan
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class RunObserver(Protocol):
     """ProgressCallback how a run goes on; the command line shows it as progress bars."""
 
-    def cell(self, job: Trial, number: int, total: int, known: bool) -> None:
+    def cell(self, trial: Trial, number: int, total: int, known: bool) -> None:
         """A cell begins, or is there already (``known``)."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -53,7 +53,7 @@ class Run:
     overlap: bool | None = None
     _references: dict[str, Reference] = field(default_factory=dict)
 
-    def jobs(self) -> list[Trial]:
+    def trials(self) -> list[Trial]:
         """All cells of this run, those with few steps first.
 
         Samplers that take the same steps at a step count (AMShortcut below ten) share one cell, the first one's.
@@ -68,16 +68,16 @@ class Run:
                     )
         return list(chosen.values())
 
-    def key(self, job: Trial) -> ResultKey:
-        plan = job.plan
+    def key(self, trial: Trial) -> ResultKey:
+        plan = trial.plan
         return ResultKey(
             dataset=self.dataset.definition.name,
             dataset_hash=self.dataset.content_hash,
             method=self.source.name,
             checkpoint_hash=self.source.content_hash,
-            sampler=job.sampler,
-            sampler_version=self.source.sampler_version(job.sampler),
-            steps=job.steps,
+            sampler=trial.sampler,
+            sampler_version=self.source.sampler_version(trial.sampler),
+            steps=trial.steps,
             kind=plan.kind,
             plan=plan.name,
             protocol=plan.protocol,
@@ -93,18 +93,20 @@ class Run:
     def execute(self, executor: Executor | None, watcher: RunObserver) -> Iterator[Result]:
         """Yield every cell, computing those that the store does not have; a cell is stored as soon as it is done."""
         check_writable(self.store.folder)
-        jobs = self.jobs()
+        trials = self.trials()
         with self.source.resuming(self.store.folder / self.dataset.definition.name):
-            for number, job in enumerate(jobs, start=1):
-                key = self.key(job)
+            for number, trial in enumerate(trials, start=1):
+                key = self.key(trial)
                 cell = self.store.find(key)
-                watcher.cell(job, number, len(jobs), cell is not None)
+                watcher.cell(trial, number, len(trials), cell is not None)
                 if cell is None:
-                    cell = self._compute(job, key, executor, watcher)
+                    cell = self._compute(trial, key, executor, watcher)
                 yield cell
 
-    def _compute(self, job: Trial, key: ResultKey, executor: Executor | None, watcher: RunObserver) -> Result:
-        plan, source = job.plan, self.source
+    def _compute(
+        self, trial: Trial, key: ResultKey, executor: Executor | None, watcher: RunObserver
+    ) -> Result:
+        plan, source = trial.plan, self.source
         targets = plan.target_values()
         path = self.store.path(key, ".extxyz")
 
@@ -112,10 +114,10 @@ class Run:
             def progress(done: int) -> None:
                 watcher.progress("generating", done, plan.count)
 
-            return source.generate(self.dataset, job, self.seed, executor, progress, sink)
+            return source.generate(self.dataset, trial, self.seed, executor, progress, sink)
 
         def measured(frames: Iterable[Atoms]) -> Evaluation:
-            return evaluate(
+            return evaluate_structures(
                 frames,
                 reference,
                 targets=targets,
@@ -138,7 +140,7 @@ class Run:
             write_frames(path, generated.frames)
         cell = Result(
             key=key,
-            mode=source.step_label(job.steps, job.sampler),
+            mode=source.step_label(trial.steps, trial.sampler),
             trained_on=source.trained_on,
             conditioned_on=tuple(name for name in targets if name in source.trained_on),
             seconds=generated.seconds,

@@ -56,7 +56,7 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise AmsbenchError(
-            f"cannot write to the folder {folder}: {error.strerror or error}; choose another with --output"
+            f"cannot write to the folder {folder}: {error.strerror or error}; choose another output folder"
         ) from error
 
 
@@ -77,7 +77,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise AmsbenchError(
-                f"another process is at work in {folder}; wait until it ends, or choose another --output"
+                f"another process is at work in {folder}; wait until it ends, or choose another output folder"
             ) from error
         yield
 

@@ -109,7 +109,7 @@ def map_with_timeout(
             yield _limited(limit, function, *job)
         return
     # never more under way than keeps the workers busy, since those are the suspects when one of them dies
-    window = 2 * getattr(executor, "workers", cores())
+    window = 2 * getattr(executor, "workers", available_cores())
     results: dict[int, Any] = {}
     running: dict[Future[Any], tuple[int, tuple[Any, ...]]] = {}
     waiting = enumerate(jobs)
@@ -175,7 +175,7 @@ def _limited(limit: float, function: Callable[..., Any], *args: Any) -> Any:
         signal.signal(signal.SIGALRM, before)
 
 
-def cores() -> int:
+def available_cores() -> int:
     """The processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

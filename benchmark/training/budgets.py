@@ -5,12 +5,12 @@ from __future__ import annotations
 from ...errors import AmsbenchError
 
 BUDGETS: dict[str, int] = {"quick": 2_000, "fixed": 12_000, "standard": 100_000, "paper": 5_000_000}
-"""Sample passes (structures seen, with repetition) of each budget. ``fixed`` is that of the tables where every method
+"""Structures seen in training, with repetition, under each budget. ``fixed`` is that of the tables where every method
 has the same (docs/studies/fixed_budget.py); ``paper`` is our estimate of the paper's."""
 
 
-def budget_passes(name: str) -> int:
-    """Sample passes of a budget; AmsbenchError for an unknown one."""
+def budget_samples(name: str) -> int:
+    """Structures seen under a budget; AmsbenchError for an unknown one."""
     if name not in BUDGETS:
         raise AmsbenchError(f"unknown budget '{name}'; known: {', '.join(BUDGETS)}")
     return BUDGETS[name]

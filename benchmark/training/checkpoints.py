@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from ...errors import AmsbenchError
-from ..interface.method import Method
-from ..interface.method import method_class as registered
+from ..interface.method import Method, method_class
 from ..interface.task import Task
-from ..system.files import sha256_of, write_atomically
+from ..system.files import write_atomically
 
-if TYPE_CHECKING:
-    import torch
-
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 RELEASED = Path(__file__).parent / "released"
 """Folder of the checkpoints that come with the package, ``<method>-<dataset>.safetensors``."""
 
@@ -25,8 +26,8 @@ RELEASED = Path(__file__).parent / "released"
 class Checkpoint:
     """A loaded checkpoint.
 
-    record: how it was trained (budget, passes, time, hardware, versions), as JSON data
-    content_hash: sha256 of the file
+    record: how it was trained (options, structures seen, time, hardware, versions), as JSON data
+    content_hash: sha256 of all that its structures depend on: method, task, configuration and weights
     """
 
     method: Method
@@ -51,11 +52,11 @@ def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
 
 
 def load_checkpoint(
-    path: Path | str, device: torch.device | str = "cpu", *, method_class: type[Method] | None = None
+    path: Path | str, device: torch.device | str = "cpu", *, cls: type[Method] | None = None
 ) -> Checkpoint:
     """Rebuild a method from its file; AmsbenchError where that is missing, damaged or of another format.
 
-    method_class: what to rebuild, by default the class that is registered under the name in the file
+    cls: the class to rebuild, by default the class that is registered under the name in the file
     """
     from safetensors import SafetensorError, safe_open
 
@@ -75,7 +76,7 @@ def load_checkpoint(
         raise AmsbenchError(
             f"{path} has checkpoint format {header['format']}, this version reads {CHECKPOINT_FORMAT}; train it again"
         )
-    chosen = method_class or registered(header["method"])
+    chosen = cls or method_class(header["method"])
     method: Method = chosen(Task.from_json(header["task"]), header["config"])
     try:
         method.load_state_dict(tensors)
@@ -84,7 +85,19 @@ def load_checkpoint(
             f"the weights in {path} do not fit the network that its header describes; train it again"
         ) from error
     method.to(device).eval()
-    return Checkpoint(method=method, record=header["record"], content_hash=sha256_of(path), path=path)
+    return Checkpoint(
+        method=method, record=header["record"], content_hash=content_hash(header, tensors), path=path
+    )
+
+
+def content_hash(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Hex sha256 of method, task, configuration and weights; how they were trained is not part of it."""
+    parts = {name: header[name] for name in ("method", "task", "config")}
+    found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def released_path(method: str, dataset: str) -> Path:

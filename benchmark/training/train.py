@@ -19,10 +19,10 @@ from .checkpoints import load_checkpoint
 from .options import TrainingOptions, TrainingProgress
 from .trainer import NotFinite, Trainer
 
-__all__ = ["NotFinite", "TrainingOptions", "TrainingProgress", "train", "with_changes"]
+__all__ = ["NotFinite", "TrainingOptions", "TrainingProgress", "train_method", "with_changes"]
 
 
-def train(
+def train_method(
     method_name: str,
     dataset: Dataset,
     *,
@@ -31,7 +31,7 @@ def train(
     properties: tuple[str, ...] = (),
     network: str | None = None,
     config: dict[str, Any] | None = None,
-    initial: Path | None = None,
+    init_from: Path | None = None,
     device: str = "cpu",
     report: Callable[[TrainingProgress], None] | None = None,
 ) -> Path:
@@ -40,7 +40,7 @@ def train(
     Writes to ``output``: ``log.csv``, ``resume.pt`` (the whole state; a killed run goes on from there to the same
     losses), ``last.safetensors`` and ``best.safetensors`` (the moving average at the lowest validation loss).
 
-    initial: checkpoint whose weights to start from (of any method with the same network, or one that the method
+    init_from: checkpoint whose weights to start from (of any method with the same network, or one that the method
         knows how to grow from)
     config: changes to the method's default configuration; of a setting that is a table itself, such as
         ``network``, the entries that are not named stay
@@ -60,8 +60,8 @@ def train(
     settings = chosen.default_config(preset, task)
     settings = with_changes(settings, config or {}, f"method '{method_name}'")
     method = chosen(task, settings)
-    if initial is not None:
-        _start_from(method, initial)
+    if init_from is not None:
+        _start_from(method, init_from)
     check_writable(output)
 
     fabric = Fabric(accelerator="gpu" if device.startswith("cuda") else "cpu", devices=1)
@@ -71,7 +71,7 @@ def train(
         "task": task.to_json(),
         "config": settings,
         "options": asdict(options),
-        "initial": None if initial is None else sha256_of(initial),
+        "init_from": None if init_from is None else sha256_of(init_from),
     }
     with exclusive_lock(output):
         trainer.resume(made_with)

@@ -42,13 +42,13 @@ class Trainer:
         report: Callable[[TrainingProgress], None] | None,
     ) -> None:
         self.fabric, self.options, self.output, self.report = fabric, options, output, report
-        self.average = copy.deepcopy(method).to(fabric.device).eval()
-        self.average.requires_grad_(False)
+        self.ema_model = copy.deepcopy(method).to(fabric.device).eval()
+        self.ema_model.requires_grad_(False)
         optimizer = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
         self.method, self.optimizer = fabric.setup(method, optimizer, move_to_device=True)
         self.method.mark_forward_method("training_loss")
-        self.raw = method
-        self.fast, self.slow = list(method.parameters()), list(self.average.parameters())
+        self.model = method
+        self.params, self.ema_params = list(method.parameters()), list(self.ema_model.parameters())
         self.train_set = samples_of(dataset.split("train"), method.task)
         validation = dataset.split("validation")
         rows = min(options.validation_samples, len(validation))
@@ -58,7 +58,7 @@ class Trainer:
                 f"{dataset.path} has {len(self.train_set)} training and {len(validation)} validation samples; "
                 "both are needed, build a larger dataset"
             )
-        self.step, self.seconds, self.processor, self.best = 0, 0.0, 0.0, math.inf
+        self.step, self.seconds, self.cpu_seconds, self.best = 0, 0.0, 0.0, math.inf
         self.settings: dict[str, Any] = {}
 
     # -- state ---------------------------------------------------------------------------------------------
@@ -80,24 +80,24 @@ class Trainer:
             different = [key for key in self.settings if found.get(key) != self.settings[key]]
             raise AmsbenchError(
                 f"{self.output} holds a training with another {' and '.join(different)}; "
-                "choose another --output or delete that folder"
+                "choose another --output-dir or delete that folder"
             )
-        self.raw.load_state_dict(state["method"])
-        self.average.load_state_dict(state["average"])
+        self.model.load_state_dict(state["model"])
+        self.ema_model.load_state_dict(state["ema_model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self.processor = state["processor"]
+        self.cpu_seconds = state["cpu_seconds"]
         truncate_log(self.output / "log.csv", self.step)
 
     def save(self) -> None:
         state = {
             "settings": json.dumps(self.settings),
-            "method": self.raw.state_dict(),
-            "average": self.average.state_dict(),
+            "model": self.model.state_dict(),
+            "ema_model": self.ema_model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
-            "processor": self.processor,
+            "cpu_seconds": self.cpu_seconds,
             "best": self.best,
         }
         write_atomically(self.output / "resume.pt", lambda file: torch.save(state, file))
@@ -108,10 +108,10 @@ class Trainer:
             "amsbench": __version__,
             "torch": torch.__version__,
             "options": self.settings["options"],
-            "initial": self.settings["initial"],
-            "passes": self.step * self.options.batch_size,
+            "init_from": self.settings["init_from"],
+            "samples_seen": self.step * self.options.batch_size,
             "seconds": round(self.seconds, 1),
-            "processor_seconds": round(self.processor, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
             "validation_loss": validation,
             "device": device_name(self.fabric.device),
             "threads": torch.get_num_threads(),
@@ -124,7 +124,7 @@ class Trainer:
         every = max(1, options.validate_every // options.batch_size)
         started = time.perf_counter() - self.seconds
         worked = (
-            time.process_time() - self.processor
+            time.process_time() - self.cpu_seconds
         )  # all threads, and not what other jobs of the machine take
         for samples in self.batches():
             rate = self.learning_rate()
@@ -137,7 +137,7 @@ class Trainer:
             if self.step % every == 0 or self.step == options.steps:
                 validation = self.validate()
                 self.seconds = time.perf_counter() - started
-                self.processor = time.process_time() - worked
+                self.cpu_seconds = time.process_time() - worked
                 append_row(
                     self.output / "log.csv",
                     self.step,
@@ -147,10 +147,10 @@ class Trainer:
                     losses,
                     validation,
                 )
-                save_checkpoint(self.output / "last.safetensors", self.average, self.record(validation))
+                save_checkpoint(self.output / "last.safetensors", self.ema_model, self.record(validation))
                 if validation <= self.best:
                     self.best = validation
-                    save_checkpoint(self.output / "best.safetensors", self.average, self.record(validation))
+                    save_checkpoint(self.output / "best.safetensors", self.ema_model, self.record(validation))
                 self.save()
             if self.report:
                 self.report(
@@ -167,19 +167,19 @@ class Trainer:
         """One optimiser step; everything random depends on the seed and the step alone."""
         batch, noise = self.prepare(samples, self.step)
         losses = self.method.training_loss(
-            batch, noise, teacher=self.average, progress=self.step / self.options.steps
+            batch, noise, teacher=self.ema_model, progress=self.step / self.options.steps
         )
         values = {name: float(value.detach()) for name, value in losses.items()}
         self.check_finite(values)
         self.optimizer.zero_grad()
         self.fabric.backward(losses["loss"])
         norm = self.fabric.clip_gradients(
-            self.raw, self.optimizer, max_norm=self.options.clip, error_if_nonfinite=False
+            self.model, self.optimizer, max_norm=self.options.max_grad_norm, error_if_nonfinite=False
         )
         self.check_finite(values | {"gradient": float(norm)})
         self.optimizer.step()
-        decay = min(self.options.averaging, (1 + self.step) / (10 + self.step))
-        get_ema_multi_avg_fn(decay)(self.slow, self.fast, None)
+        decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
+        get_ema_multi_avg_fn(decay)(self.ema_params, self.params, None)
         return values
 
     def validate(self) -> float:
@@ -191,7 +191,7 @@ class Trainer:
             for k in range(0, len(self.validation_set), size):
                 samples = self.validation_set[k : k + size]
                 batch, noise = self.prepare(samples, -1 - k)
-                losses = self.average.training_loss(batch, noise, teacher=self.average, progress=1.0)
+                losses = self.ema_model.training_loss(batch, noise, teacher=self.ema_model, progress=1.0)
                 total += float(losses["loss"]) * len(samples)
                 weight += len(samples)
         return total / weight
@@ -202,7 +202,7 @@ class Trainer:
 
         generator = torch.Generator().manual_seed(_mix(self.options.seed, key))
         batch = Structures.from_data(Batch.from_data_list(samples))
-        task = self.raw.task
+        task = self.model.task
         if task.ghost_density is not None:
             batch = add_ghosts(batch, task.ghost_density, len(task.elements), generator)
         batch = batch.to(self.fabric.device)
@@ -225,10 +225,12 @@ class Trainer:
             yield samples
 
     def learning_rate(self) -> float:
-        """Cosine decay to ``final_rate`` of the learning rate, after a short linear start."""
+        """Cosine decay to ``final_lr_fraction`` of the learning rate, after a short linear start."""
         options = self.options
         share = self.step / options.steps
-        cosine = options.final_rate + (1 - options.final_rate) * 0.5 * (1 + math.cos(math.pi * share))
+        cosine = options.final_lr_fraction + (1 - options.final_lr_fraction) * 0.5 * (
+            1 + math.cos(math.pi * share)
+        )
         return options.learning_rate * cosine * min(1.0, (self.step + 1) / 100)
 
     def check_finite(self, values: dict[str, float]) -> None:
@@ -236,7 +238,7 @@ class Trainer:
             if not math.isfinite(value):
                 raise NotFinite(
                     f"the {name} became {value} at step {self.step} of the training in {self.output}; "
-                    "lower the learning rate and start again from the last checkpoint with --initial"
+                    "lower the learning rate and start again from the last checkpoint with --init-from"
                 )
 
 

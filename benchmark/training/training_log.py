@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ..system.files import write_atomically
 
-_COLUMNS = ("step", "passes", "seconds", "rate", "loss", "validation", "losses")
+_COLUMNS = ("step", "samples_seen", "seconds", "rate", "loss", "validation", "losses")
 
 
 def append_row(
     path: Path,
     step: int,
-    passes: int,
+    samples_seen: int,
     seconds: float,
     rate: float,
     losses: dict[str, float],
@@ -28,7 +28,7 @@ def append_row(
         writer.writerow(
             [
                 step,
-                passes,
+                samples_seen,
                 f"{seconds:.1f}",
                 f"{rate:.3e}",
                 f"{losses['loss']:.6g}",

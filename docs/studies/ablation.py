@@ -5,9 +5,9 @@
 Trains every variant of a group with two seeds on liquid silicon, generates 128 structures and compares their g(r) and
 P(theta) with held-out melts. A row that FOLDER/results.csv has is not computed again, and a training that was stopped
 goes on. Groups: ``grid`` (sampling times, with the given checkpoint of any network), ``network`` (each for about the
-same time), ``material-sde`` (the same number of passes) and ``shortcut`` (the same number of passes, from the given
-checkpoint of the standard network). A variant is a change to the settings or a subclass below, so that what did not pay
-is not part of the package.
+same time), ``material-sde`` (the same number of structures seen) and ``shortcut`` (the same number of structures seen,
+from the given checkpoint of the standard network). A variant is a change to the settings or a subclass below, so that
+what did not pay is not part of the package.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch import Tensor
 import amsbench
 from amsbench.benchmark.datasets.dataset import Dataset, task_of
 from amsbench.benchmark.evaluation.reference import Reference
-from amsbench.benchmark.generation.generate import generate
+from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.interface.noise import NoiseSource
 from amsbench.benchmark.interface.structures import Structures
@@ -42,7 +42,7 @@ from amsbench.methods.state import Prediction, State
 from amsbench.metrics.structural_errors import structural_curves, structural_errors
 
 COUNT, SEEDS = 128, (0, 1)
-PASSES = {"material-sde": 10_000, "shortcut": 6_000}
+STRUCTURES_SEEN = {"material-sde": 10_000, "shortcut": 6_000}
 
 
 class Grid(MaterialSDE):
@@ -116,17 +116,17 @@ class Variant:
     kind: type[MaterialSDE] = MaterialSDE
     network: str = "standard"
     changes: dict[str, Any] = field(default_factory=dict)
-    passes: int | None = None
+    samples_seen: int | None = None
 
 
 BEGINNING = {"warmup": 0.0}
 GROUPS: dict[str, dict[str, Variant]] = {
     "network": {
-        "64 wide, 3 layers (standard)": Variant(passes=10_000),
-        "64 wide, 6 layers (deep)": Variant(network="deep", passes=4_900),
-        "128 wide, 4 layers (wide)": Variant(network="wide", passes=3_400),
-        "32 wide, 3 layers": Variant(changes={"network": {"hidden": 32}}, passes=15_000),
-        "without invariants, one distance (paper)": Variant(network="paper", passes=700),
+        "64 wide, 3 layers (standard)": Variant(samples_seen=10_000),
+        "64 wide, 6 layers (deep)": Variant(network="deep", samples_seen=4_900),
+        "128 wide, 4 layers (wide)": Variant(network="wide", samples_seen=3_400),
+        "32 wide, 3 layers": Variant(changes={"network": {"hidden": 32}}, samples_seen=15_000),
+        "without invariants, one distance (paper)": Variant(network="paper", samples_seen=700),
     },
     "grid": {
         "k/n": Variant(kind=Grid),
@@ -160,37 +160,37 @@ ROWS: dict[str, list[tuple[str, int]]] = {
 
 
 def trained(
-    group: str, variant: Variant, seed: int, dataset: Dataset, initial: Path, folder: Path
+    group: str, variant: Variant, seed: int, dataset: Dataset, init_from: Path, folder: Path
 ) -> tuple[Method, float]:
     """The moving average of a variant's training, and the training's seconds."""
     torch.manual_seed(seed)
     task = task_of(dataset, ())
     if group == "grid":
-        config = dict(load_checkpoint(initial).method.config)
+        config = dict(load_checkpoint(init_from).method.config)
     else:
         config = variant.kind.default_config(variant.network, task)
     for name, value in variant.changes.items():
         config[name] = config[name] | value if isinstance(value, dict) else value
     method = variant.kind(task, config)
     if group in ("shortcut", "grid"):
-        method.start_from(load_checkpoint(initial).method)
+        method.start_from(load_checkpoint(init_from).method)
     if group == "grid":
         return method, 0.0
-    passes = variant.passes or PASSES[group]
+    samples_seen = variant.samples_seen or STRUCTURES_SEEN[group]
     options = TrainingOptions(
-        passes=passes, batch_size=2, learning_rate=1e-3 if group == "shortcut" else 2e-3,
+        samples_seen=samples_seen, batch_size=2, learning_rate=1e-3 if group == "shortcut" else 2e-3,
         validate_every=2_000, validation_samples=16, seed=seed,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(Fabric(accelerator="cpu", devices=1), method, dataset, folder, options, None)
     trainer.resume(
-        {"variant": str(variant), "seed": seed, "options": asdict(options), "initial": str(initial)}
+        {"variant": str(variant), "seed": seed, "options": asdict(options), "init_from": str(init_from)}
     )
     trainer.run()
     return trainer.average, trainer.seconds
 
 
-def main(folder: Path, initial: Path, groups: list[str]) -> None:
+def main(folder: Path, init_from: Path, groups: list[str]) -> None:
     torch.set_num_threads(1)
     dataset = amsbench.load_dataset("asi")
     reference, test = Reference(dataset), dataset.split("test")
@@ -204,11 +204,11 @@ def main(folder: Path, initial: Path, groups: list[str]) -> None:
                 if len(known.query("group == @group and variant == @name and seed == @seed")):
                     continue
                 place = folder / f"{group}-{list(GROUPS[group]).index(name)}-{seed}"
-                method, seconds = trained(group, variant, seed, dataset, initial, place)
+                method, seconds = trained(group, variant, seed, dataset, init_from, place)
                 row: dict[str, Any] = {"group": group, "variant": name, "seed": seed, "minutes": seconds / 60}
-                row["passes"] = variant.passes or PASSES.get(group, 0)
+                row["samples_seen"] = variant.samples_seen or STRUCTURES_SEEN.get(group, 0)
                 for sampler, steps in ROWS[group]:
-                    made = generate(
+                    made = generate_structures(
                         method, cells=cells, counts=counts, steps=steps, sampler=sampler, seed=seed
                     )
                     errors = structural_errors(structural_curves(made.frames), reference.curves)
@@ -227,12 +227,12 @@ def table(known: pd.DataFrame, group: str) -> str:
     rows = []
     for name in GROUPS[group]:
         found = known.query("group == @group and variant == @name").sort_values("seed")
-        row = [name, f"{found['passes'].iloc[0]:,.0f}"]
+        row = [name, f"{found['samples_seen'].iloc[0]:,.0f}"]
         for column in columns:
             scale = 1000 if column.startswith("adf") else 1
             row.append(" / ".join(f"{scale * value:.3f}" for value in found[column]))
         rows.append(row)
-    heads = ["", "passes", *columns[:-1], f"1000 {columns[-1]}"]
+    heads = ["", "structures seen", *columns[:-1], f"1000 {columns[-1]}"]
     return tabulate(rows, heads, "github", disable_numparse=True)
 
 

@@ -22,7 +22,7 @@ from amsbench.benchmark.datasets import inspection
 from amsbench.benchmark.datasets.dataset import Dataset
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.evaluation.descriptor_means import composition_facts, element_fractions
-from amsbench.benchmark.generation.generate import generate
+from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.methods.material_sde import MaterialSDE
 from amsbench.metrics.composition import fraction_distance
@@ -54,7 +54,7 @@ def row(method: MaterialSDE, sampler: str, steps: int, dataset: Dataset, train: 
     density = dataset.definition.ghost_density
     assert density is not None
     sites = int(EDGE**3 * density)
-    made = generate(
+    made = generate_structures(
         method,
         cells=np.tile(EDGE * np.eye(3), (COUNT, 1, 1)),
         counts=np.full(COUNT, sites),

@@ -41,7 +41,7 @@ def trained(
             method,
             dataset,
             output=folder,
-            passes=BUDGETS[budget],
+            samples_seen=BUDGETS[budget],
             batch_size=BATCH,
             learning_rate=rate,
             validate_every=BUDGETS[budget] // 10,
@@ -49,7 +49,7 @@ def trained(
         )
         record = load_checkpoint(path).record
         last = load_checkpoint(folder / "last.safetensors").record
-        text = json.dumps(record | {"whole_processor_seconds": last["processor_seconds"]}, indent=1)
+        text = json.dumps(record | {"whole_cpu_seconds": last["cpu_seconds"]}, indent=1)
         write_text(finished, text)
     found: dict[str, Any] = json.loads(finished.read_text())
     return found
@@ -72,7 +72,7 @@ def main(folder: Path, dataset: str, methods: tuple[str, ...]) -> None:
                 *(f"{losses[rate]:.4f}" for rate in RATES),
                 f"{best:g}",
                 f"{final['validation_loss']:.4f}",
-                f"{final['whole_processor_seconds'] / 3600:.2f}",
+                f"{final['whole_cpu_seconds'] / 3600:.2f}",
             ]
         )
         print(*rows[-1], file=sys.stderr, flush=True)

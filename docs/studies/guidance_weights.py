@@ -17,11 +17,11 @@ from tabulate import tabulate
 
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.evaluation.evaluate import evaluate
+from amsbench.benchmark.evaluation.evaluate import evaluate_structures
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.generation.cells import cells_of
-from amsbench.benchmark.generation.generate import generate
-from amsbench.benchmark.system.worker_pool import cores, local_pool
+from amsbench.benchmark.generation.generate import generate_structures
+from amsbench.benchmark.system.worker_pool import available_cores, local_pool
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 
 COUNT, STEPS, SEED = 24, 25, 1_000
@@ -32,14 +32,14 @@ def main(path: str, asked: list[str]) -> None:
     dataset = load_dataset(method.task.dataset)
     plans = {plan.name: plan.changed(count=COUNT) for plan in plans_of(dataset.definition, "standard")}
     reference, rows = Reference(dataset), []
-    with local_pool(cores()) as pool:
+    with local_pool(available_cores()) as pool:
         for item in asked:
             name, _, weights = item.partition("=")
             plan = plans[name]
             cells, counts = cells_of(plan, dataset)
             for weight in map(float, weights.split(",")):
                 method.guidance_weights = torch.full_like(method.guidance_weights, weight)
-                made = generate(
+                made = generate_structures(
                     method,
                     cells=cells,
                     counts=counts,
@@ -48,7 +48,7 @@ def main(path: str, asked: list[str]) -> None:
                     sampler="guided",
                     seed=SEED,
                 )
-                found = evaluate(
+                found = evaluate_structures(
                     made.frames,
                     reference,
                     targets=plan.target_values(),

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from tabulate import tabulate
 
-from amsbench.benchmark.generation.generate import generate
+from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.training.checkpoints import RELEASED, load_checkpoint
 
 TARGETS = (0.0, 5.0, 10.0, 15.0)
@@ -33,7 +33,7 @@ def main(paths: list[Path]) -> None:
         assert density is not None
         sites = int(density * EDGE**3)
         for steps in STEPS:
-            made = generate(
+            made = generate_structures(
                 method,
                 cells=np.tile(EDGE * np.eye(3), (len(wanted), 1, 1)),
                 counts=np.full(len(wanted), sites),

@@ -94,13 +94,13 @@ def _trainings(board: Comparison) -> list[str]:
     texts = []
     for column in board.columns:
         record = column.first.training
-        if isinstance(record.get("passes"), int):
-            seconds, processor = record.get("seconds"), record.get("processor_seconds")
+        if isinstance(record.get("samples_seen"), int):
+            seconds, processor = record.get("seconds"), record.get("cpu_seconds")
             time = f" in {duration(seconds)}" if isinstance(seconds, int | float) else ""
             if isinstance(processor, int | float):  # what other jobs of the machine took is not in it
                 time = f" in {duration(processor)} of one core"
             where = f" on {record['device']}" if record.get("device") else ""
-            texts.append(f"{column.label}: {record['passes']:,}{time}{where}")
+            texts.append(f"{column.label}: {record['samples_seen']:,}{time}{where}")
     return [f"Structures seen in training (with repetition) by {'; '.join(texts)}."] if texts else []
 
 

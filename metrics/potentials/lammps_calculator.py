@@ -174,8 +174,6 @@ def energy_per_atom(potential: Potential, atoms: Atoms) -> tuple[float, float]:
 
     Raises EvaluationFailed where the structure has no finite energy.
     """
-    from .lammps_calculator import LammpsCalculator
-
     with LammpsCalculator(potential) as calculator:
         calculator.calculate(atoms)
         forces = calculator.results["forces"]

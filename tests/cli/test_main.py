@@ -47,13 +47,13 @@ def files(tmp_path_factory):
     config["network"] |= {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
     torch.manual_seed(0)
     checkpoint = folder / "tiny.safetensors"
-    save_checkpoint(checkpoint, AMShortcut(task, config), {"passes": 0})
+    save_checkpoint(checkpoint, AMShortcut(task, config), {"samples_seen": 0})
     return data, checkpoint
 
 
 def run_arguments(files, *more):
     data, checkpoint = files
-    common = ("run", "--method", "amshortcut", "--dataset", "asi", "--threads", "1", "--count", "4")
+    common = ("run", "--method", "amshortcut", "--dataset", "asi", "--cores", "1", "--count", "4")
     return (*common, "--data", data, "--checkpoint", checkpoint, "--steps", "1,2", *more)
 
 
@@ -94,26 +94,26 @@ def test_generate_and_evaluate(amsbench, mistake, files, tmp_path):
 
     data, checkpoint = files
     options = ("--method", "amshortcut", "--dataset", "asi", "--data", data, "--checkpoint", checkpoint)
-    code, _, err = amsbench("generate", *options, "--count", 3, "--steps", 2, "--output", "made.extxyz")
+    code, _, err = amsbench("generate", *options, "--count", 3, "--steps", 2, "--output-file", "made.extxyz")
     assert code == 0, err
     frames = read(tmp_path / "made.extxyz", index=":")
     assert [len(frame) for frame in frames] == [64] * 3
     assert all(frame.pbc.all() for frame in frames)
     code, out, err = amsbench(
-        "evaluate", "made.extxyz", "--dataset", "asi", "--data", data, "--output", "t.csv"
+        "evaluate", "made.extxyz", "--dataset", "asi", "--data", data, "--output-file", "t.csv"
     )
     assert code == 0, err
     assert "RDF RMSD" in out
     assert "ADF RMSD" in out
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 4
-    assert amsbench("picture", "made.extxyz", "--index", 2, "--output", "one.png")[0] == 0
+    assert amsbench("picture", "made.extxyz", "--index", 2, "--output-file", "one.png")[0] == 0
     assert (tmp_path / "one.png").read_bytes()[1:4] == b"PNG"
     mistake(
-        amsbench("picture", "made.extxyz", "--index", 3, "--output", "no.png"),
+        amsbench("picture", "made.extxyz", "--index", 3, "--output-file", "no.png"),
         "structure 3",
         "--index 0 to 2",
     )
-    again = ("generate", *options, "--count", 3, "--steps", 2, "--output", "again.extxyz")
+    again = ("generate", *options, "--count", 3, "--steps", 2, "--output-file", "again.extxyz")
     assert amsbench(*again)[0] == 0
     assert (tmp_path / "again.extxyz").read_text() == (tmp_path / "made.extxyz").read_text()
 
@@ -126,7 +126,7 @@ def test_generate_and_evaluate(amsbench, mistake, files, tmp_path):
         (("train", "--method", "material-sde", "--dataset", "asi", "--budget", "huge"), ("huge", "standard")),
         (("run", "--method", "amshortcut", "--dataset", "asi", "--protocol", "fast"), ("fast", "quick")),
         (
-            ("train", "--method", "material-sde", "--dataset", "asi", "--network", "huge"),
+            ("train", "--method", "material-sde", "--dataset", "asi", "--preset", "huge"),
             ("'huge'", "standard, deep, wide, paper"),
         ),
         (
@@ -147,19 +147,25 @@ def test_bad_numbers(amsbench, mistake, files):
     data, checkpoint = files
     options = ("--method", "amshortcut", "--dataset", "asi", "--data", data, "--checkpoint", checkpoint)
     mistake(
-        amsbench("generate", *options, "--steps", 0, "--output", "a.extxyz"), "0 sampling steps", "1 or more"
+        amsbench("generate", *options, "--steps", 0, "--output-file", "a.extxyz"),
+        "0 sampling steps",
+        "1 or more",
     )
-    mistake(amsbench("generate", *options, "--steps", -3, "--output", "a.extxyz"), "-3 sampling steps")
+    mistake(amsbench("generate", *options, "--steps", -3, "--output-file", "a.extxyz"), "-3 sampling steps")
     mistake(
-        amsbench("generate", *options, "--cell", "3.5", "--output", "a.extxyz"), "3.50 A", "cutoff of 4 A"
+        amsbench("generate", *options, "--cell", "3.5", "--output-file", "a.extxyz"),
+        "3.50 A",
+        "cutoff of 4 A",
     )
-    mistake(amsbench("generate", *options, "--cell", "a,b", "--output", "a.extxyz"), "'a,b'")
+    mistake(amsbench("generate", *options, "--cell", "a,b", "--output-file", "a.extxyz"), "'a,b'")
     mistake(
-        amsbench("generate", *options, "--target", "shear_modulus=30", "--output", "a.extxyz"),
+        amsbench("generate", *options, "--target", "shear_modulus=30", "--output-file", "a.extxyz"),
         "shear_modulus",
         "none",
     )
-    mistake(amsbench("generate", *options, "--target", "ring_size=x", "--output", "a.extxyz"), "ring_size=x")
+    mistake(
+        amsbench("generate", *options, "--target", "ring_size=x", "--output-file", "a.extxyz"), "ring_size=x"
+    )
     mistake(amsbench(*run_arguments(files)[:-1], "1,0"), "1,0")
     assert not Path("a.extxyz").exists()
 
@@ -192,7 +198,9 @@ def test_damaged_and_foreign_files(amsbench, mistake, files, tmp_path):
 
 def test_unwritable_output(amsbench, mistake, files, tmp_path):
     (tmp_path / "file").write_text("")
-    mistake(amsbench(*run_arguments(files, "--output", tmp_path / "file" / "results")), "file", "--output")
+    mistake(
+        amsbench(*run_arguments(files, "--output-dir", tmp_path / "file" / "results")), "file", "--output-dir"
+    )
 
 
 def test_no_room_on_the_disk(amsbench, mistake, files, tmp_path, monkeypatch):
@@ -233,7 +241,7 @@ def test_data_commands(amsbench, files, tmp_path):
     assert code == 0
     assert "lithium_rich_share 0.2 (0.01429), " in out
     assert "quench_k_per_ps 100 (5)" in out
-    code, out, _ = amsbench("data", "export", "asi", "--data", data, "--output", "all.extxyz")
+    code, out, _ = amsbench("data", "export", "asi", "--data", data, "--output-file", "all.extxyz")
     assert code == 0
     assert len(read(tmp_path / "all.extxyz", index=":")) == 24
     code, out, _ = amsbench("data", "list")
@@ -254,14 +262,15 @@ def test_data_mistakes(amsbench, mistake, files, tmp_path):
     mistake(amsbench("data", "verify", tmp_path / "none.npz"), "none.npz")
     mistake(amsbench("data", "info", "asi", "--data", cut), "cut.npz")
     mistake(
-        amsbench("data", "export", "asi", "--data", data, "--output", "a.extxyz", "--split", "exam"), "exam"
+        amsbench("data", "export", "asi", "--data", data, "--output-file", "a.extxyz", "--split", "exam"),
+        "exam",
     )
     mistake(
-        amsbench("data", "build", "asi", "--output", "a.npz", "--samples", 1, "--recipe", "quick"),
+        amsbench("data", "build", "asi", "--output-file", "a.npz", "--samples", 1, "--recipe", "quick"),
         "quick",
         "reduced",
     )
-    mistake(amsbench("data", "build", "asi2", "--output", "a.npz", "--samples", 1), "asi2", "asi")
+    mistake(amsbench("data", "build", "asi2", "--output-file", "a.npz", "--samples", 1), "asi2", "asi")
     assert not (tmp_path / "a.extxyz").exists()
     assert not (tmp_path / "a.npz").exists()
 
@@ -270,7 +279,7 @@ def test_data_mistakes(amsbench, mistake, files, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_command_says_so_and_leaves_nothing(tmp_path, number):
     command = [sys.executable, "-c", "from amsbench.cli import main; main()", "generate", "-m", "amshortcut"]
-    command += ["-d", "asi", "--count", "9999", "--steps", "50", "--threads", "1", "--output", "s.extxyz"]
+    command += ["-d", "asi", "--count", "9999", "--steps", "50", "--cores", "1", "--output-file", "s.extxyz"]
     # where the tests run in a shell's background they ignore interrupts, and so would the command
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(

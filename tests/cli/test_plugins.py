@@ -63,22 +63,22 @@ def test_own_structures_from_import_to_table(amsbench, own_structures, tmp_path,
     assert "16 structures of O, Si in own-glass.npz" in err
     assert "--dataset own-glass --data own-glass.npz" in err
     data = ("--dataset", "own-glass", "--data", "own-glass.npz")
-    small = ("--passes", 16, "--threads", 1, "--set", SMALL)
+    small = ("--samples", 16, "--cores", 1, "--set", SMALL)
     code, _, err = amsbench("train", "--method", "material-sde", *data, *small)
     assert code == 0, err
     trained = ("--method", "material-sde", "--checkpoint", "runs/material-sde-own-glass/best.safetensors")
-    short = ("--protocol", "quick", "--steps", "1,2", "--count", 4, "--threads", 1)
+    short = ("--protocol", "quick", "--steps", "1,2", "--count", 4, "--cores", 1)
     code, out, err = amsbench("run", *trained, *data, *short)
     assert code == 0, err
     assert "Structure: own-glass" in out
     samplers = 2  # the paper's, and the strongest
     assert len(list((tmp_path / "results" / "own-glass").glob("*.json"))) == 2 * samplers
     target = ("--target", "toughness=1.5") if ghosts else ()
-    made = ("--count", 2, "--steps", 2, "--output", "made.extxyz", "--threads", 1)
+    made = ("--count", 2, "--steps", 2, "--output-file", "made.extxyz", "--cores", 1)
     code, _, err = amsbench("generate", *trained, *data, *target, *made)
     assert code == 0, err
-    asked = ("--targets", "target_toughness") if ghosts else ()
-    code, out, err = amsbench("evaluate", "made.extxyz", *data, *asked, "--threads", 1)
+    asked = ("--target-keys", "target_toughness") if ghosts else ()
+    code, out, err = amsbench("evaluate", "made.extxyz", *data, *asked, "--cores", 1)
     assert code == 0, err
     assert "RDF RMSD" in out
     assert "energy not measured on 2 of 2: no potential made these data" in out
@@ -113,7 +113,7 @@ def test_mistakes_with_own_structures(amsbench, mistake, own_structures, tmp_pat
 def test_a_new_method_keeps_to_the_contract(amsbench, tmp_path):
     import importlib.util
 
-    code, _, err = amsbench("new-method", "my-first-try", "--output", "packages/own")
+    code, _, err = amsbench("new-method", "my-first-try", "--output-dir", "packages/own")
     assert code == 0, err
     folder = tmp_path / "packages" / "own"
     names = ("README.md", "amsbench_my_first_try.py", "pyproject.toml", "test_my_first_try.py")
@@ -145,9 +145,9 @@ def test_a_new_method_overwrites_nothing_and_takes_no_name(amsbench, mistake, tm
         mistake(amsbench("new-method", "--", name), f"'{name}' cannot be the name of a method")
     mistake(amsbench("new-method", "amshortcut"), "'amshortcut' is taken")
     (tmp_path / "mine").mkdir()
-    mistake(amsbench("new-method", "mine"), "mine is there already", "--output")
+    mistake(amsbench("new-method", "mine"), "mine is there already", "--output-dir")
     (tmp_path / "file").write_text("")
-    mistake(amsbench("new-method", "mine", "--output", "file/mine"), "cannot write", "--output")
+    mistake(amsbench("new-method", "mine", "--output-dir", "file/mine"), "cannot write", "--output-dir")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]
     assert list((tmp_path / "mine").iterdir()) == []
 

@@ -294,7 +294,7 @@ def bench(monkeypatch, capsys, tmp_path):
 
 def test_table_and_json(bench, quick, tmp_path):
     output = tmp_path / "new" / "speed.json"
-    code, out, err = bench("--device", "cpu", "--threads", 1, "--only", "neighbours", "--output", output)
+    code, out, err = bench("--device", "cpu", "--cores", 1, "--only", "neighbours", "--output-file", output)
     assert code == 0, err
     found = json.loads(output.read_text())
     assert set(found) == {"environment", "peaks", "rows"}
@@ -317,18 +317,18 @@ def test_table_and_json(bench, quick, tmp_path):
     ("arguments", "words"),
     [
         (("--device", "gpu"), ("'gpu'", "cpu, cuda")),
-        (("--network", "nonsense"), ("'nonsense'", "standard, deep, wide, paper")),
-        (("--network", "standart"), ("'standart'", "did you mean 'standard'?")),
+        (("--presets", "nonsense"), ("'nonsense'", "standard, deep, wide, paper")),
+        (("--presets", "standart"), ("'standart'", "did you mean 'standard'?")),
         (("--only", "nonsense"), ("'nonsense'", "network, neighbours, generation")),
         (("--only", "files,nonsense"), ("'nonsense'",)),
         (("--only", ","), ("','", "network, neighbours, generation")),
-        (("--output", "/proc/x/y.json"), ("/proc/x", "--output")),
-        (("--output", "."), ("--output", "folder")),
+        (("--output-file", "/proc/x/y.json"), ("/proc/x", "--output-file")),
+        (("--output-file", "."), ("--output-file", "folder")),
     ],
 )
 def test_mistakes_are_told_before_anything_is_measured(bench, monkeypatch, tmp_path, arguments, words):
     monkeypatch.setattr(timing, "peaks", lambda device: pytest.fail("it measured"))
-    more = () if "--output" in arguments else ("--output", tmp_path / "new" / "speed.json")
+    more = () if "--output-file" in arguments else ("--output-file", tmp_path / "new" / "speed.json")
     code, out, err = bench(*arguments, *more)
     assert code == 2
     assert out == ""

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from amsbench.benchmark.datasets.build import SIMULATION_ATTEMPTS, build, simulation_seed
+from amsbench.benchmark.datasets.build import SIMULATION_ATTEMPTS, build_dataset, simulation_seed
 from amsbench.benchmark.datasets.definition import DatasetDefinition, Measurement, Property, SimulationFailed
 from amsbench.benchmark.datasets.storage import read_packed
 from amsbench.benchmark.system.files import exclusive_lock
@@ -93,7 +93,7 @@ def contents(path):
 
 def test_a_build_packs_what_was_asked_for(gas, tmp_path):
     steps = []
-    report = build(
+    report = build_dataset(
         gas, samples=8, output=tmp_path / "gas.npz", executor=Inline(), progress=lambda *a: steps.append(a)
     )
     arrays = contents(tmp_path / "gas.npz")
@@ -112,7 +112,7 @@ def test_a_build_packs_what_was_asked_for(gas, tmp_path):
 
 def test_the_same_arguments_give_the_same_file(tmp_path):
     hashes = [
-        build(Gas(), samples=9, output=tmp_path / name, executor=Inline(), seed=seed).content_hash
+        build_dataset(Gas(), samples=9, output=tmp_path / name, executor=Inline(), seed=seed).content_hash
         for name, seed in (("a.npz", 1), ("b.npz", 1), ("c.npz", 2))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -122,34 +122,34 @@ def test_an_interrupted_build_goes_on_where_it_stopped(tmp_path):
     stopped = Gas()
     stopped.simulated_until = 2
     with pytest.raises(KeyboardInterrupt):
-        build(stopped, samples=12, output=tmp_path / "gas.npz", executor=Inline())
+        build_dataset(stopped, samples=12, output=tmp_path / "gas.npz", executor=Inline())
     resumed = Gas()
-    report = build(resumed, samples=12, output=tmp_path / "gas.npz", executor=Inline())
+    report = build_dataset(resumed, samples=12, output=tmp_path / "gas.npz", executor=Inline())
     assert len(resumed.seeds) == 2
-    whole = build(Gas(), samples=12, output=tmp_path / "whole.npz", executor=Inline())
+    whole = build_dataset(Gas(), samples=12, output=tmp_path / "whole.npz", executor=Inline())
     assert report.content_hash == whole.content_hash
 
 
 def test_a_finished_build_repeats_nothing(tmp_path):
-    build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     again = Gas()
-    build(again, samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(again, samples=6, output=tmp_path / "gas.npz", executor=Inline())
     assert (again.seeds, again.measured) == ([], [])
 
 
 def test_two_builds_do_not_share_their_parts(tmp_path):
-    build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     with (
         exclusive_lock(tmp_path / "gas.npz.parts"),
         pytest.raises(AmsbenchError, match="another process is at work"),
     ):
-        build(Gas(), samples=8, output=tmp_path / "gas.npz", executor=Inline())
+        build_dataset(Gas(), samples=8, output=tmp_path / "gas.npz", executor=Inline())
 
 
 def test_a_build_can_grow_without_changing_what_is_there(tmp_path):
-    build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     before = contents(tmp_path / "gas.npz")
-    build(Gas(), samples=15, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=15, output=tmp_path / "gas.npz", executor=Inline())
     after = contents(tmp_path / "gas.npz")
     for name in ("cells", "counts", "groups", "splits", "properties"):
         np.testing.assert_array_equal(after[name][:6], before[name])
@@ -157,8 +157,8 @@ def test_a_build_can_grow_without_changing_what_is_there(tmp_path):
 
 
 def test_a_cut_simulation_is_completed_when_the_build_grows(tmp_path):
-    build(Gas(), samples=4, output=tmp_path / "gas.npz", executor=Inline())
-    report = build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=4, output=tmp_path / "gas.npz", executor=Inline())
+    report = build_dataset(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     assert report.samples == 6
     assert report.labelled["volume"] == 6
 
@@ -166,7 +166,7 @@ def test_a_cut_simulation_is_completed_when_the_build_grows(tmp_path):
 def test_failed_simulations_get_a_new_seed_and_are_counted(gas, tmp_path):
     bad = simulation_seed(0, 1, 0)
     gas.fails = lambda seed: seed == bad
-    report = build(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
+    report = build_dataset(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
     assert report.samples == 9
     assert report.simulation_failures == ["lost atoms"]
     assert simulation_seed(0, 1, 1) in gas.seeds
@@ -177,12 +177,12 @@ def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp
     gas = Gas()
     first = {simulation_seed(0, 1, attempt) for attempt in range(SIMULATION_ATTEMPTS)}
     gas.fails = lambda seed: seed in first
-    report = build(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
+    report = build_dataset(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
     assert report.abandoned == [1]
     assert report.samples == 6
     assert len(report.simulation_failures) == SIMULATION_ATTEMPTS
     assert contents(tmp_path / "gas.npz")["groups"].tolist() == [0, 0, 0, 2, 2, 2]
-    again = build(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
+    again = build_dataset(gas, samples=9, output=tmp_path / "gas.npz", executor=Inline())
     assert again.abandoned == []
     assert gas.seeds[-1] == simulation_seed(0, 1, SIMULATION_ATTEMPTS)
 
@@ -200,7 +200,7 @@ class Dense(Gas):
 
 
 def test_a_simulation_may_be_made_differently_for_its_number(tmp_path):
-    build(Cold(), samples=9, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Cold(), samples=9, output=tmp_path / "gas.npz", executor=Inline())
     volumes = contents(tmp_path / "gas.npz")["properties"][:, 0]
     assert (volumes == 1).tolist() == [False] * 3 + [True] * 3 + [False] * 3
 
@@ -208,7 +208,7 @@ def test_a_simulation_may_be_made_differently_for_its_number(tmp_path):
 def test_when_nothing_succeeds_the_reason_is_told(gas, tmp_path):
     gas.fails = lambda seed: True
     with pytest.raises(AmsbenchError, match=r"no simulation of 'gas' succeeded.*lost atoms"):
-        build(gas, samples=3, output=tmp_path / "gas.npz", executor=Inline())
+        build_dataset(gas, samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
 def test_other_exceptions_are_not_swallowed(gas, tmp_path):
@@ -217,38 +217,38 @@ def test_other_exceptions_are_not_swallowed(gas, tmp_path):
 
     gas.fails = broken
     with pytest.raises(ZeroDivisionError):
-        build(gas, samples=3, output=tmp_path / "gas.npz", executor=Inline())
+        build_dataset(gas, samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"recipe": "paper"}])
 def test_parts_made_with_other_arguments_are_refused(tmp_path, other):
-    build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     with pytest.raises(AmsbenchError, match=f"another {next(iter(other))}"):
-        build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline(), **other)
+        build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline(), **other)
 
 
 def test_parts_of_another_protocol_are_refused(tmp_path, monkeypatch):
-    build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     monkeypatch.setattr(Gas, "simulation_recipe", lambda self, recipe: {"atoms": 6})
     with pytest.raises(AmsbenchError, match="another protocol"):
-        build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+        build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
 def test_a_file_of_something_else_is_not_overwritten(tmp_path):
     (tmp_path / "gas.npz").write_text("precious")
     with pytest.raises(AmsbenchError, match=r"gas\.npz"):
-        build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+        build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     assert (tmp_path / "gas.npz").read_text() == "precious"
     assert not (tmp_path / "gas.npz.parts").exists()
 
 
 def test_a_build_goes_on_from_a_packed_file_alone(tmp_path):
     """The file that comes with the package grows on a machine that never saw its parts."""
-    build(Gas(), samples=12, output=tmp_path / "whole.npz", executor=Inline())
-    build(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=12, output=tmp_path / "whole.npz", executor=Inline())
+    build_dataset(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     shutil.rmtree(tmp_path / "gas.npz.parts")
     gas = Gas()
-    build(gas, samples=12, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(gas, samples=12, output=tmp_path / "gas.npz", executor=Inline())
     assert gas.seeds == [simulation_seed(0, index, 0) for index in (2, 3)]
     (whole, _, _), (grown, _, _) = (read_packed(tmp_path / name) for name in ("whole.npz", "gas.npz"))
     for name, array in whole.items():
@@ -256,27 +256,27 @@ def test_a_build_goes_on_from_a_packed_file_alone(tmp_path):
 
 
 def test_a_packed_file_of_another_seed_is_refused(tmp_path):
-    build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     shutil.rmtree(tmp_path / "gas.npz.parts")
     with pytest.raises(AmsbenchError, match="another seed"):
-        build(Gas(), samples=3, output=tmp_path / "gas.npz", seed=1, executor=Inline())
+        build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", seed=1, executor=Inline())
     assert not (tmp_path / "gas.npz.parts").exists()
 
 
 def test_a_damaged_part_is_named(tmp_path):
-    build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+    build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
     part = tmp_path / "gas.npz.parts" / "simulation-00000.npz"
     part.write_bytes(part.read_bytes()[:100])
     with pytest.raises(AmsbenchError, match="simulation-00000"):
-        build(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
+        build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", executor=Inline())
 
 
 def test_properties_can_be_measured_one_after_the_other(tmp_path):
     first = Gas()
-    build(first, samples=6, output=tmp_path / "gas.npz", executor=Inline(), properties=["volume"])
+    build_dataset(first, samples=6, output=tmp_path / "gas.npz", executor=Inline(), properties=["volume"])
     assert np.isnan(contents(tmp_path / "gas.npz")["properties"][:, 1]).all()
     second = Gas()
-    report = build(second, samples=6, output=tmp_path / "gas.npz", executor=Inline())
+    report = build_dataset(second, samples=6, output=tmp_path / "gas.npz", executor=Inline())
     assert second.seeds == []
     assert set(second.measured) == {("first_x",)}
     assert report.labelled["volume"] == 6
@@ -285,9 +285,9 @@ def test_properties_can_be_measured_one_after_the_other(tmp_path):
 
 def test_nonsense_is_refused(tmp_path):
     with pytest.raises(AmsbenchError, match="at least one sample"):
-        build(Gas(), samples=0, output=tmp_path / "gas.npz")
+        build_dataset(Gas(), samples=0, output=tmp_path / "gas.npz")
     with pytest.raises(AmsbenchError, match="no property 'mass'"):
-        build(Gas(), samples=3, output=tmp_path / "gas.npz", properties=["mass"])
+        build_dataset(Gas(), samples=3, output=tmp_path / "gas.npz", properties=["mass"])
 
 
 KILLED = """
@@ -295,7 +295,7 @@ import sys, time
 import numpy as np
 from ase import Atoms
 from amsbench.benchmark.datasets.definition import DatasetDefinition
-from amsbench.benchmark.datasets.build import build
+from amsbench.benchmark.datasets.build import build_dataset
 
 class Slow(DatasetDefinition):
     name = "slow"
@@ -312,7 +312,7 @@ class Slow(DatasetDefinition):
         return [Atoms("Ar", np.random.default_rng(seed).uniform(0, 5, (1, 3)), cell=[5] * 3, pbc=True)]
 
 def main():
-    report = build(Slow(), samples=int(sys.argv[2]), output=sys.argv[1], workers=2)
+    report = build_dataset(Slow(), samples=int(sys.argv[2]), output=sys.argv[1], workers=2)
     print(report.samples)
 
 if __name__ == "__main__":

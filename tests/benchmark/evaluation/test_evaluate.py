@@ -8,7 +8,7 @@ import pytest
 
 from amsbench.benchmark.datasets.definition import Measurement
 from amsbench.benchmark.evaluation import evaluate as evaluation
-from amsbench.benchmark.evaluation.evaluate import evaluate
+from amsbench.benchmark.evaluation.evaluate import evaluate_structures
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.potentials.potential import EvaluationFailed
@@ -36,7 +36,7 @@ def frames_of(dataset, count):
 
 
 def test_training_structures_score_near_the_floor(reference, tiny_asio2):
-    found = evaluate(frames_of(tiny_asio2, 16), reference).structural
+    found = evaluate_structures(frames_of(tiny_asio2, 16), reference).structural
     assert found.rdf_low <= found.rdf_rmsd <= found.rdf_high
     assert found.rdf_rmsd < 3 * found.rdf_floor + 1e-12
     assert found.rdf_ceiling > 3 * found.rdf_rmsd
@@ -45,7 +45,7 @@ def test_training_structures_score_near_the_floor(reference, tiny_asio2):
 def test_targets_that_are_met_have_no_error(reference, tiny_asio2):
     frames = frames_of(tiny_asio2, 10)
     truth = np.array([len(f) / f.get_volume() * 300 for f in frames])
-    found = evaluate(frames, reference, targets={"shear_modulus": truth}, structural=False)
+    found = evaluate_structures(frames, reference, targets={"shear_modulus": truth}, structural=False)
     errors = found.inverse_design["shear_modulus"]
     assert errors.mae == pytest.approx(0.0, abs=1e-12)
     assert errors.coverage == 100.0
@@ -59,7 +59,7 @@ def test_failures_are_counted_and_charged(reference, tiny_asio2):
     for frame in frames[:3]:
         frame.info["fails"] = True
     target = np.full(10, 25.0)
-    found = evaluate(frames, reference, targets={"shear_modulus": target}, structural=False)
+    found = evaluate_structures(frames, reference, targets={"shear_modulus": target}, structural=False)
     errors = found.inverse_design["shear_modulus"]
     assert found.failures == {"shear_modulus": {"relaxation did not converge": 3}}
     assert errors.measured == 7
@@ -72,7 +72,7 @@ def test_failures_are_counted_and_charged(reference, tiny_asio2):
 
 def test_substance(reference, tiny_asio2):
     frames = frames_of(tiny_asio2, 6)
-    found = evaluate(frames, reference, structural=False).substance
+    found = evaluate_structures(frames, reference, structural=False).substance
     silicon = np.mean([np.mean([s == "Si" for s in f.get_chemical_symbols()]) for f in frames])
     assert found["fraction_Si"] == pytest.approx(silicon)
     assert found["fraction_Si"] + found["fraction_O"] == pytest.approx(1.0)
@@ -90,7 +90,7 @@ def test_formal_charges_tell_neutral_structures_and_how_far_the_others_are(tiny_
     lost = [k for k, symbol in enumerate(first.symbols) if symbol == "O"][:2]
     del first[lost]
     frames.append(first[:0])
-    found = evaluate(frames, reference, structural=False)
+    found = evaluate_structures(frames, reference, structural=False)
     assert found.table["charge"].tolist() == [4, 0, 0, 0, 0]
     assert found.substance["neutral"] == 0.75
     assert found.substance["imbalance"] == pytest.approx(4 / len(first) / 4)
@@ -101,7 +101,7 @@ def test_formal_charges_tell_neutral_structures_and_how_far_the_others_are(tiny_
 def test_a_structure_without_atoms_fails_and_does_not_crash(reference, tiny_asio2):
     frames = frames_of(tiny_asio2, 3)
     frames[1] = frames[1][:0]
-    found = evaluate(frames, reference, targets={"ring_size": np.full(3, 5.0)}, structural=False)
+    found = evaluate_structures(frames, reference, targets={"ring_size": np.full(3, 5.0)}, structural=False)
     assert found.failures == {"ring_size": {"no atoms": 1}, "energy": {"no atoms": 1}}
 
 
@@ -110,7 +110,7 @@ def test_a_structure_without_an_energy_is_counted(reference, tiny_asio2, monkeyp
         raise EvaluationFailed("the energy is not finite")
 
     monkeypatch.setattr(type(tiny_asio2.definition), "energy", collapsed)
-    found = evaluate(frames_of(tiny_asio2, 3), reference, structural=False)
+    found = evaluate_structures(frames_of(tiny_asio2, 3), reference, structural=False)
     assert found.failures == {"energy": {"the energy is not finite": 3}}
     assert found.substance["energy_per_atom"] is None
 
@@ -119,7 +119,7 @@ def test_a_measurement_that_never_ends_costs_its_structure_only(reference, tiny_
     monkeypatch.setattr(evaluation, "MEASUREMENT_TIME_LIMIT", 0.5)
     frames = frames_of(tiny_asio2, 4)
     frames[2].info["never_ends"] = True
-    found = evaluate(frames, reference, targets={"ring_size": np.full(4, 5.0)}, structural=False)
+    found = evaluate_structures(frames, reference, targets={"ring_size": np.full(4, 5.0)}, structural=False)
     assert found.failures == {name: {"it took longer than 0.5 s": 1} for name in ("ring_size", "energy")}
     assert found.inverse_design["ring_size"].coverage == 75.0
     assert list(found.table["atoms"]) == [len(frame) for frame in frames]
@@ -128,12 +128,12 @@ def test_a_measurement_that_never_ends_costs_its_structure_only(reference, tiny_
 def test_mistakes(reference, tiny_asio2):
     frames = frames_of(tiny_asio2, 2)
     with pytest.raises(AmsbenchError, match="no property 'hardness'"):
-        evaluate(frames, reference, targets={"hardness": np.zeros(2)})
+        evaluate_structures(frames, reference, targets={"hardness": np.zeros(2)})
     with pytest.raises(AmsbenchError, match="no structures"):
-        evaluate([], reference)
+        evaluate_structures([], reference)
     frames[1].symbols[:2] = "Na"
     with pytest.raises(AmsbenchError, match="structure 1 has Na"):
-        evaluate(frames, reference)
+        evaluate_structures(frames, reference)
 
 
 def test_protocol_paper_compares_with_the_training_set(tiny_asi, monkeypatch):
@@ -142,8 +142,8 @@ def test_protocol_paper_compares_with_the_training_set(tiny_asi, monkeypatch):
     monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
     train = [tiny_asi.atoms(int(k)) for k in tiny_asi.indices("train")]
     against = Reference(tiny_asi, protocol=curve_settings("paper"))
-    found = evaluate(train, against)
+    found = evaluate_structures(train, against)
     assert found.structural.reference == "train"
     assert found.structural.rdf_rmsd == pytest.approx(0.0, abs=1e-12)
     held_out = Reference(replace(tiny_asi), protocol=curve_settings("quick"))
-    assert evaluate(train, held_out).structural.rdf_rmsd > 0
+    assert evaluate_structures(train, held_out).structural.rdf_rmsd > 0

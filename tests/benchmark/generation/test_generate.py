@@ -8,7 +8,7 @@ import torch
 
 from amsbench.benchmark.generation import generate as generation
 from amsbench.benchmark.generation.cells import cell_matrix
-from amsbench.benchmark.generation.generate import generate, outside_training_range
+from amsbench.benchmark.generation.generate import generate_structures, outside_training_range
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_sde import MaterialSDE
 
@@ -26,9 +26,9 @@ COUNTS = np.array([40, 45, 50, 55, 56])
 
 
 def test_batches_do_not_change_the_samples(method, monkeypatch):
-    whole = generate(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
+    whole = generate_structures(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
     monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
-    single = generate(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
+    single = generate_structures(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
     for one, two in zip(whole.frames, single.frames, strict=True):
         assert one.get_chemical_symbols() == two.get_chemical_symbols()
         shift = one.get_scaled_positions() - two.get_scaled_positions()
@@ -52,7 +52,7 @@ def test_threads_do_not_change_the_samples(method, monkeypatch):
         for count in (1, 3):
             torch.set_num_threads(count)
             parts = []
-            made = generate(
+            made = generate_structures(
                 method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4, sink=parts.append
             )
             assert [frame for part in parts for frame in part] == made.frames
@@ -82,7 +82,7 @@ def test_an_error_in_a_thread_is_raised(method, monkeypatch):
     torch.set_num_threads(2)
     try:
         with pytest.raises(RuntimeError, match="no more"):
-            generate(method, cells=CELLS, counts=COUNTS, steps=2, sampler="ode")
+            generate_structures(method, cells=CELLS, counts=COUNTS, steps=2, sampler="ode")
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -90,7 +90,7 @@ def test_an_error_in_a_thread_is_raised(method, monkeypatch):
 
 def test_targets_are_stored_and_matter(method):
     targets = {"shear_modulus": np.linspace(20, 28, 5)}
-    made = generate(method, cells=CELLS, counts=COUNTS, targets=targets, steps=2, sampler="ode")
+    made = generate_structures(method, cells=CELLS, counts=COUNTS, targets=targets, steps=2, sampler="ode")
     assert [f.info["target_shear_modulus"] for f in made.frames] == pytest.approx([20, 22, 24, 26, 28])
     assert all("target_ring_size" not in f.info for f in made.frames)
 
@@ -110,15 +110,15 @@ def test_a_structure_larger_than_a_batch():
 def test_mistakes(method):
     arguments = {"cells": CELLS, "counts": COUNTS}
     with pytest.raises(AmsbenchError, match="0 sampling steps"):
-        generate(method, **arguments, steps=0)
+        generate_structures(method, **arguments, steps=0)
     with pytest.raises(AmsbenchError, match="not trained on property 'hardness'"):
-        generate(method, **arguments, steps=1, targets={"hardness": np.zeros(5)})
+        generate_structures(method, **arguments, steps=1, targets={"hardness": np.zeros(5)})
     with pytest.raises(AmsbenchError, match="5 finite target values"):
-        generate(method, **arguments, steps=1, targets={"ring_size": np.zeros(4)})
+        generate_structures(method, **arguments, steps=1, targets={"ring_size": np.zeros(4)})
     thin = CELLS.copy()
     thin[2] = [[8, 0, 0], [7.5, 3.0, 0], [0, 0, 8]]
     with pytest.raises(AmsbenchError, match="cell 2 has a height of"):
-        generate(method, cells=thin, counts=COUNTS, steps=1)
+        generate_structures(method, cells=thin, counts=COUNTS, steps=1)
 
 
 def test_extrapolation_is_said(method):

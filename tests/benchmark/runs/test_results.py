@@ -44,7 +44,7 @@ def cell(**changes) -> Result:
         substance={"density": 2.3},
         training_set={},
         failures={},
-        training={"passes": 3},
+        training={"samples_seen": 3},
         environment=Environment(
             amsbench="0",
             python="3",

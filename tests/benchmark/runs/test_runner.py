@@ -31,7 +31,7 @@ def run(tiny_asi, tmp_path, monkeypatch):
     config = AMShortcut.default_config("standard", task)
     config["network"] |= {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
     torch.manual_seed(0)
-    save_checkpoint(tmp_path / "a.safetensors", AMShortcut(task, config), {"passes": 0})
+    save_checkpoint(tmp_path / "a.safetensors", AMShortcut(task, config), {"samples_seen": 0})
     (plan,) = plans_of(tiny_asi.definition, "quick")
     return Run(
         source=TrainedModel(load_checkpoint(tmp_path / "a.safetensors")),
@@ -43,7 +43,7 @@ def run(tiny_asi, tmp_path, monkeypatch):
 
 
 def test_samplers_that_do_the_same_share_a_cell(run):
-    found = [(job.steps, job.sampler) for job in run.jobs()]
+    found = [(job.steps, job.sampler) for job in run.trials()]
     assert found == [
         (1, "euler-maruyama"),
         (5, "euler-maruyama"),

@@ -17,14 +17,14 @@ def saved(silica, tmp_path):
     config["network"] |= {"hidden": 32, "layers": 2}
     method = AMShortcut(silica, config)
     path = tmp_path / "a.safetensors"
-    save_checkpoint(path, method, {"passes": 12})
+    save_checkpoint(path, method, {"samples_seen": 12})
     return method, path
 
 
 def test_round_trip_gives_the_same_samples(saved):
     method, path = saved
     loaded = load_checkpoint(path)
-    assert loaded.record == {"passes": 12}
+    assert loaded.record == {"samples_seen": 12}
     assert loaded.method.task == method.task
     assert loaded.method.config == method.config
     cells = Structures.empty_cells(

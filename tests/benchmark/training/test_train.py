@@ -9,13 +9,13 @@ import amsbench
 from amsbench.benchmark.system.files import exclusive_lock, sha256_of
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
-from amsbench.benchmark.training.train import train
+from amsbench.benchmark.training.train import train_method
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_sde import MaterialSDE
 
 SMALL = {"network": {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}}
-OPTIONS = TrainingOptions(passes=24, batch_size=2, validate_every=8, validation_samples=4)
+OPTIONS = TrainingOptions(samples_seen=24, batch_size=2, validate_every=8, validation_samples=4)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,7 +32,7 @@ def losses(dataset, output, *, stop_after=None, method="material-sde", **setting
 
     arguments = {"options": OPTIONS, "config": SMALL} | settings
     try:
-        train(method, dataset, output=output, report=report, **arguments)
+        train_method(method, dataset, output=output, report=report, **arguments)
     except KeyboardInterrupt:
         assert stop_after is not None
     return seen
@@ -81,7 +81,7 @@ def test_two_trainings_do_not_share_a_folder(tiny_asi, tmp_path):
 def test_other_settings_do_not_mix(tiny_asi, tmp_path):
     losses(tiny_asi, tmp_path)
     with pytest.raises(AmsbenchError, match="another options"):
-        losses(tiny_asi, tmp_path, options=TrainingOptions(passes=48, batch_size=2))
+        losses(tiny_asi, tmp_path, options=TrainingOptions(samples_seen=48, batch_size=2))
     with pytest.raises(AmsbenchError, match="another method"):
         losses(tiny_asi, tmp_path, method="material-ode")
 
@@ -101,13 +101,13 @@ def test_other_settings_do_not_mix(tiny_asi, tmp_path):
 )
 def test_unknown_settings_and_values_of_another_kind(tiny_asi, tmp_path, changes, message):
     with pytest.raises(AmsbenchError, match=message):
-        train("amshortcut", tiny_asi, output=tmp_path / "run", options=OPTIONS, config=changes)
+        train_method("amshortcut", tiny_asi, output=tmp_path / "run", options=OPTIONS, config=changes)
     assert not (tmp_path / "run").exists()
 
 
 def test_part_of_a_table_of_settings_changes_that_part(tiny_asi, tmp_path):
     method = load_checkpoint(
-        train("material-sde", tiny_asi, output=tmp_path, options=OPTIONS, config=SMALL)
+        train_method("material-sde", tiny_asi, output=tmp_path, options=OPTIONS, config=SMALL)
     ).method
     assert (
         method.config["network"]
@@ -145,12 +145,12 @@ def test_start_from_another_checkpoint(tiny_asi, tiny_asio2, tmp_path):
     """AMShortcut starts from material SDE's weights; a network that does not fit is refused."""
     losses(tiny_asi, tmp_path / "sde")
     source = tmp_path / "sde" / "best.safetensors"
-    losses(tiny_asi, tmp_path / "shortcut", method="amshortcut", initial=source)
+    losses(tiny_asi, tmp_path / "shortcut", method="amshortcut", init_from=source)
     record = load_checkpoint(tmp_path / "shortcut" / "best.safetensors").record
-    assert record["initial"] == load_checkpoint(source).content_hash
-    assert record["passes"] == 24
+    assert record["init_from"] == load_checkpoint(source).content_hash
+    assert record["samples_seen"] == 24
     with pytest.raises(AmsbenchError, match="does not fit"):
-        losses(tiny_asio2, tmp_path / "silica", initial=source, properties=("ring_size",))
+        losses(tiny_asio2, tmp_path / "silica", init_from=source, properties=("ring_size",))
 
 
 def test_every_sample_is_seen_once_per_epoch(tiny_asi, tmp_path, monkeypatch):
@@ -178,23 +178,23 @@ def test_unlabelled_property(tiny_asio2, tmp_path):
 
 
 def test_a_notebook_has_the_options_of_the_command_line(tiny_asio2, tmp_path):
-    options = {"passes": 4, "batch_size": 2, "validation_samples": 2}
+    options = {"samples_seen": 4, "batch_size": 2, "validation_samples": 2}
     first = amsbench.train(
         "material-sde", tiny_asio2, output=tmp_path / "a", properties=["ring_size"], config=SMALL, **options
     )
     made = load_checkpoint(first)
     assert made.method.task.properties == ("ring_size",)
     assert made.method.config["network"]["hidden"] == 32
-    assert made.record["options"]["passes"] == 4
+    assert made.record["options"]["samples_seen"] == 4
     further = amsbench.train(
         "amshortcut",
         tiny_asio2,
         output=tmp_path / "b",
         properties=["ring_size"],
         config=SMALL,
-        initial=first,
+        init_from=first,
         **options,
     )
-    assert load_checkpoint(further).record["initial"] == sha256_of(first)
+    assert load_checkpoint(further).record["init_from"] == sha256_of(first)
     with pytest.raises(AmsbenchError, match="has no network 'vast'"):
         amsbench.train("material-sde", tiny_asio2, output=tmp_path / "c", network="vast", **options)
