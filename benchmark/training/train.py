@@ -14,7 +14,7 @@ from ...errors import AmsbenchError
 from .. import registry
 from ..datasets.dataset import Dataset, task_of
 from ..interface.method import Method, method_class
-from ..system.files import check_writable, exclusive_lock, sha256_of
+from ..system.files import check_writable, exclusive_lock
 from .checkpoints import load_checkpoint
 from .options import TrainingOptions, TrainingProgress
 from .trainer import NotFinite, Trainer
@@ -60,8 +60,7 @@ def train_method(
     settings = chosen.default_config(preset, task)
     settings = with_changes(settings, config or {}, f"method '{method_name}'")
     method = chosen(task, settings)
-    if init_from is not None:
-        _start_from(method, init_from)
+    origin = None if init_from is None else _start_from(method, init_from)
     check_writable(output)
 
     fabric = Fabric(accelerator="gpu" if device.startswith("cuda") else "cpu", devices=1)
@@ -71,7 +70,7 @@ def train_method(
         "task": task.to_json(),
         "config": settings,
         "options": asdict(options),
-        "init_from": None if init_from is None else sha256_of(init_from),
+        "init_from": origin,
     }
     with exclusive_lock(output):
         trainer.resume(made_with)
@@ -97,8 +96,10 @@ def with_changes(settings: dict[str, Any], changes: Mapping[str, Any], owner: st
     return result
 
 
-def _start_from(method: Method, path: Path) -> None:
-    source = load_checkpoint(path).method
+def _start_from(method: Method, path: Path) -> str:
+    """Give the method the weights of a checkpoint, and return that checkpoint's content hash."""
+    checkpoint = load_checkpoint(path)
+    source = checkpoint.method
     try:
         method.start_from(source)
     except RuntimeError as error:
@@ -106,3 +107,4 @@ def _start_from(method: Method, path: Path) -> None:
             f"the network in {path} ({source.name} on '{source.task.dataset}') does not fit the one to train; "
             "choose a checkpoint with the same network, elements and properties"
         ) from error
+    return checkpoint.content_hash

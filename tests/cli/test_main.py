@@ -199,7 +199,9 @@ def test_damaged_and_foreign_files(amsbench, mistake, files, tmp_path):
 def test_unwritable_output(amsbench, mistake, files, tmp_path):
     (tmp_path / "file").write_text("")
     mistake(
-        amsbench(*run_arguments(files, "--output-dir", tmp_path / "file" / "results")), "file", "--output-dir"
+        amsbench(*run_arguments(files, "--output-dir", tmp_path / "file" / "results")),
+        "file",
+        "choose another output folder",
     )
 
 
@@ -278,7 +280,14 @@ def test_data_mistakes(amsbench, mistake, files, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_command_says_so_and_leaves_nothing(tmp_path, number):
-    command = [sys.executable, "-c", "from amsbench.cli import main; main()", "generate", "-m", "amshortcut"]
+    command = [
+        sys.executable,
+        "-c",
+        "from amsbench.cli.main import main; main()",
+        "generate",
+        "-m",
+        "amshortcut",
+    ]
     command += ["-d", "asi", "--count", "9999", "--steps", "50", "--cores", "1", "--output-file", "s.extxyz"]
     # where the tests run in a shell's background they ignore interrupts, and so would the command
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

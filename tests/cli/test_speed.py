@@ -229,7 +229,7 @@ def test_generation_is_extrapolated_from_what_time_allows(monkeypatch, cost, par
         asked.append((method.name, len(cells), steps))
         return SimpleNamespace(seconds=len(cells) * steps * cost)
 
-    monkeypatch.setattr(pipeline, "generate", generate)
+    monkeypatch.setattr(pipeline, "generate_structures", generate)
     rows = list(pipeline.generation_rows(CPU))
     assert [row.seconds for row in rows[::2]] == [132.0, 3.6 * 3600]
     for row, steps, part in zip(rows[1::2], (1, 250), parts, strict=True):
@@ -322,7 +322,7 @@ def test_table_and_json(bench, quick, tmp_path):
         (("--only", "nonsense"), ("'nonsense'", "network, neighbours, generation")),
         (("--only", "files,nonsense"), ("'nonsense'",)),
         (("--only", ","), ("','", "network, neighbours, generation")),
-        (("--output-file", "/proc/x/y.json"), ("/proc/x", "--output-file")),
+        (("--output-file", "/proc/x/y.json"), ("/proc/x", "choose another output folder")),
         (("--output-file", "."), ("--output-file", "folder")),
     ],
 )

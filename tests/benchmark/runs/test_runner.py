@@ -86,17 +86,17 @@ def test_measuring_while_generating_gives_the_same(run, tmp_path):
         assert files[0] == files[1]
 
 
-@pytest.mark.parametrize("where", ["generate", "measure_structure"])
+@pytest.mark.parametrize("where", ["generate_structures", "measure_structure"])
 def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
     from amsbench.benchmark.evaluation import evaluate as evaluation
     from amsbench.benchmark.runs import generator
 
     def broken(*arguments, **options):
-        if where == "generate":
+        if where == "generate_structures":
             options["sink"]([])
         raise ValueError("broken")
 
-    monkeypatch.setattr(generator if where == "generate" else evaluation, where, broken)
+    monkeypatch.setattr(generator if where == "generate_structures" else evaluation, where, broken)
     with pytest.raises(ValueError, match="broken"):
         next(replace(run, overlap=True).execute(None, Silent()))
     assert not [path for path in run.store.folder.rglob("*") if path.is_file()]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import amsbench
-from amsbench.benchmark.system.files import exclusive_lock, sha256_of
+from amsbench.benchmark.system.files import exclusive_lock
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
 from amsbench.benchmark.training.train import train_method
@@ -195,6 +195,6 @@ def test_a_notebook_has_the_options_of_the_command_line(tiny_asio2, tmp_path):
         init_from=first,
         **options,
     )
-    assert load_checkpoint(further).record["init_from"] == sha256_of(first)
+    assert load_checkpoint(further).record["init_from"] == load_checkpoint(first).content_hash
     with pytest.raises(AmsbenchError, match="has no network 'vast'"):
         amsbench.train("material-sde", tiny_asio2, output=tmp_path / "c", network="vast", **options)

@@ -9,8 +9,13 @@ from amsbench.leaderboards.tables.inverse_design import inverse_design_tables
 from amsbench.leaderboards.tables.structural import structural_tables
 from amsbench.leaderboards.tables.text_table import render
 
-FIXED = {"options": {"passes": BUDGETS["fixed"]}, "initial": None, "passes": 11_000, "seconds": 900.0}
-BEST = {"options": {"passes": 60_000}, "initial": None, "passes": 60_000, "seconds": 4000.0}
+FIXED = {
+    "options": {"samples_seen": BUDGETS["fixed"]},
+    "init_from": None,
+    "samples_seen": 11_000,
+    "seconds": 900.0,
+}
+BEST = {"options": {"samples_seen": 60_000}, "init_from": None, "samples_seen": 60_000, "seconds": 4000.0}
 
 
 def yardstick(make, *errors, **changes):
@@ -32,7 +37,7 @@ def test_models_of_a_fixed_budget_are_not_mixed_with_best_efforts(structural):
 
 
 def test_as_many_passes_from_another_model_s_weights_are_no_fixed_budget(structural):
-    cell = structural(0.2, 0.001, training=FIXED | {"initial": "a" * 64})
+    cell = structural(0.2, 0.001, training=FIXED | {"init_from": "a" * 64})
     (table,) = structural_tables([cell])
     assert "budget" not in table.title
 

@@ -157,7 +157,7 @@ def test_other_conditions_are_tables_of_their_own_and_say_so(structural, change,
 
 def test_the_caption_names_conditions_reductions_and_hardware(structural):
     (table,) = structural_tables(
-        [structural(0.2, 0.001, training={"passes": 12000, "seconds": 3600.0, "device": "x86_64 CPU"})]
+        [structural(0.2, 0.001, training={"samples_seen": 12000, "seconds": 3600.0, "device": "x86_64 CPU"})]
     )
     said = caption(table)
     assert "liquid silicon at 2500 K" in said
@@ -300,7 +300,7 @@ def test_a_few_structures_have_no_rank_correlation(inverse, measured):
 
 def test_overviews_are_of_one_budget(inverse):
     """Models of the fixed budget have columns and rows of their own, not further columns of the same name."""
-    fixed = {"passes": 12_000}
+    fixed = {"samples_seen": 12_000}
     cells = [
         inverse(
             error,
@@ -312,7 +312,7 @@ def test_overviews_are_of_one_budget(inverse):
             checkpoint_hash=f"{error:064.0f}",
         )
         for plan in ("shear_modulus", "ring_size")
-        for error, training in ((1.0, {}), (3.0, {"options": fixed, "initial": None}))
+        for error, training in ((1.0, {}), (3.0, {"options": fixed, "init_from": None}))
     ]
     overviews = [t for t in inverse_design_tables(cells) if t.title.startswith("Inverse design: ")]
     assert len(overviews) == 2
