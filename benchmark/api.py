@@ -99,25 +99,29 @@ def evaluate(
     *,
     targets: Mapping[str, Sequence[float] | np.ndarray] | None = None,
     properties: Sequence[str] = (),
-    structural: bool = True,
+    metrics: Sequence[str] = (),
     executor: Executor | None = None,
 ) -> Evaluation:
-    """Score structures of any origin against a dataset: RDF and ADF errors, properties, substance.
+    """Measure structures of any origin and compare them with a dataset.
 
-    targets: the values that were asked for, one per structure, for each property to compare
+    frames: ASE Atoms, periodic in all three directions
+    targets: target values, one per structure, by property; obtained values are compared with them
+    properties: further properties to measure
+    metrics: names from ``amsbench metrics`` in addition to the standard ones, such as ``sq``
     """
-    from .evaluation.evaluate import evaluate_structures
+    from .evaluation.evaluate import STANDARD_CURVES, evaluate_structures, metrics_by_kind
     from .evaluation.reference import Reference
 
     if isinstance(dataset, str):
         dataset = load_dataset(dataset)
-    wanted = {name: np.asarray(values, dtype=float) for name, values in (targets or {}).items()}
+    curves, descriptors = metrics_by_kind(metrics)
     return evaluate_structures(
         frames,
         Reference(dataset),
-        targets=wanted,
+        targets={name: np.asarray(values, dtype=float) for name, values in (targets or {}).items()},
         properties=properties,
-        structural=structural,
+        curves=(*STANDARD_CURVES, *curves),
+        descriptors=descriptors,
         executor=executor,
     )
 

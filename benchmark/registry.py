@@ -1,15 +1,18 @@
-"""Plug-ins by name: methods and datasets are found through entry points, ours and anybody's alike."""
+"""Plug-ins by name: methods, datasets and metrics are found through entry points, ours and those of other packages."""
 
 from __future__ import annotations
 
 import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..errors import AmsbenchError
+from ..metrics.metric import CurveMetric, Metric
 
-PluginKind = Literal["methods", "datasets"]
+_Metric = TypeVar("_Metric", bound=Metric)
+
+PluginKind = Literal["methods", "datasets", "metrics"]
 
 
 @cache
@@ -39,6 +42,16 @@ def target(kind: PluginKind, name: str) -> str:
 def load(kind: PluginKind, name: str) -> Any:
     """Import and return the class registered under ``name``; AmsbenchError lists near matches."""
     return _entry(kind, name).load()
+
+
+@cache
+def load_metric(name: str, base: type[_Metric]) -> _Metric:
+    """The metric registered under ``name``, one object per process; AmsbenchError where it is of another kind."""
+    found = load("metrics", name)
+    if not issubclass(found, base):
+        kinds = "of mean curves" if base is CurveMetric else "of single structures"
+        raise AmsbenchError(f"metric '{name}' is not one {kinds}; 'amsbench metrics' lists both kinds")
+    return found()
 
 
 def near_matches(name: str, known: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..benchmark.interface.method import Method
+from ..benchmark.interface.method import Method, ProductType
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
@@ -131,6 +131,13 @@ class MaterialMethod(Method):
             return "torch"
         kernel = edge_sums_native.info()
         return f"native {kernel['level']}" + (" float32" if kernel["mode"] == "float32" else "")
+
+    def product_type(self) -> ProductType:
+        backend = self.backend()
+        if backend == "torch":
+            return super().product_type()
+        kernel = edge_sums_triton.info() if backend.startswith("triton") else edge_sums_native.info()
+        return "bfloat16" if kernel["mode"] == "bfloat16" else "float32"
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""

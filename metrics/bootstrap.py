@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +28,8 @@ class Interval:
     low, high: the interval of probability ``level``
     samples: bootstrap resamples
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # stored results refuse fields that are not here
 
     value: float
     low: float

@@ -8,7 +8,7 @@ failure is charged the error of a method that always answers the mean of the tra
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +28,8 @@ class ShuffledControl:
     mae: mean absolute error over the permutations
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     correlation: float
     low: float
     high: float
@@ -46,12 +48,14 @@ class InverseDesignErrors:
     mae, rmse: over the measured structures, with bootstrap intervals over structures where two or more were
     measured
     mape: percent, over the measured structures; None also when one of their targets is 0
-    charged_mae: over all requests, a failure charged |training mean - target|
+    penalised_mae: over all requests, a failure charged |training mean - target|
     training_mean_mae: what always answering the training mean would score over all requests
     spearman: rank correlation of obtained with target; None below three measured structures, or when the
         targets or the obtained values are all the same spearman_low, spearman_high: its bootstrap interval
     shuffled: the control; None when ``spearman`` is
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # stored results refuse fields that are not here
 
     requested: int
     measured: int
@@ -59,32 +63,15 @@ class InverseDesignErrors:
     mae: float | None
     rmse: float | None
     mape: float | None
-    charged_mae: float
+    penalised_mae: float
     training_mean_mae: float
     mae_interval: Interval | None
     rmse_interval: Interval | None
-    charged_mae_interval: Interval | None
+    penalised_mae_interval: Interval | None
     spearman: float | None
     spearman_low: float | None
     spearman_high: float | None
     shuffled: ShuffledControl | None
-
-    def row(self) -> dict[str, Any]:
-        """One flat row for a pandas table or a result cell."""
-        from dataclasses import asdict
-
-        nested = asdict(self)
-        flat: dict[str, Any] = {}
-        for name, value in nested.items():
-            if name == "shuffled":
-                flat.update({f"shuffled_{key}": item for key, item in (value or {}).items()})
-            elif name.endswith("_interval"):
-                error = name.removesuffix("_interval")
-                flat[f"{error}_low"] = value and value["low"]
-                flat[f"{error}_high"] = value and value["high"]
-            else:
-                flat[name] = value
-        return flat
 
 
 def inverse_design_errors(
@@ -128,11 +115,11 @@ def inverse_design_errors(
         mae=float(error.mean()) if some else None,
         rmse=float(np.sqrt(np.mean(error**2))) if some else None,
         mape=100.0 * float(np.mean(error / np.abs(wanted))) if some and wanted.all() else None,
-        charged_mae=float(charged.mean()),
+        penalised_mae=float(charged.mean()),
         training_mean_mae=float(baseline.mean()),
         mae_interval=interval(error),
         rmse_interval=interval(error**2, np.sqrt),
-        charged_mae_interval=interval(charged),
+        penalised_mae_interval=interval(charged),
         spearman=correlation,
         spearman_low=low,
         spearman_high=high,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ...benchmark.interface.method import Method
+from ...benchmark.interface.method import Method, ProductType
 from ...benchmark.interface.noise import NoiseSource
 from ...benchmark.interface.structures import Structures, means_of_structures, minimum_image
 from ...benchmark.interface.task import Task
@@ -133,6 +133,12 @@ class CDVAE(Method):
 
     def backend(self) -> str:
         return product_precision.backend(self.decoder)
+
+    def product_type(self) -> ProductType:
+        parameter = next(self.decoder.parameters())
+        return (
+            "bfloat16" if product_precision.product_type(parameter) == "bfloat16" else super().product_type()
+        )
 
     @property
     def cutoff(self) -> float:

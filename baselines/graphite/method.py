@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...benchmark.interface.method import Method
+from ...benchmark.interface.method import Method, ProductType
 from ...benchmark.interface.noise import NoiseSource
 from ...benchmark.interface.structures import Structures
 from ...benchmark.interface.task import Task
@@ -134,6 +134,12 @@ class Graphite(Method):
 
     def backend(self) -> str:
         return product_precision.backend(self.denoiser)
+
+    def product_type(self) -> ProductType:
+        parameter = next(self.denoiser.parameters())
+        return (
+            "bfloat16" if product_precision.product_type(parameter) == "bfloat16" else super().product_type()
+        )
 
     @property
     def cutoff(self) -> float:

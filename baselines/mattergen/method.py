@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...benchmark.interface.method import Method
+from ...benchmark.interface.method import Method, ProductType
 from ...benchmark.interface.noise import NoiseSource
 from ...benchmark.interface.structures import Structures, cartesian, fractional
 from ...benchmark.interface.task import Task
@@ -86,6 +86,12 @@ class MatterGen(Method):
 
     def backend(self) -> str:
         return product_precision.backend(self.network)
+
+    def product_type(self) -> ProductType:
+        parameter = next(self.network.parameters())
+        return (
+            "bfloat16" if product_precision.product_type(parameter) == "bfloat16" else super().product_type()
+        )
 
     @property
     def cutoff(self) -> float:

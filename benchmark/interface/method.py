@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ from .noise import NoiseSource
 from .structures import Structures
 from .task import Task
 
-if TYPE_CHECKING:
-    pass
+ProductType = Literal["bfloat16", "tf32", "float32", "float64"]
+"""Type in which matrix products are computed; sums and everything else are in float32 or better."""
 
 
 def method_class(name: str) -> type[Method]:
@@ -109,6 +109,11 @@ class Method(torch.nn.Module, ABC):
     def backend(self) -> str:
         """What computes the network here, for the record of a result: ``torch``, or a kernel of the method's own."""
         return "torch"
+
+    def product_type(self) -> ProductType:
+        """Type in which the network's matrix products are computed here; results of different types are kept apart."""
+        on_gpu = next(self.parameters()).is_cuda
+        return "tf32" if on_gpu and torch.backends.cuda.matmul.allow_tf32 else "float32"
 
     def preferred_sampler(self) -> str:
         """The strongest sampler for this task: the default of ``generate``, and beside the paper's that of ``run``."""

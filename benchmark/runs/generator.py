@@ -19,6 +19,7 @@ from ..datasets.dataset import Dataset
 from ..generation.cells import cells_of
 from ..generation.generate import FrameConsumer, Generated, generate_structures
 from ..interface.evaluation_plan import EvaluationPlan
+from ..interface.method import ProductType
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
 from .environment import current_environment
@@ -82,6 +83,10 @@ class Generator(ABC):
         """
 
     @abstractmethod
+    def precision(self) -> ProductType:
+        """Type of the products that the structures are computed with, part of the result's key."""
+
+    @abstractmethod
     def environment(self) -> Environment:
         """What the numbers of a result were made with."""
 
@@ -132,6 +137,9 @@ class TrainedModel(Generator):
             progress=progress,
             sink=sink,
         )
+
+    def precision(self) -> ProductType:
+        return self.checkpoint.method.product_type()
 
     def environment(self) -> Environment:
         import torch

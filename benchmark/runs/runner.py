@@ -12,8 +12,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from ..datasets.dataset import Dataset
-from ..evaluation.evaluate import METRICS_VERSION, Evaluation, evaluate_structures
-from ..evaluation.reference import Reference, curve_settings
+from ..evaluation.evaluate import METRICS_VERSION, STANDARD_CURVES, Evaluation, evaluate_structures
+from ..evaluation.reference import Reference, reference_split
 from ..generation.generate import FrameConsumer, Generated
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.files import check_writable, write_atomically
@@ -86,7 +86,7 @@ class Run:
             count=plan.count,
             targets={name: (float(a), float(b)) for name, (a, b) in plan.targets.items()},
             cube=plan.cube,
-            precision="float32",
+            precision=self.source.precision(),
             seed=self.seed,
         )
 
@@ -121,14 +121,14 @@ class Run:
                 frames,
                 reference,
                 targets=targets,
-                structural=plan.kind == "structural",
+                curves=STANDARD_CURVES if plan.kind == "structural" else (),
                 executor=executor,
                 progress=lambda done: watcher.progress("measuring", done, plan.count),
                 seed=self.seed,
             )
 
         reference = self._references.setdefault(
-            plan.protocol, Reference(self.dataset, protocol=curve_settings(plan.protocol))
+            plan.protocol, Reference(self.dataset, split=reference_split(plan.protocol))
         )
         began = time.perf_counter()
         if self.overlap if self.overlap is not None else source.on_gpu:
@@ -140,16 +140,16 @@ class Run:
             write_frames(path, generated.frames)
         cell = Result(
             key=key,
-            mode=source.step_label(trial.steps, trial.sampler),
+            step_label=source.step_label(trial.steps, trial.sampler),
             trained_on=source.trained_on,
             conditioned_on=tuple(name for name in targets if name in source.trained_on),
             seconds=generated.seconds,
             evaluations=generated.evaluations,
             measuring_seconds=time.perf_counter() - began,
             structural=found.structural,
-            inverse_design={name: errors.row() for name, errors in found.inverse_design.items()},
-            substance=found.substance,
-            training_set=reference.substance,
+            inverse_design=found.inverse_design,
+            descriptors=found.descriptors,
+            training_descriptors=reference.descriptors(),
             failures=found.failures,
             training=source.record,
             environment=source.environment(),

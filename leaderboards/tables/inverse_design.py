@@ -112,7 +112,7 @@ def _charged_interval(name: str, cell: Result) -> Interval | None:
     if row["measured"] < LEAST_SHARE * row["requested"]:
         return None
     return stored_interval(
-        row["charged_mae"], row["charged_mae_low"], row["charged_mae_high"], row["requested"]
+        row["penalised_mae"], row["penalised_mae_low"], row["penalised_mae_high"], row["requested"]
     )
 
 
@@ -209,8 +209,8 @@ def _charged(board: Comparison, name: str, ties: set[Place], records: tuple[Reco
     def text(column: Entry, steps: int) -> str:
         row = errors_of(column.cells[steps], name)
         star = TIED * ((column.label, steps) in ties)
-        limits = interval(row["charged_mae_low"], row["charged_mae_high"], 2)
-        shown = f"{decimal(row['charged_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
+        limits = interval(row["penalised_mae_low"], row["penalised_mae_high"], 2)
+        shown = f"{decimal(row['penalised_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
         return joined(shown, column.step_label(steps))
 
     return board_table(

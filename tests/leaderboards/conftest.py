@@ -103,13 +103,13 @@ def inverse() -> Callable[..., Result]:
             "mae": mae,
             "rmse": rmse,
             "mape": mape,
-            "charged_mae": charged,
+            "penalised_mae": charged,
             "training_mean_mae": 11.25,
             "spearman": spearman,
             "spearman_low": None if spearman is None else spearman - 0.05,
             "spearman_high": None if spearman is None else spearman + 0.05,
         }
-        for name, value in (("mae", mae), ("rmse", rmse), ("charged_mae", charged)):
+        for name, value in (("mae", mae), ("rmse", rmse), ("penalised_mae", charged)):
             errors[f"{name}_low"] = None if value is None else value * (1 - spread)
             errors[f"{name}_high"] = None if value is None else value * (1 + spread)
         if spearman is not None:

@@ -74,14 +74,14 @@ def test_a_kill_within_a_cell_leaves_no_cell(run, monkeypatch):
         patch.setattr(runner, "write_frames", killed)
         with pytest.raises(KeyboardInterrupt):
             next(run.execute(None, Silent()))
-    assert list(run.store.cells()) == []
+    assert list(run.store.results()) == []
     assert len(list(run.execute(None, Silent()))) == 4
 
 
 def test_measuring_while_generating_gives_the_same(run, tmp_path):
     beside = replace(run, overlap=True, store=ResultStore(tmp_path / "beside"))
     for one, two in zip(run.execute(None, Silent()), beside.execute(None, Silent()), strict=True):
-        assert (one.key, one.structural, one.substance) == (two.key, two.structural, two.substance)
+        assert (one.key, one.structural, one.descriptors) == (two.key, two.structural, two.descriptors)
         files = [store.path(one.key, ".extxyz").read_text() for store in (run.store, beside.store)]
         assert files[0] == files[1]
 
