@@ -184,7 +184,7 @@ class Coordination(StructureMetric):
         "The number that describes a glass network first: four oxygen neighbours of a silicon atom, two silicon "
         "neighbours of an oxygen atom. It shows broken bonds that g(r) averages away."
     )
-    evidence = "Diamond, quartz and face-centred cubic crystals (tests/metrics/test_structure_metrics.py)."
+    evidence = "Diamond and ideal cristobalite (tests/metrics/test_structure_metrics.py)."
     STRETCH: ClassVar = 1.25
 
     def quantities(self, material: Material) -> tuple[Quantity, ...]:

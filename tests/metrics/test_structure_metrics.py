@@ -27,30 +27,28 @@ SILICA = SimpleNamespace(
 
 
 @pytest.fixture(scope="module")
-def quartz():
+def cristobalite():
+    """Ideal beta-cristobalite: silicon as diamond, an oxygen atom in the middle of every bond of 3.1 A."""
     return crystal(
-        ["Si", "O"],
-        basis=[(0.4697, 0, 0), (0.4135, 0.2669, 0.1191)],
-        spacegroup=152,
-        cellpar=[4.916, 4.916, 5.4054, 90, 90, 120],
+        ["Si", "O"], [(0, 0, 0), (1 / 8, 1 / 8, 1 / 8)], spacegroup=227, cellpar=[7.16] * 3 + [90] * 3
     )
 
 
-def test_quartz(quartz):
-    found = {}
+def test_cristobalite(cristobalite):
+    values = {}
     for metric in (AtomCount(), MassDensity(), ShortestDistance(), ElementFractions(), FormalCharge()):
-        values = metric.measure(quartz, SILICA)
-        assert set(values) == {quantity.name for quantity in metric.quantities(SILICA)}
-        found |= values
-    assert found["atoms"] == 9
-    assert found["density"] == pytest.approx(2.648, abs=0.005)
-    assert found["minimum_distance"] == pytest.approx(1.605, abs=0.01)
-    assert found["fraction_Si"] == pytest.approx(1 / 3)
-    assert found["charge"] == 0
+        measured = metric.measure(cristobalite, SILICA)
+        assert set(measured) == {quantity.name for quantity in metric.quantities(SILICA)}
+        values |= measured
+    assert values["atoms"] == 24
+    assert values["density"] == pytest.approx(8 * 60.084 / 0.602214 / 7.16**3, rel=1e-4)
+    assert values["minimum_distance"] == pytest.approx(7.16 * np.sqrt(3) / 8)
+    assert values["fraction_Si"] == pytest.approx(1 / 3)
+    assert values["charge"] == 0
 
 
-def test_coordination_of_quartz_and_diamond(quartz):
-    values = Coordination().measure(quartz, SILICA)
+def test_coordination_of_cristobalite_and_diamond(cristobalite):
+    values = Coordination().measure(cristobalite, SILICA)
     assert values == {
         "coordination_Si_Si": 0.0,
         "coordination_Si_O": 4.0,
