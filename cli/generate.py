@@ -15,7 +15,9 @@ from .options import (
     DatasetName,
     Device,
     MethodName,
+    MetricNames,
     Seed,
+    metric_names,
     names_in,
     parsed_numbers,
     parsed_targets,
@@ -89,6 +91,7 @@ def evaluate_command(
     properties: Annotated[
         str | None, typer.Option(help="Further properties to measure, comma separated.")
     ] = None,
+    metrics: MetricNames = None,
     output_file: Annotated[
         Path | None, typer.Option("--output-file", "-o", help="Per-structure table, .csv or .parquet.")
     ] = None,
@@ -106,7 +109,14 @@ def evaluate_command(
     frames = read_structures(file)
     wanted = targets_in(frames, names_in(target_keys), loaded.definition, file)
     with local_pool(cores or available_cores()) as pool:
-        found = evaluate(frames, loaded, targets=wanted, properties=names_in(properties), executor=pool)
+        found = evaluate(
+            frames,
+            loaded,
+            targets=wanted,
+            properties=names_in(properties),
+            metrics=metric_names(metrics),
+            executor=pool,
+        )
     for line in report_lines(found, loaded):
         print(line)
     if output_file is not None:

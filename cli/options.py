@@ -22,6 +22,10 @@ MethodName = Annotated[str, typer.Option("--method", "-m", help="A name from 'am
 
 DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="A name from 'amsbench datasets'.")]
 
+MetricNames = Annotated[
+    str | None, typer.Option("--metrics", help="Metrics in addition to the standard ones, comma separated.")
+]
+
 DataFile = Annotated[
     Path | None, typer.Option("--data", help="A dataset file of your own build instead of the bundled one.")
 ]
@@ -39,6 +43,16 @@ Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cor
 
 def names_in(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def metric_names(text: str | None) -> tuple[str, ...]:
+    """Names of registered metrics; AmsbenchError for one that is unknown, before any work."""
+    from ..benchmark import registry
+
+    names = names_in(text)
+    for name in names:
+        registry.target("metrics", name)
+    return names
 
 
 def parsed_numbers(text: str | None) -> list[float] | None:

@@ -49,10 +49,10 @@ def new_method_command(
     ] = None,
 ) -> None:
     """Write a small package with a method that trains, samples and passes its tests, to begin from."""
-    from ..benchmark.scaffold import write_method_package
+    from ..benchmark.scaffold import write_package
 
     folder = output_dir or Path(name)
-    for path in write_method_package(name, folder):
+    for path in write_package("method", name, folder):
         say(f"{path}")
     say(f"Next: pip install -e {folder}, pytest {folder}, amsbench run --method {name} --dataset asi")
 

@@ -15,10 +15,12 @@ from .options import (
     DatasetName,
     Device,
     MethodName,
+    MetricNames,
     Seed,
     announce,
     chosen_plans,
     chosen_source,
+    metric_names,
     names_in,
 )
 from .progress import RunBars, progress_bars, say, terminal_width
@@ -39,6 +41,7 @@ def run_command(
     plans: Annotated[
         str | None, typer.Option(help="Only these plans, comma separated, such as shear_modulus.")
     ] = None,
+    metrics: MetricNames = None,
     checkpoint: CheckpointFile = None,
     data: DataFile = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Results folder.")] = Path("results"),
@@ -73,7 +76,13 @@ def run_command(
         cores=workers,
     )
     run = Run(
-        source=source, dataset=loaded, plans=chosen, samplers=rows, store=ResultStore(output_dir), seed=seed
+        source=source,
+        dataset=loaded,
+        plans=chosen,
+        samplers=rows,
+        metrics=metric_names(metrics),
+        store=ResultStore(output_dir),
+        seed=seed,
     )
     announce(run, workers)
     done = []

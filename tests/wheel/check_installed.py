@@ -45,10 +45,12 @@ print(f"{len(datasets)} datasets, {sum(len(load_dataset_file(path)) for path in 
 checkpoints = sorted(RELEASED.glob("*.safetensors"))
 assert len(checkpoints) == len(list((root / "benchmark" / "training" / "released").glob("*.safetensors"))) > 0
 print(f"{len({load_checkpoint(path).content_hash for path in checkpoints})} checkpoints")
-assert list(TEMPLATES.iterdir())
+assert {path.parent.name for path in TEMPLATES.rglob("*.txt")} == {"method", "metric"}
 assert ANGLES_FILE.is_file()
 assert reported_values.reported_structure("asi")
 
 method = amsbench.load_method("amshortcut", dataset="asio2")
 (glass,) = amsbench.generate(method, targets={"shear_modulus": 25.0}, count=1, steps=1, cell=11.0)
-print(f"amsbench {amsbench.__version__} from {home.name} of {home.parent.name}: generated {glass.get_chemical_formula()}")
+print(
+    f"amsbench {amsbench.__version__} from {home.name} of {home.parent.name}: generated {glass.get_chemical_formula()}"
+)

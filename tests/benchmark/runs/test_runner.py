@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -131,3 +132,22 @@ def test_paper_protocol_is_the_papers(tiny_asi, tiny_asio2):
     assert values[-1] == 50.0
     with pytest.raises(AmsbenchError, match="unknown protocol 'fast'"):
         plans_of(tiny_asi.definition, "fast")
+
+
+def test_metrics_that_a_result_lacks_are_added_to_it(run, tmp_path):
+    """By measuring the stored structures: nothing is generated again, and no other number changes."""
+    plain = list(run.execute(None, Silent()))
+    more = list(replace(run, metrics=("sq", "coordination")).execute(None, Silent()))
+    for before, after in zip(plain, more, strict=True):
+        assert list(after.structural.curves) == ["rdf", "adf", "sq"]
+        assert after.structural.curves["rdf"] == before.structural.curves["rdf"]
+        assert (after.key, after.seconds) == (before.key, before.seconds)
+        assert after.descriptors["coordination_Si_Si"] > 0
+        assert after.training_descriptors["coordination_Si_Si"] > 0
+        assert before.descriptors.items() <= after.descriptors.items()
+        assert "coordination_Si_Si" in pd.read_parquet(run.store.path(after.key, ".parquet"))
+    fresh = replace(run, metrics=("sq", "coordination"), store=ResultStore(tmp_path / "fresh"))
+    for one, two in zip(more, fresh.execute(None, Silent()), strict=True):
+        # positions in a file have eight decimals
+        assert one.structural.curves["sq"].rmsd == pytest.approx(two.structural.curves["sq"].rmsd, rel=1e-5)
+    assert list(run.execute(None, Silent())) == more  # fewer metrics asked for later take nothing away
