@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -54,11 +54,6 @@ class StructureFacts:
     minimum_distance: float | None
     coordination: dict[str, dict[int, int]]
 
-    def ratio(self, numerator: str, denominator: str) -> float | None:
-        """Atoms of one element per atom of another, such as Si:O; None when there is none of the other."""
-        below = self.element_fractions.get(denominator, 0.0)
-        return self.element_fractions.get(numerator, 0.0) / below if below else None
-
     def mean_coordination(self, pair: str) -> float | None:
         """Mean number of B neighbours of an A atom for the pair "A-B"; None when there is no A atom."""
         if pair not in self.coordination:
@@ -67,17 +62,6 @@ class StructureFacts:
         histogram = self.coordination[pair]
         atoms = sum(histogram.values())
         return sum(number * count for number, count in histogram.items()) / atoms if atoms else None
-
-    def row(self) -> dict[str, Any]:
-        """One flat row for a pandas table; None where a fact does not exist."""
-        return {
-            "n_atoms": self.n_atoms,
-            "mass_density": self.mass_density,
-            "number_density": self.number_density,
-            "minimum_distance": self.minimum_distance,
-            **{f"fraction_{symbol}": share for symbol, share in self.element_fractions.items()},
-            **{f"coordination_{pair}": self.mean_coordination(pair) for pair in self.coordination},
-        }
 
 
 def structure_facts(
@@ -102,21 +86,6 @@ def structure_facts(
     ]
 
 
-def minimum_distance(atoms: Atoms) -> float | None:
-    """Shortest distance between atoms in A, periodic images (also an atom's own) included; None if empty."""
-    ((positions, cell),) = each_structure(pack([atoms]))
-    return _minimum_distance(positions, cell)
-
-
-def _minimum_distance(positions: np.ndarray, cell: np.ndarray) -> float | None:
-    if len(positions) == 0:
-        return None
-    volume_per_atom = abs(np.linalg.det(cell)) / len(positions)
-    cutoff = _CLOSE_PACKING * volume_per_atom ** (1.0 / 3.0)
-    (distances,) = neighbour_pairs(positions, cell, True, cutoff, full_list=False, quantities="d")
-    return float(distances.min())
-
-
 def _facts(
     atoms: Atoms,
     positions: np.ndarray,
@@ -124,26 +93,25 @@ def _facts(
     pairs: Mapping[str, tuple[tuple[str, str], float]],
 ) -> StructureFacts:
     symbols = np.asarray(atoms.get_chemical_symbols(), dtype=np.str_)
-    shortest = _minimum_distance(positions, cell)  # also refuses cells without volume
     volume = abs(float(np.linalg.det(cell)))
     if volume == 0.0:
         raise AmsbenchError(f"a structure has a cell without volume, {cell.tolist()}; set its cell")
+    packing_cutoff = _CLOSE_PACKING * (volume / max(len(atoms), 1)) ** (1.0 / 3.0)
+    search_cutoff = max([packing_cutoff, *(cutoff for _, cutoff in pairs.values())])
+    i, j, distances = neighbour_pairs(positions, cell, True, search_cutoff, full_list=True, quantities="ijd")
     coordination: dict[str, dict[int, int]] = {}
-    if pairs:
-        longest = max(cutoff for _, cutoff in pairs.values())
-        i, j, distances = neighbour_pairs(positions, cell, True, longest, full_list=True, quantities="ijd")
-        for (a, b), cutoff in pairs.values():
-            bonded = distances < cutoff
-            for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
-                counted = np.bincount(i[bonded & (symbols[j] == neighbour)], minlength=len(symbols))
-                numbers = Counter(counted[symbols == centre].tolist())
-                coordination[f"{centre}-{neighbour}"] = dict(sorted(numbers.items()))
+    for (a, b), cutoff in pairs.values():
+        bonded = distances < cutoff
+        for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
+            counts = np.bincount(i[bonded & (symbols[j] == neighbour)], minlength=len(symbols))
+            atoms_by_count = Counter(counts[symbols == centre].tolist())
+            coordination[f"{centre}-{neighbour}"] = dict(sorted(atoms_by_count.items()))
     return StructureFacts(
         n_atoms=len(atoms),
         element_fractions={s: n / len(atoms) for s, n in sorted(Counter(symbols.tolist()).items())},
         mass_density=GRAMS_PER_CM3 * float(atoms.get_masses().sum()) / volume,
         number_density=len(atoms) / volume,
-        minimum_distance=shortest,
+        minimum_distance=float(distances.min()) if len(atoms) else None,
         coordination=coordination,
     )
 

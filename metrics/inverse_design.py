@@ -48,8 +48,9 @@ class InverseDesignErrors:
     mape: percent, over the measured structures; None also when one of their targets is 0
     charged_mae: over all requests, a failure charged |training mean - target|
     training_mean_mae: what always answering the training mean would score over all requests
-    spearman: rank correlation of obtained with target; None below three measured structures, or when the
-        targets or the obtained values are all the same spearman_low, spearman_high: its bootstrap interval
+    spearman: rank correlation of obtained with requested values; None below three measured structures or for
+        constant values
+    spearman_low, spearman_high: bootstrap interval of ``spearman``
     shuffled: the control; None when ``spearman`` is
     """
 

@@ -17,7 +17,6 @@ Three decisions that the paper leaves open:
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,38 +43,20 @@ Parents = dict[int, list[int]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RingStatistics:
-    """Unique rings of one structure, and the smallest ring of each bond.
+    """Unique rings of one structure.
 
     sizes [n_rings]: Si atoms in each unique ring, ascending; a ring is unique as a set of atoms with their
         images, modulo lattice translations
-    bond_sizes [n_bonds]: Si atoms in the smallest rings of each Si-O bond, 0 where it has none within the cap
     failure: why there is no mean ring size, in words; None when there is one
     """
 
     sizes: np.ndarray
-    bond_sizes: np.ndarray
     failure: str | None = None
 
     @property
     def mean_size(self) -> float | None:
         """Mean number of Si atoms over unique rings, the dataset's property; None when there are no rings."""
         return float(self.sizes.mean()) if len(self.sizes) else None
-
-    @property
-    def mean_size_over_bonds(self) -> float | None:
-        """Mean size of a bond's smallest ring over the bonds that have one; None when none has."""
-        closed = self.bond_sizes[self.bond_sizes > 0]
-        return float(closed.mean()) if len(closed) else None
-
-    @property
-    def histogram(self) -> dict[int, int]:
-        """Number of unique rings of each size, by ascending size."""
-        return dict(sorted(Counter(self.sizes.tolist()).items()))
-
-    @property
-    def bonds_without_ring(self) -> int:
-        """Bonds to a dead end or to a chain, or with no ring of ``max_size`` Si atoms or fewer."""
-        return int((self.bond_sizes == 0).sum())
 
 
 def guttman_rings(
@@ -106,7 +87,6 @@ def guttman_rings(
         )
 
     unique: dict[tuple[int, ...], int] = {}
-    bond_sizes: list[int] = []
     for oxygen in np.flatnonzero(~silicon):
         # The two bonds of a bridging oxygen have the same rings: every ring through one leaves by the other.
         bridging = len(steps[oxygen]) == 2
@@ -114,19 +94,15 @@ def guttman_rings(
             rings = _shortest_rings(int(oxygen), step, steps, 2 * max_size, max_paths)
             if rings is None:
                 return _failed(f"a bond has more than {max_paths} equal shortest rings")
-            size = len(rings[0]) // 2 if rings else 0
-            bond_sizes.extend([size] * (2 if bridging else 1))
-            unique.update(dict.fromkeys((_modulo_translation(ring, n_atoms) for ring in rings), size))
+            unique.update((_modulo_translation(ring, n_atoms), len(ring) // 2) for ring in rings)
     return RingStatistics(
         sizes=np.sort(np.fromiter(unique.values(), dtype=np.int64, count=len(unique))),
-        bond_sizes=np.asarray(bond_sizes, dtype=np.int64),
         failure=None if unique else f"no rings of at most {max_size} Si atoms",
     )
 
 
 def _failed(reason: str) -> RingStatistics:
-    nothing = np.zeros(0, dtype=np.int64)
-    return RingStatistics(sizes=nothing, bond_sizes=nothing, failure=reason)
+    return RingStatistics(sizes=np.zeros(0, dtype=np.int64), failure=reason)
 
 
 def _bonds(atoms: Atoms) -> list[list[int]]:

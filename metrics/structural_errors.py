@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import AmsbenchError
 from .distribution_functions import Curves, bin_centres, radial_and_angular
-from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, pack
+from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, cartesian, pack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +129,9 @@ class NoiseFloor:
     """RMSD that as many training structures as a run has samples have against the reference.
 
     value: mean over the resamples
-    spread: their standard deviation; None when ``samples`` is the whole training set, which can be drawn
-        only once
     """
 
     value: float
-    spread: float | None
     samples: int
     resamples: int
 
@@ -154,21 +151,15 @@ def noise_floor(
             f"{len(train)}; compare fewer samples or use a larger dataset"
         )
     if samples == len(train):
-        return NoiseFloor(
-            value=curve_rmsd(train.mean, reference.mean), spread=None, samples=samples, resamples=1
-        )
+        # The whole training set can be drawn in one way only.
+        return NoiseFloor(value=curve_rmsd(train.mean, reference.mean), samples=samples, resamples=1)
     rng = np.random.default_rng(seed)
     target = reference.mean
     errors = [
         curve_rmsd(train.values[rng.choice(len(train), size=samples, replace=False)].mean(axis=0), target)
         for _ in range(resamples)
     ]
-    return NoiseFloor(
-        value=float(np.mean(errors)),
-        spread=float(np.std(errors, ddof=1)) if resamples > 1 else None,
-        samples=samples,
-        resamples=resamples,
-    )
+    return NoiseFloor(value=float(np.mean(errors)), samples=samples, resamples=resamples)
 
 
 def noise_corrected(rmsd: float, floor: float) -> float:
@@ -186,7 +177,7 @@ def ideal_gas(cells: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> Packed
     counts = np.asarray(counts, dtype=np.int64)
     cells = np.asarray(cells, dtype=np.float64)
     fractional = rng.random((int(counts.sum()), 3))
-    positions = np.einsum("ni,nij->nj", fractional, np.repeat(cells, counts, axis=0))
+    positions = cartesian(fractional, np.repeat(cells, counts, axis=0))
     return PackedStructures(positions=positions, cells=cells, counts=counts)
 
 

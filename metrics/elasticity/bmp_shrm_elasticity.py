@@ -25,7 +25,7 @@ from ..potentials.bmp_shrm import (
     PAIR_CUTOFF,
     REPULSION,
 )
-from ..potentials.lammps_calculator import VOLUME_PER_ATOM
+from ..potentials.lammps_calculator import check_volume_and_positions
 from ..potentials.potential import EvaluationFailed
 from .finite_strain import ElasticConstants, Relaxation, relax
 from .linear_response import EnergyTerm, lengths, softest_mode, stiffness
@@ -69,7 +69,7 @@ class BMPShrmPiece(Calculator):
 
     def fix(self, atoms: Atoms) -> None:
         """Take the pairs within their cutoffs and the angles with both legs in reach."""
-        _check_volume(atoms)
+        check_volume_and_positions(atoms)
         symbols = np.array(atoms.get_chemical_symbols())
         charges = np.array([CHARGES[symbol] for symbol in symbols])
         own = _coulomb_end()[0] / 2 + COULOMB_DAMPING / np.sqrt(np.pi)
@@ -109,7 +109,7 @@ class BMPShrmPiece(Calculator):
         super().calculate(atoms, properties, system_changes)
         if atoms is None:
             raise ValueError("calculate() needs the atoms")
-        _check_volume(atoms)
+        check_volume_and_positions(atoms)
         energies, forces, virials = zip(*(term.evaluate(atoms) for term in self.terms), strict=True)
         energy = self._self_energy + sum(energies)
         force, virial = np.sum(forces, axis=0), np.sum(virials, axis=0)
@@ -122,12 +122,6 @@ class BMPShrmPiece(Calculator):
             "forces": force,
             "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
         }
-
-
-def _check_volume(atoms: Atoms) -> None:
-    volume = atoms.get_volume() / max(len(atoms), 1)
-    if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
-        raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
 
 
 def _edges(atoms: Atoms, cutoff: float, *, full_list: bool) -> tuple[np.ndarray, ...]:
@@ -232,7 +226,7 @@ def relax_on_pieces(
 
     Returns the relaxation and the last piece. fmax, max_steps and errors: as of ``elasticity.relax``
     """
-    piece, taken, chunk, minima, often = BMPShrmPiece(atoms), 0, FIRST_STEPS, 0, 0
+    piece, taken, chunk, minima, far_moves = BMPShrmPiece(atoms), 0, FIRST_STEPS, 0, 0
     while True:
         piece.fix(atoms)
         relaxed = relax(atoms, piece, fmax=fmax, max_steps=min(chunk, max_steps - taken))
@@ -246,8 +240,9 @@ def relax_on_pieces(
             relaxed.atoms.get_scaled_positions(wrap=False) - atoms.get_scaled_positions(wrap=False)
         )
         far = float((moved @ np.abs(atoms.cell.array)).max()) > MOVED
-        atoms, chunk = relaxed.atoms, FIRST_STEPS if far and often < FAR else 2 * chunk
-        often += far
+        short_again = far and far_moves < FAR
+        far_moves += 1 if far else 0
+        atoms, chunk = relaxed.atoms, FIRST_STEPS if short_again else 2 * chunk
 
 
 def elastic_constants_of(atoms: Atoms) -> ElasticConstants:

@@ -74,6 +74,11 @@ def pack(structures: StructureInput) -> SupportsPacking:
     return structures
 
 
+def cartesian(fractional: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Cartesian coordinates [n, 3] in A of fractional ones [n, 3], each in its own cell of cells [n, 3, 3]."""
+    return np.einsum("ni,nij->nj", fractional, cells)
+
+
 def each_structure(packed: SupportsPacking) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Positions [n, 3] and cell [3, 3] of one structure after the other."""
     offsets = np.concatenate([[0], np.cumsum(packed.counts)])

@@ -11,7 +11,7 @@ from ...errors import AmsbenchError
 
 
 @functools.lru_cache(maxsize=16)
-def _neighbor_list(cutoff: float, full_list: bool) -> Any:
+def _vesin_search(cutoff: float, full_list: bool) -> Any:
     from vesin import NeighborList
 
     # One thread: callers spread structures over processes, and a few hundred atoms are too few to share.
@@ -54,7 +54,7 @@ def neighbour_pairs(
         # Wrapped, so that an atom that drifted over many cells costs neither precision nor a huge shift.
         fractional = points @ np.linalg.inv(box)
         points = points - np.where(periodic, np.floor(fractional), 0.0) @ box
-    found = _neighbor_list(float(cutoff), full_list).compute(
+    found = _vesin_search(float(cutoff), full_list).compute(
         points=points, box=box, periodic=periodic, quantities=quantities
     )
     # Unsigned indices make poor arithmetic.

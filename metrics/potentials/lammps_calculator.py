@@ -72,9 +72,7 @@ class LammpsCalculator(Calculator):
             raise AmsbenchError(
                 f"a structure has pbc {atoms.pbc.tolist()}, the potential is evaluated in periodic cells only"
             )
-        volume = atoms.get_volume() / max(len(atoms), 1)
-        if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
-            raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
+        check_volume_and_positions(atoms)
         energy, forces, pressure = self._evaluate(atoms)
         xx, yy, zz, yz, xz, xy = -pressure * units.bar
         rotation = self._rotation
@@ -148,6 +146,13 @@ class LammpsCalculator(Calculator):
                 "neigh_modify every 1 delay 0 check yes",
             ]
         )
+
+
+def check_volume_and_positions(atoms: Atoms) -> None:
+    """Raise EvaluationFailed for a cell outside of ``VOLUME_PER_ATOM`` or positions that are not finite."""
+    volume = atoms.get_volume() / max(len(atoms), 1)
+    if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
+        raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
 
 
 def _final(cell: np.ndarray) -> str:

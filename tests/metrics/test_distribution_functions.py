@@ -348,15 +348,14 @@ def test_the_noise_floor_is_the_standard_error_of_the_mean():
     reference = Curves(grid=np.arange(50), values=np.zeros((4, 50)))
     floor = noise_floor(reference, gaussian_curves(4000), samples=25)
     assert floor.value == pytest.approx(0.2, rel=0.05)
-    assert floor.spread == pytest.approx(0.2 / np.sqrt(2 * 50), rel=0.25)
     assert (floor.samples, floor.resamples) == (25, 200)
 
 
-def test_the_noise_floor_of_the_whole_training_set_has_no_spread():
+def test_the_noise_floor_of_the_whole_training_set_is_its_rmsd():
     train, reference = gaussian_curves(30, seed=1), gaussian_curves(20, seed=2)
     floor = noise_floor(reference, train, samples=30)
     assert floor.value == pytest.approx(curve_rmsd(train.mean, reference.mean))
-    assert floor.spread is None
+    assert floor.resamples == 1
     assert noise_floor(train, train, samples=30).value == 0.0
 
 
