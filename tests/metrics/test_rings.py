@@ -1,4 +1,4 @@
-"""Ring sizes against crystals with known answers, and the symmetries that a ring statistic must have."""
+"""Ring sizes against crystals and polygons, and the symmetries of a ring statistic."""
 
 import time
 
@@ -13,7 +13,7 @@ from amsbench.metrics.rings import guttman_rings
 
 
 def ideal_cristobalite():
-    """Diamond silicon with an O in the middle of every bond: 8 SiO2, Si-O 1.55 A."""
+    """Diamond silicon with an O in the middle of every bond: 8 SiO2, bonds of 1.55 A."""
     return crystal(
         ["Si", "O"], [(0, 0, 0), (1 / 8, 1 / 8, 1 / 8)], spacegroup=227, cellpar=[7.16] * 3 + [90] * 3
     )
@@ -29,7 +29,7 @@ def quartz():
 
 
 def defective_cristobalite(repeat=(3, 3, 3), seed=3):
-    """Cristobalite short of a tenth of its oxygens, rattled: rings of many sizes, and dangling bonds."""
+    """Rattled cristobalite without a tenth of its O atoms: rings of many sizes, and dangling bonds."""
     rng = np.random.default_rng(seed)
     atoms = ideal_cristobalite() * repeat
     oxygens = np.flatnonzero(atoms.numbers == 8)
@@ -54,8 +54,8 @@ def test_cristobalite_has_two_six_rings_per_silicon_and_no_others():
 
 
 def test_quartz_has_one_six_ring_per_silicon():
-    # Vertex symbol of the qtz net 6.6.6_2.6_2.8_7.8_7: every bond lies in six-rings, and six corners of
-    # six-rings at every Si, each ring with six corners, make one ring per Si. The rings outgrow the cell.
+    # The vertex symbol of the qtz net is 6.6.6_2.6_2.8_7.8_7: six corners of six-rings at every Si, and six corners in
+    # each ring, make one ring per Si. The rings are larger than the cell.
     rings = guttman_rings(quartz())
     assert rings.sizes.tolist() == [6] * 3
 
@@ -71,12 +71,12 @@ def test_a_ring_across_the_cell_boundary_counts():
 
 
 def test_edge_sharing_tetrahedra_make_a_two_ring_although_the_silicons_nearly_touch():
-    # Si-Si 2.26 A lies below the sum of radii times 1.3; bonding like pairs would turn this into triangles.
+    # Si-Si is 2.26 A, below 1.3 times the sum of the radii: with Si-Si bonds the rings would be triangles.
     rings = guttman_rings(polygon(2))
     assert rings.sizes.tolist() == [2]
 
 
-def test_a_ring_larger_than_the_cap_is_not_found():
+def test_a_ring_larger_than_the_largest_size_is_not_found():
     rings = guttman_rings(polygon(9), max_size=8)
     assert rings.mean_size is None
     assert rings.failure == "no rings of at most 8 Si atoms"
@@ -105,7 +105,7 @@ def test_equal_shortest_paths_all_count():
 
 
 def test_the_mean_is_over_rings_and_not_over_bonds():
-    # A three-ring and a five-ring far apart: the mean over their 6 and 10 bonds would be 4.25.
+    # A three-ring and a five-ring far apart; the mean over their 6 and 10 bonds would be 4.25.
     atoms = polygon(3, centre=7.0) + polygon(5, centre=22.0)
     assert guttman_rings(atoms).mean_size == 4.0
 
@@ -118,7 +118,7 @@ def test_order_translation_and_wrapping_do_not_matter():
     moved = atoms[rng.permutation(len(atoms))]
     moved.translate([3.3, -1.7, 0.9])
     moved.wrap()
-    # Whole lattice vectors, and far enough away that the shifts between atoms are large.
+    # By lattice vectors, so far that the translations between atoms are large.
     moved.positions += rng.integers(-2000, 2000, size=(len(moved), 3)) @ moved.cell.array
     rings = guttman_rings(moved)
     assert rings.sizes.tolist() == expected.sizes.tolist()
@@ -141,10 +141,10 @@ def test_a_supercell_multiplies_the_rings_and_keeps_the_means(make, repeat):
 
 
 def test_agrees_with_sovapy_where_no_ring_reaches_round_the_cell():
-    # sovapy knows atoms, not images; a chain of 12 Si closes round this cell, so smaller rings must agree.
+    # sovapy does not distinguish periodic images. A chain round this cell has 12 Si, so smaller rings must agree.
     from sovapy.computation.rings import enumerate_guttman_ring
 
-    # Oxygens between second-neighbour Si are short circuits, so that rings of many sizes occur, odd ones too.
+    # Additional O between second-neighbour Si cause rings of many sizes, odd ones included.
     atoms = defective_cristobalite((3, 3, 3))
     atoms.set_cell(atoms.cell * 0.85, scale_atoms=True)
     first, second, vectors = neighbor_list("ijD", atoms[atoms.numbers == 14], 4.5)
@@ -190,7 +190,7 @@ def test_a_collapsed_structure_fails_quickly():
     assert "Si-O bonds, more than the 12" in rings.failure
 
 
-def test_too_many_equal_rings_are_a_failure_and_not_a_wait():
+def test_too_many_shortest_rings_of_a_bond_are_a_failure():
     rings = guttman_rings(ideal_cristobalite(), max_paths=2)
     assert rings.failure == "a bond has more than 2 equal shortest rings"
 
