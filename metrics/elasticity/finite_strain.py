@@ -156,9 +156,9 @@ def _minimise(relaxable: _Relaxable, fmax: float, max_steps: int) -> tuple[bool,
     """Whether LBFGS converged, and its number of steps."""
     from ase.optimize import LBFGS
 
-    with LBFGS(relaxable, logfile=None) as optimizer:  # type: ignore[arg-type]  # ASE annotates Atoms, takes Filter
-        converged = optimizer.run(fmax=fmax, steps=max_steps)
-        return bool(converged), int(optimizer.nsteps)
+    with LBFGS(relaxable, logfile=None) as optimiser:  # type: ignore[arg-type]  # ASE annotates Atoms, takes Filter
+        converged = optimiser.run(fmax=fmax, steps=max_steps)
+        return bool(converged), int(optimiser.nsteps)
 
 
 class _Relaxable(Filter):
