@@ -27,7 +27,7 @@ def write_method_package(name: str, folder: Path) -> list[Path]:
             f"'{name}' cannot be the name of a method; use up to 40 small letters, digits and hyphens, a letter "
             "first, like my-method"
         )
-    if name in registry.names("methods"):
+    if name in (*registry.names("methods"), *registry.names("non_learned")):
         raise AmsbenchError(f"the name '{name}' is taken by a method that is installed; choose another")
     if folder.exists():
         raise AmsbenchError(f"{folder} is there already; choose another --output-dir, or delete it")

@@ -22,7 +22,7 @@ NO_STEPS = 0
 class ResultKey(_Strict):
     """Everything that the numbers of a cell depend on; its hash names the cell's files.
 
-    sampler_version: the method's own of its sampler (``Method.sampler_versions``)
+    sampler_version: the method's own of its sampler (``Sampler.version``)
     targets: first and last value asked for, per property (evenly spaced over the structures)
     cube: edge of the cubic cells in angstrom, None for the cells of the training set
     """
