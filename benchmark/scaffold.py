@@ -29,7 +29,8 @@ def write_package(kind: Literal["method", "metric"], name: str, folder: Path) ->
             f"'{name}' cannot be the name of a {kind}; use up to 40 small letters, digits and hyphens, a letter "
             f"first, like {_EXAMPLES[kind]}"
         )
-    if name in registry.names("methods" if kind == "method" else "metrics"):
+    taken = ("methods", "non_learned") if kind == "method" else ("metrics",)
+    if any(name in registry.names(group) for group in taken):
         raise AmsbenchError(f"the name '{name}' is taken by a {kind} that is installed; choose another")
     if folder.exists():
         raise AmsbenchError(f"{folder} is there already; choose another --output-dir, or delete it")

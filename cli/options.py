@@ -114,13 +114,11 @@ def chosen_source(
     samplers: str | None,
     **where: Any,
 ) -> tuple[Generator, tuple[str, ...]]:
-    """What is to be evaluated, and by which samplers: a yardstick, or a model as of ``checkpoint_or_training``."""
+    """The generator of a run and its samplers: a trained model of a method, or a non-learned baseline."""
     from ..benchmark import registry
     from ..benchmark.runs.generator import TrainedModel
-    from ..benchmark.runs.non_learned import NonLearnedBaseline
 
-    found = registry.load("methods", name)
-    if not issubclass(found, NonLearnedBaseline):
+    if registry.kind_of(name, ("methods", "non_learned")) == "methods":
         trained = checkpoint_or_training(name, dataset, checkpoint, **where)
         return TrainedModel(trained), chosen_samplers(trained, samplers)
     for option, value in {"--checkpoint": checkpoint, "--steps": steps, "--samplers": samplers}.items():
@@ -128,14 +126,19 @@ def chosen_source(
             raise AmsbenchError(
                 f"'{name}' is no model: it has no checkpoint, no steps and no samplers; leave out {option} {value}"
             )
-    return found(dataset), (found.sampler,)
+    baseline = registry.load("non_learned", name)
+    return baseline(dataset), (baseline.sampler,)
 
 
 def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
+    """The named samplers of a method, ``all``, or by default the publication's and the preferred one."""
     method = checkpoint.method
+    names = [sampler.name for sampler in method.samplers]
     if text is None:
-        return tuple(dict.fromkeys((method.samplers[0], method.preferred_sampler())))
-    return method.samplers if text == "all" else tuple(method.check_sampler(name) for name in names_in(text))
+        return tuple(dict.fromkeys((names[0], method.preferred_sampler())))
+    if text == "all":
+        return tuple(names)
+    return tuple(dict.fromkeys(method.sampler_named(name).name for name in names_in(text)))
 
 
 def property_names(text: str, dataset: Dataset) -> tuple[str, ...]:
@@ -247,6 +250,11 @@ def announce(run: Run, workers: int) -> None:
         f"{run.source.name} on {name}: {len(trials)} cells ({', '.join(plan.name for plan in run.plans)}; {facts}), "
         f"{' or '.join(map(str, counts))} structures each, protocol '{run.plans[0].protocol}'{model}."
     )
+    for (computed, left_out), counts in run.merged_samplers().items():
+        say(
+            f"{', '.join(left_out)} {'take' if len(left_out) > 1 else 'takes'} the same steps as {computed} at "
+            f"{', '.join(map(str, counts))} steps: computed once."
+        )
     if len(missing) < len(trials):
         say(f"{len(trials) - len(missing)} of them are in {run.store.folder} already.")
     if missing and isinstance(run.source, TrainedModel):

@@ -66,7 +66,7 @@ def generate_structures(
     """
     if steps < 1:
         raise AmsbenchError(f"{steps} sampling steps were asked for; give 1 or more")
-    sampler = method.check_sampler(sampler or method.preferred_sampler())
+    chosen = method.sampler_named(sampler or method.preferred_sampler())
     device = next(method.parameters()).device
     properties = property_table(method.task, targets or {}, len(cells))
     cells_t = torch.as_tensor(np.asarray(cells), dtype=torch.float32)
@@ -81,7 +81,7 @@ def generate_structures(
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
             began = time.perf_counter()
             noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
-            made = method.sample(start, steps, sampler, noise)
+            made = method.sample(start, steps, chosen.name, noise)
             synchronise(device)
         return made, began, time.perf_counter()
 
@@ -108,7 +108,7 @@ def generate_structures(
                 progress(len(frames))
     alone = workers < 2
     seconds = sum(b - a for a, b in times) if alone else max(b for _, b in times) - min(a for a, _ in times)
-    return Generated(frames=frames, seconds=seconds, evaluations=method.evaluations(steps, sampler))
+    return Generated(frames=frames, seconds=seconds, evaluations=chosen.evaluations(method, steps))
 
 
 def property_table(

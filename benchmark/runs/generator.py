@@ -110,10 +110,11 @@ class TrainedModel(Generator):
         return plan.steps
 
     def sampler_version(self, sampler: str) -> int:
-        return self.checkpoint.method.sampler_versions.get(sampler, 1)
+        return self.checkpoint.method.sampler_named(sampler).version
 
     def step_label(self, steps: int, sampler: str) -> str:
-        return self.checkpoint.method.step_label(steps, sampler)
+        method = self.checkpoint.method
+        return method.sampler_named(sampler).label(method, steps)
 
     def generate(
         self,

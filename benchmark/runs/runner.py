@@ -65,19 +65,33 @@ class Run:
     _references: dict[str, Reference] = field(default_factory=dict)
 
     def trials(self) -> list[Trial]:
-        """All cells of this run, those with few steps first.
+        """All results of this run, those with few steps first.
 
-        Samplers that take the same steps at a step count (AMShortcut below ten) share one cell, the first one's.
+        Samplers with the same step label at a step count (AMShortcut below ten) give the same structures and share one
+        result, that of the first of them.
         """
-        chosen: dict[tuple[str, int, str], Trial] = {}
-        for plan in self.plans:
-            for steps in self.source.step_counts(plan):
-                for sampler in self.samplers:
-                    mode = self.source.step_label(steps, sampler)
-                    chosen.setdefault(
-                        (plan.name, steps, mode), Trial(plan=plan, sampler=sampler, steps=steps)
-                    )
-        return list(chosen.values())
+        return [
+            Trial(plan=plan, sampler=sampler, steps=steps)
+            for plan in self.plans
+            for steps in self.source.step_counts(plan)
+            for sampler in self._samplers_by_label(steps)
+        ]
+
+    def merged_samplers(self) -> dict[tuple[str, tuple[str, ...]], tuple[int, ...]]:
+        """Step counts at which samplers share a result, by the computed sampler and those left out for it."""
+        merged: dict[tuple[str, tuple[str, ...]], set[int]] = {}
+        for steps in sorted({steps for plan in self.plans for steps in self.source.step_counts(plan)}):
+            for computed, left_out in self._samplers_by_label(steps).items():
+                if left_out:
+                    merged.setdefault((computed, left_out), set()).add(steps)
+        return {samplers: tuple(sorted(counts)) for samplers, counts in merged.items()}
+
+    def _samplers_by_label(self, steps: int) -> dict[str, tuple[str, ...]]:
+        """The first sampler of each step label, and the others with the same label."""
+        by_label: dict[str, list[str]] = {}
+        for sampler in self.samplers:
+            by_label.setdefault(self.source.step_label(steps, sampler), []).append(sampler)
+        return {first: tuple(others) for first, *others in by_label.values()}
 
     def key(self, trial: Trial) -> ResultKey:
         plan = trial.plan

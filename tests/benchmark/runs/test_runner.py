@@ -53,6 +53,17 @@ def test_samplers_that_do_the_same_share_a_cell(run):
     ]
 
 
+def test_a_run_names_the_samplers_that_share_a_result(run):
+    assert run.merged_samplers() == {("euler-maruyama", ("ancestral",)): (1, 5)}
+    every = replace(run, samplers=("multistep", "euler-maruyama", "ancestral", "ode"))
+    assert every.merged_samplers() == {
+        ("multistep", ("euler-maruyama", "ancestral", "ode")): (1,),
+        ("euler-maruyama", ("ancestral", "ode")): (5,),
+    }
+    alone = replace(run, samplers=("euler-maruyama",))
+    assert alone.merged_samplers() == {}
+
+
 def test_a_stopped_run_goes_on(run):
     whole = []
     for cell in run.execute(None, Silent()):
