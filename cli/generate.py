@@ -51,13 +51,12 @@ def generate_command(
     from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.generation.cells import start_cells
     from ..benchmark.generation.generate import generate_structures, outside_training_range, property_table
-    from ..benchmark.system.devices import pick_device
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.structure_files import frame_writer
 
     check_writable(output_file.parent)
     use_cores(cores)
-    trained = load_checkpoint_for(method, dataset, checkpoint, device=pick_device(device)).method
+    trained = load_checkpoint_for(method, dataset, checkpoint, device=device).method
     wanted = parsed_targets(target or [], count)
     property_table(trained.task, wanted, count)
     for sentence in outside_training_range(trained.task, wanted):
