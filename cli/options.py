@@ -34,6 +34,14 @@ CheckpointFile = Annotated[
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several GPUs: cuda:1.")]
 
+StructureFile = Annotated[
+    Path, typer.Argument(help="Structures in any format that ASE reads: a file, or a folder of files.")
+]
+
+AtomTypes = Annotated[
+    str | None, typer.Option("--types", help="Si,O,...: elements of LAMMPS' atom types 1, 2, ...")
+]
+
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cores to use; all by default.")]
