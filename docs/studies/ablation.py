@@ -212,7 +212,7 @@ def trained(
         {"variant": str(variant), "seed": seed, "options": asdict(options), "init_from": str(init_from)}
     )
     trainer.run()
-    return trainer.average, trainer.seconds
+    return trainer.ema_model, trainer.seconds
 
 
 def main(folder: Path, init_from: Path, groups: list[str]) -> None:
