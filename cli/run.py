@@ -108,7 +108,7 @@ def table_command(
         bool, typer.Option("--with-paper", help="Add the values that the paper reports.")
     ] = False,
     detail: Annotated[
-        bool, typer.Option("--detail", help="Intervals, noise-corrected values, charged errors, failures.")
+        bool, typer.Option("--detail", help="Intervals, noise-corrected values, penalised errors, failures.")
     ] = False,
     methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
@@ -121,7 +121,7 @@ def table_command(
 
     store = ResultStore(results)
     cells = chosen(
-        store.cells(), *(None if names is None else names_in(names) for names in (methods, samplers))
+        store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
     )
     tables = tables_of(cells, kind=kind, with_paper=with_paper, detail=detail)
     print(render(tables, format, width=terminal_width()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -84,7 +85,14 @@ def errors_of(cell: Result, name: str) -> Mapping[str, Any]:
             f"result {cell.key.stem} was asked for '{name}' but holds no errors of it; "
             "delete it and run it again"
         )
-    return cell.inverse_design[name]
+    errors = asdict(cell.inverse_design[name])
+    for part in ("mae", "rmse", "penalised_mae"):
+        interval = errors.pop(f"{part}_interval") or {}
+        errors |= {f"{part}_{end}": interval.get(end) for end in ("low", "high")}
+    control = errors.pop("shuffled") or {}
+    for part in ("correlation", "low", "high", "mae", "p_value"):
+        errors[f"shuffled_{part}"] = control.get(part)
+    return errors
 
 
 def coverage_text(row: Mapping[str, Any]) -> str:
@@ -144,7 +152,7 @@ def _errors(
             "Training mean: MAE of always answering the mean of the training set.",
             *ties_note(
                 bool(ties),
-                "MAE (a failed structure charged the error of the training mean; at least half must be measured)",
+                "MAE (penalised: a failed structure counts with the error of the training mean; at least half must be measured)",
             ),
             *steps_note(board),
             *paper_note(board, "its own measurements of the property", bool(reported), with_paper),
@@ -215,12 +223,12 @@ def _charged(board: Comparison, name: str, ties: set[Place], records: tuple[Reco
 
     return board_table(
         board,
-        f"MAE with failures charged, {_with_unit(board, name)}",
+        f"Penalised MAE, {_with_unit(board, name)}",
         text,
         caption=[
-            "Cells: MAE over all structures, a failed one charged the error of always answering the training "
-            "mean [95 % bootstrap interval] / MAE of the measured ones against shuffled targets.",
-            *ties_note(bool(ties), "charged MAE (at least half must be measured)"),
+            "Cells: penalised MAE (a failed structure counts with the error of the training mean) [95 % bootstrap "
+            "interval] / MAE of the measured ones against shuffled targets.",
+            *ties_note(bool(ties), "penalised MAE (at least half must be measured)"),
         ],
         records=records,
         levels={
