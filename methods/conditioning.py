@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
+from .egnn.derivatives import is_differentiable, normalised
 
 
 class FlexiblePropertyEmbedding(nn.Module):
@@ -36,7 +37,10 @@ class FlexiblePropertyEmbedding(nn.Module):
         """properties [s, p] with NaN for absent, null [s, p * width] -> [s, p * width]."""
         # the zero of an absent property is never read: where() takes the null vector there
         y, given = self.standardised(properties)
-        embedded = nn.functional.layer_norm(y[..., None] * self.weight + self.bias, self.shape[1:])
+        linear = y[..., None] * self.weight + self.bias
+        embedded = (
+            normalised(linear) if is_differentiable() else nn.functional.layer_norm(linear, self.shape[1:])
+        )
         return torch.where(given[..., None], embedded, null.unflatten(-1, self.shape)).flatten(1)
 
 

@@ -16,6 +16,12 @@ from ..benchmark.interface.task import Task
 from .conditioning import FlexiblePropertyEmbedding
 from .egnn import edge_sums_triton
 from .egnn.config import EGNNConfig
+from .egnn.derivatives import (
+    differentiable_neighbour_graph,
+    is_differentiable,
+    refuse_cell_derivatives,
+    refuse_transforms,
+)
 from .egnn.network import EGNN
 from .state import Prediction, State
 
@@ -106,6 +112,10 @@ class FlexibleDenoiser(nn.Module):
     def neighbours(self, structures: Structures) -> Graph | edge_sums_triton.NeighbourTable:
         """All pairs within the cutoff, in the form that the backbone takes on this device."""
         cutoff = self.backbone.config.cutoff
+        if is_differentiable():
+            return differentiable_neighbour_graph(structures, cutoff)
+        refuse_transforms()
+        refuse_cell_derivatives(structures.cells)
         if not edge_sums_triton.usable(self.backbone.config, structures.positions):
             return neighbour_graph(structures, cutoff)
         given = _places.get()
@@ -121,6 +131,9 @@ class FlexibleDenoiser(nn.Module):
         self, state: State, null: Tensor, t: Tensor, dt: Tensor, evidence: Tensor | None = None
     ) -> Prediction:
         """Times t [s] and step sizes dt [s]; dt = 0 asks for the instantaneous prediction.
+
+        Derivatives with respect to positions, in forward mode and of second order need the context
+        ``egnn.derivatives.differentiable``; without it they raise AmsbenchError.
 
         evidence [n, K]: with ``predict_species_probabilities``, the log-likelihoods of the species from each atom's own
             embedding

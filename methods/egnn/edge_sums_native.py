@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ...benchmark.interface.neighbour_graph import Graph
 from ...errors import AmsbenchError
 from ...native_library import open_library
 from ..product_precision import BFLOAT16, PRODUCT_LEVELS
+from .derivatives import ReverseModeFunction, first_derivatives_only
 
 if TYPE_CHECKING:
     from .config import EGNNConfig
@@ -193,7 +193,7 @@ def sum_messages(
 _PARAMETERS = ("edge_w", "message_w", "message_b", "gate_w", "gate_b", "shift_w", "shift_b")
 
 
-class _SumMessages(torch.autograd.Function):
+class _SumMessages(ReverseModeFunction):
     @staticmethod
     def forward(
         ctx: Any, graph: Graph, edges: tuple[Tensor, Tensor], config: EGNNConfig, lanes: int, *tensors: Tensor
@@ -207,7 +207,7 @@ class _SumMessages(torch.autograd.Function):
         return out_h, out_x
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
         receiver, sender, x, *parameters = ctx.saved_tensors  # also tells of tensors changed in place

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ...benchmark.interface.neighbour_graph import Graph
 from ..product_precision import BFLOAT16
 from .config import Messages
+from .derivatives import ReverseModeFunction, first_derivatives_only
 
 CHUNK = {"cpu": 2048, "cuda": 32768}
 """Slots for edges in a group. On the CPU 1,500 to 4,000 do alike: fewer cost calls, more cost cache."""
@@ -108,7 +108,7 @@ def grouped(graph: Graph, features: Tensor, smooth: Tensor) -> list[Group]:
     return groups
 
 
-class _SumOverEdges(torch.autograd.Function):
+class _SumOverEdges(ReverseModeFunction):
     @staticmethod
     def forward(ctx: Any, messages: Messages, groups: list[Group], *tensors: Tensor) -> tuple[Tensor, Tensor]:
         ctx.messages, ctx.groups = messages, groups
@@ -123,7 +123,7 @@ class _SumOverEdges(torch.autograd.Function):
         return h, x
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         tensors, need_x = ctx.saved_tensors, ctx.needs_input_grad[4]
         into = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in tensors]

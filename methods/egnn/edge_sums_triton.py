@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from ...benchmark.interface.structures import Structures
 from ...errors import AmsbenchError
 from ..product_precision import CAPABILITY
+from .derivatives import ReverseModeFunction, first_derivatives_only
 
 if TYPE_CHECKING:
     from .config import EGNNConfig
@@ -241,7 +241,7 @@ def sum_messages(
     return h, d[:, :outgoing]
 
 
-class _SumMessages(torch.autograd.Function):
+class _SumMessages(ReverseModeFunction):
     @staticmethod
     def forward(
         ctx: Any, table: NeighbourTable, config: EGNNConfig, *tensors: Tensor
@@ -252,7 +252,7 @@ class _SumMessages(torch.autograd.Function):
         return call.forward()
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives_only
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors  # tells of tensors changed in place
         return (None, None, *ctx.call.backward(*grads, ctx.needs_input_grad[4]))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import EGNNConfig, Messages
+from .derivatives import LayerNorm
 
 EdgeSums = Callable[["EGNNLayer", tuple[Tensor, Tensor, Tensor]], tuple[Tensor, Tensor]]
 """(layer, receiver part, sender part and positions of the nodes) -> both sums of Eq. 13 over edges."""
@@ -27,21 +28,25 @@ class EGNNLayer(nn.Module):
         self.sender = nn.Linear(hidden, 2 * hidden, bias=False)
         self.edge = nn.Linear(width + channels_in * self.invariants, 2 * hidden, bias=False)
         literal = config.edge_features == "tanh"
-        self.edge_norm = nn.LayerNorm(hidden) if literal else nn.Identity()
-        self.shift_norm = nn.LayerNorm(hidden) if literal else nn.Identity()
+        self.edge_norm = LayerNorm(hidden) if literal else nn.Identity()
+        self.shift_norm = LayerNorm(hidden) if literal else nn.Identity()
         self.message = nn.Linear(hidden, hidden)
         self.gate = nn.Linear(hidden, 1)
         self.shift = nn.Linear(hidden, channels_out * channels_in)
-        self.node_norm = nn.LayerNorm(hidden)
+        self.node_norm = LayerNorm(hidden)
         self.node = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         self._messages = Messages(hidden, self.channels, config.cutoff)
-        self.edge_parameters = [
-            parameter
-            for part in (self.edge, self.edge_norm, self.shift_norm, self.message, self.gate, self.shift)
-            for parameter in part.parameters()
-        ]
         nn.init.normal_(self.shift.weight, std=0.1 / hidden**0.5)
         nn.init.zeros_(self.shift.bias)
+
+    @property
+    def edge_parameters(self) -> list[Tensor]:
+        """Weights and biases of the edge function, in the order of ``Messages``."""
+        # read at every call, since torch.func.functional_call replaces them for one call
+        layers: list[nn.Linear | LayerNorm] = [self.message, self.gate, self.shift]
+        if isinstance(self.edge_norm, LayerNorm) and isinstance(self.shift_norm, LayerNorm):
+            layers = [self.edge_norm, self.shift_norm, *layers]
+        return [self.edge.weight, *(t for layer in layers for t in (layer.weight, layer.bias))]
 
     def forward(self, h: Tensor, x: Tensor, sums: EdgeSums) -> tuple[Tensor, Tensor]:
         """h [n, hidden], x [n, channels_in, 3] -> new h, new x."""

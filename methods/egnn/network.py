@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...benchmark.interface.neighbour_graph import Graph
-from . import edge_sums_native, edge_sums_triton
+from ...errors import AmsbenchError
+from . import edge_sums_differentiable, edge_sums_native, edge_sums_triton
 from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
+from .derivatives import is_differentiable, refuse_transforms, without_position_gradient
 from .edge_sums_torch import grouped, sum_over_groups
 from .layer import EdgeSums, EGNNLayer
 
@@ -32,7 +34,13 @@ class EGNN(nn.Module):
     def forward(
         self, h: Tensor, positions: Tensor, graph: Graph | edge_sums_triton.NeighbourTable
     ) -> tuple[Tensor, Tensor]:
-        """h [n, hidden], positions [n, 3] -> h [n, hidden], displacement X^(0) - X^(L) [n, 3] (B.4)."""
+        """h [n, hidden], positions [n, 3] -> h [n, hidden], displacement X^(0) - X^(L) [n, 3] (B.4).
+
+        Derivatives with respect to positions, in forward mode and of second order need ``differentiable``.
+        """
+        if not is_differentiable():
+            refuse_transforms()
+            positions = without_position_gradient(positions)
         sums = self.edge_sums(graph, positions, h)
         x = positions[:, None]
         for layer in self.layers:
@@ -43,12 +51,20 @@ class EGNN(nn.Module):
         self, graph: Graph | edge_sums_triton.NeighbourTable, positions: Tensor, h: Tensor
     ) -> EdgeSums:
         """What sums over the edges in every layer, by the fastest means there are for these node features."""
+        if is_differentiable():
+            if isinstance(graph, edge_sums_triton.NeighbourTable):
+                raise AmsbenchError(
+                    "a neighbour table of the GPU's kernels has no derivatives; find the neighbours inside "
+                    "'with differentiable():' as well"
+                )
+            inputs = self._edge_inputs(graph, positions)
+            return lambda layer, nodes: edge_sums_differentiable.sum_messages(layer, graph, inputs, nodes)
         if isinstance(graph, edge_sums_triton.NeighbourTable):
             return lambda layer, nodes: edge_sums_triton.sum_messages(layer, graph, nodes)
         if edge_sums_native.usable(self.config, h):
             edges = edge_sums_native.edge_inputs(graph, positions, self.config.cutoff)
             return lambda layer, nodes: edge_sums_native.sum_messages(layer, graph, edges, nodes)
-        groups = grouped(graph, *self._edge_inputs(graph, positions))
+        groups = grouped(graph, *self._edge_inputs(graph, positions.detach()))
         return lambda layer, nodes: sum_over_groups(layer._messages, groups, nodes, layer.edge_parameters)
 
     def grown_from(self, other: EGNN) -> dict[str, Tensor]:

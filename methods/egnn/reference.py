@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...benchmark.interface.neighbour_graph import Graph
 from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
+from .derivatives import LayerNorm
 from .layer import EGNNLayer
 from .network import EGNN
 
@@ -24,10 +25,10 @@ class ReferenceLayer(nn.Module):
         literal = config.edge_features == "tanh"
         width = 2 * hidden + (1 if literal else config.radial) + k
         self.config = config
-        self.node_norm = nn.LayerNorm(hidden)
+        self.node_norm = LayerNorm(hidden)
         self.phi_e = nn.Sequential(
             nn.Linear(width, hidden),
-            nn.LayerNorm(hidden) if literal else nn.Identity(),
+            LayerNorm(hidden) if literal else nn.Identity(),
             nn.SiLU(),
             nn.Linear(hidden, hidden),
             nn.SiLU(),
@@ -35,7 +36,7 @@ class ReferenceLayer(nn.Module):
         self.gate = nn.Sequential(nn.Linear(hidden, 1), nn.Sigmoid())
         self.phi_x = nn.Sequential(
             nn.Linear(width, hidden),
-            nn.LayerNorm(hidden) if literal else nn.Identity(),
+            LayerNorm(hidden) if literal else nn.Identity(),
             nn.SiLU(),
             nn.Linear(hidden, k * k),
         )
@@ -76,8 +77,7 @@ class ReferenceEGNN(nn.Module):
     def forward(self, h: Tensor, positions: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """h [n, hidden], positions [n, 3] -> h [n, hidden], displacement X^(0) - X^(L) [n, 3] (B.4)."""
         config = self.config
-        # no gradient of X^(0) flows through the edge features, as in EGNN: it is an input, not a result
-        squared = (graph.vectors(positions.detach()) ** 2).sum(-1)
+        squared = (graph.vectors(positions) ** 2).sum(-1)
         distance = torch.sqrt(squared + 1e-12)
         smooth = smooth_cutoff(distance, config.cutoff)
         radial = config.edge_features == "radial"

@@ -6,13 +6,16 @@ otherwise: compare ratios within one run.
 """
 
 import os
+from contextlib import nullcontext
 
 import pytest
 import torch
+from torch.func import jvp
 
 from amsbench.benchmark.interface.neighbour_graph import neighbour_graph
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.methods.egnn import edge_sums_native
+from amsbench.methods.egnn.derivatives import differentiable
 from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN
 from amsbench.methods.material_method import MATERIAL_NETWORKS
@@ -26,6 +29,7 @@ PATHS = {
     "torch float32": {"AMSBENCH_NATIVE": "0", "AMSBENCH_NATIVE_LEVEL": "float32"},
     "native": {"AMSBENCH_NATIVE": "1"},
     "native float32": {"AMSBENCH_NATIVE": "1", "AMSBENCH_NATIVE_LEVEL": "float32"},
+    "differentiable": {},
 }
 
 
@@ -55,7 +59,12 @@ def call(request, network, structures, benchmark, monkeypatch):
     module = ReferenceEGNN(egnn) if request.param == "reference" else egnn
     h, positions = torch.randn(256, egnn.config.hidden), structures.positions
     graph = neighbour_graph(structures, egnn.config.cutoff)
-    yield module, lambda: module(h, positions, graph)
+
+    def forward():
+        with differentiable() if request.param == "differentiable" else nullcontext():
+            return module(h, positions, graph)
+
+    yield module, forward
     torch.set_num_threads(threads)
 
 
@@ -74,6 +83,24 @@ def test_training_step(benchmark, call):
         module.zero_grad()
         h, shift = forward()
         ((h**2).mean() + (shift**2).mean()).backward()
+
+    benchmark(step)
+
+
+@pytest.mark.benchmark(group="training step on a directional derivative")
+def test_training_step_on_a_directional_derivative(benchmark, network, structures):
+    """Loss of the forward-mode derivative along random directions of positions and features, and its gradient."""
+    name, egnn = network
+    benchmark.group = f"{benchmark.group}, {name} network"
+    graph = neighbour_graph(structures, egnn.config.cutoff)
+    inputs = structures.positions, torch.randn(256, egnn.config.hidden)
+    directions = tuple(torch.randn_like(t) for t in inputs)
+
+    def step():
+        egnn.zero_grad()
+        with differentiable():
+            _, derivatives = jvp(lambda positions, h: egnn(h, positions, graph), inputs, directions)
+        sum((derivative**2).mean() for derivative in derivatives).backward()
 
     benchmark(step)
 

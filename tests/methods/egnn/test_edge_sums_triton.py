@@ -6,15 +6,17 @@ import sys
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.func import functional_call
 
-from amsbench.benchmark.interface.neighbour_graph import neighbour_graph
+from amsbench.benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.errors import AmsbenchError
 from amsbench.methods.denoiser import FlexibleDenoiser
 from amsbench.methods.egnn import edge_sums_triton
 from amsbench.methods.egnn.config import EGNNConfig
+from amsbench.methods.egnn.derivatives import differentiable
 from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN, reference_weights
 from amsbench.methods.material_sde import MaterialSDE
@@ -159,6 +161,32 @@ def test_gradients_of_the_positions(structures):
         out_h, out_x = layer(h, at, sums)
         found.append(torch.autograd.grad(out_h.sum() + (out_x**2).sum(), at)[0])
     assert error(found[1], found[0]) < 2e-5
+
+
+def test_derivatives_that_the_kernels_lack_are_refused(structures):
+    egnn, h = network(SMALL), torch.randn(len(structures.positions), SMALL.hidden).to(DEVICE)
+    positions = structures.positions.clone().requires_grad_()
+    table = edge_sums_triton.neighbour_table(
+        structures, CUTOFF, edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
+    )
+    h.requires_grad_()
+    features, shift = egnn(h, positions, table)
+    (gradient,) = torch.autograd.grad(features.sum() + shift.sum(), h, create_graph=True)
+    with pytest.raises(AmsbenchError, match="second derivatives"):
+        torch.autograd.grad(gradient.sum(), h, retain_graph=True)
+    with pytest.raises(AmsbenchError, match="with respect to positions"):
+        torch.autograd.grad(shift.sum(), positions)
+    with forward_ad.dual_level(), pytest.raises(AmsbenchError, match="forward-mode derivatives"):
+        egnn(forward_ad.make_dual(h.detach(), h.detach()), structures.positions, table)
+    with differentiable(), pytest.raises(AmsbenchError, match="neighbour table"):
+        egnn(h, positions, table)
+
+
+def test_the_denoiser_leaves_the_kernels_where_it_has_to_be_differentiable(silicon, structures):
+    denoiser = FlexibleDenoiser(silicon, SMALL).to(DEVICE)
+    assert isinstance(denoiser.neighbours(structures), edge_sums_triton.NeighbourTable)
+    with differentiable():
+        assert isinstance(denoiser.neighbours(structures), Graph)
 
 
 def test_samples_agree_with_those_of_the_torch_code(monkeypatch, silica):
