@@ -22,6 +22,7 @@ def native(name: str, sources: list[str], headers: list[str], *flags: str) -> Ex
 FOLDERS = ("baselines", "benchmark", "cli", "leaderboards", "methods", "metrics", "speed", "testing")
 
 setup(
+    script_name="setup.py",  # which is not a module of the package
     # the root of the repository is the package, so that its folders are found beside this file
     packages=["amsbench"]
     + [

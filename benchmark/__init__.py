@@ -1,1 +1,106 @@
-"""The benchmark: datasets, the method contract, training, generation, evaluation, results."""
+"""The public face for authors of plug-ins: everything that a method, dataset, metric or sampler is written with.
+
+>>> from amsbench.benchmark import Method, NoiseSource, Structures, Task, neighbour_graph
+
+Names are imported when they are first used. What is not listed in ``__all__`` may change without notice.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..errors import AmsbenchError
+    from ..methods.conditioning import FlexiblePropertyEmbedding, with_hidden_labels
+    from ..methods.denoiser import FlexibleDenoiser
+    from ..methods.egnn.config import EGNNConfig
+    from ..methods.egnn.network import EGNN
+    from ..methods.processes import ElementProcess, PositionProcess
+    from ..methods.state import Prediction, State
+    from ..metrics.distribution_functions import Curves
+    from ..metrics.metric import CurveMetric, Material, Metric, Quantity, StructureMetric
+    from ..metrics.potentials.potential import EvaluationFailed
+    from .datasets.definition import DatasetDefinition, Measurement, Property, SimulationFailed
+    from .interface.evaluation_plan import EvaluationPlan, inverse_design_plans, structural_plan
+    from .interface.method import Method, ProductType
+    from .interface.method_card import MethodCard
+    from .interface.neighbour_graph import Graph, neighbour_graph
+    from .interface.noise import NoiseSource
+    from .interface.structures import Structures
+    from .interface.task import Task
+    from .runs.non_learned import NonLearnedBaseline
+
+_HOMES = {
+    "..errors": ("AmsbenchError",),
+    # a method
+    ".interface.method": ("Method", "ProductType"),
+    ".interface.method_card": ("MethodCard",),
+    ".interface.neighbour_graph": ("Graph", "neighbour_graph"),
+    ".interface.noise": ("NoiseSource",),
+    ".interface.structures": ("Structures",),
+    ".interface.task": ("Task",),
+    # parts of the package's own methods that others can be made of
+    "..methods.conditioning": ("FlexiblePropertyEmbedding", "with_hidden_labels"),
+    "..methods.denoiser": ("FlexibleDenoiser",),
+    "..methods.egnn.config": ("EGNNConfig",),
+    "..methods.egnn.network": ("EGNN",),
+    "..methods.processes": ("ElementProcess", "PositionProcess"),
+    "..methods.state": ("Prediction", "State"),
+    # a dataset
+    ".datasets.definition": ("DatasetDefinition", "Measurement", "Property", "SimulationFailed"),
+    ".interface.evaluation_plan": ("EvaluationPlan", "inverse_design_plans", "structural_plan"),
+    # a metric
+    "..metrics.distribution_functions": ("Curves",),
+    "..metrics.metric": ("CurveMetric", "Material", "Metric", "Quantity", "StructureMetric"),
+    "..metrics.potentials.potential": ("EvaluationFailed",),
+    # a baseline that is not trained
+    ".runs.non_learned": ("NonLearnedBaseline",),
+}
+
+__all__ = [
+    "EGNN",
+    "AmsbenchError",
+    "CurveMetric",
+    "Curves",
+    "DatasetDefinition",
+    "EGNNConfig",
+    "ElementProcess",
+    "EvaluationFailed",
+    "EvaluationPlan",
+    "FlexibleDenoiser",
+    "FlexiblePropertyEmbedding",
+    "Graph",
+    "Material",
+    "Measurement",
+    "Method",
+    "MethodCard",
+    "Metric",
+    "NoiseSource",
+    "NonLearnedBaseline",
+    "PositionProcess",
+    "Prediction",
+    "ProductType",
+    "Property",
+    "Quantity",
+    "SimulationFailed",
+    "State",
+    "StructureMetric",
+    "Structures",
+    "Task",
+    "inverse_design_plans",
+    "neighbour_graph",
+    "structural_plan",
+    "with_hidden_labels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home, __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,38 +1,63 @@
-"""Plug-ins by name: methods and datasets are found through entry points, ours and anybody's alike."""
+"""Plug-ins by name, through entry points; those of this package are registered in the same way as all others."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..errors import AmsbenchError
+from ..metrics.metric import CurveMetric, Metric
 
-PluginKind = Literal["methods", "datasets"]
+_Metric = TypeVar("_Metric", bound=Metric)
+
+PluginKind = Literal["methods", "non_learned", "datasets", "metrics"]
+
+_NOUNS: dict[PluginKind, str] = {
+    "methods": "method",
+    "non_learned": "non-learned baseline",
+    "datasets": "dataset",
+    "metrics": "metric",
+}
 
 
 @cache
-def _found(kind: PluginKind) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+def _entry_points(kind: PluginKind) -> dict[str, EntryPoint]:
+    points: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"amsbench.{kind}"):
-        known = found.get(point.name)
-        if known is not None and known.value != point.value:
+        earlier = points.get(point.name)
+        if earlier is not None and earlier.value != point.value:
             raise AmsbenchError(
-                f"two installed packages register the {kind[:-1]} '{point.name}' "
-                f"({known.value} and {point.value}); uninstall one of them"
+                f"two installed packages register the {_NOUNS[kind]} '{point.name}' "
+                f"({earlier.value} and {point.value}); uninstall one of them"
             )
-        found[point.name] = point
-    return found
+        points[point.name] = point
+    return points
 
 
 def names(kind: PluginKind) -> list[str]:
-    """The registered names, without importing what they stand for."""
-    return sorted(_found(kind))
+    """The registered names, without importing their classes."""
+    return sorted(_entry_points(kind))
+
+
+def kind_of(name: str, kinds: Sequence[PluginKind]) -> PluginKind:
+    """The one of ``kinds`` under which ``name`` is registered; AmsbenchError if there is none or more than one."""
+    holders = [kind for kind in kinds if name in _entry_points(kind)]
+    if len(holders) > 1:
+        places = " and as ".join(f"{_NOUNS[kind]} ({target(kind, name)})" for kind in holders)
+        raise AmsbenchError(
+            f"'{name}' is registered as {places}; rename one of them or uninstall its package"
+        )
+    if not holders:
+        registered = sorted(name for kind in kinds for name in names(kind))
+        raise AmsbenchError(f"unknown {_NOUNS[kinds[0]]} '{name}'; {near_matches(name, registered)}")
+    return holders[0]
 
 
 def target(kind: PluginKind, name: str) -> str:
-    """The ``module:attribute`` that a name stands for."""
+    """The ``module:attribute`` registered under ``name``."""
     return _entry(kind, name).value
 
 
@@ -41,8 +66,18 @@ def load(kind: PluginKind, name: str) -> Any:
     return _entry(kind, name).load()
 
 
+@cache
+def load_metric(name: str, base: type[_Metric]) -> _Metric:
+    """The metric registered under ``name``, one object per process; AmsbenchError where it is of another kind."""
+    found = load("metrics", name)
+    if not issubclass(found, base):
+        kinds = "of mean curves" if base is CurveMetric else "of single structures"
+        raise AmsbenchError(f"metric '{name}' is not one {kinds}; 'amsbench metrics' lists both kinds")
+    return found()
+
+
 def near_matches(name: str, known: list[str]) -> str:
-    """``did you mean 'x'?`` or the list of what there is: the tail of an unknown-name message."""
+    """``did you mean 'x'?``, or the list of known names: the end of a message about an unknown name."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(f"'{item}'" for item in near) + "?"
@@ -50,7 +85,7 @@ def near_matches(name: str, known: list[str]) -> str:
 
 
 def _entry(kind: PluginKind, name: str) -> EntryPoint:
-    found = _found(kind)
-    if name not in found:
-        raise AmsbenchError(f"unknown {kind[:-1]} '{name}'; {near_matches(name, names(kind))}")
-    return found[name]
+    points = _entry_points(kind)
+    if name not in points:
+        raise AmsbenchError(f"unknown {_NOUNS[kind]} '{name}'; {near_matches(name, names(kind))}")
+    return points[name]

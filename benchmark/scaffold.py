@@ -1,4 +1,4 @@
-"""A package with a method of one's own, to begin from: what ``amsbench new-method`` writes."""
+"""Packages to begin a plug-in from: what ``amsbench new-method`` and ``amsbench new-metric`` write."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ import shutil
 import tempfile
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from ..errors import AmsbenchError
 from . import registry
 
-TEMPLATES = Path(__file__).parent / "templates" / "method"
+TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_EXAMPLES = {"method": "my-method", "metric": "free-volume"}
 
 
-def write_method_package(name: str, folder: Path) -> list[Path]:
-    """Write the package of a method called ``name`` as ``folder`` and return its files.
+def write_package(kind: Literal["method", "metric"], name: str, folder: Path) -> list[Path]:
+    """Write a package with a method or metric called ``name`` as ``folder`` and return its files.
 
-    AmsbenchError for a name that is taken or cannot be one, and where ``folder`` is there already; nothing is written
-    then.
+    The files come from the templates of the kind; AmsbenchError for a name that is taken or cannot be one, and where
+    ``folder`` exists. Nothing is written then.
     """
     if not _NAME.fullmatch(name) or len(name) > 40:
         raise AmsbenchError(
-            f"'{name}' cannot be the name of a method; use up to 40 small letters, digits and hyphens, a letter "
-            "first, like my-method"
+            f"'{name}' cannot be the name of a {kind}; use up to 40 small letters, digits and hyphens, a letter "
+            f"first, like {_EXAMPLES[kind]}"
         )
-    if name in registry.names("methods"):
-        raise AmsbenchError(f"the name '{name}' is taken by a method that is installed; choose another")
+    taken = ("methods", "non_learned") if kind == "method" else ("metrics",)
+    if any(name in registry.names(group) for group in taken):
+        raise AmsbenchError(f"the name '{name}' is taken by a {kind} that is installed; choose another")
     if folder.exists():
         raise AmsbenchError(f"{folder} is there already; choose another --output-dir, or delete it")
     words = name.split("-")
@@ -37,21 +40,21 @@ def write_method_package(name: str, folder: Path) -> list[Path]:
         "name": name,
         "underscored": "_".join(words),
         "module": "_".join(["amsbench", *words]),  # so that no name hides a module that there is
-        "class_name": camel if words[-1] == "method" and len(words) > 1 else f"{camel}Method",
+        "class_name": camel if words[-1] == kind and len(words) > 1 else f"{camel}{kind.capitalize()}",
         "title": " ".join(words).capitalize(),
     }
     names = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
-        "method.py": f"{values['module']}.py",
-        "test_method.py": f"test_{values['underscored']}.py",
+        f"{kind}.py": f"{values['module']}.py",
+        f"test_{kind}.py": f"test_{values['underscored']}.py",
     }
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         for template, written in names.items():
-            text = (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
+            text = (TEMPLATES / kind / f"{template}.txt").read_text(encoding="utf-8")
             (temporary / written).write_text(Template(text).substitute(values), encoding="utf-8")
         os.chmod(temporary, 0o755)
         os.rename(temporary, folder)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import AmsbenchError
-from .options import names_in
+from .options import AtomTypes, StructureFile, names_in
 from .progress import progress_bars, say
+
+if TYPE_CHECKING:
+    from ..benchmark.datasets.definition import DatasetDefinition
 
 data_app = typer.Typer(
     no_args_is_help=True, help="Build, import, list, describe, check and export dataset files."
@@ -109,19 +112,24 @@ def info(
     for line in format_description(found):
         print(line)
     if compared is not None:
-        for line in differences(compared):
+        for line in differences(compared, loaded.definition):
             print(line)
 
 
 @data_app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    file: StructureFile,
     name: Annotated[str, typer.Option("--name", "-n", help="What the dataset is called from then on.")],
     properties: Annotated[
         str | None, typer.Option(help="Keys in the structures' info that become labels, comma separated.")
     ] = None,
     elements: Annotated[
         str | None, typer.Option(help="Si,O,...: where not every structure has all of them.")
+    ] = None,
+    types: AtomTypes = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Key in the structures' info that is the same for frames of one simulation."),
     ] = None,
     ghost_density: Annotated[
         float | None,
@@ -132,9 +140,11 @@ def import_(
     ] = None,
 ) -> None:
     """Make a dataset of structures of your own, to train on and to compare with."""
+    import numpy as np
     import torch
 
     from ..benchmark.datasets.importing import import_structures
+    from ..benchmark.datasets.inspection import mass_density
     from ..benchmark.generation.cells import cell_heights
 
     path = output_file or Path(f"{name}.npz")
@@ -144,12 +154,17 @@ def import_(
         name=name,
         properties=names_in(properties),
         elements=names_in(elements),
+        types=names_in(types),
+        group=group,
         ghost_density=ghost_density,
     )
     thinnest = float(cell_heights(torch.as_tensor(made.cells)).min())
+    density = mass_density(made)
+    groups = "" if group is None else f" in {len(np.unique(made.groups))} groups"
     say(
-        f"{len(made)} structures of {', '.join(made.definition.elements)} in {path}; the thinnest cell has a height of "
-        f"{thinnest:.1f} A, which the cutoff of a network may not exceed"
+        f"{len(made)} structures{groups} of {', '.join(made.definition.elements)} in {path}, density "
+        f"{density.mean():.3g} +- {density.std():.2g} g/cm^3; the thinnest cell has a height of {thinnest:.1f} A, "
+        "which the cutoff of a network may not exceed"
     )
     say(f"Use it with --dataset {name} --data {path} in train, run, evaluate and generate")
 
@@ -177,9 +192,11 @@ def export(
     from ..benchmark.datasets.definition import SPLITS
     from ..benchmark.datasets.storage import export_extxyz, load_dataset
     from ..benchmark.system.files import check_writable
+    from ..benchmark.system.structure_files import check_structure_suffix
 
     if split is not None and split not in SPLITS:
         raise AmsbenchError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
+    check_structure_suffix(output_file)
     check_writable(output_file.parent)
     count = export_extxyz(load_dataset(name, data), output_file, split)
     say(f"{count} structures in {output_file}")
@@ -230,14 +247,11 @@ def format_setting(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def differences(compared: dict[str, Any]) -> list[str]:
-    """How the recipe differs from the paper's, as lines."""
-    units = {
-        "mass_density": "g/cm^3",
-        "energy_per_atom": "eV",
-        "shear_modulus": "GPa",
-        "youngs_modulus": "GPa",
-    }
+def differences(compared: dict[str, Any], definition: DatasetDefinition) -> list[str]:
+    """Differences between the recipe and the paper's, as lines."""
+    from ..benchmark.datasets.inspection import DESCRIPTOR_UNITS
+
+    units = DESCRIPTOR_UNITS | {item.name: item.unit for item in definition.properties}
     lines = [
         f"against full-length simulations of the paper's recipe (RDF RMSD of the mean curves "
         f"{compared['rdf_rmsd']:.4f}, as many reduced samples: {compared['rdf_floor']:.4f}):"
@@ -248,6 +262,6 @@ def differences(compared: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {name}: {item['reduced']['mean']:.4g} reduced, {item['paper']['mean']:.4g} paper "
             f"({item['paper']['samples']} samples), difference {item['difference']:+.3g} "
-            f"{units.get(name, '')}{spread}"
+            f"{units[name]}{spread}"
         )
     return lines

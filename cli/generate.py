@@ -9,19 +9,25 @@ import typer
 
 from ..errors import AmsbenchError
 from .options import (
+    AtomTypes,
     CheckpointFile,
     Cores,
     DataFile,
     DatasetName,
     Device,
     MethodName,
+    MetricNames,
     Seed,
+    StructureFile,
+    metric_names,
     names_in,
     parsed_numbers,
     parsed_targets,
     use_cores,
 )
 from .progress import progress_bars, say
+
+TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def generate_command(
@@ -51,13 +57,13 @@ def generate_command(
     from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.generation.cells import start_cells
     from ..benchmark.generation.generate import generate_structures, outside_training_range, property_table
-    from ..benchmark.system.devices import pick_device
     from ..benchmark.system.files import check_writable
-    from ..benchmark.system.structure_files import frame_writer
+    from ..benchmark.system.structure_files import check_structure_suffix, frame_writer
 
+    check_structure_suffix(output_file)
     check_writable(output_file.parent)
     use_cores(cores)
-    trained = load_checkpoint_for(method, dataset, checkpoint, device=pick_device(device)).method
+    trained = load_checkpoint_for(method, dataset, checkpoint, device=device).method
     wanted = parsed_targets(target or [], count)
     property_table(trained.task, wanted, count)
     for sentence in outside_training_range(trained.task, wanted):
@@ -81,7 +87,7 @@ def generate_command(
 
 
 def evaluate_command(
-    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    file: StructureFile,
     dataset: DatasetName,
     target_keys: Annotated[
         str | None, typer.Option(help="Keys in the frames' info that hold targets: target_shear_modulus,...")
@@ -89,9 +95,11 @@ def evaluate_command(
     properties: Annotated[
         str | None, typer.Option(help="Further properties to measure, comma separated.")
     ] = None,
+    metrics: MetricNames = None,
     output_file: Annotated[
         Path | None, typer.Option("--output-file", "-o", help="Per-structure table, .csv or .parquet.")
     ] = None,
+    types: AtomTypes = None,
     data: DataFile = None,
     cores: Cores = None,
 ) -> None:
@@ -102,11 +110,23 @@ def evaluate_command(
     from ..benchmark.system.structure_files import read_structures
     from ..benchmark.system.worker_pool import available_cores, local_pool
 
+    if output_file is not None and output_file.suffix not in TABLE_SUFFIXES:
+        raise AmsbenchError(
+            f"a table is written as {' or '.join(TABLE_SUFFIXES)}, not '{output_file.suffix}' ({output_file}); rename "
+            "the output"
+        )
     loaded = load_dataset(dataset, data)
-    frames = read_structures(file)
+    frames = read_structures(file, names_in(types))
     wanted = targets_in(frames, names_in(target_keys), loaded.definition, file)
     with local_pool(cores or available_cores()) as pool:
-        found = evaluate(frames, loaded, targets=wanted, properties=names_in(properties), executor=pool)
+        found = evaluate(
+            frames,
+            loaded,
+            targets=wanted,
+            properties=names_in(properties),
+            metrics=metric_names(metrics),
+            executor=pool,
+        )
     for line in report_lines(found, loaded):
         print(line)
     if output_file is not None:
@@ -115,16 +135,23 @@ def evaluate_command(
 
 
 def picture_command(
-    file: Annotated[Path, typer.Argument(help="Structures in any format that ASE reads.")],
+    file: StructureFile,
     output_file: Annotated[Path, typer.Option("--output-file", "-o", help="A .png, .svg or .pdf file.")],
-    index: Annotated[int, typer.Option(min=0, help="Which structure of the file, from 0.")] = 0,
+    index: Annotated[int, typer.Option(min=0, help="Number of the structure in the file, from 0.")] = 0,
+    types: AtomTypes = None,
 ) -> None:
     """Draw one structure."""
+    import numpy as np
+
     from ..benchmark.system.structure_files import read_structures
     from ..leaderboards.figures.structure_image import write_picture
 
-    frames = read_structures(file)
+    frames = read_structures(file, names_in(types))
     if index >= len(frames):
         raise AmsbenchError(f"{file} has no structure {index}; give --index 0 to {len(frames) - 1}")
+    if not np.isfinite(frames[index].positions).all():
+        raise AmsbenchError(
+            f"structure {index} in {file} has positions that are not finite; choose another --index"
+        )
     write_picture(frames[index], output_file)
     say(f"Structure {index} of {file}: {output_file}")

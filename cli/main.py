@@ -12,6 +12,7 @@ import typer
 from ..errors import AmsbenchError
 from .data import data_app
 from .generate import evaluate_command, generate_command, picture_command
+from .metrics import metrics_command, new_metric_command
 from .plugins import datasets_command, info_command, methods_command, new_method_command
 from .progress import say
 from .run import run_command, table_command
@@ -28,6 +29,8 @@ COMMANDS = {
     "datasets": datasets_command,
     "methods": methods_command,
     "new-method": new_method_command,
+    "metrics": metrics_command,
+    "new-metric": new_metric_command,
     "info": info_command,
     "bench": bench_command,
 }

@@ -1,4 +1,4 @@
-"""What the commands share: options as Python values, checkpoints or trainings, announcements."""
+"""Shared options of the commands, their conversion to Python values, and the choice of a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from .progress import progress_bars, say
 if TYPE_CHECKING:
     from ..benchmark.datasets.dataset import Dataset
     from ..benchmark.interface.evaluation_plan import EvaluationPlan
+    from ..benchmark.interface.method import Method
     from ..benchmark.runs.generator import Generator
     from ..benchmark.runs.runner import Run
     from ..benchmark.training.checkpoints import Checkpoint
+    from ..benchmark.training.options import TrainingOptions, TrainingProgress
 
 MethodName = Annotated[str, typer.Option("--method", "-m", help="A name from 'amsbench methods'.")]
 
 DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="A name from 'amsbench datasets'.")]
+
+MetricNames = Annotated[
+    str | None, typer.Option("--metrics", help="Metrics in addition to the standard ones, comma separated.")
+]
 
 DataFile = Annotated[
     Path | None, typer.Option("--data", help="A dataset file of your own build instead of the bundled one.")
@@ -30,7 +36,15 @@ CheckpointFile = Annotated[
     Path | None, typer.Option("--checkpoint", help="A checkpoint file instead of the released one.")
 ]
 
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several GPUs: cuda:1.")]
+
+StructureFile = Annotated[
+    Path, typer.Argument(help="Structures in any format that ASE reads: a file, or a folder of files.")
+]
+
+AtomTypes = Annotated[
+    str | None, typer.Option("--types", help="Si,O,...: elements of LAMMPS' atom types 1, 2, ...")
+]
 
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
@@ -39,6 +53,16 @@ Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cor
 
 def names_in(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def metric_names(text: str | None) -> tuple[str, ...]:
+    """Names of registered metrics; AmsbenchError for one that is unknown, before any work."""
+    from ..benchmark import registry
+
+    names = names_in(text)
+    for name in names:
+        registry.target("metrics", name)
+    return names
 
 
 def parsed_numbers(text: str | None) -> list[float] | None:
@@ -75,7 +99,7 @@ def chosen_plans(
     known = [plan.name for plan in plans]
     for name in names_in(names):
         if name not in known:
-            raise AmsbenchError(f"unknown target '{name}'; {near_matches(name, known)}")
+            raise AmsbenchError(f"unknown plan '{name}'; {near_matches(name, known)}")
     counts = None
     if steps is not None:
         try:
@@ -98,30 +122,44 @@ def chosen_source(
     checkpoint: Path | None,
     steps: str | None,
     samplers: str | None,
-    **where: Any,
+    device: str,
+    cores: int,
 ) -> tuple[Generator, tuple[str, ...]]:
-    """What is to be evaluated, and by which samplers: a yardstick, or a model as of ``checkpoint_or_training``."""
+    """Generator of a run and its samplers: a non-learned baseline, or the model of ``checkpoint_or_training``."""
     from ..benchmark import registry
     from ..benchmark.runs.generator import TrainedModel
-    from ..benchmark.runs.non_learned import NonLearnedBaseline
+    from ..benchmark.system.devices import pick_device
 
-    found = registry.load("methods", name)
-    if not issubclass(found, NonLearnedBaseline):
-        trained = checkpoint_or_training(name, dataset, checkpoint, **where)
+    if registry.kind_of(name, ("methods", "non_learned")) == "methods":
+        check_samplers(registry.load("methods", name), samplers)
+        pick_device(device)
+        trained = checkpoint_or_training(name, dataset, checkpoint, device, cores)
         return TrainedModel(trained), chosen_samplers(trained, samplers)
     for option, value in {"--checkpoint": checkpoint, "--steps": steps, "--samplers": samplers}.items():
         if value is not None:
             raise AmsbenchError(
-                f"'{name}' is no model: it has no checkpoint, no steps and no samplers; leave out {option} {value}"
+                f"'{name}' is not trained: it has no checkpoint, no steps and no samplers; leave out {option} {value}"
             )
-    return found(dataset), (found.sampler,)
+    baseline = registry.load("non_learned", name)
+    return baseline(dataset), (baseline.sampler,)
+
+
+def check_samplers(method: type[Method], text: str | None) -> None:
+    """Raise AmsbenchError for a name in ``text`` that is no sampler of the method, before anything is trained."""
+    for name in names_in(text):
+        if text != "all":
+            method.sampler_named(name)
 
 
 def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
+    """The named samplers of a method, ``all``, or by default the publication's and the preferred one."""
     method = checkpoint.method
+    names = [sampler.name for sampler in method.samplers]
     if text is None:
-        return tuple(dict.fromkeys((method.samplers[0], method.preferred_sampler())))
-    return method.samplers if text == "all" else tuple(method.check_sampler(name) for name in names_in(text))
+        return tuple(dict.fromkeys((names[0], method.preferred_sampler())))
+    if text == "all":
+        return tuple(names)
+    return tuple(dict.fromkeys(method.sampler_named(name).name for name in names_in(text)))
 
 
 def property_names(text: str, dataset: Dataset) -> tuple[str, ...]:
@@ -151,58 +189,87 @@ def use_cores(cores: int | None) -> None:
         torch.set_num_threads(cores)
 
 
+def training_folder(method: str, dataset: str) -> Path:
+    """Folder of a training if no other is given: ``runs/<method>-<dataset>``."""
+    return Path("runs") / f"{method}-{dataset}"
+
+
 def checkpoint_or_training(
     method: str, dataset: Dataset, path: Path | None, device: str, cores: int
 ) -> Checkpoint:
-    """The checkpoint asked for, the released one, or one trained now with the quick budget."""
+    """The checkpoint at ``path``, the released one, that of ``amsbench train``, or that of a quick training done now.
+
+    Raises AmsbenchError if the training in ``runs/<method>-<dataset>`` is not finished.
+    """
     from ..benchmark.api import load_checkpoint_for
-    from ..benchmark.system.devices import pick_device
-    from ..benchmark.training.budgets import BUDGETS
-    from ..benchmark.training.checkpoints import released_path
-    from ..benchmark.training.options import TrainingOptions
+    from ..benchmark.training.checkpoints import finished_checkpoint, released_path
 
     use_cores(cores)
     name = dataset.definition.name
     if path is None and not released_path(method, name).is_file():
-        say(
-            f"No released checkpoint of '{method}' on '{name}': training one first with the quick budget "
-            f"({BUDGETS['quick']:,} structures seen, far too few for good structures; see 'amsbench train')."
-        )
-        path = train_with_bars(
-            method,
-            dataset,
-            output=Path("runs") / f"{method}-{name}-quick",
-            options=TrainingOptions(samples_seen=BUDGETS["quick"]),
-            properties=dataset.definition.design_properties,
-            network=None,
-            config={},
-            init_from=None,
-            device=device,
-            cores=cores,
-        )
-    return load_checkpoint_for(method, name, path, device=pick_device(device))
+        folder = training_folder(method, name)
+        path = finished_checkpoint(folder)
+        if path is None:
+            path = _quick_training(method, dataset, device, cores)
+        else:
+            say(f"No released checkpoint of '{method}' on '{name}': using the one trained in {folder}.")
+    return load_checkpoint_for(method, name, path, device=device)
+
+
+def _quick_training(method: str, dataset: Dataset, device: str, cores: int) -> Path:
+    from ..benchmark.training.budgets import BUDGETS
+    from ..benchmark.training.options import TrainingOptions
+
+    name = dataset.definition.name
+    say(
+        f"No checkpoint of '{method}' on '{name}', neither released nor in {training_folder(method, name)}: training "
+        f"one first with the quick budget ({BUDGETS['quick']:,} structures seen, far too few for good structures; see "
+        "'amsbench train')."
+    )
+    return train_with_bars(
+        method,
+        dataset,
+        output=training_folder(method, f"{name}-quick"),
+        options=TrainingOptions(samples_seen=BUDGETS["quick"]),
+        properties=dataset.definition.design_properties,
+        device=device,
+        cores=cores,
+    )
 
 
 def train_with_bars(
-    method: str, dataset: Dataset, *, output: Path, device: str, cores: int | None, **settings: Any
+    method: str,
+    dataset: Dataset,
+    *,
+    output: Path,
+    options: TrainingOptions,
+    properties: tuple[str, ...],
+    network: str | None = None,
+    config: dict[str, Any] | None = None,
+    init_from: Path | None = None,
+    device: str,
+    cores: int | None,
 ) -> Path:
-    from ..benchmark.system.devices import pick_device
+    """Train a method with a progress bar and return the path of its best checkpoint."""
     from ..benchmark.training.train import train_method
 
     use_cores(cores)
-    begun: list[float] = []
+    timings: list[tuple[float, float]] = []
     with progress_bars() as bars:
-        options = settings["options"]
-        bar = bars.add_task(f"training {method} on {dataset.definition.name}", total=options.steps)
+        by_clock = options.minutes is not None
+        total = round(60 * options.minutes) if options.minutes is not None else options.steps
+        unit = " (seconds)" if by_clock else ""
+        bar = bars.add_task(f"training {method} on {dataset.definition.name}{unit}", total=total)
 
-        def report(progress: Any) -> None:
-            begun.append(progress.seconds)
-            if len(begun) == 6:
-                left = (begun[-1] - begun[0]) / 5 * (options.steps - progress.step)
+        def report(progress: TrainingProgress) -> None:
+            timings.append((progress.seconds, progress.fraction))
+            if len(timings) == 6:
+                (start, done_before), (now, done) = timings[0], timings[-1]
+                left = (now - start) / (done - done_before) * (1 - done)
                 bars.console.print(
                     f"Training {method} takes about {duration(left)} from here.", highlight=False
                 )
-            bars.update(bar, completed=progress.step)
+            bars.update(bar, completed=progress.seconds if by_clock else progress.step)
             if progress.validation is not None:
                 bars.console.print(
                     f"{progress.step * options.batch_size:,} structures, {duration(progress.seconds)}: "
@@ -211,7 +278,16 @@ def train_with_bars(
                 )
 
         return train_method(
-            method, dataset, output=output, device=pick_device(device), report=report, **settings
+            method,
+            dataset,
+            output=output,
+            options=options,
+            properties=properties,
+            network=network,
+            config=config,
+            init_from=init_from,
+            device=device,
+            report=report,
         )
 
 
@@ -233,6 +309,11 @@ def announce(run: Run, workers: int) -> None:
         f"{run.source.name} on {name}: {len(trials)} cells ({', '.join(plan.name for plan in run.plans)}; {facts}), "
         f"{' or '.join(map(str, counts))} structures each, protocol '{run.plans[0].protocol}'{model}."
     )
+    for (computed, left_out), counts in run.merged_samplers().items():
+        say(
+            f"{', '.join(left_out)} {'take' if len(left_out) > 1 else 'takes'} the same steps as {computed} at "
+            f"{', '.join(map(str, counts))} steps: computed once."
+        )
     if len(missing) < len(trials):
         say(f"{len(trials) - len(missing)} of them are in {run.store.folder} already.")
     if missing and isinstance(run.source, TrainedModel):

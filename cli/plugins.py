@@ -1,11 +1,11 @@
-"""``amsbench methods`` and ``amsbench new-method``: what there is to compare, and a beginning of one's own."""
+"""``amsbench methods``, ``new-method``, ``datasets`` and ``info``: registered plug-ins and the installation."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,10 +22,10 @@ HEADS = {
     "dropped": "dropped, since nothing here needs it",
     "declared": "other differences that may move a number",
 }
-"""What the lists of a card are called."""
+"""Headings of the lists of a card."""
 
 LEAST_WIDTH, WIDTH = 40, 100
-"""Characters of a line: at least, and where nobody asks for another width."""
+"""Characters of a line: the smallest number, and the default."""
 
 
 def methods_command(
@@ -35,11 +35,17 @@ def methods_command(
     from ..benchmark import registry
 
     if name is not None:
-        for line in card_lines(registry.load("methods", name), terminal_width()):
+        kind = registry.kind_of(name, ("methods", "non_learned"))
+        lines = method_lines if kind == "methods" else non_learned_lines
+        for line in lines(registry.load(kind, name), terminal_width()):
             print(line)
         return
+    print("methods")
     for item in registry.names("methods"):
-        print(f"{item:14} {registry.load('methods', item).title}")
+        print(f"  {item:14} {registry.load('methods', item).title}")
+    print("\nnon-learned baselines")
+    for item in registry.names("non_learned"):
+        print(f"  {item:14} {registry.load('non_learned', item).title}")
 
 
 def new_method_command(
@@ -49,31 +55,62 @@ def new_method_command(
     ] = None,
 ) -> None:
     """Write a small package with a method that trains, samples and passes its tests, to begin from."""
-    from ..benchmark.scaffold import write_method_package
+    from ..benchmark.scaffold import write_package
 
     folder = output_dir or Path(name)
-    for path in write_method_package(name, folder):
+    for path in write_package("method", name, folder):
         say(f"{path}")
     say(f"Next: pip install -e {folder}, pytest {folder}, amsbench run --method {name} --dataset asi")
 
 
-def card_lines(method: type[Method] | type[NonLearnedBaseline], width: int | None = None) -> Iterator[str]:
-    """A method or yardstick as text for people: samplers with the network evaluations of a step, networks, card.
+def method_lines(method: type[Method], width: int | None = None) -> Iterator[str]:
+    """The card of a method as lines of text, with its networks and its samplers.
 
     width: characters per line
     """
     width = max(LEAST_WIDTH, width or WIDTH)
     card = method.card or MethodCard(reference="none given: the method has no card")
-    yield from textwrap.wrap(f"{method.name}: {method.title}", width)
+    yield from _beginning(method, card, width)
+    claims = [("right structures from fewer than 10 steps", method.shortcut)]
+    claims += [("rotation equivariant", method.rotation_equivariant)]
+    claimed = ", ".join(text for text, holds in claims if holds)
+    if claimed:
+        yield from _entry("claims", claimed, width)
+    yield from _entry("networks", ", ".join(method.networks), width)
+    yield ""
+    yield "samplers"
+    for sampler in method.samplers:
+        yield from _entry(f"  {sampler.name}", sampler.title, width, 20)
+    yield ""
+    yield "network evaluations a step"
+    for sampler in method.samplers:
+        yield from _entry(f"  {sampler.name}", card.evaluations.get(sampler.name, "not said"), width, 20)
+    yield from _differences(card, width)
+
+
+def non_learned_lines(baseline: type[NonLearnedBaseline], width: int | None = None) -> Iterator[str]:
+    """The card of a non-learned baseline as lines of text.
+
+    width: characters per line
+    """
+    width = max(LEAST_WIDTH, width or WIDTH)
+    card = baseline.card or MethodCard(reference="none given: the baseline has no card")
+    yield from _beginning(baseline, card, width)
+    yield from _entry("needs", "neither training nor steps", width)
+    yield from _differences(card, width)
+
+
+def _beginning(
+    plugin: type[Method] | type[NonLearnedBaseline], card: MethodCard, width: int
+) -> Iterator[str]:
+    yield from textwrap.wrap(f"{plugin.name}: {plugin.title}", width)
     yield ""
     yield from _entry("reference", card.reference, width)
     if card.original is not None:
         yield from _entry("original", card.original, width)
-    networks: tuple[str, ...] | None = getattr(method, "networks", None)
-    if networks is None:
-        yield from _entry("needs", "neither training nor steps", width)
-    else:
-        yield from _of_a_model(method, networks, card, width)
+
+
+def _differences(card: MethodCard, width: int) -> Iterator[str]:
     for name, head in HEADS.items():
         items = getattr(card, name)
         if items:
@@ -86,23 +123,8 @@ def card_lines(method: type[Method] | type[NonLearnedBaseline], width: int | Non
             yield from _entry(f"  {name}", value, width, 20)
 
 
-def _of_a_model(method: Any, networks: tuple[str, ...], card: MethodCard, width: int) -> Iterator[str]:
-    claims = {
-        "shortcut": "right structures from fewer than 10 steps",
-        "rotation_equivariant": "rotation equivariant",
-    }
-    claimed = [words for name, words in claims.items() if getattr(method, name)]
-    if claimed:
-        yield from _entry("claims", ", ".join(claimed), width)
-    yield from _entry("networks", ", ".join(networks), width)
-    yield ""
-    yield "samplers, and network evaluations a step"
-    for sampler in method.samplers:
-        yield from _entry(f"  {sampler}", card.evaluations.get(sampler, "not said"), width, 20)
-
-
 def _entry(name: str, text: str, width: int, column: int = 12) -> list[str]:
-    """A name and what belongs to it, in two columns; a longer name moves its text to the right."""
+    """A name and its text in two columns; a longer name moves the text to the right."""
     first = f"{name:{column}}" if len(name) < column else f"{name}  "
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * column)
 

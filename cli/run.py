@@ -15,10 +15,12 @@ from .options import (
     DatasetName,
     Device,
     MethodName,
+    MetricNames,
     Seed,
     announce,
     chosen_plans,
     chosen_source,
+    metric_names,
     names_in,
 )
 from .progress import RunBars, progress_bars, say, terminal_width
@@ -39,6 +41,7 @@ def run_command(
     plans: Annotated[
         str | None, typer.Option(help="Only these plans, comma separated, such as shear_modulus.")
     ] = None,
+    metrics: MetricNames = None,
     checkpoint: CheckpointFile = None,
     data: DataFile = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Results folder.")] = Path("results"),
@@ -73,7 +76,13 @@ def run_command(
         cores=workers,
     )
     run = Run(
-        source=source, dataset=loaded, plans=chosen, samplers=rows, store=ResultStore(output_dir), seed=seed
+        source=source,
+        dataset=loaded,
+        plans=chosen,
+        samplers=rows,
+        metrics=metric_names(metrics),
+        store=ResultStore(output_dir),
+        seed=seed,
     )
     announce(run, workers)
     done = []
@@ -99,7 +108,7 @@ def table_command(
         bool, typer.Option("--with-paper", help="Add the values that the paper reports.")
     ] = False,
     detail: Annotated[
-        bool, typer.Option("--detail", help="Intervals, noise-corrected values, charged errors, failures.")
+        bool, typer.Option("--detail", help="Intervals, noise-corrected values, penalised errors, failures.")
     ] = False,
     methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
@@ -112,7 +121,7 @@ def table_command(
 
     store = ResultStore(results)
     cells = chosen(
-        store.cells(), *(None if names is None else names_in(names) for names in (methods, samplers))
+        store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
     )
     tables = tables_of(cells, kind=kind, with_paper=with_paper, detail=detail)
     print(render(tables, format, width=terminal_width()))

@@ -39,8 +39,8 @@ class Entry:
 
         AMShortcut's cells of many steps are always labelled: they are its SDE, not its shortcut.
         """
-        mode = self.cells[steps].mode
-        usual = mode.startswith("shortcut") if self.method == "amshortcut" else mode == self.first.mode
+        mode = self.cells[steps].step_label
+        usual = mode.startswith("shortcut") if self.method == "amshortcut" else mode == self.first.step_label
         return "" if usual else mode
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,16 +10,98 @@ from torch import Tensor
 
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.sampler import Sampler
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from .losses import squared_errors
 from .material_method import MIN_TIME
-from .material_sde import MaterialSDE
+from .material_sde import (
+    ANCESTRAL,
+    EULER_MARUYAMA,
+    GUIDED,
+    MULTISTEP,
+    RESTART,
+    Guided,
+    MaterialSDE,
+    Restart,
+)
 from .method_cards import AMSHORTCUT
-from .state import Prediction
+from .samplers import MaterialSampler, TimeSteps, denser_times
+from .state import Prediction, State
 
 SDE_FROM = 10
 """From this step count on the paper samples the SDE with the instantaneous drift (B.3)."""
+
+
+class Shortcut(MaterialSampler[MaterialSDE]):
+    """Steps of the ODE by the learnt average drift, which depends on the step size (paper, B.3)."""
+
+    def step_size(self, t: float, s: float) -> float:
+        return t - s
+
+    def step(
+        self, method: MaterialSDE, state: State, drift: Prediction, t: Tensor, s: Tensor, noise: NoiseSource
+    ) -> State:
+        return method.ode_step(state, drift, t, s)
+
+
+class DenserShortcut(Shortcut):
+    """Shortcuts that are shorter towards t = 0."""
+
+    def label(self, method: MaterialSDE, steps: int) -> str:
+        return self.name if steps > 1 else SHORTCUT.name
+
+    def times(self, method: MaterialSDE, steps: int) -> TimeSteps:
+        return denser_times(steps)
+
+
+class ShortcutRestart(Shortcut, Restart):
+    """Shortcuts to t = 0, each from new noise of a smaller time than the last."""
+
+    def label(self, method: MaterialSDE, steps: int) -> str:
+        return self.name if steps > 1 else SHORTCUT.name
+
+
+class ShortcutGuided(Shortcut, Guided):
+    """Shortcuts to t = 0 with classifier-free guidance; without properties those of ``ShortcutRestart``."""
+
+    def label(self, method: MaterialSDE, steps: int) -> str:
+        return self.name if method.task.properties else SHORTCUT_RESTART.label(method, steps)
+
+
+SHORTCUT = Shortcut(name="shortcut", title="shortcuts")
+SHORTCUT_DENSER = DenserShortcut(name="shortcut multistep", title="shortcuts that are shorter towards t = 0")
+SHORTCUT_RESTART = ShortcutRestart(name="shortcut restart", title="shortcuts to t = 0 with restarts")
+SHORTCUT_GUIDED = ShortcutGuided(name="shortcut guided", title="guided shortcuts to t = 0 with restarts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewOrMany(Sampler[MaterialSDE]):
+    """One sampler below SDE_FROM steps and another one from there on (paper, B.3)."""
+
+    few: MaterialSampler[MaterialSDE]
+    many: MaterialSampler[MaterialSDE]
+
+    def at(self, steps: int) -> MaterialSampler[MaterialSDE]:
+        """The sampler for this number of steps."""
+        return self.few if steps < SDE_FROM else self.many
+
+    def label(self, method: MaterialSDE, steps: int) -> str:
+        return self.at(steps).label(method, steps)
+
+    def evaluations(self, method: MaterialSDE, steps: int) -> int:
+        return self.at(steps).evaluations(method, steps)
+
+    def sample(self, method: MaterialSDE, start: Structures, steps: int, noise: NoiseSource) -> Structures:
+        return self.at(steps).sample(method, start, steps, noise)
+
+
+def few_or_many(
+    name: str, few: MaterialSampler[MaterialSDE], many: MaterialSampler[MaterialSDE]
+) -> FewOrMany:
+    """``few`` below SDE_FROM steps, ``many`` from there on; the version is that of ``many``."""
+    title = few.title if few is many else f"{few.title} below {SDE_FROM} steps; then {many.title}"
+    return FewOrMany(name=name, title=title, version=many.version, few=few, many=many)
 
 
 class AMShortcut(MaterialSDE):
@@ -31,7 +114,14 @@ class AMShortcut(MaterialSDE):
     name = "amshortcut"
     title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
     card = AMSHORTCUT
-    samplers = ("euler-maruyama", "ancestral", "multistep", "restart", "guided", "ode")
+    samplers = (
+        few_or_many("euler-maruyama", SHORTCUT, EULER_MARUYAMA),
+        few_or_many("ancestral", SHORTCUT, ANCESTRAL),
+        few_or_many("multistep", SHORTCUT_DENSER, MULTISTEP),
+        few_or_many("restart", SHORTCUT_RESTART, RESTART),
+        few_or_many("guided", SHORTCUT_GUIDED, GUIDED),
+        few_or_many("ode", SHORTCUT, SHORTCUT),
+    )
     shortcut = True
 
     @classmethod
@@ -70,7 +160,7 @@ class AMShortcut(MaterialSDE):
         with torch.no_grad():
             first = teacher.predict(state, null, t[:, 0], dt[:, 0])
             at, after = t[batch.batch], (t - dt)[batch.batch]
-            middle = self.step(state, first, at, after, "ode", noise)
+            middle = self.ode_step(state, first, at, after)
             second = teacher.predict(middle, null, (t - dt)[:, 0], dt[:, 0])
             target = Prediction(
                 positions=(first.positions + second.positions) / 2,
@@ -89,15 +179,3 @@ class AMShortcut(MaterialSDE):
         whole = MIN_TIME + u[:, 2:3] * (t - MIN_TIME)
         whole = torch.where(u[:, 3:4] < self.config["full_share"], t, whole)
         return t, whole / 2
-
-    def step_kind(self, steps: int, sampler: str) -> str:
-        return "ode" if steps < SDE_FROM else super().step_kind(steps, sampler)
-
-    def step_size(self, t: float, s: float, steps: int, sampler: str) -> float:
-        return t - s if self.step_kind(steps, sampler) == "ode" else 0.0
-
-    def step_label(self, steps: int, sampler: str) -> str:
-        mode = super().step_label(steps, sampler)
-        if self.step_kind(steps, sampler) != "ode":
-            return mode
-        return f"shortcut {mode}" if mode in ("restart", "guided") else "shortcut"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..benchmark.interface.method import Method
+from ..benchmark.interface.method import Method, ProductType
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
@@ -22,7 +21,6 @@ from .denoiser import FlexibleDenoiser
 from .egnn import edge_sums_native, edge_sums_triton
 from .egnn.config import EGNNConfig
 from .processes import S_E, ElementProcess, LinearElementProcess, PositionProcess
-from .samplers import MULTISTEP_POWER, adams_bashforth_drift
 from .state import Prediction, State
 
 MATERIAL_NETWORKS: dict[str, EGNNConfig] = {
@@ -132,6 +130,13 @@ class MaterialMethod(Method):
         kernel = edge_sums_native.info()
         return f"native {kernel['level']}" + (" float32" if kernel["mode"] == "float32" else "")
 
+    def product_type(self) -> ProductType:
+        backend = self.backend()
+        if backend == "torch":
+            return super().product_type()
+        kernel = edge_sums_triton.info() if backend.startswith("triton") else edge_sums_native.info()
+        return "bfloat16" if kernel["mode"] == "bfloat16" else "float32"
+
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""
         e = state.elements
@@ -143,27 +148,8 @@ class MaterialMethod(Method):
         return replace(found, elements=self.elements.velocity_from_clean(e, found.elements, at, step))
 
     @abstractmethod
-    def step(
-        self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
-    ) -> State:
-        """One backward step of all atoms from times t [n, 1] to s [n, 1]."""
-
-    def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
-        """Times (t, s) between which each step goes: uniform from 1 to 0 (paper, Eq. 2), for ``multistep`` denser
-        towards 0, where the structure takes shape."""
-        power = MULTISTEP_POWER if sampler == "multistep" else 1.0
-        times = [(1 - k / steps) ** power for k in range(steps + 1)]
-        return list(pairwise(times))
-
-    def step_size(self, t: float, s: float, steps: int, sampler: str) -> float:
-        """The dt that the network is told for a step: 0 for the instantaneous drift."""
-        return 0.0
-
-    def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
-        """What one step of a sampler follows, with null properties of its own."""
-        return self.charge_neutral(
-            state, self.predict(state, self.denoiser.null_properties(noise), t, dt), t, dt
-        )
+    def ode_step(self, state: State, drift: Prediction, t: Tensor, s: Tensor) -> State:
+        """One Euler step of the ODE from times t [n, 1] down to s [n, 1]."""
 
     @property
     def neutral(self) -> bool:
@@ -179,40 +165,6 @@ class MaterialMethod(Method):
         expected = neutral_probabilities(expected, self.charges, state.structures)
         return replace(prediction, elements=self.elements.velocity_from_clean(e, expected, at, step))
 
-    def diffuse(self, state: State, s: float, t: float, noise: NoiseSource) -> State:
-        """Noise the state at s further, to a later time t, where a path begins a step after the end of the last."""
-        raise NotImplementedError(f"{self.name} has no path that goes back")
-
-    def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
-        """Along the sampler's path from the prior to t = 0."""
-        self.check_sampler(sampler)
-        with self.denoiser.deferred_overflow_check(start) as places:
-            while True:
-                made = self._sampled(start, steps, sampler, noise)
-                if places.check():
-                    return made
-                noise = noise.restarted()  # some atom had more neighbours than there was room for
-
-    def _sampled(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
-        state, now, before = self.prior(start, noise), 1.0, None
-        rule = self.step_kind(steps, sampler)
-        ones = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
-        for t, s in self.path(steps, sampler):
-            if t > now:
-                state = self.diffuse(state, now, t, noise)
-            told = ones * self.step_size(t, s, steps, sampler)
-            prediction = self.drift(state, ones * t, told, sampler, noise)
-            if rule == "multistep":
-                found, prediction = prediction, adams_bashforth_drift(prediction, before, t - s)
-                before = (found, t - s)
-            atoms = torch.ones_like(state.structures.positions[:, :1])
-            state, now = self.step(state, prediction, atoms * t, atoms * s, rule, noise), s
-        return self.finish(state)
-
-    def step_kind(self, steps: int, sampler: str) -> str:
-        """The kind of step behind a sampler's name at this step count."""
-        return sampler
-
     def prior(self, start: Structures, noise: NoiseSource) -> State:
         """Positions uniform in the cell, element embeddings normal with the process's scale at t = 1."""
         fractions = noise.uniform_atoms(3)
@@ -222,7 +174,7 @@ class MaterialMethod(Method):
         return State(structures=start.with_positions(positions), elements=elements)
 
     def finish(self, state: State) -> Structures:
-        """Species from the largest element embedding, or the largest for which a structure is neutral."""
+        """Structures whose species have the largest element embedding; if ``neutral``, among neutral choices."""
         if state.elements is None:
             return state.structures
         if self.neutral:

@@ -12,6 +12,7 @@ from .losses import squared_errors, without_ghosts
 from .material_method import MaterialMethod
 from .method_cards import MATERIAL_ODE
 from .processes import LinearElementProcess
+from .samplers import Euler, Multistep
 from .state import Prediction, State
 
 
@@ -21,7 +22,10 @@ class MaterialODE(MaterialMethod):
     name = "material-ode"
     title = "Material ODE: flow matching on positions and elements, Euler or multistep"
     card = MATERIAL_ODE
-    samplers = ("ode", "multistep")
+    samplers = (
+        Euler(name="ode", title="Euler steps of the learnt drift"),
+        Multistep(name="multistep", title="second-order steps of the learnt drift"),
+    )
     element_process = LinearElementProcess
     time_power = 2.0
 
@@ -51,17 +55,12 @@ class MaterialODE(MaterialMethod):
         wanted = without_ghosts(u_x / scale, batch, self.task.ghost)
         return squared_errors(found, Prediction(positions=wanted, elements=u_e))
 
-    def step(
-        self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
-    ) -> State:
+    def ode_step(self, state: State, drift: Prediction, t: Tensor, s: Tensor) -> State:
         elements = state.elements
-        if elements is not None and prediction.elements is not None:
-            elements = elements - (t - s) * prediction.elements
-        positions = state.structures.positions - (t - s) * prediction.positions
+        if elements is not None and drift.elements is not None:
+            elements = elements - (t - s) * drift.elements
+        positions = state.structures.positions - (t - s) * drift.positions
         return State(structures=state.structures.with_positions(positions), elements=elements)
-
-    def step_label(self, steps: int, sampler: str) -> str:
-        return "multistep" if sampler == "multistep" and steps > 1 else "ODE"
 
 
 def spread(structures: Structures) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.sampler import AnySampler
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from .conditioning import guidance_weights
@@ -19,32 +20,129 @@ from .losses import squared_errors, without_ghosts
 from .material_method import MANY_SPECIES, MaterialMethod
 from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
-from .samplers import _TO_THE_END, DESCENT_SHARE, RESTART_FROM, sample_one_hot
+from .samplers import Euler, MaterialSampler, Multistep, TimeSteps, sample_one_hot
 from .state import Prediction, State
 
 GUIDANCE = 4.0
-"""Weight of a target in guided steps where a training sets no other, 1 for no guidance."""
+"""Default weight of a target in guided steps; 1 is no guidance."""
+
+RESTART_FROM = 0.4
+"""Time to which the first restart goes back. Bonds form below it (docs/training.md)."""
+
+DESCENT_SHARE = 0.35
+"""With more than MANY_SPECIES species, share of the steps before the first t = 0 in samplers with restarts."""
+
+
+class EulerMaruyama(MaterialSampler["MaterialSDE"]):
+    """The paper's steps of the reverse SDE (Eq. 2)."""
+
+    def label(self, method: MaterialSDE, steps: int) -> str:
+        return "SDE"
+
+    def step(
+        self, method: MaterialSDE, state: State, drift: Prediction, t: Tensor, s: Tensor, noise: NoiseSource
+    ) -> State:
+        x, e = state.structures.positions, state.elements
+        x = method.positions.euler_maruyama_step(x, drift.positions, t, s, noise.normal_atoms(3))
+        if e is not None and drift.elements is not None:
+            z = noise.normal_atoms(e.shape[1])
+            e = method.elements.euler_maruyama_step(e, drift.elements, t, s, z)
+        return State(structures=state.structures.with_positions(x), elements=e)
+
+
+class Ancestral(MaterialSampler["MaterialSDE"]):
+    """Draws from the exact posterior of the state at s, with the residual variance of the noise."""
+
+    def step(
+        self, method: MaterialSDE, state: State, drift: Prediction, t: Tensor, s: Tensor, noise: NoiseSource
+    ) -> State:
+        x, e, v = state.structures.positions, state.elements, drift.elements
+        unknown = method.residual_noise_variance(state, drift, t)
+        x = method.positions.ancestral_step(x, drift.positions, t, s, noise.normal_atoms(3), unknown)
+        if e is not None and v is not None:
+            if method.config.get("drawn_species", False):
+                expected = method.elements.clean(e, v, t)
+                clean = torch.where(s > 0, sample_one_hot(expected, noise), expected)
+                v = method.elements.velocity_from_clean(e, clean, t, torch.zeros_like(t))
+            e = method.elements.ancestral_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
+        return State(structures=state.structures.with_positions(x), elements=e)
+
+
+class Restart(Ancestral):
+    """Steps all the way to t = 0, each from new noise of a smaller time than the last.
+
+    This is the multistep sampling of consistency models (arXiv 2303.01469, Algorithm 1). A later step can correct
+    errors of an earlier one. Where a step gives only the expected X_0, structures have less spread than the data.
+    """
+
+    def label(self, method: MaterialSDE, steps: int) -> str:
+        # a single step has no restart and is an ancestral one
+        return "restart" if steps > 1 else "ancestral"
+
+    def times(self, method: MaterialSDE, steps: int) -> TimeSteps:
+        """From 1 to 0, at once or in the steps of ``descent_share``, the last of them from RESTART_FROM or above; then
+        from evenly spaced times below RESTART_FROM, each to 0."""
+        descent = max(1, round(method.config.get("descent_share", 0.0) * steps))
+        beginnings = [1 - (1 - RESTART_FROM) * k / descent for k in range(descent)]
+        restarts = steps - descent
+        return [
+            *pairwise([*beginnings, 0.0]),
+            *((RESTART_FROM * (1 - k / restarts), 0.0) for k in range(restarts)),
+        ]
+
+    def start_step(
+        self, method: MaterialSDE, state: State, now: float, t: float, noise: NoiseSource
+    ) -> State:
+        return method.diffuse(state, now, t, noise) if t > now else state
+
+
+class Guided(Restart):
+    """Restarts with classifier-free guidance (arXiv 2207.12598, Eq. 6).
+
+    The drift is extrapolated from the one without targets through the one with them, by the factor ``guidance``.
+    Without properties to condition on, the steps are those of ``Restart``.
+    """
+
+    def label(self, method: MaterialSDE, steps: int) -> str:
+        return "guided" if method.task.properties else super().label(method, steps)
+
+    def evaluations(self, method: MaterialSDE, steps: int) -> int:
+        return 2 * steps if method.task.properties else steps
+
+    def drift(
+        self, method: MaterialSDE, state: State, t: Tensor, dt: Tensor, noise: NoiseSource
+    ) -> Prediction:
+        if not method.task.properties:
+            return super().drift(method, state, t, dt, noise)
+        null = method.denoiser.null_properties(noise)
+        conditional = method.predict(state, null, t, dt)
+        structures = state.structures
+        hidden = replace(structures, properties=torch.full_like(structures.properties, torch.nan))
+        unconditional = method.predict(replace(state, structures=hidden), null, t, dt)
+        weight = guidance_weights(structures, method.guidance_weights)
+        elements = None
+        if unconditional.elements is not None and conditional.elements is not None:
+            elements = torch.lerp(unconditional.elements, conditional.elements, weight)
+        positions = torch.lerp(unconditional.positions, conditional.positions, weight)
+        return method.charge_neutral(state, Prediction(positions=positions, elements=elements), t, dt)
+
+
+EULER_MARUYAMA = EulerMaruyama(name="euler-maruyama", title="Euler-Maruyama steps of the reverse SDE")
+# version 1 left out the residual variance of the noise
+ANCESTRAL = Ancestral(name="ancestral", version=2, title="draws from the exact posterior of each step")
+MULTISTEP = Multistep(name="multistep", title="second-order steps of the probability-flow ODE")
+RESTART = Restart(name="restart", title="steps to t = 0, each from new noise of a smaller time")
+GUIDED = Guided(name="guided", title="restarts with classifier-free guidance to the targets")
+ODE = Euler(name="ode", title="Euler steps of the probability-flow ODE")
 
 
 class MaterialSDE(MaterialMethod):
-    """The network predicts eps of the positions and the velocity (or eps) of the elements (Eqs. 9 and 10).
-
-    Samplers: the paper's Euler-Maruyama, the exact posterior step (ancestral), the probability-flow ODE in Euler steps
-    (ode) or steps of second order (multistep), and restarts: every step goes all the way to t = 0 and the next begins
-    from there with new noise of a smaller time, as in the multistep sampling of consistency models (arXiv 2303.01469,
-    Algorithm 1). What an early step got wrong, a later one mends, which none of the others can; but where the step is
-    only the expected X_0, what comes out has less spread than the data. ``guided`` takes restarts by classifier-free
-    guidance (arXiv 2207.12598, Eq. 6): away from what the network says without the targets, ``guidance`` times the way
-    to what it says with them.
-    """
+    """The network predicts eps of the positions and the velocity (or eps) of the elements (Eqs. 9 and 10)."""
 
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
     card = MATERIAL_SDE
-    samplers = ("euler-maruyama", "ancestral", "multistep", "restart", "guided", "ode")
-    sampler_versions: ClassVar[Mapping[str, int]] = {
-        "ancestral": 2
-    }  # 1: without the variance of what is not known
+    samplers: ClassVar[tuple[AnySampler, ...]] = (EULER_MARUYAMA, ANCESTRAL, MULTISTEP, RESTART, GUIDED, ODE)
     elements: ElementProcess
     guidance_weights: Tensor
     element_outputs = ("species", "velocity", "noise")
@@ -115,17 +213,8 @@ class MaterialSDE(MaterialMethod):
         )
         return state, Prediction(positions=eps_x, elements=eps_e)
 
-    def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
-        """Uniform from 1 to 0; for restarts down to 0 at once or in a few steps, the last of them from RESTART_FROM or
-        above, then from evenly spaced times below it, each to 0."""
-        if sampler not in _TO_THE_END:
-            return super().path(steps, sampler)
-        down = max(1, round(self.config.get("descent_share", 0.0) * steps))
-        times = [1 - (1 - RESTART_FROM) * k / down for k in range(down)]
-        again = steps - down
-        return [*pairwise([*times, 0.0]), *((RESTART_FROM * (1 - k / again), 0.0) for k in range(again))]
-
     def diffuse(self, state: State, s: float, t: float, noise: NoiseSource) -> State:
+        """The state at s with more noise, up to a later time t."""
         x, e = state.structures.positions, state.elements
         times = torch.full_like(x[:, :1], s), torch.full_like(x[:, :1], t)
         x = self.positions.diffuse(x, *times, noise.normal_atoms(3))
@@ -135,58 +224,14 @@ class MaterialSDE(MaterialMethod):
             e = self.elements.diffuse(e, *times, noise.normal_atoms(e.shape[1]))
         return State(structures=state.structures.with_positions(x), elements=e)
 
-    def step_kind(self, steps: int, sampler: str) -> str:
-        return "ancestral" if sampler in _TO_THE_END else sampler
-
-    def evaluations(self, steps: int, sampler: str) -> int:
-        return steps * (2 if self.guided(sampler) else 1)
-
     def preferred_sampler(self) -> str:
         return "guided" if self.task.properties else "multistep"
 
-    def guided(self, sampler: str) -> bool:
-        """Whether the targets are weighed: there must be some that a network can know."""
-        return sampler == "guided" and len(self.task.properties) > 0
-
-    def drift(self, state: State, t: Tensor, dt: Tensor, sampler: str, noise: NoiseSource) -> Prediction:
-        null = self.denoiser.null_properties(noise)
-        asked = self.predict(state, null, t, dt)
-        if not self.guided(sampler):
-            return self.charge_neutral(state, asked, t, dt)
-        hidden = torch.full_like(state.structures.properties, torch.nan)
-        free = self.predict(
-            replace(state, structures=replace(state.structures, properties=hidden)), null, t, dt
-        )
-        weight = guidance_weights(state.structures, self.guidance_weights)
-        weighed = Prediction(
-            positions=torch.lerp(free.positions, asked.positions, weight),
-            elements=None
-            if free.elements is None or asked.elements is None
-            else torch.lerp(free.elements, asked.elements, weight),
-        )
-        return self.charge_neutral(state, weighed, t, dt)
-
-    def step(
-        self, state: State, prediction: Prediction, t: Tensor, s: Tensor, sampler: str, noise: NoiseSource
-    ) -> State:
+    def ode_step(self, state: State, drift: Prediction, t: Tensor, s: Tensor) -> State:
         x, e = state.structures.positions, state.elements
-        eps, v = prediction.positions, prediction.elements
-        if sampler in ("ode", "multistep"):
-            x = self.positions.ode_step(x, eps, t, s)
-            e = None if e is None or v is None else self.elements.ode_step(e, v, t, s)
-        elif sampler == "ancestral":
-            unknown = self.residual_noise_variance(state, prediction, t)
-            x = self.positions.ancestral_step(x, eps, t, s, noise.normal_atoms(3), unknown)
-            if e is not None and v is not None:
-                if self.config.get("drawn_species", False):
-                    expected = self.elements.clean(e, v, t)
-                    clean = torch.where(s > 0, sample_one_hot(expected, noise), expected)
-                    v = self.elements.velocity_from_clean(e, clean, t, torch.zeros_like(t))
-                e = self.elements.ancestral_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
-        else:
-            x = self.positions.euler_maruyama_step(x, eps, t, s, noise.normal_atoms(3))
-            if e is not None and v is not None:
-                e = self.elements.euler_maruyama_step(e, v, t, s, noise.normal_atoms(e.shape[1]))
+        x = self.positions.ode_step(x, drift.positions, t, s)
+        if e is not None and drift.elements is not None:
+            e = self.elements.ode_step(e, drift.elements, t, s)
         return State(structures=state.structures.with_positions(x), elements=e)
 
     def residual_noise_variance(self, state: State, prediction: Prediction, t: Tensor) -> Tensor:
@@ -205,13 +250,3 @@ class MaterialSDE(MaterialMethod):
         )
         explained = sums[0] / sums[1].clamp(min=1e-6)
         return (1 - explained).clamp(0, 1)[structures.batch][:, None]
-
-    def step_label(self, steps: int, sampler: str) -> str:
-        if self.guided(sampler):
-            return "guided"
-        if sampler in _TO_THE_END and steps > 1:
-            return "restart"
-        rule = self.step_kind(steps, sampler)
-        if rule == "multistep" and steps == 1:  # there is no step before to learn from
-            rule = "ode"
-        return {"ode": "ODE", "euler-maruyama": "SDE"}.get(rule, rule)

@@ -1,14 +1,15 @@
-"""Bootstrap intervals over structures, and the groups of methods that they cannot tell apart.
+"""Bootstrap confidence intervals over structures, and groups of methods whose intervals overlap.
 
-Generated structures are independent, so they are what is resampled. Every error of a leaderboard is a
-function of a mean over structures (an RMSD of an averaged curve, a mean absolute error, the root of a mean
-square), which turns the resampling into one product of a matrix of multinomial weights with the values.
+Generated structures are independent of each other, so structures are resampled. Every error in a leaderboard is a
+function of a mean over structures: an RMSD of an averaged curve, a mean absolute error, the root of a mean square.
+All resampled means are therefore one product of a matrix of multinomial weights with the values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,17 +17,20 @@ from numpy.typing import ArrayLike
 from ..errors import AmsbenchError
 
 _BLOCK = 4_000_000
-"""Drawn indices held at once: 32 MB, however many structures there are."""
+"""Largest number of random indices held in memory at once (32 MB)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A value with its bootstrap interval.
+    """A value with its bootstrap confidence interval.
 
     value: the statistic of all structures
-    low, high: the interval of probability ``level``
-    samples: bootstrap resamples
+    low, high: ends of the interval, in the unit of the value
+    level: probability of the interval, between 0 and 1
+    samples: number of bootstrap resamples
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # stored results refuse fields that are not here
 
     value: float
     low: float
@@ -47,20 +51,21 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Interval of ``statistic`` of the mean over structures.
+    """Bootstrap confidence interval of ``statistic`` of the mean over structures.
 
-    values [s] or [s, k]: one number or curve per structure
-    statistic: from means over structures, [] or [k], to a number, for any number of leading dimensions:
-        ``[samples] -> [samples]`` or ``[samples, k] -> [samples]``; the mean itself where left out.
-        ``rmsd_to(reference)`` and ``numpy.sqrt`` (of squared errors) are such functions.
+    values [s] or [s, k]: one number or one curve per structure
+    statistic: maps means over structures to numbers, for any leading dimensions: ``[samples] -> [samples]`` or
+        ``[samples, k] -> [samples]``, for example ``rmsd_to(reference)``, or ``numpy.sqrt`` of squared errors.
+        The default is the mean itself.
 
-    The interval is the spread of the resamples about their own mean, set about the value: a resampled curve
-    is noisier than the curve it was drawn from, so the RMSDs of the resamples all lie above the RMSD, and
-    their plain percentiles could leave it out. For a mean it is the percentile interval.
+    The interval is the spread of the resampled statistics about their own mean, shifted to ``value``. For a mean it
+    equals the percentile interval.
 
-    AmsbenchError for fewer than two structures and for values that are not finite (drop and count failures
-    first).
+    Raises AmsbenchError for fewer than two structures and for values that are not finite (remove and count failed
+    structures first).
     """
+    # Plain percentiles would be biased for an RMSD: a resampled curve is noisier than the curve that it was drawn
+    # from, so that the RMSDs of all resamples can lie above the RMSD of the data.
     values = np.asarray(values, dtype=np.float64)
     if values.ndim not in (1, 2) or len(values) < 2:
         raise AmsbenchError(
@@ -92,26 +97,26 @@ def bootstrap_interval(
 
 
 def rmsd_to(reference: ArrayLike) -> Callable[[np.ndarray], np.ndarray]:
-    """The statistic of a structural error: the RMSD of mean curves [..., bins] from ``reference`` [bins]."""
-    target = np.asarray(reference, dtype=np.float64)
+    """Function that returns the RMSD of mean curves [..., bins] from ``reference`` [bins] (paper, Eq. 18)."""
+    reference_curve = np.asarray(reference, dtype=np.float64)
 
     def rmsd(means: np.ndarray) -> np.ndarray:
-        if means.shape[-1:] != target.shape:
+        if means.shape[-1:] != reference_curve.shape:
             raise AmsbenchError(
                 f"curves of {means.shape[-1]} bins cannot be compared with a reference of shape "
-                f"{target.shape}; use the same bins"
+                f"{reference_curve.shape}; use the same bins"
             )
-        return np.sqrt(np.mean((means - target) ** 2, axis=-1))
+        return np.sqrt(np.mean((means - reference_curve) ** 2, axis=-1))
 
     return rmsd
 
 
 def _resampling_weights(n: int, samples: int, seed: int) -> Iterator[np.ndarray]:
-    """Blocks of weights [resamples, n]: how often each of ``n`` structures was drawn, over n."""
+    """Blocks of weights [resamples, n]: how many times each of ``n`` structures was drawn, divided by n."""
     rng = np.random.default_rng(seed)
-    at_once = max(1, _BLOCK // n)
-    for start in range(0, samples, at_once):
-        resamples = min(at_once, samples - start)
+    block = max(1, _BLOCK // n)
+    for start in range(0, samples, block):
+        resamples = min(block, samples - start)
         drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
         yield np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n) / n
 
@@ -119,11 +124,11 @@ def _resampling_weights(n: int, samples: int, seed: int) -> Iterator[np.ndarray]
 def tie_groups(
     intervals: Mapping[str, Interval | None], *, lower_is_better: bool = True
 ) -> list[tuple[str, ...]]:
-    """Names in groups of ties, the best group first.
+    """Groups of names that are tied, the best group first.
 
-    The first group is the name with the best value and all whose intervals overlap its interval; the next
-    begins with the best of the others, and so on. Within a group names are ordered by value. A name without
-    an interval (nothing could be measured) is in no group.
+    The first group holds the name with the best value and all names whose intervals overlap its interval. The next
+    group is made of the remaining names in the same way, and so on. Within a group names are ordered by value.
+    Names without an interval (nothing could be measured) are in no group.
     """
     measured = {name: interval for name, interval in intervals.items() if interval is not None}
     sign = 1.0 if lower_is_better else -1.0

@@ -1,4 +1,4 @@
-"""How near the compositions of generated structures are to those of a dataset: element fractions and charge."""
+"""Chemical composition of structures: distance between two sets of compositions, and formal charge."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 
 def fraction_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Mean over the elements of the Wasserstein-1 distance between two distributions of an element's fraction.
+    """Wasserstein-1 distance between two distributions of an element's fraction, averaged over the elements.
 
-    ours [n, e], theirs [m, e]: share of each element in each structure; 0 for the same distributions, in the unit
-    of the fractions. Unlike the distance of the mean fractions it also sees that every structure has the mean.
-    StructureInput that are not finite (without atoms) are left out; NaN where that leaves none.
+    ours [n, e], theirs [m, e]: fraction of each element in each structure, 0 to 1
+
+    The distance is in the unit of the fractions and 0 for equal distributions. Structures whose fractions are not
+    finite (structures without atoms) are left out; NaN if none remain.
     """
+    # The difference of the mean fractions alone would be 0 for a method that always makes the mean composition.
     ours, theirs = (values[np.isfinite(values).all(axis=1)] for values in (ours, theirs))
     if not len(ours) or not len(theirs):
         return float("nan")
@@ -26,5 +28,8 @@ def fraction_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def net_charge(atoms: Atoms, charges: Mapping[str, int]) -> int:
-    """Sum of the formal charges of all atoms, e."""
+    """Sum of the formal charges of all atoms, e.
+
+    charges: formal charge of each element, e
+    """
     return sum(charges[symbol] for symbol in atoms.symbols)

@@ -1,8 +1,7 @@
-"""Plain facts about a structure that no distribution shows: what it is made of, how dense, how bonded, how
-close.
+"""Descriptors of a single structure: composition, density, coordination numbers, shortest distance.
 
-A generator can meet a target property with the wrong substance (the shear modulus follows the density), so
-these stand beside every inverse-design result.
+They stand beside every inverse-design result, because a generator can meet a target property with the wrong
+composition or density. The shear modulus, for example, depends on the density.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,29 +21,29 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 OVERLAP = 1.0
-"""A; atoms closer than this overlap. The shortest bond of silica is 1.5 A long."""
-
+"""Distance in A below which two atoms overlap; the shortest bond of silica is 1.5 A long."""
 
 GRAMS_PER_CM3 = 1.66053906660
 """One atomic mass unit per cubic angstrom, in g/cm^3 (CODATA 2018)."""
 
-# The shortest periodic distance is longest when the atoms are close-packed: 2^(1/6) (V/n)^(1/3), for
-# lattices by Gauss, for any packing by Hales. A list with this cutoff therefore holds the shortest pair of
-# every structure.
+# For a given number density the shortest periodic distance is largest in a close packing: 2^(1/6) (V/n)^(1/3)
+# (proved by Gauss for lattices, by Hales for all packings). A neighbour search with this cutoff therefore finds the
+# shortest pair of every structure.
 _CLOSE_PACKING = 2.0 ** (1.0 / 6.0) * (1.0 + 1e-6)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StructureFacts:
-    """What one structure is, without a potential.
+    """Descriptors of one structure that need no interatomic potential.
 
-    n_atoms: atoms in the cell
-    element_fractions: share of all atoms, by chemical symbol
+    n_atoms: number of atoms in the cell
+    element_fractions: atoms of an element divided by all atoms, by chemical symbol
     mass_density: g/cm^3
     number_density: atoms per A^3
-    minimum_distance: shortest distance between two atoms in A, periodic images (also an atom's own) included;
-        None without atoms
-    coordination: for every pair "A-B" asked for, how many A atoms have each number of B neighbours
+    minimum_distance: shortest distance between two atoms in A, including periodic images of the same atom; None
+        without atoms
+    coordination: histogram of coordination numbers for every requested pair "A-B": number of B neighbours of an A
+        atom -> number of A atoms
     """
 
     n_atoms: int
@@ -54,40 +53,28 @@ class StructureFacts:
     minimum_distance: float | None
     coordination: dict[str, dict[int, int]]
 
-    def ratio(self, numerator: str, denominator: str) -> float | None:
-        """Atoms of one element per atom of another, such as Si:O; None when there is none of the other."""
-        below = self.element_fractions.get(denominator, 0.0)
-        return self.element_fractions.get(numerator, 0.0) / below if below else None
-
     def mean_coordination(self, pair: str) -> float | None:
-        """Mean number of B neighbours of an A atom for the pair "A-B"; None when there is no A atom."""
+        """Mean number of B neighbours of an A atom for the pair "A-B"; None if there are no A atoms.
+
+        Raises AmsbenchError for a pair whose neighbours were not counted.
+        """
         if pair not in self.coordination:
-            known = ", ".join(self.coordination) or "none"
-            raise AmsbenchError(f"the coordination of '{pair}' was not counted; counted are: {known}")
+            counted_pairs = ", ".join(self.coordination) or "none"
+            raise AmsbenchError(f"the coordination of '{pair}' was not counted; counted are: {counted_pairs}")
         histogram = self.coordination[pair]
         atoms = sum(histogram.values())
         return sum(number * count for number, count in histogram.items()) / atoms if atoms else None
-
-    def row(self) -> dict[str, Any]:
-        """One flat row for a pandas table; None where a fact does not exist."""
-        return {
-            "n_atoms": self.n_atoms,
-            "mass_density": self.mass_density,
-            "number_density": self.number_density,
-            "minimum_distance": self.minimum_distance,
-            **{f"fraction_{symbol}": share for symbol, share in self.element_fractions.items()},
-            **{f"coordination_{pair}": self.mean_coordination(pair) for pair in self.coordination},
-        }
 
 
 def structure_facts(
     structures: Sequence[Atoms], *, cutoffs: Mapping[str, float] | None = None
 ) -> list[StructureFacts]:
-    """The facts of each structure.
+    """Descriptors of each structure.
 
-    cutoffs: bond lengths in A by pair of elements, {"Si-O": 2.3}; neighbours are counted both ways round
+    cutoffs: longest bond in A for each pair of elements whose coordination numbers are counted, {"Si-O": 2.3};
+        neighbours are counted in both directions, "Si-O" and "O-Si"
 
-    AmsbenchError for a structure that is not periodic in all directions, has no volume, or is not finite.
+    Raises AmsbenchError for a structure that is not periodic in all directions, has no volume, or is not finite.
     """
     pairs = {pair: (_elements(pair), cutoff) for pair, cutoff in (cutoffs or {}).items()}
     for a, b in (elements for elements, _ in pairs.values()):
@@ -102,53 +89,40 @@ def structure_facts(
     ]
 
 
-def minimum_distance(atoms: Atoms) -> float | None:
-    """Shortest distance between atoms in A, periodic images (also an atom's own) included; None if empty."""
-    ((positions, cell),) = each_structure(pack([atoms]))
-    return _minimum_distance(positions, cell)
-
-
-def _minimum_distance(positions: np.ndarray, cell: np.ndarray) -> float | None:
-    if len(positions) == 0:
-        return None
-    volume_per_atom = abs(np.linalg.det(cell)) / len(positions)
-    cutoff = _CLOSE_PACKING * volume_per_atom ** (1.0 / 3.0)
-    (distances,) = neighbour_pairs(positions, cell, True, cutoff, full_list=False, quantities="d")
-    return float(distances.min())
-
-
 def _facts(
     atoms: Atoms,
     positions: np.ndarray,
     cell: np.ndarray,
     pairs: Mapping[str, tuple[tuple[str, str], float]],
 ) -> StructureFacts:
+    """Descriptors of one structure; pairs: the two elements and the cutoff (A) by the name of the pair."""
     symbols = np.asarray(atoms.get_chemical_symbols(), dtype=np.str_)
-    shortest = _minimum_distance(positions, cell)  # also refuses cells without volume
     volume = abs(float(np.linalg.det(cell)))
     if volume == 0.0:
         raise AmsbenchError(f"a structure has a cell without volume, {cell.tolist()}; set its cell")
+    packing_cutoff = _CLOSE_PACKING * (volume / max(len(atoms), 1)) ** (1.0 / 3.0)
+    search_cutoff = max([packing_cutoff, *(cutoff for _, cutoff in pairs.values())])
+    i, j, distances = neighbour_pairs(positions, cell, True, search_cutoff, full_list=True, quantities="ijd")
     coordination: dict[str, dict[int, int]] = {}
-    if pairs:
-        longest = max(cutoff for _, cutoff in pairs.values())
-        i, j, distances = neighbour_pairs(positions, cell, True, longest, full_list=True, quantities="ijd")
-        for (a, b), cutoff in pairs.values():
-            bonded = distances < cutoff
-            for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
-                counted = np.bincount(i[bonded & (symbols[j] == neighbour)], minlength=len(symbols))
-                numbers = Counter(counted[symbols == centre].tolist())
-                coordination[f"{centre}-{neighbour}"] = dict(sorted(numbers.items()))
+    for (a, b), cutoff in pairs.values():
+        bonded = distances < cutoff
+        for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
+            counts = np.bincount(i[bonded & (symbols[j] == neighbour)], minlength=len(symbols))
+            atoms_by_count = Counter(counts[symbols == centre].tolist())
+            coordination[f"{centre}-{neighbour}"] = dict(sorted(atoms_by_count.items()))
+    element_counts = sorted(Counter(symbols.tolist()).items())
     return StructureFacts(
         n_atoms=len(atoms),
-        element_fractions={s: n / len(atoms) for s, n in sorted(Counter(symbols.tolist()).items())},
+        element_fractions={symbol: count / len(atoms) for symbol, count in element_counts},
         mass_density=GRAMS_PER_CM3 * float(atoms.get_masses().sum()) / volume,
         number_density=len(atoms) / volume,
-        minimum_distance=shortest,
+        minimum_distance=float(distances.min()) if len(atoms) else None,
         coordination=coordination,
     )
 
 
 def _elements(pair: str) -> tuple[str, str]:
+    """The two chemical symbols of a pair "A-B"; AmsbenchError if it is not one."""
     from ase.data import atomic_numbers
 
     symbols = pair.split("-")
@@ -158,8 +132,8 @@ def _elements(pair: str) -> tuple[str, str]:
 
 
 def has_overlap(atoms: Atoms, distance: float = OVERLAP) -> bool:
-    """Whether two atoms, periodic images included, are closer than ``distance`` (A)."""
-    (found,) = neighbour_pairs(
+    """Whether two atoms, including periodic images, are closer than ``distance`` (A)."""
+    (close_distances,) = neighbour_pairs(
         atoms.positions, atoms.cell.array, atoms.pbc, distance, full_list=False, quantities="d"
     )
-    return len(found) > 0
+    return len(close_distances) > 0

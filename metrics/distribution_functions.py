@@ -1,9 +1,7 @@
-"""Radial and angular distribution functions of many structures, and distances between them.
+"""Radial and angular distribution functions, g(r) and P(theta), of many structures (paper, appendix B.5).
 
-The protocol follows appendix B.5 of the paper: g(r) as ASE computes it, bond angles of all pairs of
-neighbours, curves averaged over structures, root mean square deviation over bins. Both curves of 256 atoms
-take a fifth of a millisecond together, one where no C compiler was at hand and half a second by ASE's
-``Analysis``, so that 10,000 structures are compared in seconds.
+g(r) equals that of ASE. The angles are those between all pairs of neighbours of an atom. Both curves of 256 atoms
+take 0.2 ms together with the native library, 1 ms without it, and half a second with ``Analysis`` of ASE.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from .neighbours.pairs import neighbour_pairs
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curves:
-    """A distribution of each structure.
+    """One distribution function for each structure.
 
-    grid [bins]: centres of the bins, angstrom or degrees
+    grid [bins]: centres of the bins, A or degrees
     values [s, bins]: one curve per structure
     """
 
@@ -34,7 +32,7 @@ class Curves:
 
     @property
     def mean(self) -> np.ndarray:
-        """The average over structures, [bins]; AmsbenchError when there are none."""
+        """Mean curve over structures [bins]; AmsbenchError if there are no structures."""
         if not len(self.values):
             raise AmsbenchError("there are no structures to average a distribution over; pass at least one")
         return self.values.mean(axis=0)
@@ -43,9 +41,11 @@ class Curves:
 def rdf(structures: StructureInput, *, r_max: float = 5.0, bins: int = 100) -> Curves:
     """Radial distribution function g(r) of each structure (paper, Eq. 16), equal to ASE's to rounding.
 
-    Every periodic image within ``r_max`` counts, also an atom's own, so cells may be smaller than ``2
-    r_max``, where ASE refuses. As in ASE a bin holds distances in (lower, upper]; atoms at exactly the same
-    point are in none. A structure without atoms has g = 0.
+    r_max: largest distance, A
+
+    All periodic images within ``r_max`` count, including images of the atom itself, so that cells may be smaller
+    than ``2 r_max`` (ASE refuses these). As in ASE a bin holds distances in (lower, upper], and atoms at exactly the
+    same point are in no bin. A structure without atoms has g = 0.
     """
     values, _ = radial_and_angular(pack(structures), r_max, bins, 0.0, 0)
     return Curves(grid=bin_centres(r_max, bins), values=values)
@@ -54,23 +54,29 @@ def rdf(structures: StructureInput, *, r_max: float = 5.0, bins: int = 100) -> C
 def adf(structures: StructureInput, *, r_cut: float = 3.0, bins: int = 180) -> Curves:
     """Angular distribution function P(theta) of each structure, probability per bin (paper, Eq. 17).
 
-    Each atom is the apex of one angle for every unordered pair of its neighbours closer than ``r_cut``,
-    periodic images being neighbours in their own right. A curve sums to 1; that of a structure in which no
-    atom has two neighbours is zero everywhere. StructureInput weigh the same in ``Curves.mean``, however many
-    angles they have: the paper averages "the distributions across all structures".
+    r_cut: two atoms are neighbours below this distance, A
+
+    Every atom is the apex of one angle for each unordered pair of its neighbours; periodic images of one atom are
+    separate neighbours. A curve sums to 1, or is zero everywhere if no atom has two neighbours.
     """
+    # Structures have equal weight in ``Curves.mean``, whatever their numbers of angles: the paper averages "the
+    # distributions across all structures".
     _, values = radial_and_angular(pack(structures), 0.0, 0, r_cut, bins)
     return Curves(grid=bin_centres(180.0, bins), values=values)
 
 
 def bin_centres(stop: float, bins: int) -> np.ndarray:
+    """Centres [bins] of equal bins from 0 to ``stop``."""
     return (np.arange(bins) + 0.5) * (stop / bins)
 
 
 def radial_and_angular(
     packed: SupportsPacking, r_max: float, rdf_bins: int, r_cut: float, adf_bins: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Radial [s, rdf_bins] and angular [s, adf_bins] curves; one without bins is not computed."""
+    """g(r) [s, rdf_bins] up to ``r_max`` (A) and P(theta) [s, adf_bins] of neighbours within ``r_cut`` (A).
+
+    A curve with zero bins is not computed.
+    """
     if neighbour_list.active():
         shells, angles = neighbour_list.distribution_counts(
             packed, r_max=r_max, shells=rdf_bins, r_cut=r_cut, bins=adf_bins
@@ -88,17 +94,17 @@ def radial_and_angular(
 
 
 def _radial(shells: np.ndarray, packed: SupportsPacking, r_max: float) -> np.ndarray:
-    """g(r) [s, bins]: neighbours counted in shells, over those of an ideal gas as dense."""
+    """g(r) [s, bins]: numbers of neighbours in shells, divided by those of an ideal gas of the same density."""
     edges = np.linspace(0.0, r_max, shells.shape[1] + 1)
     shell_volumes = 4.0 / 3.0 * np.pi * np.diff(edges**3)
     atoms = np.asarray(packed.counts, dtype=np.float64)
     volumes = np.abs(np.linalg.det(np.asarray(packed.cells, dtype=np.float64)))
-    ideal = (atoms * (atoms / volumes))[:, None] * shell_volumes
-    return shells / np.where(atoms > 0, ideal.T, 1.0).T
+    ideal_counts = (atoms * (atoms / volumes))[:, None] * shell_volumes
+    return shells / np.where(atoms > 0, ideal_counts.T, 1.0).T
 
 
 _Pairs = list[np.ndarray]
-"""i, j [pairs], distance [pairs] and vector [pairs, 3] from i to j, every pair once."""
+"""i, j [pairs], distance [pairs] and vector from i to j [pairs, 3] in A; each pair occurs once."""
 
 
 def _pairs(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> _Pairs:
@@ -106,30 +112,30 @@ def _pairs(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> _Pairs:
 
 
 def _count_shells(pairs: _Pairs, r_max: float, bins: int) -> np.ndarray:
-    """Neighbours of all atoms of one structure, [bins]."""
-    # shell k holds ((k - 1) width, k width]; shell 0 is r = 0
+    """Numbers of neighbours [bins] of all atoms of one structure, by distance."""
+    # Shell k holds distances in ((k - 1) width, k width]; shell 0 holds r = 0.
     shells = np.ceil(pairs[2] / (r_max / bins)).astype(np.int64)
-    # every pair is a neighbour both ways
+    # Each pair counts for both of its atoms.
     return 2 * np.bincount(shells, minlength=bins + 1)[1 : bins + 1]
 
 
 _ANGLES_AT_ONCE = 2_000_000
-"""Bounds the memory for structures whose atoms sit on top of each other (about 200 MB)."""
+"""Most angles computed at once (about 200 MB); bounds the memory for collapsed structures."""
 
 
 def _count_angles(pairs: _Pairs, n_atoms: int, r_cut: float, bins: int) -> np.ndarray:
-    """Angles between neighbours of each atom of one structure, [bins]."""
+    """Numbers of angles [bins] between neighbours of each atom of one structure."""
     i, j, distance, vector = pairs
-    near = (distance < r_cut) & (distance > 0.0)  # an angle with a leg of no length is not defined
+    near = (distance < r_cut) & (distance > 0.0)  # an angle with a leg of zero length is not defined
     i, j, legs = i[near], j[near], vector[near] / distance[near, None]
     apex = np.concatenate([i, j])
     order = np.argsort(apex, kind="stable")
     legs = np.concatenate([legs, -legs])[order]
     legs_per_atom = np.bincount(apex, minlength=n_atoms)
 
-    # Leg e makes an angle with each later leg of its own apex: partners[e] of them.
+    # A leg makes an angle with each later leg of the same apex: partners [legs] is the number of these.
     partners = np.repeat(np.cumsum(legs_per_atom), legs_per_atom) - np.arange(len(legs)) - 1
-    counted = np.zeros(bins, dtype=np.int64)
+    counts = np.zeros(bins, dtype=np.int64)
     ends = np.cumsum(partners)
     start = 0
     while start < len(legs):
@@ -141,8 +147,7 @@ def _count_angles(pairs: _Pairs, n_atoms: int, r_cut: float, bins: int) -> np.nd
         second = first + 1 + np.arange(len(first)) - before
         cosine = np.einsum("ad,ad->a", legs.take(first, axis=0), legs.take(second, axis=0))
         theta = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
-        counted += np.bincount(
-            np.minimum((theta * (bins / 180.0)).astype(np.int64), bins - 1), minlength=bins
-        )
+        bin_indices = np.minimum((theta * (bins / 180.0)).astype(np.int64), bins - 1)
+        counts += np.bincount(bin_indices, minlength=bins)
         start = stop
-    return counted
+    return counts

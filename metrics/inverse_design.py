@@ -1,14 +1,14 @@
-"""Errors of inverse design: the property asked for against the property obtained (paper, B.7).
+"""Errors of inverse design: differences between target and obtained properties (paper, appendix B.7).
 
-A structure that could not be measured has no error of its own. Leaving it out rewards a method for failing
-where it would do badly, so every result carries its coverage and a second mean absolute error in which each
-failure is charged the error of a method that always answers the mean of the training set.
+A structure whose property could not be measured has no error. Leaving such structures out rewards a method whose
+difficult structures fail. Every result therefore holds its coverage, and a second mean absolute error in which the
+error of a failed structure is that of predicting the mean of the training set.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,14 +19,17 @@ from .bootstrap import Interval, bootstrap_interval
 
 @dataclass(frozen=True, kw_only=True)
 class ShuffledControl:
-    """The same structures against targets dealt out at random: what no obedience at all looks like.
+    """Errors of the same structures against randomly permuted targets, as of a method that ignores its target.
 
     correlation: mean Spearman correlation over the permutations
-    low, high: interval of the given level of these correlations
-    p_value: probability that shuffled targets correlate at least as well as the real ones, (1 + hits) / (1
-        + N)
-    mae: mean absolute error over the permutations
+    low, high: interval of these correlations
+    p_value: probability that permuted targets correlate at least as well as the real ones, (1 + hits) / (1 + N)
+    mae: mean absolute error over the permutations, in the unit of the property
+    level: probability of the interval, between 0 and 1
+    permutations: number of permutations, N
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     correlation: float
     low: float
@@ -39,19 +42,24 @@ class ShuffledControl:
 
 @dataclass(frozen=True, kw_only=True)
 class InverseDesignErrors:
-    """Errors in the unit of the property; what cannot be computed is None, never NaN.
+    """Errors in the unit of the property; a number that cannot be computed is None, never NaN.
 
-    requested, measured: structures asked for, and those with a measured property
+    requested, measured: numbers of structures with a target, and of those whose property could be measured
     coverage: 100 measured / requested, percent
-    mae, rmse: over the measured structures, with bootstrap intervals over structures where two or more were
-    measured
-    mape: percent, over the measured structures; None also when one of their targets is 0
-    charged_mae: over all requests, a failure charged |training mean - target|
-    training_mean_mae: what always answering the training mean would score over all requests
-    spearman: rank correlation of obtained with target; None below three measured structures, or when the
-        targets or the obtained values are all the same spearman_low, spearman_high: its bootstrap interval
-    shuffled: the control; None when ``spearman`` is
+    mae, rmse: mean absolute and root mean square error over the measured structures
+    mape: mean absolute error relative to the target in percent, over the measured structures; None also if one of
+        their targets is 0
+    penalised_mae: mean absolute error over all requested structures; the error of a failed one is
+        |training mean - target|
+    training_mean_mae: mean absolute error over all requested structures of always predicting the training mean
+    mae_interval, rmse_interval, penalised_mae_interval: bootstrap intervals over structures; None for fewer than two
+    spearman: rank correlation of obtained with requested values; None below three measured structures or for
+        constant values
+    spearman_low, spearman_high: bootstrap interval of ``spearman``
+    shuffled: the control with permuted targets; None if ``spearman`` is None
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # stored results refuse fields that are not here
 
     requested: int
     measured: int
@@ -59,32 +67,15 @@ class InverseDesignErrors:
     mae: float | None
     rmse: float | None
     mape: float | None
-    charged_mae: float
+    penalised_mae: float
     training_mean_mae: float
     mae_interval: Interval | None
     rmse_interval: Interval | None
-    charged_mae_interval: Interval | None
+    penalised_mae_interval: Interval | None
     spearman: float | None
     spearman_low: float | None
     spearman_high: float | None
     shuffled: ShuffledControl | None
-
-    def row(self) -> dict[str, Any]:
-        """One flat row for a pandas table or a result cell."""
-        from dataclasses import asdict
-
-        nested = asdict(self)
-        flat: dict[str, Any] = {}
-        for name, value in nested.items():
-            if name == "shuffled":
-                flat.update({f"shuffled_{key}": item for key, item in (value or {}).items()})
-            elif name.endswith("_interval"):
-                error = name.removesuffix("_interval")
-                flat[f"{error}_low"] = value and value["low"]
-                flat[f"{error}_high"] = value and value["high"]
-            else:
-                flat[name] = value
-        return flat
 
 
 def inverse_design_errors(
@@ -96,51 +87,57 @@ def inverse_design_errors(
     level: float = 0.95,
     seed: int = 0,
 ) -> InverseDesignErrors:
-    """Compare obtained with target properties (paper, B.7).
+    """Errors of obtained properties with respect to their targets (paper, appendix B.7).
 
-    target [s]: the property asked of each structure
-    obtained [s]: the property measured on it, NaN where the structure failed
+    target [s]: target of each structure
+    obtained [s]: measured property of each structure in the same unit, NaN if the measurement failed
     training_mean: mean of the property over the training set, same unit
-    samples: bootstrap resamples, and permutations of the control
+    samples: number of bootstrap resamples, and of permutations of the control
+    level: probability of the intervals, between 0 and 1
 
-    AmsbenchError when the arrays do not match, are empty, or hold infinities.
+    Raises AmsbenchError for arrays that do not match, are empty, or hold infinities.
     """
     target, obtained = _checked(target, obtained, training_mean)
     measured = ~np.isnan(obtained)
-    wanted, got = target[measured], obtained[measured]
-    error = np.abs(got - wanted)
-    baseline = np.abs(training_mean - target)
-    charged = baseline.copy()
-    charged[measured] = error
+    measured_target, measured_value = target[measured], obtained[measured]
+    error = np.abs(measured_value - measured_target)
+    training_mean_error = np.abs(training_mean - target)
+    penalised_error = training_mean_error.copy()
+    penalised_error[measured] = error
 
     def interval(values: np.ndarray, statistic: Any = None) -> Interval | None:
         if len(values) < 2:
             return None
         return bootstrap_interval(values, statistic, samples=samples, level=level, seed=seed)
 
-    some = bool(measured.any())
-    correlation = _spearman(wanted, got)
-    low, high = (None, None) if correlation is None else _spearman_interval(wanted, got, samples, level, seed)
+    any_measured = bool(measured.any())
+    correlation = _spearman(measured_target, measured_value)
+    low, high, control = None, None, None
+    if correlation is not None:
+        low, high = _spearman_interval(measured_target, measured_value, samples, level, seed)
+        control = _shuffled(measured_target, measured_value, correlation, samples, level, seed)
+    has_percentage = any_measured and bool(measured_target.all())
     return InverseDesignErrors(
         requested=len(target),
         measured=int(measured.sum()),
         coverage=100.0 * float(measured.mean()),
-        mae=float(error.mean()) if some else None,
-        rmse=float(np.sqrt(np.mean(error**2))) if some else None,
-        mape=100.0 * float(np.mean(error / np.abs(wanted))) if some and wanted.all() else None,
-        charged_mae=float(charged.mean()),
-        training_mean_mae=float(baseline.mean()),
+        mae=float(error.mean()) if any_measured else None,
+        rmse=float(np.sqrt(np.mean(error**2))) if any_measured else None,
+        mape=100.0 * float(np.mean(error / np.abs(measured_target))) if has_percentage else None,
+        penalised_mae=float(penalised_error.mean()),
+        training_mean_mae=float(training_mean_error.mean()),
         mae_interval=interval(error),
         rmse_interval=interval(error**2, np.sqrt),
-        charged_mae_interval=interval(charged),
+        penalised_mae_interval=interval(penalised_error),
         spearman=correlation,
         spearman_low=low,
         spearman_high=high,
-        shuffled=None if correlation is None else _shuffled(wanted, got, correlation, samples, level, seed),
+        shuffled=control,
     )
 
 
 def _checked(target: ArrayLike, obtained: ArrayLike, training_mean: float) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and obtained values [s] as float64; AmsbenchError if they cannot be compared."""
     target, obtained = np.asarray(target, dtype=np.float64), np.asarray(obtained, dtype=np.float64)
     if target.shape != obtained.shape or target.ndim != 1 or not len(target):
         raise AmsbenchError(
@@ -163,7 +160,7 @@ def _checked(target: ArrayLike, obtained: ArrayLike, training_mean: float) -> tu
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks along the last axis, centred and of unit length; zeros where all values are the same."""
+    """Ranks along the last axis, centred and of unit length; zeros if all values are equal."""
     from scipy.stats import rankdata
 
     ranks = rankdata(values, axis=-1)
@@ -172,45 +169,46 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ranks / np.where(length > 0, length, 1.0)
 
 
-def _spearman(wanted: np.ndarray, got: np.ndarray) -> float | None:
-    if len(got) < 3 or np.ptp(wanted) == 0 or np.ptp(got) == 0:
+def _spearman(target: np.ndarray, obtained: np.ndarray) -> float | None:
+    """Rank correlation; None below three structures or for constant values."""
+    if len(obtained) < 3 or np.ptp(target) == 0 or np.ptp(obtained) == 0:
         return None
-    return float(_ranks(wanted) @ _ranks(got))
+    return float(_ranks(target) @ _ranks(obtained))
 
 
 def _spearman_interval(
-    wanted: np.ndarray, got: np.ndarray, samples: int, level: float, seed: int
+    target: np.ndarray, obtained: np.ndarray, samples: int, level: float, seed: int
 ) -> tuple[float | None, float | None]:
-    """Percentile interval over resampled pairs; resamples of one repeated value, which have no correlation,
-    are out.
+    """Percentile interval of the rank correlation over resampled structures.
 
-    None when fewer than half of the resamples have one.
+    Resamples of constant values, which have no correlation, are left out; None if these are more than half.
     """
     rng = np.random.default_rng(seed)
-    correlations: list[np.ndarray] = []
-    at_once = max(1, 2_000_000 // len(got))
-    for start in range(0, samples, at_once):
-        drawn = rng.integers(len(got), size=(min(at_once, samples - start), len(got)))
-        wanted_ranks, got_ranks = _ranks(wanted[drawn]), _ranks(got[drawn])
-        defined = wanted_ranks.any(axis=1) & got_ranks.any(axis=1)
-        correlations.append(np.einsum("sn,sn->s", wanted_ranks, got_ranks)[defined])
-    found = np.concatenate(correlations)
-    if len(found) < samples / 2:
+    blocks: list[np.ndarray] = []
+    block = max(1, 2_000_000 // len(obtained))
+    for start in range(0, samples, block):
+        drawn = rng.integers(len(obtained), size=(min(block, samples - start), len(obtained)))
+        target_ranks, obtained_ranks = _ranks(target[drawn]), _ranks(obtained[drawn])
+        defined = target_ranks.any(axis=1) & obtained_ranks.any(axis=1)
+        blocks.append(np.einsum("sn,sn->s", target_ranks, obtained_ranks)[defined])
+    correlations = np.concatenate(blocks)
+    if len(correlations) < samples / 2:
         return None, None
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(correlations, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def _shuffled(
-    wanted: np.ndarray, got: np.ndarray, correlation: float, permutations: int, level: float, seed: int
+    target: np.ndarray, obtained: np.ndarray, correlation: float, permutations: int, level: float, seed: int
 ) -> ShuffledControl:
+    """The control with permuted targets; correlation: that with the real targets."""
     rng = np.random.default_rng(seed)
-    wanted_ranks, got_ranks = _ranks(wanted), _ranks(got)
+    target_ranks, obtained_ranks = _ranks(target), _ranks(obtained)
     correlations, errors = np.zeros(permutations), np.zeros(permutations)
     for k in range(permutations):
-        order = rng.permutation(len(got))
-        correlations[k] = wanted_ranks[order] @ got_ranks
-        errors[k] = np.abs(wanted[order] - got).mean()
+        order = rng.permutation(len(obtained))
+        correlations[k] = target_ranks[order] @ obtained_ranks
+        errors[k] = np.abs(target[order] - obtained).mean()
     low, high = np.quantile(correlations, [(1 - level) / 2, (1 + level) / 2])
     hits = int((correlations >= correlation - 1e-12).sum())
     return ShuffledControl(

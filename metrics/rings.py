@@ -1,23 +1,19 @@
-"""Guttman rings of a silica network on the periodic, image-resolved graph.
+"""Guttman rings of a silica network, searched on the graph of atoms and their periodic images.
 
-A ring belongs to a bond: it is a shortest closed path through the bond when the bond itself is taken away
-(L. Guttman, J. Non-Cryst. Solids 116, 145 (1990); appendix B.6 of the paper). Its size is its number of
-Si atoms.
+A ring of a bond is a shortest path between the two ends of the bond that does not use the bond, closed by it
+(L. Guttman, J. Non-Cryst. Solids 116, 145 (1990); paper, appendix B.6). The size of a ring is its number of Si atoms.
 
-Three decisions that the paper leaves open:
+The paper leaves three points open. They are decided here as follows:
 
-* Only Si-O pairs are bonds. The paper speaks of "the Si-O network"; with like pairs too, any two Si closer
-  than 1.3 (1.11 + 1.11) = 2.89 A (edge-sharing tetrahedra) would close a triangle Si-O-Si, which is no ring
-  of the network.
-* A bond whose shortest path is not unique has several rings, and all are counted: any rule that picks one
-  depends on the order of the atoms.
-* A node of the graph is an atom together with its lattice translation. A path that returns to another image
-  of its start has gone round the cell; it is a chain of the infinite solid, not a ring.
+* Only Si-O pairs are bonds, because the paper speaks of "the Si-O network". If Si-Si pairs were bonds too, any two Si
+  atoms closer than 1.3 (1.11 + 1.11) = 2.89 A (edge-sharing tetrahedra) would form a triangle Si-O-Si.
+* If a bond has several shortest paths, all of their rings count. A choice of one would depend on the order of atoms.
+* A node of the graph is an atom with a lattice translation. A path from an atom to another image of the same atom
+  crosses the cell; it is a chain of the infinite solid and not a ring.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,75 +25,56 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 COVALENT_RADII = {"Si": 1.11, "O": 0.66}
-"""Angstrom (paper, B.6)."""
+"""A (paper, appendix B.6)."""
 
 BOND_TOLERANCE = 1.3
-"""Bonded below this multiple of the sum of the covalent radii (paper, B.6): 2.301 A for Si-O."""
+"""Two atoms are bonded below this multiple of the sum of their radii (paper, appendix B.6): 2.301 A for Si-O."""
 
-# Lattice translations are packed into one integer, (s_x B + s_y) B + s_z, so that walking along a bond is one
-# addition. A path of 2 * 64 bonds would have to cross four cells with every bond to overflow it.
+# A lattice translation (x, y, z) is stored as one integer, (x B + y) B + z, so that a step along a bond is one
+# addition. A path of 128 bonds could overflow it only if every bond crossed four cells.
 _SHIFT_BASE = 1024
 
 Parents = dict[int, list[int]]
-"""Nodes reached by a search, each with its neighbours one step nearer to the start."""
+"""Nodes reached by a search, each with its neighbours that are one bond closer to the start."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RingStatistics:
-    """Unique rings of one structure, and the smallest ring of each bond.
+    """Unique rings of one structure.
 
-    sizes [n_rings]: Si atoms in each unique ring, ascending; a ring is unique as a set of atoms with their
-        images, modulo lattice translations
-    bond_sizes [n_bonds]: Si atoms in the smallest rings of each Si-O bond, 0 where it has none within the cap
-    failure: why there is no mean ring size, in words; None when there is one
+    sizes [n_rings]: number of Si atoms of each unique ring, ascending; two rings are the same if they hold the same
+        atoms and images, up to a common lattice translation
+    failure: reason why there is no mean ring size; None if there is one
     """
 
     sizes: np.ndarray
-    bond_sizes: np.ndarray
     failure: str | None = None
 
     @property
     def mean_size(self) -> float | None:
-        """Mean number of Si atoms over unique rings, the dataset's property; None when there are no rings."""
+        """Mean number of Si atoms over unique rings, the property ``ring_size``; None if there are no rings."""
         return float(self.sizes.mean()) if len(self.sizes) else None
-
-    @property
-    def mean_size_over_bonds(self) -> float | None:
-        """Mean size of a bond's smallest ring over the bonds that have one; None when none has."""
-        closed = self.bond_sizes[self.bond_sizes > 0]
-        return float(closed.mean()) if len(closed) else None
-
-    @property
-    def histogram(self) -> dict[int, int]:
-        """Number of unique rings of each size, by ascending size."""
-        return dict(sorted(Counter(self.sizes.tolist()).items()))
-
-    @property
-    def bonds_without_ring(self) -> int:
-        """Bonds to a dead end or to a chain, or with no ring of ``max_size`` Si atoms or fewer."""
-        return int((self.bond_sizes == 0).sum())
 
 
 def guttman_rings(
     atoms: Atoms, *, max_size: int = 16, max_coordination: int = 12, max_paths: int = 2000
 ) -> RingStatistics:
-    """Shortest rings through every Si-O bond of ``atoms``; elements other than Si and O are left out.
+    """Guttman rings of all Si-O bonds of ``atoms``; elements other than Si and O are ignored.
 
     max_size: largest ring looked for, in Si atoms (silica glasses end near 10)
-    max_coordination: a structure in which an atom has more Si-O bonds than this has collapsed; the number of
-        rings of such a network explodes, so it fails instead (silica has 2 and 4, rarely 6)
-    max_paths: a structure with a bond that has more equal shortest paths than this fails likewise
+    max_coordination: the result is a failure if an atom has more Si-O bonds (2 and 4 in silica, rarely 6)
+    max_paths: the result is a failure if a bond has more shortest paths of equal length
 
-    The result does not depend on the order of the atoms, on their translation or wrapping, nor (in its means)
-    on the supercell. Isolated atoms and chains simply have no rings; what keeps a mean from existing is in
-    ``failure``.
-    Raises AmsbenchError for positions that are not finite and for a periodic cell without volume.
+    The result does not depend on the order of the atoms, on their translation or on wrapping, and the mean size does
+    not depend on the supercell. Raises AmsbenchError for positions that are not finite and for a periodic cell
+    without volume.
     """
+    # Both limits keep collapsed structures, whose number of rings grows without bound, from taking for ever.
     steps = _bonds(atoms)
     n_atoms = len(atoms)
     silicon = np.array([symbol == "Si" for symbol in atoms.get_chemical_symbols()], dtype=bool)
 
-    coordination = max((len(out) for out in steps), default=0)
+    coordination = max((len(atom_steps) for atom_steps in steps), default=0)
     if coordination == 0:
         return _failed("no Si-O bonds")
     if coordination > max_coordination:
@@ -106,33 +83,28 @@ def guttman_rings(
         )
 
     unique: dict[tuple[int, ...], int] = {}
-    bond_sizes: list[int] = []
     for oxygen in np.flatnonzero(~silicon):
-        # The two bonds of a bridging oxygen have the same rings: every ring through one leaves by the other.
+        # The two bonds of a bridging oxygen have the same rings: a ring through one bond passes the other, too.
         bridging = len(steps[oxygen]) == 2
         for step in steps[oxygen][:1] if bridging else steps[oxygen]:
             rings = _shortest_rings(int(oxygen), step, steps, 2 * max_size, max_paths)
             if rings is None:
                 return _failed(f"a bond has more than {max_paths} equal shortest rings")
-            size = len(rings[0]) // 2 if rings else 0
-            bond_sizes.extend([size] * (2 if bridging else 1))
-            unique.update(dict.fromkeys((_modulo_translation(ring, n_atoms) for ring in rings), size))
+            unique.update((_modulo_translation(ring, n_atoms), len(ring) // 2) for ring in rings)
     return RingStatistics(
         sizes=np.sort(np.fromiter(unique.values(), dtype=np.int64, count=len(unique))),
-        bond_sizes=np.asarray(bond_sizes, dtype=np.int64),
         failure=None if unique else f"no rings of at most {max_size} Si atoms",
     )
 
 
 def _failed(reason: str) -> RingStatistics:
-    nothing = np.zeros(0, dtype=np.int64)
-    return RingStatistics(sizes=nothing, bond_sizes=nothing, failure=reason)
+    return RingStatistics(sizes=np.zeros(0, dtype=np.int64), failure=reason)
 
 
 def _bonds(atoms: Atoms) -> list[list[int]]:
-    """For every atom, the steps to its bonded partners.
+    """For every atom the differences of node numbers to its bonded atoms.
 
-    A node is ``translation * n_atoms + atom``; a step is what to add to a node to get the bonded one.
+    The number of a node is ``translation * n_atoms + atom``, with the translation as one integer.
     """
     n_atoms = len(atoms)
     symbols = np.asarray(atoms.get_chemical_symbols())
@@ -153,12 +125,12 @@ def _bonds(atoms: Atoms) -> list[list[int]]:
 def _shortest_rings(
     start: int, bond: int, steps: list[list[int]], max_bonds: int, max_paths: int
 ) -> list[list[int]] | None:
-    """Every shortest ring through the bond from node ``start`` to ``start + bond``, as lists of nodes.
+    """All shortest rings through the bond from node ``start`` to ``start + bond``, as lists of nodes.
 
-    Two breadth-first searches, one from either end of the bond, grow level by level, the smaller one first.
-    Where their outermost levels first share nodes, every shortest path passes through exactly one of these.
-    Empty when there is no ring of ``max_bonds`` bonds; None when there are more than ``max_paths``.
+    Empty if there is no ring of at most ``max_bonds`` bonds; None if there are more than ``max_paths`` rings.
     """
+    # Two breadth-first searches, one from each end of the bond, grow by one level at a time, the smaller one first.
+    # Every shortest path passes through exactly one of the nodes that their outermost levels first have in common.
     n_atoms = len(steps)
     ends = (start, start + bond)
     reached: tuple[Parents, Parents] = ({ends[0]: []}, {ends[1]: []})
@@ -174,7 +146,7 @@ def _shortest_rings(
                     continue
                 if neighbour in next_level:
                     next_level[neighbour].append(node)
-                # The bond itself is taken away; it can only be met while leaving one of its ends.
+                # The bond itself is not part of the graph; only a step from one of its ends could use it.
                 elif not (node == ends[side] and neighbour == ends[1 - side]):
                     next_level[neighbour] = [node]
         if not next_level:
@@ -188,18 +160,20 @@ def _shortest_rings(
 
 
 def _join(meeting: list[int], reached: tuple[Parents, Parents], max_paths: int) -> list[list[int]] | None:
-    """Rings through the meeting nodes: every way back to one end of the bond with every way to the other."""
+    """Rings through the common nodes: each path to one end of the bond with each path to the other end."""
     rings: list[list[int]] = []
     for node in meeting:
-        there, back = (_ways_back(node, parents, max_paths) for parents in reached)
-        if there is None or back is None or len(rings) + len(there) * len(back) > max_paths:
+        to_first, to_second = (_paths_to_start(node, parents, max_paths) for parents in reached)
+        if to_first is None or to_second is None:
             return None
-        rings.extend(one[::-1] + other[1:] for one in there for other in back)
+        if len(rings) + len(to_first) * len(to_second) > max_paths:
+            return None
+        rings.extend(first[::-1] + second[1:] for first in to_first for second in to_second)
     return rings
 
 
-def _ways_back(node: int, parents: Parents, max_paths: int) -> list[list[int]] | None:
-    """All shortest paths from ``node`` to where the search started; None when more than ``max_paths``."""
+def _paths_to_start(node: int, parents: Parents, max_paths: int) -> list[list[int]] | None:
+    """All shortest paths from ``node`` to the start of a search; None if there are more than ``max_paths``."""
     paths = [[node]]
     while parents[paths[0][-1]]:
         paths = [[*path, parent] for path in paths for parent in parents[path[-1]]]
@@ -209,7 +183,7 @@ def _ways_back(node: int, parents: Parents, max_paths: int) -> list[list[int]] |
 
 
 def _modulo_translation(ring: list[int], n_atoms: int) -> tuple[int, ...]:
-    """The ring as a set of nodes, moved so that its first atom (by index, then image) is in the home cell."""
+    """Sorted nodes of a ring, translated so that its first atom (by index, then image) lies in the home cell."""
     nodes = sorted(ring, key=lambda node: (node % n_atoms, node))
     home = nodes[0] - nodes[0] % n_atoms
     return tuple(node - home for node in nodes)

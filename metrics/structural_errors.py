@@ -1,4 +1,9 @@
-"""Errors of averaged distribution functions, their noise floor and ceiling."""
+"""Errors of averaged distribution functions, and the noise floor and ceiling that give them a scale.
+
+The error of a set of structures is the distance of its mean g(r) or P(theta) from that of reference structures:
+RMSD over bins (paper, Eq. 18) and Wasserstein-1 distance. The noise floor is the RMSD of training structures
+themselves, the ceiling that of random positions.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,17 @@ from numpy.typing import ArrayLike
 
 from ..errors import AmsbenchError
 from .distribution_functions import Curves, bin_centres, radial_and_angular
-from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, pack
+from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, cartesian, pack
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveSettings:
-    """Everything that a structural error depends on; stored with each result by name and version.
+    """Settings of the distribution functions and their reference; results are stored with name and version.
 
-    reference: the split whose averaged curves generated structures are compared with
+    reference: dataset split whose mean curves are the reference
+    rdf_r_max: range of g(r), A
+    rdf_bins, adf_bins: numbers of bins of g(r) and P(theta)
+    adf_r_cut: two atoms are neighbours in an angle below this distance, A
     """
 
     name: str
@@ -32,16 +40,18 @@ class CurveSettings:
 
 
 STANDARD_PROTOCOL = CurveSettings(name="standard", version=1, reference="test")
-"""Compared with held-out melts."""
-
+"""The reference is the test split: melts that no method was trained on."""
 
 PAPER_PROTOCOL = CurveSettings(name="paper", version=1, reference="train")
-"""Compared with the training set itself, as the paper does (section 5.4)."""
+"""The reference is the training set, as in the paper (section 5.4)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StructuralCurves:
-    """Radial and angular distribution functions of the same structures, and the protocol that made them."""
+    """Radial (rdf) and angular (adf) distribution functions of the same structures.
+
+    protocol: the settings that the curves were computed with
+    """
 
     rdf: Curves
     adf: Curves
@@ -53,7 +63,11 @@ class StructuralCurves:
 
 @dataclass(frozen=True, kw_only=True)
 class StructuralErrors:
-    """Distances between averaged curves: RMSD over bins (paper, Eq. 18) and Wasserstein-1 (A, degrees)."""
+    """Distances between mean curves of two sets of structures.
+
+    rdf_rmsd, adf_rmsd: RMSD over bins (paper, Eq. 18); of P(theta) in probability per bin
+    rdf_wasserstein, adf_wasserstein: Wasserstein-1 distance of the normalised curves, A and degrees
+    """
 
     rdf_rmsd: float
     adf_rmsd: float
@@ -68,9 +82,9 @@ def structural_curves(
     executor: Executor | None = None,
     chunk: int = 500,
 ) -> StructuralCurves:
-    """Both distribution functions from one neighbour list per structure, faster than one by one.
+    """g(r) and P(theta) of each structure from one neighbour search.
 
-    executor: where given, blocks of ``chunk`` structures are shared out to it; the result is the same
+    executor: evaluates blocks of ``chunk`` structures in parallel; the result does not depend on it
     """
     blocks = list(_blocks(pack(structures), chunk))
     run = map if executor is None else executor.map
@@ -85,7 +99,7 @@ def structural_curves(
 
 
 def structural_errors(generated: StructuralCurves, reference: StructuralCurves) -> StructuralErrors:
-    """The averaged curves of ``generated`` structures against those of the ``reference``."""
+    """Distances of the mean curves of ``generated`` structures from those of the ``reference``."""
     return StructuralErrors(
         rdf_rmsd=curve_rmsd(generated.rdf.mean, reference.rdf.mean),
         adf_rmsd=curve_rmsd(generated.adf.mean, reference.adf.mean),
@@ -95,7 +109,7 @@ def structural_errors(generated: StructuralCurves, reference: StructuralCurves) 
 
 
 def curve_rmsd(a: ArrayLike, b: ArrayLike) -> float:
-    """Root mean square deviation over bins between two curves [bins] (paper, Eq. 18)."""
+    """Root mean square deviation over bins of two curves [bins] (paper, Eq. 18)."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
         raise AmsbenchError(f"curves of shapes {a.shape} and {b.shape} cannot be compared; use the same bins")
@@ -103,11 +117,10 @@ def curve_rmsd(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def wasserstein(a: ArrayLike, b: ArrayLike, grid: ArrayLike) -> float:
-    """Wasserstein-1 distance in the unit of ``grid`` between two curves [bins], each scaled to unit sum.
+    """Wasserstein-1 distance in the unit of ``grid`` between two curves [bins], each normalised to unit sum.
 
-    Unlike the RMSD it grows with how far a peak is misplaced. Of a g(r) it sees the shape alone.
-    AmsbenchError for a curve that is zero everywhere (no angles, no pairs), which no scaling makes a
-    distribution.
+    Unlike the RMSD it grows with the distance by which a peak is displaced, and it does not depend on the height of
+    a curve. Raises AmsbenchError for a curve that is zero everywhere (no pairs or no angles) or negative anywhere.
     """
     from scipy.stats import wasserstein_distance
 
@@ -126,15 +139,14 @@ def wasserstein(a: ArrayLike, b: ArrayLike, grid: ArrayLike) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseFloor:
-    """RMSD that as many training structures as a run has samples have against the reference.
+    """RMSD of the mean curve of training structures from the reference, at the number of structures of a run.
 
-    value: mean over the resamples
-    spread: their standard deviation; None when ``samples`` is the whole training set, which can be drawn
-        only once
+    value: mean over the draws
+    samples: number of training structures in a draw
+    resamples: number of draws
     """
 
     value: float
-    spread: float | None
     samples: int
     resamples: int
 
@@ -142,11 +154,13 @@ class NoiseFloor:
 def noise_floor(
     reference: Curves, train: Curves, samples: int, *, resamples: int = 200, seed: int = 0
 ) -> NoiseFloor:
-    """What a perfect generator would score: training structures, drawn without replacement, as the samples.
+    """RMSD that a perfect generator would have: that of ``samples`` training structures from ``reference``.
 
-    It holds the finite-sample noise of both sides and the difference between melts. With the training set
-    itself as the reference (protocol ``paper``) only the noise of the smaller draw is left. AmsbenchError
-    when there are fewer than ``samples`` training structures.
+    resamples: random draws of training structures without replacement, over which the RMSD is averaged
+
+    The floor holds the finite-sample noise of both sets and the difference between melts. If the reference is the
+    training set (protocol ``paper``), it holds the finite-sample noise of the draw alone. Raises AmsbenchError if
+    there are fewer than ``samples`` training structures.
     """
     if not 1 <= samples <= len(train):
         raise AmsbenchError(
@@ -154,51 +168,51 @@ def noise_floor(
             f"{len(train)}; compare fewer samples or use a larger dataset"
         )
     if samples == len(train):
-        return NoiseFloor(
-            value=curve_rmsd(train.mean, reference.mean), spread=None, samples=samples, resamples=1
-        )
+        # The whole training set can be drawn in one way only.
+        return NoiseFloor(value=curve_rmsd(train.mean, reference.mean), samples=samples, resamples=1)
     rng = np.random.default_rng(seed)
-    target = reference.mean
-    errors = [
-        curve_rmsd(train.values[rng.choice(len(train), size=samples, replace=False)].mean(axis=0), target)
-        for _ in range(resamples)
-    ]
-    return NoiseFloor(
-        value=float(np.mean(errors)),
-        spread=float(np.std(errors, ddof=1)) if resamples > 1 else None,
-        samples=samples,
-        resamples=resamples,
-    )
+    reference_curve = reference.mean
+    draws = (rng.choice(len(train), size=samples, replace=False) for _ in range(resamples))
+    errors = [curve_rmsd(train.values[draw].mean(axis=0), reference_curve) for draw in draws]
+    return NoiseFloor(value=float(np.mean(errors)), samples=samples, resamples=resamples)
 
 
 def noise_corrected(rmsd: float, floor: float) -> float:
-    """The part of an RMSD that finite sampling does not explain: sqrt(max(rmsd^2 - floor^2, 0)).
+    """Part of an RMSD that finite sampling does not explain: sqrt(max(rmsd^2 - floor^2, 0)).
 
-    Independent noise of zero mean adds to the squared deviation. Zero means "not told apart from training
-    structures at this sample count", not "perfect".
+    Independent noise of zero mean adds to the squared deviation. Zero means that the structures cannot be
+    distinguished from training structures at this number of structures, not that they are perfect.
     """
     return float(np.sqrt(max(rmsd**2 - floor**2, 0.0)))
 
 
 def ideal_gas(cells: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> PackedStructures:
-    """Atoms at independent uniform positions in cells [s, 3, 3]: what a generator without skill makes."""
+    """Structures of atoms at independent, uniformly random positions.
+
+    cells [s, 3, 3]: A, rows are lattice vectors
+    counts [s]: number of atoms of each structure
+    """
     rng = np.random.default_rng(seed)
     counts = np.asarray(counts, dtype=np.int64)
     cells = np.asarray(cells, dtype=np.float64)
     fractional = rng.random((int(counts.sum()), 3))
-    positions = np.einsum("ni,nij->nj", fractional, np.repeat(cells, counts, axis=0))
+    positions = cartesian(fractional, np.repeat(cells, counts, axis=0))
     return PackedStructures(positions=positions, cells=cells, counts=counts)
 
 
 def ideal_gas_ceiling(
     reference: StructuralCurves, cells: np.ndarray, counts: np.ndarray, *, seed: int = 0
 ) -> StructuralErrors:
-    """The errors of an ideal gas in the cells [s, 3, 3] of a run: the other end of the scale."""
+    """Errors of random positions in the same cells: the upper end of the scale, of a generator without skill.
+
+    cells [s, 3, 3], counts [s]: as of ``ideal_gas``
+    """
     gas = structural_curves(ideal_gas(cells, counts, seed=seed), protocol=reference.protocol)
     return structural_errors(gas, reference)
 
 
 def _blocks(packed: SupportsPacking, size: int) -> Iterator[PackedStructures]:
+    """The structures in blocks of at most ``size``."""
     offsets = np.concatenate([[0], np.cumsum(packed.counts)])
     for first in range(0, len(packed.counts), size):
         last = min(first + size, len(packed.counts))
@@ -210,7 +224,8 @@ def _blocks(packed: SupportsPacking, size: int) -> Iterator[PackedStructures]:
 
 
 def _protocol_curves(packed: SupportsPacking, protocol: CurveSettings) -> tuple[np.ndarray, np.ndarray]:
-    """``radial_and_angular`` of a block; a function of the module, so that it pickles."""
+    """g(r) and P(theta) of a block of structures."""
+    # At module level because worker processes receive it by pickling.
     return radial_and_angular(
         packed, protocol.rdf_r_max, protocol.rdf_bins, protocol.adf_r_cut, protocol.adf_bins
     )

@@ -76,7 +76,7 @@ def _generated(method: MaterialSDE, steps: int, device: torch.device) -> tuple[i
     def timed(count: int, steps: int) -> float:
         cells, counts = start_cells(method, count, None)
         return generate_structures(
-            method, cells=cells, counts=counts, steps=steps, sampler=method.samplers[0]
+            method, cells=cells, counts=counts, steps=steps, sampler=method.samplers[0].name
         ).seconds
 
     tried = min(steps, 10)

@@ -9,6 +9,7 @@
 
 from .check_dataset import check_dataset, dataset_checks
 from .check_method import check_method, checks
+from .check_metric import check_metric
 from .checks import Check, CheckFailed, CheckResult
 from .method_probe import TASKS
 from .synthetic import SyntheticGlass, synthetic_dataset
@@ -21,6 +22,7 @@ __all__ = [
     "SyntheticGlass",
     "check_dataset",
     "check_method",
+    "check_metric",
     "checks",
     "dataset_checks",
     "synthetic_dataset",

@@ -12,10 +12,11 @@ from ..benchmark.registry import near_matches
 from ..errors import AmsbenchError
 from .checks import Check, CheckResult, run_checks
 from .method_probe import TASKS, Probe, Settings, deterministic_context
+from .sampler_checks import SAMPLER_CHECKS
 from .sampling_checks import SAMPLING_CHECKS
 from .training_checks import TRAINING_CHECKS
 
-METHOD_CHECKS: tuple[Check[Probe], ...] = (*TRAINING_CHECKS, *SAMPLING_CHECKS)
+METHOD_CHECKS: tuple[Check[Probe], ...] = (*TRAINING_CHECKS, *SAMPLING_CHECKS, *SAMPLER_CHECKS)
 
 
 def checks() -> tuple[Check[Probe], ...]:

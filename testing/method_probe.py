@@ -192,6 +192,11 @@ class Probe:
         return losses
 
 
+def sampler_names(method: Method) -> list[str]:
+    """The names of its samplers, in their order."""
+    return [sampler.name for sampler in method.samplers]
+
+
 def perturb_weights(method: Method) -> None:
     """Add noise to every weight, the same every time."""
     generator = torch.Generator().manual_seed(1)

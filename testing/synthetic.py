@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -54,7 +54,6 @@ class SyntheticGlass(DatasetDefinition):
 
     name: ClassVar[str] = "synthetic"
     title: ClassVar[str] = "lattices with jitter, for tests"
-    split_by: ClassVar[Literal["melt", "sample"]] = "sample"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.7, 0.15, 0.15)
 
     def __init__(

@@ -13,6 +13,7 @@ import torch
 
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.method_card import MethodCard
+from ..benchmark.interface.sampler import Sampler
 from ..benchmark.interface.task import Task
 from ..benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from .checks import Check, CheckFailed, require
@@ -36,29 +37,38 @@ def attributes(probe: Probe) -> None:
     cls, method = probe.method_class, probe.method()
     require(NAME.fullmatch(cls.name), f"the name '{cls.name}' is not of small letters, digits and hyphens")
     require(cls.title.strip() and "\n" not in cls.title, "the title is not one line of text")
-    for what, names in (("samplers", cls.samplers), ("networks", cls.networks)):
-        require(
-            isinstance(names, tuple) and names and len(set(names)) == len(names),
-            f"the {what} are not a tuple of different names: {names}",
-        )
     require(
-        set(cls.sampler_versions) <= set(cls.samplers), "sampler_versions names samplers that there are not"
+        isinstance(cls.samplers, tuple) and all(isinstance(sampler, Sampler) for sampler in cls.samplers),
+        f"samplers is {cls.samplers}, not a tuple of Sampler objects",
     )
+    samplers = [sampler.name for sampler in cls.samplers]
+    for what, names in (("samplers", samplers), ("networks", cls.networks)):
+        require(names and len(set(names)) == len(names), f"the {what} have no or equal names: {names}")
+    for sampler in cls.samplers:
+        require(
+            NAME.fullmatch(sampler.name),
+            f"the sampler's name '{sampler.name}' is not of small letters, digits and hyphens",
+        )
+        require(
+            sampler.title.strip() and "\n" not in sampler.title,
+            f"the title of sampler '{sampler.name}' is not one line of text",
+        )
     require(
         cls.card is None or isinstance(cls.card, MethodCard),
         f"the card is a {type(cls.card).__name__}, not a MethodCard",
     )
     if cls.card is not None:
-        unknown = sorted(set(cls.card.evaluations) - set(cls.samplers))
+        unknown = sorted(set(cls.card.evaluations) - set(samplers))
         require(not unknown, f"the card speaks of the sampler {unknown[:1]}, which there is not")
     require(0 < method.cutoff < float("inf"), f"the cutoff is {method.cutoff} A")
     preferred = method.preferred_sampler()
-    require(preferred in cls.samplers, f"the preferred sampler '{preferred}' is none of its samplers")
+    require(preferred in samplers, f"the preferred sampler '{preferred}' is none of its samplers")
     for sampler in cls.samplers:
         for steps in STEP_COUNTS:
-            mode = method.step_label(steps, sampler)
+            label = sampler.label(method, steps)
             require(
-                isinstance(mode, str) and mode, f"the mode of sampler '{sampler}' is {mode!r}, not a word"
+                isinstance(label, str) and label,
+                f"the label of sampler '{sampler.name}' is {label!r}, not a word",
             )
 
 
@@ -66,12 +76,12 @@ def evaluations_grow(probe: Probe) -> None:
     """Network evaluations are whole numbers from 1 on that grow with the steps."""
     method = probe.method()
     for sampler in method.samplers:
-        counts = [method.evaluations(steps, sampler) for steps in STEP_COUNTS]
+        counts = [sampler.evaluations(method, steps) for steps in STEP_COUNTS]
         require(
             all(isinstance(count, int) and count > 0 for count in counts)
             and counts == sorted(counts)
             and counts[-1] > counts[0],
-            f"sampler '{sampler}' says {counts} network evaluations for {list(STEP_COUNTS)} steps",
+            f"sampler '{sampler.name}' says {counts} network evaluations for {list(STEP_COUNTS)} steps",
         )
 
 

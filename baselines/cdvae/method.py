@@ -1,4 +1,4 @@
-"""CDVAE (Xie et al. 2022): a latent for the structure, a decoder that knows no noise level, Langevin dynamics."""
+"""CDVAE (Xie et al. 2022): a latent for the structure, a decoder without noise level, Langevin dynamics."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ...benchmark.interface.method import Method
+from ...benchmark.interface.method import Method, ProductType
 from ...benchmark.interface.noise import NoiseSource
-from ...benchmark.interface.structures import Structures, means_of_structures, minimum_image
+from ...benchmark.interface.sampler import Sampler
+from ...benchmark.interface.structures import Structures, cartesian, means_of_structures, minimum_image
 from ...benchmark.interface.task import Task
 from ...methods import product_precision
 from ...methods.conditioning import FlexiblePropertyEmbedding, with_hidden_labels
@@ -49,41 +50,93 @@ CDVAE_NETWORKS: dict[str, dict[str, Any]] = {
 class Decoder(nn.Module):
     """Displacements towards the clean structure, in units of the noise, and type logits (arXiv 2110.06197, Section 4).
 
-    What it is not told is how large the noise is: neither of positions nor of types.
+    The noise levels of positions and types are not among its inputs.
     """
 
-    def __init__(self, config: TripletConfig, told: int, species: int) -> None:
+    def __init__(self, config: TripletConfig, conditioning_width: int, species: int) -> None:
         super().__init__()
         hidden = config.hidden
         self.species = species if species > 1 else 0
         self.input = nn.Sequential(
-            nn.Linear(self.species + told, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
+            nn.Linear(self.species + conditioning_width, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
         )
         self.backbone = TripletNetwork(config)
         self.types = nn.Linear(hidden, species) if self.species else None
 
-    def forward(self, structures: Structures, told: Tensor) -> tuple[Tensor, Tensor | None]:
-        """structures with noisy positions and species, told [s, ...]: z and the embedded properties
-        -> vectors [n, 3], logits [n, K] or None where there is one species only."""
-        features = told[structures.batch]
+    def forward(self, structures: Structures, conditioning: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Vectors [n, 3], and logits [n, K], or None for a single species.
+
+        structures: noisy positions and species
+        conditioning [s, c]: z beside the embedded properties
+        """
+        features = conditioning[structures.batch]
         if self.species:
-            one_hot = nn.functional.one_hot(structures.species, self.species).to(told.dtype)
+            one_hot = nn.functional.one_hot(structures.species, self.species).to(conditioning.dtype)
             features = torch.cat([one_hot, features], dim=-1)
         h, vectors = self.backbone(self.input(features), structures)
         return vectors, None if self.types is None else self.types(h)
 
 
-class CDVAE(Method):
-    """Crystal diffusion variational autoencoder, for given cells and atom counts (``card``).
+class Langevin(Sampler["CDVAE"]):
+    """Annealed Langevin dynamics from z ~ N(0, 1); the properties are inputs of decoder and composition head."""
 
-    Samplers: ``langevin``, with the properties as inputs of decoder and composition head, and ``latent-gradient``, in
-    which z first follows the property head's gradient to the targets; without targets they are the same.
-    """
+    def latent(self, method: CDVAE, start: Structures, noise: NoiseSource) -> Tensor:
+        """The latent z [s, latent] of each structure."""
+        return noise.normal_structures(method.config["latent"])
+
+    def sample(self, method: CDVAE, start: Structures, steps: int, noise: NoiseSource) -> Structures:
+        return deque(self.walk(method, start, steps, noise), maxlen=1).pop()
+
+    def walk(self, method: CDVAE, start: Structures, steps: int, noise: NoiseSource) -> Iterator[Structures]:
+        """The structures after each step, positions within half a cell of the origin."""
+        z = self.latent(method, start, noise)
+        state = start.with_positions(cartesian(noise.uniform_atoms(3), start))
+        if method.composition_head is not None:
+            logits = method.composition_head(method.conditioning(z, start, noise))
+            composition = torch.softmax(logits, dim=-1)
+            state = replace(state, species=species_of_composition(composition, start, noise))
+        for sigma in method.levels.path(steps):
+            vectors, species_logits = method.decoder(state, method.conditioning(z, start, noise))
+            moved = langevin_step(
+                state.positions, vectors, sigma, noise.normal_atoms(3), method.config["alpha"]
+            )
+            state = state.with_positions(minimum_image(moved, start))
+            if species_logits is not None:
+                state = replace(state, species=species_logits.argmax(-1))
+            yield state
+
+
+class LatentGradient(Langevin):
+    """Langevin dynamics from a latent that Adam moves until the property head predicts the targets."""
+
+    def label(self, method: CDVAE, steps: int) -> str:
+        return self.name if method.task.properties else LANGEVIN.name
+
+    def latent(self, method: CDVAE, start: Structures, noise: NoiseSource) -> Tensor:
+        z = super().latent(method, start, noise)
+        if method.embedding is None or method.property_head is None:
+            return z
+        targets, present = method.embedding.standardised(start.properties)
+        settings = method.config["latent_steps"], method.config["latent_rate"]
+        return latent_for_targets(method.property_head, z, targets, present, *settings)
+
+
+LANGEVIN = Langevin(
+    name="langevin", title="annealed Langevin dynamics; the targets are inputs of the networks"
+)
+LATENT_GRADIENT = LatentGradient(
+    name="latent-gradient",
+    title="the same from a latent that gradient descent on the property head has moved to the targets",
+)
+
+
+class CDVAE(Method):
+    """Crystal diffusion variational autoencoder, for given cells and atom counts (``card``)."""
 
     name = "cdvae"
     title = "CDVAE: variational autoencoder whose decoder moves atoms by annealed Langevin dynamics"
     card = CARD
-    samplers = ("langevin", "latent-gradient")
+    samplers = (LANGEVIN, LATENT_GRADIENT)
     networks = tuple(CDVAE_NETWORKS)
     concurrent: ClassVar[bool] = True
     rotation_equivariant: ClassVar[bool] = True
@@ -96,26 +149,27 @@ class CDVAE(Method):
         self.embedding = (
             FlexiblePropertyEmbedding(task, config["property_width"]) if task.properties else None
         )
-        told = latent + config["property_width"] * len(task.properties)
+        width = latent + config["property_width"] * len(task.properties)
         self.encoder = Encoder(task, TripletConfig(**config["encoder"]), latent)
-        self.decoder = Decoder(TripletConfig(**config["decoder"]), told, species)
-        self.composition_head = head(told, config["head"], species) if species > 1 else None
+        self.decoder = Decoder(TripletConfig(**config["decoder"]), width, species)
+        self.composition_head = head(width, config["head"], species) if species > 1 else None
         self.property_head = (
             PropertyHead(latent, config["head"], len(task.properties)) if task.properties else None
         )
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """
-        encoder, decoder: sizes of the networks (``TripletConfig``); in ``standard`` the cutoff of both is 4.4 A where
-            ghosts fill the cells, 5 A otherwise: about 40 and 26 neighbours, of which the nearest 20 count
-        latent, head: numbers of z, and width of the heads on it
-        property_dropout: share of the labels that decoder and composition head are not told in a training step, each
-            on its own
-        levels, type_levels: noise of positions, angstrom, and of types
-        alpha: step of the Langevin dynamics in units of sigma^2
-        latent_steps, latent_rate: of Adam on z in the sampler ``latent-gradient``
-        weights: of the parts of the loss
+        """Default settings.
+
+        encoder, decoder: sizes of the networks (``TripletConfig``); in ``standard`` both cutoffs are 4.4 A with ghosts
+            and 5 A otherwise: about 40 and 26 neighbours, of which the nearest 20 are used
+        latent, head: width of z, and of the heads that read it
+        property_dropout: probability with which a training step hides a label from decoder and composition head,
+            independently for each label
+        levels, type_levels: noise levels of positions (angstrom) and of types
+        alpha: step size of the Langevin dynamics in units of sigma^2
+        latent_steps, latent_rate: steps and learning rate of Adam on z in the sampler ``latent-gradient``
+        weights: weights of the parts of the loss
         """
         size = dict(CDVAE_NETWORKS[network])
         for part in ("encoder", "decoder"):
@@ -134,46 +188,50 @@ class CDVAE(Method):
     def backend(self) -> str:
         return product_precision.backend(self.decoder)
 
+    def product_type(self) -> ProductType:
+        parameter = next(self.decoder.parameters())
+        return (
+            "bfloat16" if product_precision.product_type(parameter) == "bfloat16" else super().product_type()
+        )
+
     @property
     def cutoff(self) -> float:
         return self.decoder.backbone.config.cutoff
 
-    def step_label(self, steps: int, sampler: str) -> str:
-        return sampler if self.task.properties else self.samplers[0]
-
     def preferred_sampler(self) -> str:
-        return "latent-gradient" if self.task.properties else "langevin"
+        return LATENT_GRADIENT.name if self.task.properties else LANGEVIN.name
 
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:
-        """``loss`` is the weighted sum of ``positions``, ``species``, ``composition``, ``properties`` and ``kl`` (nats
-        per structure), as far as the task has them. Where there are ghosts also their share among the likeliest types,
-        and in the batch."""
+        """The loss and its parts ``positions``, ``species``, ``composition``, ``properties`` and ``kl`` (nats per
+        structure), as far as the task has them; with ghosts also their share among the most likely types and in the
+        batch."""
         mean, log_variance = self.encoder(batch)
         z = drawn_latent(mean, log_variance, noise)
-        told = self.told(z, with_hidden_labels(batch, self.config["property_dropout"], noise), noise)
+        labelled = with_hidden_labels(batch, self.config["property_dropout"], noise)
+        conditioning = self.conditioning(z, labelled, noise)
         losses = {"kl": divergence(mean, log_variance).mean()}
 
         noisy = batch
         if self.composition_head is not None:
-            composition = self.composition_head(told)
+            composition = self.composition_head(conditioning)
             losses["composition"] = composition_loss(
                 composition, fractions_of(batch, self.task.species_count)
             )
-            # the composition has a loss of its own, and no gradient of those that a draw from it moves
+            # detached: the composition head learns from its own loss only, not through the types drawn from it
             noisy, type_sigma = self.noisy_types(batch, torch.softmax(composition.detach(), dim=-1), noise)
         sigma = self.levels.sample(noise)[batch.batch]
         noisy = noisy.with_positions(batch.positions + sigma * noise.normal_atoms(3))
 
-        vectors, logits = self.decoder(noisy, told)
-        wanted = minimum_image(batch.positions - noisy.positions, batch) / sigma
-        wanted = without_ghosts(wanted, batch, self.task.ghost)
+        vectors, logits = self.decoder(noisy, conditioning)
+        target = minimum_image(batch.positions - noisy.positions, batch) / sigma
+        target = without_ghosts(target, batch, self.task.ghost)
         # the error of the score, vectors / sigma, times sigma^2
-        losses["positions"] = mean_of_means(0.5 * ((vectors - wanted) ** 2).sum(-1), batch)
+        losses["positions"] = mean_of_means(0.5 * ((vectors - target) ** 2).sum(-1), batch)
         if logits is not None:
-            wrong = nn.functional.cross_entropy(logits, batch.species, reduction="none")
-            losses["species"] = mean_of_means(wrong / type_sigma[:, 0], batch)
+            entropy = nn.functional.cross_entropy(logits, batch.species, reduction="none")
+            losses["species"] = mean_of_means(entropy / type_sigma[:, 0], batch)
         if self.embedding is not None and self.property_head is not None:
             losses["properties"] = self.property_head.loss(z, *self.embedding.standardised(batch.properties))
 
@@ -184,8 +242,8 @@ class CDVAE(Method):
             losses["ghost_share_data"] = (batch.species == self.task.ghost).float().mean()
         return losses
 
-    def told(self, z: Tensor, structures: Structures, noise: NoiseSource) -> Tensor:
-        """z and the embedded properties, with null vectors of their own: [s, latent + p width]."""
+    def conditioning(self, z: Tensor, structures: Structures, noise: NoiseSource) -> Tensor:
+        """The latent z beside the embedded properties, [s, latent + p width]; null vectors are drawn anew."""
         if self.embedding is None:
             return z
         null = noise.normal_structures(self.embedding.weight.numel())
@@ -200,38 +258,17 @@ class CDVAE(Method):
         types = sample_one_hot(noisy_type_weights(one_hot, composition[batch.batch], sigma), noise)
         return replace(batch, species=types.argmax(-1)), sigma
 
-    def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
-        return deque(self.walk(start, steps, sampler, noise), maxlen=1).pop()
-
-    def walk(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Iterator[Structures]:
-        """The structures after each step of annealed Langevin dynamics, positions within one cell."""
-        self.check_sampler(sampler)
-        z = noise.normal_structures(self.config["latent"])
-        if sampler == "latent-gradient" and self.embedding is not None and self.property_head is not None:
-            targets, given = self.embedding.standardised(start.properties)
-            rule = self.config["latent_steps"], self.config["latent_rate"]
-            z = latent_for_targets(self.property_head, z, targets, given, *rule)
-        now = start.with_positions(
-            torch.einsum("ni,nij->nj", noise.uniform_atoms(3), start.cells[start.batch])
-        )
-        if self.composition_head is not None:
-            composition = torch.softmax(self.composition_head(self.told(z, start, noise)), dim=-1)
-            now = replace(now, species=species_of_composition(composition, start, noise))
-        for sigma in self.levels.path(steps):
-            vectors, logits = self.decoder(now, self.told(z, start, noise))
-            moved = langevin_step(now.positions, vectors, sigma, noise.normal_atoms(3), self.config["alpha"])
-            now = now.with_positions(minimum_image(moved, start))
-            if logits is not None:
-                now = replace(now, species=logits.argmax(-1))
-            yield now
-
     def ghost_shares(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Tensor:
-        """Share of ghosts after each step of ``sample``: [steps, s], 0 where the task has none. Types are the likeliest
-        after every step, which can drive a rare class out or let ghosts take over; here it is seen."""
+        """Share of ghosts after each step of a sampler: [steps, s], 0 where the task has none.
+
+        The species are the most likely ones after every step, which can remove a rare species or let ghosts take over.
+        """
         ghost = -1 if self.task.ghost is None else self.task.ghost
+        chosen = self.sampler_named(sampler)
+        assert isinstance(chosen, Langevin)
         shares = [
-            means_of_structures((now.species == ghost)[:, None].to(now.positions.dtype), now)[:, 0]
-            for now in self.walk(start, steps, sampler, noise)
+            means_of_structures((state.species == ghost)[:, None].to(state.positions.dtype), state)[:, 0]
+            for state in chosen.walk(self, start, steps, noise)
         ]
         return torch.stack(shares)
 

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...benchmark.interface.method import Method
+from ...benchmark.interface.method import Method, ProductType
 from ...benchmark.interface.noise import NoiseSource
+from ...benchmark.interface.sampler import Sampler
 from ...benchmark.interface.structures import Structures
 from ...benchmark.interface.task import Task
 from ...errors import AmsbenchError
@@ -23,6 +24,8 @@ from ...methods.samplers import sample_one_hot
 from ...methods.state import Prediction, State
 from .card import CARD
 from .mesh_graph_net import GraphiteScoreNetwork, MeshGraphNetConfig, PropertyNetwork
+from .noise_schedule import EARLY_SHARE, MOST_EARLY_SHARE, noise_scale, training_times
+from .rotations import random_rotations, rotated
 
 GRAPHITE_NETWORKS: dict[str, MeshGraphNetConfig] = {
     "standard": MeshGraphNetConfig(hidden=128, layers=4),
@@ -32,55 +35,102 @@ PROPERTY_NETWORKS: dict[str, MeshGraphNetConfig] = {
     "standard": MeshGraphNetConfig(hidden=64, layers=3),
     "paper": MeshGraphNetConfig(hidden=200, layers=5),
 }
-"""One number for a whole structure asks for less than the noise of all its atoms."""
+"""Smaller than GRAPHITE_NETWORKS: the property network gives one number per structure."""
 
 GRAPHITE_GHOST_CUTOFF = 3.3
-"""A; two shells of an oxide (cation to oxygen, then oxygen to oxygen and cation to cation at 2.6 to 3.2), with 17 atoms
-and ghosts at 0.11 per A^3; the more neighbours, the longer it takes until anything is learnt about positions. Without
-ghosts it is the 5 A of ``MeshGraphNetConfig``: two shells of silicon, 26 atoms."""
-
-NOISE: dict[str, float] = {"asi": 1.25, "asio2": 0.9, "meg": 0.9}
-"""A; k of sigma = k t by dataset, about 0.55 of the mean distance of the nearest neighbour (2.38, 1.63, 1.65 A). The
-original has 0.8 for carbon, as much of its bond. What this noise makes of the data differs from uniform atoms by an rms
-of 0.09 (asi), 0.02 (asio2) and 0.04 (meg, both with ghosts) in the pair distribution from 0.5 to 6 A."""
-
-NOISE_SHARE = 0.55
-"""Of the length of a bond, for datasets that are not in NOISE: twice the median covalent radius of their elements."""
-
-LEAST_TIME = 1e-3
-"""Smallest training time, as in the original."""
-
-EARLY_TIMES = (0.1, 0.2)
-EARLY_SHARE = 0.25
-"""With ghosts, all times of this share of a training lie between EARLY_TIMES, and those of the next one and a half
-times as long between limits that move out to 0 and 1. A network that sees all from the beginning says nothing about
-positions and stays at that: of most times there is nothing to say (docs/studies/graphite_and_ghosts.py)."""
-MOST_EARLY_SHARE = 0.4
-"""With which the last step of a training is the first that sees all times."""
+"""Cutoff with ghosts, angstrom: two shells of an oxide (cation to oxygen, then oxygen to oxygen and cation to cation at
+2.6 to 3.2 A), 17 atoms and ghosts at 0.11 per A^3. With more neighbours the positions are learnt later. Without ghosts
+it is the 5 A of ``MeshGraphNetConfig``: two shells of silicon, 26 atoms."""
 
 RESTART_TIME = 0.4
-"""Time to which a restart goes back, as in the original."""
+"""Time from which a restart begins, as in the original."""
 MOST_RESTARTS = 4
 """As in the original."""
 STEPS_PER_RESTART = 16
-"""A path has one restart for every so many of its steps: with fewer a restart would add more noise than it mends."""
+"""Steps per restart. With fewer steps a restart adds more noise than it removes."""
 
 PROPERTY_WEIGHT = 0.1
-"""Of the property network's loss. The steps that Adam takes do not depend on it, but clipping of the gradients and the
-choice of the best checkpoint do, which are the denoiser's."""
+"""Weight of the property network's loss. Adam's steps do not depend on it; a small one leaves the clipping of the
+gradients and the choice of the best checkpoint to the denoiser."""
+
+
+class EulerMaruyama(Sampler["Graphite"]):
+    """Euler-Maruyama steps of the reverse SDE in equal steps from t = 1 to t = 0; properties are an input."""
+
+    def label(self, method: Graphite, steps: int) -> str:
+        return "SDE"
+
+    def times(self, steps: int) -> list[tuple[float, float]]:
+        """Times (t, s) at the beginning and the end of each step."""
+        return _descent(1.0, steps)
+
+    def predict(self, method: Graphite, state: State, t: Tensor, noise: NoiseSource) -> Prediction:
+        """The prediction that a step at times t [s] follows, with null vectors drawn for this step."""
+        return method.predict(state, method.denoiser.null_properties(noise), t)
+
+    def sample(self, method: Graphite, start: Structures, steps: int, noise: NoiseSource) -> Structures:
+        state, now = method.prior(start, noise), 1.0
+        ones = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
+        for t, s in self.times(steps):
+            if t > now:
+                state = method.diffuse(state, t, noise)
+            state, now = method.step(state, self.predict(method, state, ones * t, noise), t, s, noise), s
+        if state.elements is None:
+            return state.structures
+        return replace(state.structures, species=state.elements.argmax(dim=-1))
+
+
+class Restart(EulerMaruyama):
+    """Euler-Maruyama steps to t = 0, then restarts from t = 0.4."""
+
+    def label(self, method: Graphite, steps: int) -> str:
+        return "restart" if self.restarts(steps) else super().label(method, steps)
+
+    def restarts(self, steps: int) -> int:
+        """Number of restarts among ``steps`` steps."""
+        return min(MOST_RESTARTS, steps // STEPS_PER_RESTART)
+
+    def times(self, steps: int) -> list[tuple[float, float]]:
+        """With R = min(4, steps // 16) restarts, the first steps / (1 + 0.4 R) steps, rounded, go from 1 to 0, and the
+        others, evenly divided, from 0.4 to 0 each time: all steps have about the same length. 164 steps become 63, 26,
+        25, 25 and 25, close to the original's 64 and four times 25."""
+        restarts = self.restarts(steps)
+        first = round(steps / (1 + RESTART_TIME * restarts))
+        times = _descent(1.0, first)
+        for k in range(restarts):
+            length = (steps - first) // restarts + (k < (steps - first) % restarts)
+            times += _descent(RESTART_TIME, length)
+        return times
+
+
+class Guided(EulerMaruyama):
+    """Posterior sampling (arXiv 2209.14687) with the property network; the denoiser sees no properties.
+
+    Without properties to condition on, the steps are those of ``EulerMaruyama``.
+    """
+
+    def label(self, method: Graphite, steps: int) -> str:
+        return self.name if method.property_network is not None else super().label(method, steps)
+
+    def evaluations(self, method: Graphite, steps: int) -> int:
+        return steps if method.property_network is None else 2 * steps
+
+    def predict(self, method: Graphite, state: State, t: Tensor, noise: NoiseSource) -> Prediction:
+        if method.property_network is None:
+            return super().predict(method, state, t, noise)
+        return method.guided_prediction(state, method.denoiser.null_properties(noise), t)
 
 
 class Graphite(Method):
-    """eps of the positions by MeshGraphNets, linear noise, Euler-Maruyama; species by a cosine diffuser beside them.
-
-    Samplers: ``euler-maruyama``, the native one, with properties as input of the network; ``restart``, which goes back
-    to t = 0.4 and down again; ``guided``, the native conditioning: a denoiser that is told no properties, and posterior
-    sampling (arXiv 2209.14687) with a network of its own for the properties of clean structures.
-    """
+    """eps of the positions by MeshGraphNets with linear noise; species by a cosine diffuser."""
 
     name = "graphite"
     title = "Graphite: MeshGraphNets on raw edge vectors, linear noise, Euler-Maruyama with restarts"
-    samplers = ("euler-maruyama", "restart", "guided")
+    samplers = (
+        EulerMaruyama(name="euler-maruyama", title="Euler-Maruyama steps of the reverse SDE"),
+        Restart(name="restart", title="the same with restarts from t = 0.4, from 16 steps on"),
+        Guided(name="guided", title="Euler-Maruyama with posterior sampling by the property network"),
+    )
     networks = tuple(GRAPHITE_NETWORKS)
     concurrent = True
     card = CARD
@@ -93,7 +143,7 @@ class Graphite(Method):
         if task.properties:
             size = MeshGraphNetConfig(**config["property_network"])
             self.property_network = PropertyNetwork(task, size)
-        self.early_share = config.get("early_share", 0.0)  # which older checkpoints do not have
+        self.early_share = config.get("early_share", 0.0)  # absent in older checkpoints
         if not 0 <= self.early_share <= MOST_EARLY_SHARE:
             raise AmsbenchError(
                 f"early_share is {self.early_share:g}; give a share of the training from 0 to {MOST_EARLY_SHARE}, so "
@@ -104,15 +154,16 @@ class Graphite(Method):
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """
-        noise: k of sigma = k t, angstrom
-        early_share: of the training, with times from 0.1 to 0.2; in the next 1.5 times as long they come to be all
+        """Default settings.
+
+        noise: k of sigma = k t, angstrom (``noise_scale``)
+        early_share: share of the training with times from 0.1 to 0.2 (``training_times``)
         element_scale: standard deviation of the element embeddings at t = 1
-        property_dropout: share of the labels that a training step hides from the denoiser, each on its own
-        property_time: largest t of the noise on the structures that the property network learns from
-        guidance: half the slope of the log-likelihood of a structure by its misfit, in standard deviations of the
-            property. Of a normal property 2 standard deviations from its mean the density alone falls with slope 2, so
-            that targets as far out are met with a slope well above
+        property_dropout: probability with which a training step hides a label from the denoiser, independently for
+            each label
+        property_time: largest noise time of the structures that train the property network
+        guidance: half the slope of the log-likelihood by the misfit in standard deviations of the property. The density
+            of a normal property falls with slope 2 at 2 standard deviations, so that targets there need a larger slope
         """
         sizes = GRAPHITE_NETWORKS[network], PROPERTY_NETWORKS[network]
         if task.ghost_density is not None:
@@ -123,7 +174,7 @@ class Graphite(Method):
         return {
             "network": asdict(sizes[0]),
             "property_network": asdict(sizes[1]),
-            "noise": NOISE.get(task.dataset) or noise_of_bonds(task),
+            "noise": noise_scale(task),
             "early_share": 0.0 if task.ghost_density is None else EARLY_SHARE,
             "element_scale": 0.5,
             "property_width": 16,
@@ -135,6 +186,12 @@ class Graphite(Method):
     def backend(self) -> str:
         return product_precision.backend(self.denoiser)
 
+    def product_type(self) -> ProductType:
+        parameter = next(self.denoiser.parameters())
+        return (
+            "bfloat16" if product_precision.product_type(parameter) == "bfloat16" else super().product_type()
+        )
+
     @property
     def cutoff(self) -> float:
         return self.denoiser.network.config.cutoff
@@ -144,21 +201,21 @@ class Graphite(Method):
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:
-        # the noise is drawn afterwards, so that the network is asked for it in the turned frame
+        # before the noise is drawn, so that the target noise is that of the rotated frame
         batch = rotated(batch, random_rotations(noise))
-        least, most = times_of_training(progress, self.early_share)
+        least, most = training_times(progress, self.early_share)
         t = noise.uniform_structures(1) * (most - least) + least
         state, eps = self.corrupt(with_hidden_labels(batch, self.config["property_dropout"], noise), t, noise)
-        found = self.predict(state, self.denoiser.null_properties(noise), t[:, 0])
-        wanted = replace(eps, positions=without_ghosts(eps.positions, batch, self.task.ghost))
-        if state.elements is not None and found.elements is not None and eps.elements is not None:
+        prediction = self.predict(state, self.denoiser.null_properties(noise), t[:, 0])
+        target = replace(eps, positions=without_ghosts(eps.positions, batch, self.task.ghost))
+        if state.elements is not None and prediction.elements is not None and eps.elements is not None:
             at = t[batch.batch]
             velocity = self.elements.velocity_from_clean(
-                state.elements, found.elements, at, torch.zeros_like(at)
+                state.elements, prediction.elements, at, torch.zeros_like(at)
             )
-            found = replace(found, elements=velocity)
-            wanted = replace(wanted, elements=self.elements.velocity(self.one_hot(batch), eps.elements, at))
-        losses = squared_errors(found, wanted)
+            prediction = replace(prediction, elements=velocity)
+            target = replace(target, elements=self.elements.velocity(self.one_hot(batch), eps.elements, at))
+        losses = squared_errors(prediction, target)
         if self.property_network is not None:
             properties = self.property_loss(batch, noise)
             losses |= {"properties": properties, "loss": losses["loss"] + PROPERTY_WEIGHT * properties}
@@ -176,19 +233,19 @@ class Graphite(Method):
         return State(structures=noisy, elements=elements), Prediction(positions=eps, elements=eps_e)
 
     def property_loss(self, batch: Structures, noise: NoiseSource) -> Tensor:
-        """Mean squared error of the standardised labels that there are, from structures with a little noise."""
+        """Mean squared error of the standardised labels that are present, for structures with little noise."""
         assert self.property_network is not None
         t = self.config["property_time"] * noise.uniform_structures(1)[batch.batch]
         near = batch.with_positions(self.positions.corrupt(batch.positions, noise.normal_atoms(3), t))
         elements = self.one_hot(batch) if self.denoiser.species else None
-        error, given = self.misfit(batch.properties, self.property_network(near, elements))
-        return (error**2).sum() / given.sum().clamp(min=1)
+        error, present = self.misfit(batch.properties, self.property_network(near, elements))
+        return (error**2).sum() / present.sum().clamp(min=1)
 
-    def misfit(self, properties: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
-        """What is found [s, p] less the standardised properties, 0 where one is absent; where they are given."""
+    def misfit(self, properties: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted minus standardised properties [s, p], 0 where a property is absent, and which are present."""
         assert self.denoiser.embedding is not None
-        wanted, given = self.denoiser.embedding.standardised(properties)
-        return torch.where(given, found - wanted, torch.zeros_like(found)), given
+        target, present = self.denoiser.embedding.standardised(properties)
+        return torch.where(present, predicted - target, torch.zeros_like(predicted)), present
 
     def one_hot(self, batch: Structures) -> Tensor:
         """E_0 of clean structures [n, K]."""
@@ -204,39 +261,6 @@ class Graphite(Method):
 
     # -- sampling ------------------------------------------------------------------------------------------
 
-    def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
-        """Times (t, s) between which each step goes, as many as ``steps``.
-
-        Uniform from 1 to 0. With restarts, R = min(4, steps // 16) of them, the first steps / (1 + 0.4 R), rounded, go
-        from 1 to 0, and the others, shared out evenly, each time from 0.4 to 0: all steps have about one length. 164
-        steps become 63, 26, 25, 25 and 25, about as in the original (64 and four times 25).
-        """
-        restarts = self.restarts(steps, sampler)
-        first = round(steps / (1 + RESTART_TIME * restarts))
-        times = list(pairwise(_grid(1.0, first)))
-        for k in range(restarts):
-            length = (steps - first) // restarts + (k < (steps - first) % restarts)
-            times += pairwise(_grid(RESTART_TIME, length))
-        return times
-
-    def restarts(self, steps: int, sampler: str) -> int:
-        """How often a path goes back."""
-        return min(MOST_RESTARTS, steps // STEPS_PER_RESTART) if sampler == "restart" else 0
-
-    def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
-        self.check_sampler(sampler)
-        state, now = self.prior(start, noise), 1.0
-        ones = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
-        for t, s in self.path(steps, sampler):
-            if t > now:
-                state = self.diffuse(state, t, noise)
-            null = self.denoiser.null_properties(noise)
-            ask = self.guided_prediction if self.is_guided(sampler) else self.predict
-            state, now = self.step(state, ask(state, null, ones * t), t, s, noise), s
-        if state.elements is None:
-            return state.structures
-        return replace(state.structures, species=state.elements.argmax(dim=-1))
-
     def prior(self, start: Structures, noise: NoiseSource) -> State:
         """Positions uniform in the cell, element embeddings normal with the process's scale at t = 1."""
         positions = torch.einsum("ni,nij->nj", noise.uniform_atoms(3), start.cells[start.batch])
@@ -245,7 +269,7 @@ class Graphite(Method):
         return State(structures=start.with_positions(positions), elements=elements)
 
     def diffuse(self, state: State, t: float, noise: NoiseSource) -> State:
-        """Noise of time t on a state at 0: where a restart begins."""
+        """The state at t = 0 with the noise of time t, where a restart begins."""
         at = torch.full_like(state.structures.positions[:, :1], t)
         x = self.positions.corrupt(state.structures.positions, noise.normal_atoms(3), at)
         e = state.elements
@@ -254,10 +278,11 @@ class Graphite(Method):
         return State(structures=state.structures.with_positions(x), elements=e)
 
     def step(self, state: State, prediction: Prediction, t: float, s: float, noise: NoiseSource) -> State:
-        """One step from t down to s: Euler-Maruyama of the positions, the exact posterior of a drawn E_0 of species.
+        """The state after one step from t down to s.
 
-        For atoms that are independent of each other the species come out with the right probabilities whatever the
-        step; Euler-Maruyama of their embeddings diverges at t = 1.
+        Positions take an Euler-Maruyama step. Species are drawn, and their embeddings come from the exact posterior for
+        the drawn E_0: for independent atoms the species have the right probabilities whatever the step size, whereas
+        Euler-Maruyama steps of the embeddings diverge at t = 1.
         """
         at, after = (torch.full_like(state.structures.positions[:, :1], time) for time in (t, s))
         x = state.structures.positions
@@ -270,19 +295,19 @@ class Graphite(Method):
         return State(structures=state.structures.with_positions(x), elements=e)
 
     def guided_prediction(self, state: State, null: Tensor, t: Tensor) -> Prediction:
-        """The prediction without any property, moved to where the property network finds the targets.
+        """The prediction without properties plus the gradient of the property network's misfit to the targets.
 
         Posterior sampling (arXiv 2209.14687, Algorithm 1): the score of the positions gains the gradient, through the
-        denoiser, of the squared misfit of the estimated clean structure, divided by the misfit as in the original. That
-        is the likelihood exp(-2 rho |misfit|). A structure without targets has no misfit and so no gradient.
+        denoiser, of the squared misfit of the estimated clean structure, divided by the misfit as in the original. This
+        corresponds to the likelihood exp(-2 rho |misfit|). Without targets the misfit and its gradient are 0.
         """
         assert self.property_network is not None
         structures = state.structures
         with torch.enable_grad():
             x = structures.positions.detach().requires_grad_()
             hidden = torch.full_like(structures.properties, torch.nan)
-            asked = replace(structures, positions=x, properties=hidden)
-            free = self.predict(replace(state, structures=asked), null, t)
+            unconditional = replace(structures, positions=x, properties=hidden)
+            free = self.predict(replace(state, structures=unconditional), null, t)
             sigma = self.positions.scale * t[structures.batch, None]
             clean = structures.with_positions(x - sigma * free.positions)
             error, _ = self.misfit(structures.properties, self.property_network(clean, free.elements))
@@ -294,52 +319,7 @@ class Graphite(Method):
             elements = torch.softmax(elements.detach().clamp(min=1e-12).log() + shift[0], dim=-1)
         return Prediction(positions=free.positions.detach() - sigma * pull, elements=elements)
 
-    def is_guided(self, sampler: str) -> bool:
-        """Whether steps are guided: there must be properties that a network can know."""
-        return sampler == "guided" and self.property_network is not None
 
-    def evaluations(self, steps: int, sampler: str) -> int:
-        return steps * (2 if self.is_guided(sampler) else 1)
-
-    def step_label(self, steps: int, sampler: str) -> str:
-        if self.is_guided(sampler):
-            return "guided"
-        return "restart" if self.restarts(steps, sampler) else "SDE"
-
-
-def noise_of_bonds(task: Task) -> float:
-    """k for data of these elements, angstrom, to two figures."""
-    from ase.data import atomic_numbers, covalent_radii
-
-    radii = torch.tensor([float(covalent_radii[atomic_numbers[symbol]]) for symbol in task.elements])
-    return round(NOISE_SHARE * 2 * float(radii.median()), 2)
-
-
-def times_of_training(progress: float, early: float) -> tuple[float, float]:
-    """Least and largest when the share ``progress`` of a training is done and ``early`` is the share that begins with
-    EARLY_TIMES; 0 for all times always."""
-    grown = min(1.0, max(0.0, progress - early) / (1.5 * early)) if early else 1.0
-    least, most = EARLY_TIMES
-    return least + grown * (LEAST_TIME - least), most + grown * (1 - most)
-
-
-def random_rotations(noise: NoiseSource) -> Tensor:
-    """Rotation matrices [s, 3, 3], uniform: of unit quaternions that are uniform on their sphere."""
-    w, x, y, z = torch.nn.functional.normalize(noise.normal_structures(4), dim=-1).unbind(-1)
-    rows = [
-        torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], dim=-1),
-        torch.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], dim=-1),
-        torch.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], dim=-1),
-    ]
-    return torch.stack(rows, dim=-2)
-
-
-def rotated(structures: Structures, rotations: Tensor) -> Structures:
-    """Cells and positions of each structure turned by its matrix [s, 3, 3]."""
-    positions = torch.einsum("ni,nji->nj", structures.positions, rotations[structures.batch])
-    return replace(structures, positions=positions, cells=structures.cells @ rotations.transpose(1, 2))
-
-
-def _grid(t: float, steps: int) -> list[float]:
-    """Evenly from t down to 0."""
-    return [t * (1 - k / steps) for k in range(steps + 1)]
+def _descent(begin: float, steps: int) -> list[tuple[float, float]]:
+    """Times (t, s) of equal steps from ``begin`` to 0."""
+    return list(pairwise(begin * (1 - k / steps) for k in range(steps + 1)))

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...benchmark.interface.method import Method
+from ...benchmark.interface.method import Method, ProductType
 from ...benchmark.interface.noise import NoiseSource
+from ...benchmark.interface.sampler import Sampler
 from ...benchmark.interface.structures import Structures, cartesian, fractional
 from ...benchmark.interface.task import Task
 from ...methods import product_precision
@@ -32,22 +33,84 @@ MASK_MIN_TIME = 1e-5
 """Smallest training time (the original's)."""
 
 GUIDANCE = 2.0
-"""Weight of a target in the sampler ``guided`` where a training sets no other (the original's), 1 for no guidance."""
+"""Default weight of a target in the sampler ``guided`` (the original's); 1 is no guidance."""
+
+
+class PredictorCorrector(Sampler["MatterGen"]):
+    """A Langevin step and an ancestral step per time step, each with its own evaluation of the score."""
+
+    def score(self, method: MatterGen, state: Structures, t: Tensor) -> Score:
+        """Score and logits that the steps at times t [s, 1] follow."""
+        return method.predict(state, t[:, 0])
+
+    def correct(self, method: MatterGen, state: Structures, t: Tensor, noise: NoiseSource) -> Structures:
+        """The state after the corrector's step at times t [s, 1]."""
+        return method.corrector_step(state, self.score(method, state, t), t, noise)
+
+    def evaluations(self, method: MatterGen, steps: int) -> int:
+        return 2 * steps
+
+    def sample(self, method: MatterGen, start: Structures, steps: int, noise: NoiseSource) -> Structures:
+        """From the prior at t = 1 in equal steps to t = 0."""
+        state = method.prior(start, noise)
+        for k in range(steps):
+            t, s = (torch.full_like(start.cells[:, :1, 0], 1 - m / steps) for m in (k, k + 1))
+            state = self.correct(method, state, t, noise)
+            state = method.predictor_step(state, self.score(method, state, t), t, s, noise)
+        return state
+
+
+class Predictor(PredictorCorrector):
+    """The ancestral steps alone."""
+
+    def correct(self, method: MatterGen, state: Structures, t: Tensor, noise: NoiseSource) -> Structures:
+        return state
+
+    def evaluations(self, method: MatterGen, steps: int) -> int:
+        return steps
+
+
+class Guided(PredictorCorrector):
+    """Predictor and corrector with classifier-free guidance (arXiv 2207.12598) of scores and logits.
+
+    Both are extrapolated from those without targets through those with them, by the factor ``guidance``. Without
+    properties to condition on, the steps are those of ``PredictorCorrector``.
+    """
+
+    def label(self, method: MatterGen, steps: int) -> str:
+        return self.name if method.task.properties else PREDICTOR_CORRECTOR.name
+
+    def evaluations(self, method: MatterGen, steps: int) -> int:
+        return (2 if method.task.properties else 1) * super().evaluations(method, steps)
+
+    def score(self, method: MatterGen, state: Structures, t: Tensor) -> Score:
+        conditional = super().score(method, state, t)
+        if not method.task.properties:
+            return conditional
+        hidden = replace(state, properties=torch.full_like(state.properties, torch.nan))
+        unconditional = super().score(method, hidden, t)
+        weight = guidance_weights(state, method.guidance_weights)
+        species = None
+        if unconditional.species is not None and conditional.species is not None:
+            species = torch.lerp(unconditional.species, conditional.species, weight)
+        positions = torch.lerp(unconditional.positions, conditional.positions, weight)
+        return Score(positions=positions, species=species)
+
+
+PREDICTOR_CORRECTOR = PredictorCorrector(
+    name="predictor-corrector", title="a Langevin step, then an ancestral step"
+)
+PREDICTOR = Predictor(name="predictor", title="ancestral steps alone")
+GUIDED = Guided(name="guided", title="predictor-corrector with classifier-free guidance to the targets")
 
 
 class MatterGen(Method):
-    """Wrapped diffusion of positions, masked diffusion of species, one score network.
-
-    Samplers: ``predictor-corrector`` (native), a step of Langevin dynamics and an ancestral step, each with an
-    evaluation of its own; ``predictor``, the ancestral steps alone; ``guided``, the native one by classifier-free
-    guidance (arXiv 2207.12598): away from what the network says without targets, ``guidance`` times the way to what it
-    says with them, for scores and logits.
-    """
+    """Wrapped diffusion of positions and masked diffusion of species with one score network."""
 
     name = "mattergen"
     title = "MatterGen (adapted): wrapped diffusion of positions, masked diffusion of species"
     card = CARD
-    samplers = ("predictor-corrector", "predictor", "guided")
+    samplers = (PREDICTOR_CORRECTOR, PREDICTOR, GUIDED)
     networks = tuple(MATTERGEN_NETWORKS)
     concurrent = True
     guidance_weights: Tensor
@@ -65,13 +128,14 @@ class MatterGen(Method):
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """
-        property_dropout: share of the labels that a training step hides, each on its own
-        weights: of the losses of positions and species
-        cross_entropy: weight of the cross entropy beside the Kullback-Leibler divergence in the loss of the species
-        kl_steps: the divergence is that of a step of 1 / kl_steps, as in the original with its 1000 steps
+        """Default settings.
+
+        property_dropout: probability with which a training step hides a label, independently for each label
+        weights: weights of the losses of positions and species
+        cross_entropy: weight of the cross entropy relative to the Kullback-Leibler divergence in the species loss
+        kl_steps: the divergence is that of a step of length 1 / kl_steps; the original has 1000 steps
         snr: signal-to-noise ratio of the corrector
-        guidance: weight of each property's target in the sampler ``guided``; where several are asked for, their mean
+        guidance: weight of each property's target in the sampler ``guided``; the mean for several targets
         """
         return {
             "network": asdict(MATTERGEN_NETWORKS[network]),
@@ -87,6 +151,12 @@ class MatterGen(Method):
     def backend(self) -> str:
         return product_precision.backend(self.network)
 
+    def product_type(self) -> ProductType:
+        parameter = next(self.network.parameters())
+        return (
+            "bfloat16" if product_precision.product_type(parameter) == "bfloat16" else super().product_type()
+        )
+
     @property
     def cutoff(self) -> float:
         return self.network.backbone.config.cutoff
@@ -98,62 +168,39 @@ class MatterGen(Method):
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:
-        """``positions``: mean over atoms and axes of the squared error of the score times sigma; ``species``: mean over
-        atoms of the hybrid loss; its parts are logged too."""
+        """The loss; ``positions``: squared error of the score times sigma, mean over atoms and axes; ``species``: mean
+        over atoms of the hybrid loss, with its parts."""
         batch = with_hidden_labels(batch, self.config["property_dropout"], noise)
         t = MASK_MIN_TIME + (1 - MASK_MIN_TIME) * noise.uniform_structures(1)
-        noisy, wanted = self.corrupt(batch, t, noise)
-        found = self.predict(noisy, t[:, 0])
+        noisy, target = self.corrupt(batch, t, noise)
+        score = self.predict(noisy, t[:, 0])
         weights = self.config["weights"]
-        losses = {"positions": ((found.positions - wanted) ** 2).mean()}
+        losses = {"positions": ((score.positions - target) ** 2).mean()}
         losses["loss"] = weights["positions"] * losses["positions"]
-        if self.masks and found.species is not None:
+        if self.masks and score.species is not None:
             at = t[batch.batch]
             before = (at - 1 / self.config["kl_steps"]).clamp(min=0)
-            divergence, entropy = self.masks.losses(found.species, batch.species, noisy.species, at, before)
+            divergence, entropy = self.masks.losses(score.species, batch.species, noisy.species, at, before)
             losses |= {"divergence": divergence.mean(), "cross_entropy": entropy.mean()}
             losses["species"] = losses["divergence"] + self.config["cross_entropy"] * losses["cross_entropy"]
             losses["loss"] = losses["loss"] + weights["species"] * losses["species"]
         return losses
 
     def corrupt(self, batch: Structures, t: Tensor, noise: NoiseSource) -> tuple[Structures, Tensor]:
-        """Noisy structures at times t [s, 1], and the scaled score [n, 3] that the network is asked for."""
+        """Noisy structures at times t [s, 1], and the target [n, 3] of the scaled score."""
         sigma = self.process.sigma(t, batch)
-        x, wanted = self.process.corrupt(fractional(batch.positions, batch), noise.normal_atoms(3), sigma)
+        x, target = self.process.corrupt(fractional(batch.positions, batch), noise.normal_atoms(3), sigma)
         species = batch.species
         if self.masks:
             species = self.masks.corrupt(species, t[batch.batch], noise.uniform_atoms(1))
         noisy = replace(batch, positions=cartesian(x, batch), species=species)
-        return noisy, without_ghosts(wanted, batch, self.task.ghost)
-
-    def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
-        """From the prior at t = 1 in ``steps`` equal steps to t = 0."""
-        self.check_sampler(sampler)
-        state = self.prior(start, noise)
-        for k in range(steps):
-            t, s = (torch.full_like(start.cells[:, :1, 0], 1 - m / steps) for m in (k, k + 1))
-            if sampler != "predictor":
-                state = self.corrector_step(state, self.score(state, t, sampler), t, noise)
-            state = self.predictor_step(state, self.score(state, t, sampler), t, s, noise)
-        return state
+        return noisy, without_ghosts(target, batch, self.task.ghost)
 
     def prior(self, start: Structures, noise: NoiseSource) -> Structures:
         """Positions uniform in the cell, all species masked."""
         positions = cartesian(noise.uniform_atoms(3), start)
         species = start.species if self.masks is None else torch.full_like(start.species, self.masks.mask)
         return replace(start, positions=positions, species=species)
-
-    def score(self, state: Structures, t: Tensor, sampler: str) -> Score:
-        """What a sampler follows at times t [s, 1]."""
-        asked = self.predict(state, t[:, 0])
-        if sampler != "guided" or not self.task.properties:
-            return asked
-        free = self.predict(replace(state, properties=torch.full_like(state.properties, torch.nan)), t[:, 0])
-        weight = guidance_weights(state, self.guidance_weights)
-        species = None
-        if free.species is not None and asked.species is not None:
-            species = torch.lerp(free.species, asked.species, weight)
-        return Score(positions=torch.lerp(free.positions, asked.positions, weight), species=species)
 
     def corrector_step(self, state: Structures, score: Score, t: Tensor, noise: NoiseSource) -> Structures:
         """Langevin dynamics of the positions at times t [s, 1]."""
@@ -174,7 +221,7 @@ class MatterGen(Method):
     def predictor_step(
         self, state: Structures, score: Score, t: Tensor, s: Tensor, noise: NoiseSource
     ) -> Structures:
-        """Ancestral step from times t to s, both [s, 1]; at s = 0 the mean of the positions, and every species."""
+        """Ancestral step from times t to s, both [s, 1]. At s = 0 positions are the mean and all species unmasked."""
         sigma = self.process.sigma(t, state)
         after = torch.where(s > 0, 1.0, 0.0)[state.batch] * self.process.sigma(s, state)
         x = fractional(state.positions, state)
@@ -185,12 +232,5 @@ class MatterGen(Method):
             species = self.masks.step(species, score.species, at, then, noise.uniform_atoms(2))
         return replace(state, positions=cartesian(x, state), species=species)
 
-    def evaluations(self, steps: int, sampler: str) -> int:
-        per_step = {"predictor": 1, "predictor-corrector": 2, "guided": 4 if self.task.properties else 2}
-        return steps * per_step[self.check_sampler(sampler)]
-
-    def step_label(self, steps: int, sampler: str) -> str:
-        return "predictor-corrector" if sampler == "guided" and not self.task.properties else sampler
-
     def preferred_sampler(self) -> str:
-        return "guided" if self.task.properties else self.samplers[0]
+        return GUIDED.name if self.task.properties else PREDICTOR_CORRECTOR.name

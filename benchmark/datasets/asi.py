@@ -7,7 +7,7 @@ point (1691 K), so the structures are snapshots of an equilibrated liquid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -59,7 +59,6 @@ class AmorphousSilicon(DatasetDefinition):
     ghost_density: ClassVar[float | None] = None
     properties: ClassVar[tuple[Property, ...]] = ()
     potential: ClassVar[Potential | None] = STILLINGER_WEBER_SILICON
-    split_by: ClassVar[Literal["melt", "sample"]] = "melt"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.75, 0.08, 0.17)
 
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:

@@ -6,7 +6,7 @@ These glasses are defective by nature of the potential and the quench (about 71 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -98,7 +98,6 @@ class AmorphousSilica(DatasetDefinition):
     )
     design_properties: ClassVar[tuple[str, ...]] = ("shear_modulus", "ring_size")
     potential: ClassVar[Potential | None] = TERSOFF_SILICA
-    split_by: ClassVar[Literal["melt", "sample"]] = "sample"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:

@@ -72,11 +72,9 @@ class DatasetDefinition(ABC):
     """e, by chemical symbol; where given, how far structures are from neutral and from the compositions of the training
     set is reported."""
     properties: ClassVar[tuple[Property, ...]]
-    split_by: ClassVar[Literal["melt", "sample"]]
-    """Snapshots of one melt are never shared between splits."""
-
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
-    """Shares of the groups that go to train, validation and test."""
+    """Fractions of the simulations assigned to train, validation and test; all samples of one simulation (melt) are in
+    the same split."""
     design_properties: ClassVar[tuple[str, ...]] = ()
     """The properties that the paper's conditional models are trained on and asked for."""
     potential: ClassVar[Potential | None] = None

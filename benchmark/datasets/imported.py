@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 from ...errors import AmsbenchError
 from ..interface.evaluation_plan import EvaluationPlan, structural_plan
@@ -25,8 +25,6 @@ IMPORTED_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
 
 class ImportedStructures(DatasetDefinition):
     """Structures that somebody else made. There is no simulation, no calculator and no potential for them."""
-
-    split_by: ClassVar[Literal["melt", "sample"]] = "sample"
 
     def __init__(
         self, *, name: str, elements: Sequence[str], ghost_density: float | None, properties: Sequence[str]

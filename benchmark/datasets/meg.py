@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -107,7 +107,6 @@ class MultiElementGlass(DatasetDefinition):
     )
     design_properties: ClassVar[tuple[str, ...]] = ("youngs_modulus", "shear_modulus", "li_concentration")
     potential: ClassVar[Potential | None] = BMP_SHRM
-    split_by: ClassVar[Literal["melt", "sample"]] = "sample"
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:

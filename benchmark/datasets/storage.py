@@ -22,7 +22,7 @@ from ...errors import AmsbenchError
 from .. import registry
 from ..system.files import write_atomically
 from .dataset import Dataset
-from .definition import DatasetDefinition, Split
+from .definition import SPLITS, DatasetDefinition, Split
 from .imported import ImportedStructures
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ DATASET_FORMAT_VERSION = 1
 FRACTION_STEPS = 1 << 16
 """Fractional coordinates are stored as multiples of 1 / FRACTION_STEPS."""
 ARRAYS = ("fractional", "cells", "species", "counts", "properties", "groups", "splits")
+
+_KINDS = {
+    **dict.fromkeys(("fractional", "species"), "u"),
+    **dict.fromkeys(("cells", "properties"), "f"),
+    **dict.fromkeys(("counts", "groups", "splits"), "iu"),
+}
+"""Kinds of numpy's types that each array may have."""
+_METADATA = {"dataset": str, "elements": list, "properties": list, "provenance": dict}
 
 
 def bundled_path(name: str) -> Path:
@@ -170,7 +178,46 @@ def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]
     arrays = {name: contents[name] for name in ARRAYS}
     if _hash(arrays, str(contents["metadata"])) != content_hash:
         raise AmsbenchError(f"{path} has been changed since it was written: its content hash does not match")
+    wrong = _what_is_wrong(arrays, metadata)
+    if wrong:
+        raise AmsbenchError(f"{path} {wrong}; build or import it again")
     return arrays, metadata, content_hash
+
+
+def _what_is_wrong(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str | None:
+    """The end of a sentence about the first array or entry that does not fit the others; None if all fit."""
+    for name, kind in _METADATA.items():
+        if not isinstance(metadata.get(name), kind):
+            return f"has no '{name}' in its metadata"
+    if not isinstance(metadata["provenance"].get("recipe"), str):
+        return "has no 'recipe' in the provenance of its metadata"
+    for name, kinds in _KINDS.items():
+        if arrays[name].dtype.kind not in kinds:
+            return f"has {name} of type {arrays[name].dtype}"
+    counts = arrays["counts"]
+    if counts.ndim != 1 or (counts < 0).any():
+        return "has atom counts that are no list of numbers from 0 on"
+    atoms, samples = int(counts.sum()), len(counts)
+    shapes = {
+        "fractional": (atoms, 3),
+        "cells": (samples, 3, 3),
+        "species": (atoms,),
+        "properties": (samples, len(metadata["properties"])),
+        "groups": (samples,),
+        "splits": (samples,),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            return f"has {name} of shape {arrays[name].shape}, its counts and properties need {shape}"
+    elements = metadata["elements"]
+    if atoms and not 0 <= arrays["species"].min() <= arrays["species"].max() < len(elements):
+        return f"has an element number beyond {', '.join(map(str, elements))}"
+    if samples and not 0 <= arrays["splits"].min() <= arrays["splits"].max() < len(SPLITS):
+        return f"has a split number beyond {', '.join(SPLITS)}"
+    cells = arrays["cells"]
+    if not np.isfinite(cells).all() or not np.abs(np.linalg.det(cells)).min(initial=1) > 0:
+        return "has a cell without volume"
+    return None
 
 
 def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:

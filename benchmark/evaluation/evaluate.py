@@ -1,4 +1,4 @@
-"""Scoring structures of any origin against a dataset: one code path for runs, files and notebooks."""
+"""Measuring structures of any origin and comparing them with a dataset: one code path for runs, files and notebooks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from ...metrics.distribution_functions import Curves
 from ...metrics.inverse_design import InverseDesignErrors, inverse_design_errors
-from ...metrics.structural_errors import StructuralCurves, structural_curves
+from ...metrics.metric import CurveMetric
 from ..datasets.definition import DatasetDefinition
+from ..registry import load, load_metric
 from ..system.worker_pool import TaskLost, map_with_timeout
-from .descriptor_means import composition_facts, structure_row, substance
+from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means, structure_row
 from .reference import Reference
 from .structural_scores import StructuralScores
 
@@ -25,28 +27,34 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 METRICS_VERSION = "1"
-"""Raised whenever a change to the metrics changes a number, so that old result cells are computed again."""
+"""Raised when a change to evaluation or to a standard metric changes a number: stored results are then not reused."""
+
+STANDARD_CURVES = ("rdf", "adf")
+"""Metrics of mean curves in every structural result."""
 
 MEASUREMENT_TIME_LIMIT = 600.0
-"""Seconds for all measurements of one structure, a hundred times what a large glass takes: it ends what would go on
-for ever, and its result does not depend on how fast a machine is."""
+"""Seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
+times the time of a large glass, so that results do not depend on the speed of a machine."""
+
+CURVE_CHUNK = 500
+"""Structures per task where curves are computed in several processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What became of a list of structures.
+    """Measurements and scores of a list of structures.
 
-    table: one row per structure: composition, density, energy, properties, targets, failures
-    structural: RDF and ADF errors, None where not asked for
+    table: one row per structure: descriptors, properties, targets, reasons of failures
+    structural: errors of mean curves; None where no curves were requested
     inverse_design: errors per property with a target
-    substance: means over the structures of what they are made of, None where unknown
-    failures: structures that could not be measured, per property and reason
+    descriptors: means over structures, None where no structure has a value
+    failures: structures that could not be measured, per property or metric and reason
     """
 
     table: pd.DataFrame
     structural: StructuralScores | None
     inverse_design: dict[str, InverseDesignErrors]
-    substance: dict[str, float | None]
+    descriptors: dict[str, float | None]
     failures: dict[str, dict[str, int]]
 
 
@@ -56,115 +64,143 @@ def evaluate_structures(
     *,
     targets: Mapping[str, np.ndarray] | None = None,
     properties: Sequence[str] = (),
-    structural: bool = True,
+    curves: Sequence[str] = STANDARD_CURVES,
+    descriptors: Sequence[str] = (),
     executor: Executor | None = None,
     progress: Callable[[int], None] | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Measure structures and compare them with a dataset.
+    """Measure structures and compare them with the reference.
 
-    frames: may be an iterator that still makes them; each is measured when it comes
-    targets: values [s] that were asked for, per property; these properties are measured and compared
+    frames: a sequence, or an iterator that yields structures while they are generated
+    targets: target values [s] by property; these properties are measured and compared
     properties: further properties to measure
-    executor: shares out the measurements, one task per structure
-    Raises AmsbenchError for no structures, unknown properties, and elements that the dataset does not have.
+    curves: metrics of mean curves to score; () for none
+    descriptors: metrics per structure, in addition to the standard ones
+    executor: runs the measurements, one task per structure
+    Raises AmsbenchError for no structures, unknown properties or metrics, and elements that the dataset lacks.
     """
     import pandas as pd
 
     definition = reference.dataset.definition
     targets = dict(targets or {})
-    names = tuple(dict.fromkeys([*targets, *properties]))
-    for name in names:
+    properties = tuple(dict.fromkeys([*targets, *properties]))
+    for name in properties:
         definition.property_named(name)
-    if isinstance(frames, Sequence):  # a mistake is told before any work
-        for k, frame in enumerate(frames):
-            _check_elements(k, frame, definition)
-    rows = []
-    known: list[Atoms] = []
-    for k, row in enumerate(_measured(frames, known, definition, names, executor)):
+    curve_metrics = [load_metric(name, CurveMetric) for name in dict.fromkeys(curves)]
+    descriptors = tuple(dict.fromkeys([*STANDARD_DESCRIPTORS, *descriptors]))
+    if isinstance(frames, Sequence):  # mistakes are reported before any work
+        for k, atoms in enumerate(frames):
+            _check_elements(k, atoms, definition)
+    rows: list[dict[str, Any]] = []
+    structures: list[Atoms] = []
+    for row in _measurements(frames, structures, definition, properties, descriptors, executor):
         rows.append(row)
         if progress:
-            progress(k + 1)
+            progress(len(rows))
     if not rows:
         raise AmsbenchError("there are no structures to evaluate; give at least one")
     table = pd.DataFrame(rows)
-    inverse = {}
-    for name, wanted in targets.items():
-        table[f"target_{name}"] = np.asarray(wanted, dtype=float)
-        inverse[name] = inverse_design_errors(
-            wanted, table[name].to_numpy(dtype=float), training_mean=reference.training_mean(name), seed=seed
+    errors = {}
+    for name, target in targets.items():
+        table[f"target_{name}"] = np.asarray(target, dtype=float)
+        errors[name] = inverse_design_errors(
+            target, table[name].to_numpy(dtype=float), training_mean=reference.training_mean(name), seed=seed
         )
-    scored = None
-    if structural:
-        scored = reference.structural(_curves(known, reference, executor), known, seed)
+    structural = None
+    if curve_metrics:
+        measured = {metric: _curves(metric, structures, executor) for metric in curve_metrics}
+        structural = reference.scores(structures, measured, seed)
     failures = {
-        name: dict(Counter(row[f"{name}_failure"] for row in rows if row.get(f"{name}_failure")))
-        for name in (*names, "energy")
+        name.removesuffix("_failure"): dict(Counter(row[name] for row in rows if row.get(name)))
+        for name in dict.fromkeys(name for row in rows for name in row if name.endswith("_failure"))
     }
     return Evaluation(
         table=table,
-        structural=scored,
-        inverse_design=inverse,
-        substance=substance(rows, definition, reference.fractions),
+        structural=structural,
+        inverse_design=errors,
+        descriptors=descriptor_means(rows, definition, reference.fractions, descriptors),
         failures={name: reasons for name, reasons in failures.items() if reasons},
     )
 
 
-def _curves(frames: Sequence[Atoms], reference: Reference, executor: Executor | None) -> StructuralCurves:
-    return structural_curves(
-        list(frames), protocol=reference.protocol, executor=executor if len(frames) > 1_000 else None
-    )
+def metrics_by_kind(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of metrics as those of mean curves and those of single structures; AmsbenchError for an unknown one."""
+    kinds = {name: load("metrics", name) for name in names}
+    curves = tuple(name for name, kind in kinds.items() if issubclass(kind, CurveMetric))
+    return curves, tuple(name for name in kinds if name not in curves)
 
 
-def _measured(
+def _curves(metric: CurveMetric, structures: Sequence[Atoms], executor: Executor | None) -> Curves:
+    if executor is None or len(structures) <= 2 * CURVE_CHUNK:
+        return metric.curves(structures)
+    chunks = [structures[k : k + CURVE_CHUNK] for k in range(0, len(structures), CURVE_CHUNK)]
+    parts = list(executor.map(metric.curves, chunks))
+    return Curves(grid=parts[0].grid, values=np.concatenate([part.values for part in parts]))
+
+
+def _measurements(
     frames: Iterable[Atoms],
-    known: list[Atoms],
+    structures: list[Atoms],
     definition: DatasetDefinition,
-    names: tuple[str, ...],
+    properties: tuple[str, ...],
+    descriptors: tuple[str, ...],
     executor: Executor | None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows in the order of the structures, as they are done; the structures go to ``known``."""
+    """Rows in the order of the structures, as they are measured; the structures are appended to ``structures``."""
 
-    def jobs() -> Iterator[tuple[DatasetDefinition, Atoms, tuple[str, ...]]]:
-        for k, frame in enumerate(frames):
-            _check_elements(k, frame, definition)
-            known.append(frame)
-            yield definition, frame, names
+    def tasks() -> Iterator[tuple[DatasetDefinition, Atoms, tuple[str, ...], tuple[str, ...]]]:
+        for k, atoms in enumerate(frames):
+            _check_elements(k, atoms, definition)
+            structures.append(atoms)
+            yield definition, atoms, properties, descriptors
 
-    for k, row in enumerate(
-        map_with_timeout(measure_structure, jobs(), executor, limit=MEASUREMENT_TIME_LIMIT)
-    ):
-        yield _lost(known[k], definition, names, row.reason) if isinstance(row, TaskLost) else row
+    measured = map_with_timeout(measure_structure, tasks(), executor, limit=MEASUREMENT_TIME_LIMIT)
+    for k, row in enumerate(measured):
+        if isinstance(row, TaskLost):
+            yield _lost(structures[k], definition, properties, descriptors, row.reason)
+        else:
+            yield row
 
 
-def _lost(atoms: Atoms, definition: DatasetDefinition, names: tuple[str, ...], reason: str) -> dict[str, Any]:
-    """The row of a structure whose measurement never ended, with what needs no simulation."""
-    unmeasured: dict[str, Any] = dict.fromkeys(names, math.nan)
+def _lost(
+    atoms: Atoms,
+    definition: DatasetDefinition,
+    properties: tuple[str, ...],
+    descriptors: tuple[str, ...],
+    reason: str,
+) -> dict[str, Any]:
+    """The row of a structure whose measurement did not end: only descriptors that need no potential."""
+    unmeasured: dict[str, Any] = dict.fromkeys(properties, math.nan)
     return (
-        composition_facts(atoms, definition)
-        | {"energy_per_atom": math.nan, "largest_force": math.nan, "energy_failure": reason}
+        structure_row(atoms, definition, descriptors, failure=reason)
         | unmeasured
-        | {f"{name}_failure": reason for name in names}
+        | {f"{name}_failure": reason for name in properties}
     )
 
 
-def measure_structure(definition: DatasetDefinition, atoms: Atoms, names: tuple[str, ...]) -> dict[str, Any]:
-    """One row of the table; a function of the module, so that worker processes find it."""
-    row = structure_row(atoms, definition)
+def measure_structure(
+    definition: DatasetDefinition,
+    atoms: Atoms,
+    properties: tuple[str, ...],
+    descriptors: tuple[str, ...] = STANDARD_DESCRIPTORS,
+) -> dict[str, Any]:
+    """One row of the per-structure table; at module level, so that worker processes can import it."""
+    row = structure_row(atoms, definition, descriptors)
     if len(atoms) == 0:
-        measured: dict[str, float] = {}
-        reasons = dict.fromkeys(names, "no atoms")
+        values: dict[str, float] = {}
+        reasons = dict.fromkeys(properties, "no atoms")
     else:
-        result = definition.measure(atoms, names)
-        measured, reasons = result.values, result.failures
-    for name in names:
-        row[name] = measured.get(name, math.nan)
+        measurement = definition.measure(atoms, properties)
+        values, reasons = measurement.values, measurement.failures
+    for name in properties:
+        row[name] = values.get(name, math.nan)
         row[f"{name}_failure"] = reasons.get(name)
     return row
 
 
-def _check_elements(k: int, frame: Atoms, definition: DatasetDefinition) -> None:
-    unknown = sorted(set(frame.get_chemical_symbols()) - set(definition.elements))
+def _check_elements(k: int, atoms: Atoms, definition: DatasetDefinition) -> None:
+    unknown = sorted(set(atoms.get_chemical_symbols()) - set(definition.elements))
     if unknown:
         raise AmsbenchError(
             f"structure {k} has {', '.join(unknown)}, which dataset '{definition.name}' does not; "

@@ -1,57 +1,59 @@
-"""What generated structures are compared with: the reference curves of a dataset, noise floors and means."""
+"""What generated structures are compared with: mean curves of a dataset, noise floors, means of descriptors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ...errors import AmsbenchError
 from ...metrics.bootstrap import bootstrap_interval, rmsd_to
 from ...metrics.composition import fraction_distance
+from ...metrics.neighbours.packed import each_structure
 from ...metrics.structural_errors import (
-    PAPER_PROTOCOL,
-    STANDARD_PROTOCOL,
-    CurveSettings,
-    StructuralCurves,
-    ideal_gas_ceiling,
+    curve_rmsd,
+    ideal_gas,
     noise_corrected,
     noise_floor,
-    structural_curves,
-    structural_errors,
+    wasserstein,
 )
 from ..datasets.dataset import Dataset
-from .descriptor_means import element_fractions, structure_row, substance
-from .structural_scores import StructuralScores
+from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means, element_fractions, structure_row
+from .structural_scores import CurveScores, StructuralScores
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ...metrics.distribution_functions import Curves
+    from ...metrics.metric import CurveMetric
 
-SUBSTANCE_SAMPLES = 200
-"""Training structures that the substance of a dataset is measured on."""
+DESCRIPTOR_SAMPLES = 200
+"""Training structures that the descriptors of a dataset are averaged over."""
 
 
 class Reference:
-    """What a dataset says about itself, computed once: curves, floors, means."""
+    """The reference values of a dataset, each computed once when it is first needed.
 
-    def __init__(self, dataset: Dataset, *, protocol: CurveSettings = STANDARD_PROTOCOL) -> None:
-        self.dataset, self.protocol = dataset, protocol
+    split: ``test`` (held-out simulations) or ``train`` (protocol ``paper``: the training set itself, section 5.4)
+    """
 
-    @cached_property
-    def train(self) -> StructuralCurves:
-        return structural_curves(self.dataset.split("train"), protocol=self.protocol)
+    def __init__(self, dataset: Dataset, *, split: Literal["train", "test"] = "test") -> None:
+        self.dataset, self.split = dataset, split
+        self._curves: dict[tuple[str, str], Curves] = {}
+        self._descriptors: dict[tuple[str, ...], dict[str, float | None]] = {}
 
-    @cached_property
-    def curves(self) -> StructuralCurves:
-        """The curves that generated structures are compared with."""
-        if self.protocol.reference == "train":
-            return self.train
-        return structural_curves(self.dataset.split("test"), protocol=self.protocol)
+    def curves(self, metric: CurveMetric, split: Literal["train", "test"] | None = None) -> Curves:
+        """Curves of the structures of a split, by default that of the reference."""
+        split = split or self.split
+        place = metric.name, split
+        if place not in self._curves:
+            self._curves[place] = metric.curves(self.dataset.split(split))
+        return self._curves[place]
 
     def training_mean(self, name: str) -> float:
-        """Mean label over the training split."""
+        """Mean of a property over the labelled structures of the training split, in the property's unit."""
         column = self.dataset.split("train").properties[:, self.dataset.property_names.index(name)]
         return float(np.nanmean(column))
 
@@ -60,51 +62,72 @@ class Reference:
         """Share of each element in each training structure, [s, e]."""
         return element_fractions(self.dataset.split("train"))
 
-    @cached_property
-    def substance(self) -> dict[str, float | None]:
-        """The substance of the training set, on evenly chosen samples of it.
+    def descriptors(self, names: Sequence[str] = STANDARD_DESCRIPTORS) -> dict[str, float | None]:
+        """Means of the descriptors over evenly chosen training structures (at most DESCRIPTOR_SAMPLES or so).
 
-        Only its ``composition_distance`` is that of the held-out structures, which is what generated ones are
-        to be compared with.
+        ``composition_distance`` is that of the held-out structures, since generated ones are compared with it.
         """
-        train = self.dataset.indices("train")
-        rows = train[:: max(1, len(train) // SUBSTANCE_SAMPLES)]
-        frames = [self.dataset.atoms(int(k)) for k in rows]
-        definition = self.dataset.definition
-        found = substance([structure_row(frame, definition) for frame in frames], definition, self.fractions)
-        if "composition_distance" in found:
-            held_out = element_fractions(self.dataset.split("test"))
-            found["composition_distance"] = fraction_distance(held_out, self.fractions)
-        return found
+        if tuple(names) not in self._descriptors:
+            train = self.dataset.indices("train")
+            chosen = train[:: max(1, len(train) // DESCRIPTOR_SAMPLES)]
+            definition = self.dataset.definition
+            rows = [structure_row(self.dataset.atoms(int(k)), definition, names) for k in chosen]
+            means = descriptor_means(rows, definition, self.fractions, names)
+            if "composition_distance" in means:
+                held_out = element_fractions(self.dataset.split("test"))
+                means["composition_distance"] = fraction_distance(held_out, self.fractions)
+            self._descriptors[tuple(names)] = means
+        return self._descriptors[tuple(names)]
 
-    def structural(
-        self, curves: StructuralCurves, frames: Sequence[Atoms], seed: int = 0
+    def scores(
+        self, frames: Sequence[Atoms], curves: Mapping[CurveMetric, Curves], seed: int = 0
     ) -> StructuralScores:
-        """Errors with intervals, floor and ceiling at this number of structures."""
-        count = len(curves)
-        errors = structural_errors(curves, self.curves)
-        cells = np.array([frame.cell.array for frame in frames])
-        counts = np.array([len(frame) for frame in frames])
-        ceiling = ideal_gas_ceiling(self.curves, cells, counts, seed=seed)
-        values: dict[str, Any] = {"reference": self.protocol.reference}
-        for name in ("rdf", "adf"):
-            ours, theirs = getattr(curves, name), getattr(self.curves, name)
-            training = getattr(self.train, name)
-            rmsd = getattr(errors, f"{name}_rmsd")
-            floor = noise_floor(theirs, training, min(count, len(training)), seed=seed).value
-            interval = bootstrap_interval(ours.values, rmsd_to(theirs.mean), seed=seed) if count > 1 else None
-            values |= {
-                f"{name}_rmsd": rmsd,
-                f"{name}_low": max(0.0, interval.low) if interval else rmsd,
-                f"{name}_high": interval.high if interval else rmsd,
-                f"{name}_floor": floor,
-                f"{name}_corrected": noise_corrected(rmsd, floor),
-                f"{name}_ceiling": getattr(ceiling, f"{name}_rmsd"),
-                f"{name}_wasserstein": getattr(errors, f"{name}_wasserstein"),
-            }
-        return StructuralScores(**values)
+        """Errors of the mean curves with intervals, noise floors and ceilings at this number of structures."""
+        gas = _random_positions(frames, seed)
+        return StructuralScores(
+            reference=self.split,
+            curves={
+                metric.name: self._score(metric, measured, metric.curves(gas), seed)
+                for metric, measured in curves.items()
+            },
+        )
+
+    def _score(self, metric: CurveMetric, measured: Curves, gas: Curves, seed: int) -> CurveScores:
+        reference, training = self.curves(metric), self.curves(metric, "train")
+        if measured.values.shape[1:] != reference.values.shape[1:]:
+            raise AmsbenchError(
+                f"metric '{metric.name}' gives curves of different lengths for different structures"
+            )
+        rmsd = curve_rmsd(measured.mean, reference.mean)
+        floor = noise_floor(reference, training, min(len(measured), len(training)), seed=seed).value
+        interval = None
+        if len(measured) > 1:
+            interval = bootstrap_interval(measured.values, rmsd_to(reference.mean), seed=seed)
+        distance = None
+        if metric.distance_unit is not None:
+            distance = wasserstein(measured.mean, reference.mean, reference.grid)
+        return CurveScores(
+            version=metric.version,
+            rmsd=rmsd,
+            low=max(0.0, interval.low) if interval else rmsd,
+            high=interval.high if interval else rmsd,
+            floor=floor,
+            corrected=noise_corrected(rmsd, floor),
+            ceiling=curve_rmsd(gas.mean, reference.mean),
+            wasserstein=distance,
+        )
 
 
-def curve_settings(protocol: str) -> CurveSettings:
-    """Held-out melts as the reference, except under ``paper``, which compares with the training set."""
-    return PAPER_PROTOCOL if protocol == "paper" else STANDARD_PROTOCOL
+def _random_positions(frames: Sequence[Atoms], seed: int) -> list[Atoms]:
+    """Copies of the structures with independent uniform positions: the same cells and species, no structure."""
+    cells = np.array([frame.cell.array for frame in frames])
+    packed = ideal_gas(cells, np.array([len(frame) for frame in frames]), seed=seed)
+    copies = [frame.copy() for frame in frames]
+    for copy, (positions, _) in zip(copies, each_structure(packed), strict=True):
+        copy.positions = positions
+    return copies
+
+
+def reference_split(protocol: str) -> Literal["train", "test"]:
+    """The reference of a protocol: held-out simulations, except under ``paper``, which has the training set."""
+    return "train" if protocol == "paper" else "test"

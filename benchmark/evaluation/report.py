@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import AmsbenchError
+from ...metrics.metric import CurveMetric
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
+from ..registry import load_metric
 from ..system.files import write_atomically
 from .evaluate import Evaluation
 
@@ -37,35 +39,34 @@ def targets_in(
     return found
 
 
-def report_lines(found: Evaluation, dataset: Dataset) -> Iterator[str]:
-    """The scores in words."""
-    count = len(found.table)
+def report_lines(evaluation: Evaluation, dataset: Dataset) -> Iterator[str]:
+    """The scores of ``amsbench evaluate``, one sentence per line."""
+    count = len(evaluation.table)
     yield f"{count} structures against dataset '{dataset.definition.name}'"
-    if found.structural is not None:
-        s = found.structural
-        for name in ("rdf", "adf"):
-            value, low, high = (getattr(s, f"{name}_{part}") for part in ("rmsd", "low", "high"))
-            floor, ceiling = getattr(s, f"{name}_floor"), getattr(s, f"{name}_ceiling")
+    if evaluation.structural is not None:
+        for name, scores in evaluation.structural.curves.items():
+            head = load_metric(name, CurveMetric).head
             yield (
-                f"{name.upper()} RMSD {value:.5f} (95 % interval {low:.5f} to {high:.5f}; training structures "
-                f"{floor:.5f}, random positions {ceiling:.5f}) against the {s.reference} split"
+                f"{head} RMSD {scores.rmsd:.5f} (95 % interval {scores.low:.5f} to {scores.high:.5f}; training "
+                f"structures {scores.floor:.5f}, random positions {scores.ceiling:.5f}) against the "
+                f"{evaluation.structural.reference} split"
             )
-    for name, errors in found.inverse_design.items():
+    for name, errors in evaluation.inverse_design.items():
         unit = dataset.definition.property_named(name).unit
         yield (
             f"{name}: MAE {_number(errors.mae)} {unit}, RMSE {_number(errors.rmse)} {unit}, "
             f"MAPE {_number(errors.mape)} %, {errors.measured} of {errors.requested} measured, "
-            f"with failures charged {_number(errors.charged_mae)} {unit}"
+            f"counting failures {_number(errors.penalised_mae)} {unit}"
         )
         if errors.spearman is not None:
             yield (
                 f"{name}: Spearman correlation with the target {errors.spearman:.3f} "
                 f"({_number(errors.spearman_low)} to {_number(errors.spearman_high)})"
             )
-    for name, value in found.substance.items():
+    for name, value in evaluation.descriptors.items():
         if value is not None:
             yield f"mean {name}: {value:.4g}"
-    for name, reasons in found.failures.items():
+    for name, reasons in evaluation.failures.items():
         for reason, number in reasons.items():
             yield f"{name} not measured on {number} of {count}: {reason}"
 

@@ -1,33 +1,46 @@
-"""The scores of a set of structures against a reference: errors of their distribution functions."""
+"""The scores of a set of structures against reference structures: errors of their mean curves."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 
-class _Strict(BaseModel):
+class StrictModel(BaseModel):
+    """A frozen record that refuses unknown fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class StructuralScores(_Strict):
-    """RMSD of the averaged curves from the reference (paper, Eq. 18), with 95 % bootstrap intervals.
+class CurveScores(StrictModel):
+    """The error of one mean curve, such as that of g(r).
 
-    *_floor: what as many training structures score; *_ceiling: what random positions score
-    *_corrected: the part of the RMSD that the floor does not explain
+    version: of the metric (``Metric.version``)
+    rmsd: root mean square deviation from the reference's mean curve (paper, Eq. 18)
+    low, high: its 95 % bootstrap interval over structures; both equal ``rmsd`` for a single structure
+    floor: RMSD of as many training structures from the same reference (noise floor)
+    corrected: the part of the RMSD that the noise floor does not explain, sqrt(max(rmsd^2 - floor^2, 0))
+    ceiling: RMSD of random positions in the same cells
+    wasserstein: Wasserstein-1 distance between the mean curves in the unit of the abscissa; None where the curve is
+        not a distribution
     """
 
-    reference: str
-    rdf_rmsd: float
-    rdf_low: float
-    rdf_high: float
-    rdf_floor: float
-    rdf_corrected: float
-    rdf_ceiling: float
-    rdf_wasserstein: float | None
-    adf_rmsd: float
-    adf_low: float
-    adf_high: float
-    adf_floor: float
-    adf_corrected: float
-    adf_ceiling: float
-    adf_wasserstein: float | None
+    version: int = 1
+    rmsd: float
+    low: float
+    high: float
+    floor: float
+    corrected: float
+    ceiling: float
+    wasserstein: float | None
+
+
+class StructuralScores(StrictModel):
+    """Errors of all curves, by name of the metric, against one reference.
+
+    reference: the split of the dataset that the mean curves are compared with
+    """
+
+    reference: Literal["train", "test"]
+    curves: dict[str, CurveScores]

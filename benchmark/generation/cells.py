@@ -68,7 +68,10 @@ def start_cells(
 
 def cell_matrix(cell: float | Sequence[float]) -> np.ndarray:
     """Lattice vectors [3, 3] from the edge of a cube, three edges or nine numbers, angstrom."""
-    numbers = np.atleast_1d(np.asarray(cell, dtype=float)).ravel()
+    try:
+        numbers = np.atleast_1d(np.asarray(cell, dtype=float)).ravel()
+    except (TypeError, ValueError) as error:
+        raise AmsbenchError(f"a cell is 1, 3 or 9 numbers in angstrom, not {cell!r}") from error
     if len(numbers) not in (1, 3, 9) or not np.isfinite(numbers).all():
         raise AmsbenchError(f"a cell is 1, 3 or 9 finite numbers in angstrom, not {numbers.tolist()}")
     matrix = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..interface.method import Method
 from ..interface.noise import structure_noise, structure_seeds
 from ..interface.structures import Structures
 from ..interface.task import Task
-from ..system.devices import synchronise
+from ..system.devices import current_device, synchronise
 from .cells import check_cells
 from .threads import SharedThreads
 
@@ -64,9 +65,9 @@ def generate_structures(
     seed and its place in the list, not on the batch it is generated in.
     Raises AmsbenchError for steps below 1, unknown samplers or properties, and cells thinner than the cutoff.
     """
-    if steps < 1:
-        raise AmsbenchError(f"{steps} sampling steps were asked for; give 1 or more")
-    sampler = method.check_sampler(sampler or method.preferred_sampler())
+    if not isinstance(steps, Integral) or steps < 1:
+        raise AmsbenchError(f"{steps} sampling steps were requested; give a whole number, 1 or more")
+    chosen = method.sampler_named(sampler or method.preferred_sampler())
     device = next(method.parameters()).device
     properties = property_table(method.task, targets or {}, len(cells))
     cells_t = torch.as_tensor(np.asarray(cells), dtype=torch.float32)
@@ -77,11 +78,11 @@ def generate_structures(
     method.eval()
 
     def sampled(rows: slice, steps: int) -> tuple[Structures, float, float]:
-        with torch.no_grad():
+        with torch.no_grad(), current_device(device):
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
             began = time.perf_counter()
             noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
-            made = method.sample(start, steps, sampler, noise)
+            made = method.sample(start, steps, chosen.name, noise)
             synchronise(device)
         return made, began, time.perf_counter()
 
@@ -108,7 +109,7 @@ def generate_structures(
                 progress(len(frames))
     alone = workers < 2
     seconds = sum(b - a for a, b in times) if alone else max(b for _, b in times) - min(a for a, _ in times)
-    return Generated(frames=frames, seconds=seconds, evaluations=method.evaluations(steps, sampler))
+    return Generated(frames=frames, seconds=seconds, evaluations=chosen.evaluations(method, steps))
 
 
 def property_table(
@@ -120,7 +121,8 @@ def property_table(
         if name not in task.properties:
             known = ", ".join(task.properties) or "none"
             raise AmsbenchError(f"this checkpoint was not trained on property '{name}'; it knows: {known}")
-        column = torch.as_tensor(np.asarray(values, dtype=np.float64), dtype=torch.float32)
+        # a copy: torch warns of arrays that it cannot write to, such as one value broadcast to all structures
+        column = torch.as_tensor(np.array(values, dtype=np.float64), dtype=torch.float32)
         if column.shape != (count,) or not bool(torch.isfinite(column).all()):
             raise AmsbenchError(f"property '{name}' needs {count} finite target values, one per structure")
         table[:, task.properties.index(name)] = column

@@ -1,10 +1,10 @@
-"""The contract of a generative method: what a plug-in implements, and what it may know of its data."""
+"""The contract of a generative method: what a plug-in implements."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,50 +13,48 @@ from ...errors import AmsbenchError
 from .. import registry
 from .method_card import MethodCard
 from .noise import NoiseSource
+from .sampler import AnySampler
 from .structures import Structures
 from .task import Task
 
-if TYPE_CHECKING:
-    pass
+ProductType = Literal["bfloat16", "tf32", "float32", "float64"]
+"""Type in which matrix products are computed; sums and everything else are in float32 or better."""
 
 
 def method_class(name: str) -> type[Method]:
-    """The method registered under ``name``; AmsbenchError where there is none, or it is a yardstick."""
-    found = registry.load("methods", name)
-    if not (isinstance(found, type) and issubclass(found, Method)):
+    """The method registered under ``name``; AmsbenchError for unknown names and for non-learned baselines."""
+    if registry.kind_of(name, ("methods", "non_learned")) == "non_learned":
         raise AmsbenchError(
             f"'{name}' is no model: it is not trained and has no checkpoint; 'amsbench run --method {name}' compares it"
         )
-    return found
+    loaded: type[Method] = registry.load("methods", name)
+    return loaded
 
 
 class Method(torch.nn.Module, ABC):
-    """A generative method: a network with a training loss and a sampler for any number of steps.
+    """A generative method: a network with a training loss and one or more samplers.
 
-    A plug-in sets the class attributes and implements ``training_loss`` and ``sample``;
-    it is registered under the entry-point group ``amsbench.methods``. What all of them keep to is checked by
-    ``amsbench.testing.check_method``.
+    A plug-in sets the class attributes, implements ``training_loss`` and lists its samplers (or implements ``sample``);
+    it is registered under the entry-point group ``amsbench.methods``. ``amsbench.testing.check_method`` checks the
+    contract.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     """One line for ``amsbench methods``."""
     card: ClassVar[MethodCard | None] = None
-    """What of a published method this is."""
-    samplers: ClassVar[tuple[str, ...]]
-    """Names of its samplers; the first is the paper's."""
-    sampler_versions: ClassVar[Mapping[str, int]] = {}
-    """Of samplers that are not what they were at first: raised where one comes to make other structures of the same
-    checkpoint and seed, so that results of the two are not taken for each other."""
+    """How far this implementation is the published method."""
+    samplers: ClassVar[tuple[AnySampler, ...]]
+    """The first is the one of the publication and the default row of a table."""
     networks: ClassVar[tuple[str, ...]] = ("standard",)
     """Names of its network presets; the first is the default."""
     concurrent: ClassVar[bool] = False
-    """Whether several threads may call ``sample`` at once, which generates faster on a CPU of many cores: it must
-    change nothing in the module."""
+    """Whether several threads may call ``sample`` at once, which is faster on a CPU with many cores. Sampling must then
+    leave the module unchanged."""
     shortcut: ClassVar[bool] = False
-    """Whether it claims right structures from fewer than 10 steps."""
+    """Whether the method claims correct structures with fewer than 10 steps."""
     rotation_equivariant: ClassVar[bool] = False
-    """Whether a rotated cell with rotated noise gives the rotated structure."""
+    """Whether a rotated cell and rotated noise give the rotated structure."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -66,58 +64,56 @@ class Method(torch.nn.Module, ABC):
     @classmethod
     @abstractmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """Everything that rebuilds the method beside the task, as JSON data; ``network`` is a preset."""
+        """The settings that, with the task, rebuild the method, as JSON data; ``network`` names a preset."""
 
     @property
     @abstractmethod
     def cutoff(self) -> float:
-        """Longest edge of the network's graph, angstrom; the thinnest cell that can be generated."""
+        """Longest edge of the neighbour graph, angstrom; thinner cells cannot be generated."""
 
     @abstractmethod
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:
-        """Losses of one batch (ghosts already added); the entry ``loss`` is minimised, others are logged.
+        """Losses of one batch, ghosts included; the entry ``loss`` is minimised, the others are logged.
 
-        teacher: the exponential moving average of this method, for losses that bootstrap
-        progress: share of the training that is done, from 0 to 1, for losses with a schedule
+        teacher: exponential moving average of this method, for losses that bootstrap
+        progress: finished share of the training, from 0 to 1, for losses with a schedule
         """
 
-    @abstractmethod
     def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
-        """Generate in the given cells with the given atom counts and properties.
+        """Structures in the given cells with the given atom counts and properties, by the sampler of that name.
 
-        ``start`` comes from ``Structures.empty_cells``: cells, counts and properties are all that is read of it.
-        Returns positions, also outside the cell, and species (ghosts still there). Everything random comes from
-        ``noise``: positions that begin uniform in the cell are its first ``uniform_atoms(3)`` as fractions of the
-        lattice vectors, and ``normal_atoms(3)`` are vectors in space. ``amsbench.testing`` moves, turns and permutes
-        these numbers to see that the structures move, turn and permute with them.
+        ``start`` comes from ``Structures.empty_cells``; only its cells, counts and properties may be read. Returns
+        positions (angstrom, also outside the cell) and species, ghosts included. Every random number comes from
+        ``noise``: initial positions, uniform in the cell, are its first ``uniform_atoms(3)`` as fractions of the
+        lattice vectors, and ``normal_atoms(3)`` are vectors in space. ``amsbench.testing`` translates, rotates and
+        permutes these numbers and compares the structures. Raises AmsbenchError for unknown samplers.
         """
+        return self.sampler_named(sampler).sample(self, start, steps, noise)
+
+    @classmethod
+    def sampler_named(cls, name: str) -> AnySampler:
+        """The sampler of that name; AmsbenchError lists the samplers of the method."""
+        for sampler in cls.samplers:
+            if sampler.name == name:
+                return sampler
+        names = ", ".join(sampler.name for sampler in cls.samplers)
+        raise AmsbenchError(f"method '{cls.name}' has no sampler '{name}'; it has: {names}")
 
     def start_from(self, source: Method) -> None:
-        """Take over the weights of ``source``, another method or task perhaps; RuntimeError where they do not fit."""
+        """Load the weights of ``source``, perhaps another method or task; RuntimeError if they do not fit."""
         self.load_state_dict(source.state_dict())
 
-    def evaluations(self, steps: int, sampler: str) -> int:
-        """Network evaluations per structure."""
-        return steps
-
-    def step_label(self, steps: int, sampler: str) -> str:
-        """What a step is in this row of a table, such as ``ODE`` or ``SDE``."""
-        return sampler
-
     def backend(self) -> str:
-        """What computes the network here, for the record of a result: ``torch``, or a kernel of the method's own."""
+        """Name of the code that evaluates the network here, for the record of a result: ``torch`` or a kernel."""
         return "torch"
 
-    def preferred_sampler(self) -> str:
-        """The strongest sampler for this task: the default of ``generate``, and beside the paper's that of ``run``."""
-        return self.samplers[0]
+    def product_type(self) -> ProductType:
+        """Type in which the network's matrix products are computed here; results of different types are kept apart."""
+        on_gpu = next(self.parameters()).is_cuda
+        return "tf32" if on_gpu and torch.backends.cuda.matmul.allow_tf32 else "float32"
 
-    def check_sampler(self, sampler: str) -> str:
-        """``sampler`` itself, or an AmsbenchError that lists what the method has."""
-        if sampler not in self.samplers:
-            raise AmsbenchError(
-                f"method '{self.name}' has no sampler '{sampler}'; it has: {', '.join(self.samplers)}"
-            )
-        return sampler
+    def preferred_sampler(self) -> str:
+        """Name of the most accurate sampler for this task: default of ``generate``, second row of ``run``."""
+        return self.samplers[0].name

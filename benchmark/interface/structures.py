@@ -146,7 +146,7 @@ def add_ghosts(structures: Structures, density: float, ghost: int, generator: to
         )
     owner = torch.repeat_interleave(torch.arange(len(extra), device=device), extra)
     fractions = torch.rand(len(owner), 3, generator=generator, dtype=structures.positions.dtype).to(device)
-    ghosts = torch.einsum("ni,nij->nj", fractions, structures.cells[owner])
+    ghosts = cartesian(fractions, replace(structures, batch=owner))
     order = torch.argsort(torch.cat([structures.batch, owner]), stable=True)
     species = torch.cat([structures.species, torch.full_like(owner, ghost)])
     return replace(
@@ -166,9 +166,8 @@ def means_of_structures(values: Tensor, structures: Structures) -> Tensor:
 
 def minimum_image(vectors: Tensor, batch: Structures) -> Tensor:
     """The shortest periodic image of displacements [n, 3], for cells that are not very skewed."""
-    inverse = torch.linalg.inv(batch.cells)[batch.batch]
-    fractions = torch.einsum("ni,nij->nj", vectors, inverse)
-    return torch.einsum("ni,nij->nj", fractions - fractions.round(), batch.cells[batch.batch])
+    fractions = fractional(vectors, batch)
+    return cartesian(fractions - fractions.round(), batch)
 
 
 def fractional(positions: Tensor, structures: Structures) -> Tensor:

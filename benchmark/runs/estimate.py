@@ -37,7 +37,8 @@ def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers:
     return sum(
         trial.plan.count
         * (
-            per_evaluation[trial.plan.name] * method.evaluations(trial.steps, trial.sampler)
+            per_evaluation[trial.plan.name]
+            * method.sampler_named(trial.sampler).evaluations(method, trial.steps)
             + per_measurement[trial.plan.name]
         )
         for trial in trials

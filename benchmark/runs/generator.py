@@ -19,6 +19,7 @@ from ..datasets.dataset import Dataset
 from ..generation.cells import cells_of
 from ..generation.generate import FrameConsumer, Generated, generate_structures
 from ..interface.evaluation_plan import EvaluationPlan
+from ..interface.method import ProductType
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
 from .environment import current_environment
@@ -82,6 +83,10 @@ class Generator(ABC):
         """
 
     @abstractmethod
+    def precision(self) -> ProductType:
+        """Type of the products that the structures are computed with, part of the result's key."""
+
+    @abstractmethod
     def environment(self) -> Environment:
         """What the numbers of a result were made with."""
 
@@ -105,10 +110,11 @@ class TrainedModel(Generator):
         return plan.steps
 
     def sampler_version(self, sampler: str) -> int:
-        return self.checkpoint.method.sampler_versions.get(sampler, 1)
+        return self.checkpoint.method.sampler_named(sampler).version
 
     def step_label(self, steps: int, sampler: str) -> str:
-        return self.checkpoint.method.step_label(steps, sampler)
+        method = self.checkpoint.method
+        return method.sampler_named(sampler).label(method, steps)
 
     def generate(
         self,
@@ -132,6 +138,9 @@ class TrainedModel(Generator):
             progress=progress,
             sink=sink,
         )
+
+    def precision(self) -> ProductType:
+        return self.checkpoint.method.product_type()
 
     def environment(self) -> Environment:
         import torch

@@ -18,6 +18,7 @@ from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
 from ..generation.generate import FrameConsumer, Generated
 from ..interface.evaluation_plan import EvaluationPlan
+from ..interface.method import ProductType
 from ..interface.method_card import MethodCard
 from ..system.devices import device_name
 from ..system.worker_pool import TaskLost, map_with_timeout
@@ -119,6 +120,10 @@ class NonLearnedBaseline(Generator):
                 sink(made)
             progress(len(frames))
         return Generated(frames=frames, seconds=seconds, evaluations=0)
+
+    def precision(self) -> ProductType:
+        """LAMMPS computes in double precision."""
+        return "float64"
 
     def environment(self) -> Environment:
         return current_environment(device_name("cpu"), 1, "LAMMPS")

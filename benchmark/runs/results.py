@@ -1,4 +1,4 @@
-"""Result cells: one schema-checked, content-addressed JSON file per method, sampler, step count and targets."""
+"""Results: one schema-checked, content-addressed JSON file per method, sampler, step count and targets."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ...errors import AmsbenchError
-from ..evaluation.structural_scores import StructuralScores, _Strict
+from ...metrics.inverse_design import InverseDesignErrors
+from ..evaluation.structural_scores import StrictModel, StructuralScores
 from ..system.files import write_text
 
-RESULT_FORMAT = 1
+RESULT_FORMAT = 2
 NO_STEPS = 0
-"""The step count of a yardstick's results."""
+"""The step count of results of non-learned baselines, which take no steps."""
 
 
-class ResultKey(_Strict):
-    """Everything that the numbers of a cell depend on; its hash names the cell's files.
+class ResultKey(StrictModel):
+    """Everything that the numbers of a result depend on; its hash names the result's files.
 
-    sampler_version: the method's own of its sampler (``Method.sampler_versions``)
-    targets: first and last value asked for, per property (evenly spaced over the structures)
-    cube: edge of the cubic cells in angstrom, None for the cells of the training set
+    checkpoint_hash: content hash of the checkpoint, or of the simulation recipe of a non-learned baseline
+    sampler_version: version of the sampler that generated the structures
+    targets: first and last target value by property; the structures' targets are evenly spaced between them
+    cube: edge of the cubic cells in Å; None for cells of the training set
+    precision: type in which the network's matrix products are computed (``bfloat16``, ``tf32``, ``float32``), or
+        ``float64`` for simulations
     """
 
     dataset: str
@@ -42,23 +46,26 @@ class ResultKey(_Strict):
     count: int
     targets: dict[str, tuple[float, float]]
     cube: float | None
-    precision: str
+    precision: Literal["bfloat16", "tf32", "float32", "float64"]
     seed: int
 
     @property
     def digest(self) -> str:
-        """Hex sha256 of the key; first versions of samplers are not part of it, as before there were others."""
-        first = {"sampler_version"} if self.sampler_version == 1 else set()
-        return hashlib.sha256(json.dumps(self.model_dump(exclude=first), sort_keys=True).encode()).hexdigest()
+        """Hex sha256 of the key."""
+        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
     @property
     def stem(self) -> str:
-        """File name of the cell without its suffix: readable, and unique by the hash at its end."""
+        """File name of the result without its suffix: readable, and unique by the hash at its end."""
         return f"{self.method}-{self.plan}-{self.sampler}-{self.steps}-{self.digest[:12]}"
 
 
-class Environment(_Strict):
-    """Where and with what a cell was made."""
+class Environment(StrictModel):
+    """Versions and hardware that a result was computed with.
+
+    device: model of the GPU or processor; times compare only between equal devices and thread counts
+    native: the code that computed the network, such as ``native bf16`` or ``torch bfloat16``
+    """
 
     amsbench: str
     python: str
@@ -70,38 +77,40 @@ class Environment(_Strict):
     native: str
 
 
-class Result(_Strict):
-    """One cell of the leaderboard.
+class Result(StrictModel):
+    """One result of the leaderboard: what was generated, how long it took and how it scores.
 
-    mode: what a step is in this row, such as ``ODE`` or ``SDE``
-    trained_on: properties that the method was trained on, conditioned_on: those that were given
-    seconds: generation alone, warm-up excluded, for ``key.count`` structures
+    step_label: kind of step at this step count, such as ``ODE`` or ``SDE``
+    trained_on: properties that the model was trained with
+    conditioned_on: those of them that had targets
+    seconds: generation time of ``key.count`` structures, warm-up excluded
     evaluations: network evaluations per structure
-    inverse_design: flat rows of metrics.inverse_design.InverseDesignErrors, per property
-    substance: what the structures are made of, means over the structures, beside the training set's
-    failures: structures that could not be measured, per property and reason
-    training: the record in the checkpoint
+    structural: errors of mean curves; None for results of inverse design
+    inverse_design: errors by property with a target
+    descriptors, training_descriptors: means over the generated and over training structures, by quantity
+    failures: structures that could not be measured, by property or metric and reason
+    training: the training record of the checkpoint
     """
 
     format: int = RESULT_FORMAT
     key: ResultKey
-    mode: str
+    step_label: str
     trained_on: tuple[str, ...]
     conditioned_on: tuple[str, ...]
     seconds: float
     evaluations: int
     measuring_seconds: float
     structural: StructuralScores | None
-    inverse_design: dict[str, dict[str, float | int | None]]
-    substance: dict[str, float | None]
-    training_set: dict[str, float | None]
+    inverse_design: dict[str, InverseDesignErrors]
+    descriptors: dict[str, float | None]
+    training_descriptors: dict[str, float | None]
     failures: dict[str, dict[str, int]]
     training: dict[str, Any]
     environment: Environment
 
 
 class ResultStore:
-    """A folder of result cells, ``<folder>/<dataset>/<stem>.json``, each with its structures as extxyz beside it."""
+    """A folder of results, ``<folder>/<dataset>/<stem>.json``, each with its structures as extxyz beside it."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -110,18 +119,18 @@ class ResultStore:
         return self.folder / key.dataset / f"{key.stem}{suffix}"
 
     def find(self, key: ResultKey) -> Result | None:
-        """The finished cell with exactly this key, or None."""
+        """The stored result with exactly this key, or None."""
         path = self.path(key)
         return read_result(path) if path.exists() else None
 
-    def write(self, cell: Result) -> Path:
-        """Store a cell atomically."""
-        path = self.path(cell.key)
-        write_text(path, cell.model_dump_json(indent=1) + "\n")
+    def write(self, result: Result) -> Path:
+        """Store a result atomically and return its path."""
+        path = self.path(result.key)
+        write_text(path, result.model_dump_json(indent=1) + "\n")
         return path
 
-    def cells(self) -> Iterator[Result]:
-        """All cells in the folder, in the order of their names; AmsbenchError for a damaged one."""
+    def results(self) -> Iterator[Result]:
+        """All results in the folder in the order of their paths; AmsbenchError for a damaged one."""
         if not self.folder.is_dir():
             raise AmsbenchError(
                 f"no results folder at {self.folder}; run 'amsbench run' first or give --results"
@@ -131,20 +140,21 @@ class ResultStore:
 
 
 def read_result(path: Path) -> Result:
-    """One cell from its file; AmsbenchError where it is damaged, of another format or renamed."""
+    """The result in a file; AmsbenchError where it is damaged, of another format or renamed."""
     try:
-        cell = Result.model_validate_json(path.read_text(encoding="utf-8"))
+        result = Result.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError, OSError) as error:
         first = str(error).splitlines()
         raise AmsbenchError(
-            f"{path} is not a result cell of this version ({' '.join(first[:3])}); delete it to compute it again"
+            f"{path} is not a result of this version ({' '.join(first[:3])}); delete it to compute it again"
         ) from error
-    if cell.format != RESULT_FORMAT:
+    if result.format != RESULT_FORMAT:
         raise AmsbenchError(
-            f"{path} has cell format {cell.format}, this version reads {RESULT_FORMAT}; delete it to compute it again"
+            f"{path} has result format {result.format}, this version reads {RESULT_FORMAT}; "
+            "delete it to compute it again"
         )
-    if path.stem != cell.key.stem:
+    if path.stem != result.key.stem:
         raise AmsbenchError(
-            f"{path} was edited or renamed: its content belongs to {cell.key.stem}.json; delete it"
+            f"{path} was edited or renamed: its content belongs to {result.key.stem}.json; delete it"
         )
-    return cell
+    return result

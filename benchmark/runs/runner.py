@@ -1,4 +1,4 @@
-"""A run: generate, time, measure and store one result cell per plan, sampler and step count."""
+"""A run: generate, time, measure and store one result per plan, sampler and number of steps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,22 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from ...metrics.metric import CurveMetric
 from ..datasets.dataset import Dataset
-from ..evaluation.evaluate import METRICS_VERSION, Evaluation, evaluate_structures
-from ..evaluation.reference import Reference, curve_settings
+from ..evaluation.descriptor_means import STANDARD_DESCRIPTORS, structure_metrics
+from ..evaluation.evaluate import (
+    METRICS_VERSION,
+    STANDARD_CURVES,
+    Evaluation,
+    evaluate_structures,
+    metrics_by_kind,
+)
+from ..evaluation.reference import Reference, reference_split
 from ..generation.generate import FrameConsumer, Generated
 from ..interface.evaluation_plan import EvaluationPlan
+from ..registry import load_metric
 from ..system.files import check_writable, write_atomically
-from ..system.structure_files import frame_writer, write_frames
+from ..system.structure_files import frame_writer, read_structures, write_frames
 from .generator import Generator, Trial
 from .results import Result, ResultKey, ResultStore
 
@@ -26,10 +35,10 @@ if TYPE_CHECKING:
 
 
 class RunObserver(Protocol):
-    """ProgressCallback how a run goes on; the command line shows it as progress bars."""
+    """Receives the progress of a run; the command line shows it as progress bars."""
 
     def cell(self, trial: Trial, number: int, total: int, known: bool) -> None:
-        """A cell begins, or is there already (``known``)."""
+        """Trial ``number`` of ``total`` begins; ``known``: its result is stored already."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Structures generated or measured so far."""
@@ -37,11 +46,12 @@ class RunObserver(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A trained model or a yardstick against a dataset's plans.
+    """One trained model or non-learned baseline under the evaluation plans of a dataset.
 
-    samplers: rows of the table
-    overlap: whether structures are measured and written while others are generated; None: where a GPU generates,
-        since on processor cores the one would slow down the other and spoil the time that goes into the table
+    samplers: names of samplers, each an entry of the table
+    metrics: names of metrics in addition to the standard ones
+    overlap: whether structures are measured and written while others are generated; None: only where a GPU generates,
+        since on processor cores measurements would slow down the generation whose time is reported
     """
 
     source: Generator
@@ -49,24 +59,39 @@ class Run:
     plans: tuple[EvaluationPlan, ...]
     samplers: tuple[str, ...]
     store: ResultStore
+    metrics: tuple[str, ...] = ()
     seed: int = 0
     overlap: bool | None = None
     _references: dict[str, Reference] = field(default_factory=dict)
 
     def trials(self) -> list[Trial]:
-        """All cells of this run, those with few steps first.
+        """All results of this run, those with few steps first.
 
-        Samplers that take the same steps at a step count (AMShortcut below ten) share one cell, the first one's.
+        Samplers with the same step label at a step count (AMShortcut below ten) give the same structures and share one
+        result, that of the first of them.
         """
-        chosen: dict[tuple[str, int, str], Trial] = {}
-        for plan in self.plans:
-            for steps in self.source.step_counts(plan):
-                for sampler in self.samplers:
-                    mode = self.source.step_label(steps, sampler)
-                    chosen.setdefault(
-                        (plan.name, steps, mode), Trial(plan=plan, sampler=sampler, steps=steps)
-                    )
-        return list(chosen.values())
+        return [
+            Trial(plan=plan, sampler=sampler, steps=steps)
+            for plan in self.plans
+            for steps in self.source.step_counts(plan)
+            for sampler in self._samplers_by_label(steps)
+        ]
+
+    def merged_samplers(self) -> dict[tuple[str, tuple[str, ...]], tuple[int, ...]]:
+        """Step counts at which samplers share a result, by the computed sampler and those left out for it."""
+        merged: dict[tuple[str, tuple[str, ...]], set[int]] = {}
+        for steps in sorted({steps for plan in self.plans for steps in self.source.step_counts(plan)}):
+            for computed, left_out in self._samplers_by_label(steps).items():
+                if left_out:
+                    merged.setdefault((computed, left_out), set()).add(steps)
+        return {samplers: tuple(sorted(counts)) for samplers, counts in merged.items()}
+
+    def _samplers_by_label(self, steps: int) -> dict[str, tuple[str, ...]]:
+        """The first sampler of each step label, and the others with the same label."""
+        by_label: dict[str, list[str]] = {}
+        for sampler in self.samplers:
+            by_label.setdefault(self.source.step_label(steps, sampler), []).append(sampler)
+        return {first: tuple(others) for first, *others in by_label.values()}
 
     def key(self, trial: Trial) -> ResultKey:
         plan = trial.plan
@@ -86,78 +111,160 @@ class Run:
             count=plan.count,
             targets={name: (float(a), float(b)) for name, (a, b) in plan.targets.items()},
             cube=plan.cube,
-            precision="float32",
+            precision=self.source.precision(),
             seed=self.seed,
         )
 
     def execute(self, executor: Executor | None, watcher: RunObserver) -> Iterator[Result]:
-        """Yield every cell, computing those that the store does not have; a cell is stored as soon as it is done."""
+        """Yield every result, computing those that the store lacks; each is stored as soon as it is computed.
+
+        A stored result without some of the requested metrics is completed: its structures are read (or generated again
+        where their file is gone; they are the same) and measured by those metrics alone.
+        """
         check_writable(self.store.folder)
         trials = self.trials()
         with self.source.resuming(self.store.folder / self.dataset.definition.name):
             for number, trial in enumerate(trials, start=1):
                 key = self.key(trial)
-                cell = self.store.find(key)
-                watcher.cell(trial, number, len(trials), cell is not None)
-                if cell is None:
-                    cell = self._compute(trial, key, executor, watcher)
-                yield cell
+                result = self.store.find(key)
+                watcher.cell(trial, number, len(trials), result is not None)
+                if result is None:
+                    result = self._compute(trial, key, executor, watcher)
+                elif missing := self._missing_metrics(result, trial.plan):
+                    result = self._completed(result, trial, missing, executor, watcher)
+                yield result
+
+    def _reference(self, plan: EvaluationPlan) -> Reference:
+        return self._references.setdefault(
+            plan.protocol, Reference(self.dataset, split=reference_split(plan.protocol))
+        )
+
+    def _curves(self, plan: EvaluationPlan) -> tuple[str, ...]:
+        """Metrics of mean curves: the standard ones in structural plans, others where they are requested."""
+        standard = STANDARD_CURVES if plan.kind == "structural" else ()
+        return tuple(dict.fromkeys([*standard, *metrics_by_kind(self.metrics)[0]]))
+
+    def _generate(
+        self, trial: Trial, executor: Executor | None, watcher: RunObserver, sink: FrameConsumer | None = None
+    ) -> Generated:
+        def progress(done: int) -> None:
+            watcher.progress("generating", done, trial.plan.count)
+
+        return self.source.generate(self.dataset, trial, self.seed, executor, progress, sink)
 
     def _compute(
         self, trial: Trial, key: ResultKey, executor: Executor | None, watcher: RunObserver
     ) -> Result:
-        plan, source = trial.plan, self.source
+        plan, source, reference = trial.plan, self.source, self._reference(trial.plan)
         targets = plan.target_values()
+        descriptors = metrics_by_kind(self.metrics)[1]
         path = self.store.path(key, ".extxyz")
 
-        def made(sink: FrameConsumer | None = None) -> Generated:
-            def progress(done: int) -> None:
-                watcher.progress("generating", done, plan.count)
+        def generate(sink: FrameConsumer | None = None) -> Generated:
+            return self._generate(trial, executor, watcher, sink)
 
-            return source.generate(self.dataset, trial, self.seed, executor, progress, sink)
-
-        def measured(frames: Iterable[Atoms]) -> Evaluation:
+        def measure(frames: Iterable[Atoms]) -> Evaluation:
             return evaluate_structures(
                 frames,
                 reference,
                 targets=targets,
-                structural=plan.kind == "structural",
+                curves=self._curves(plan),
+                descriptors=descriptors,
                 executor=executor,
                 progress=lambda done: watcher.progress("measuring", done, plan.count),
                 seed=self.seed,
             )
 
-        reference = self._references.setdefault(
-            plan.protocol, Reference(self.dataset, protocol=curve_settings(plan.protocol))
-        )
         began = time.perf_counter()
         if self.overlap if self.overlap is not None else source.on_gpu:
-            generated, found = overlapped(made, measured, path)
+            generated, evaluation = overlapped(generate, measure, path)
         else:
-            generated = made()
+            generated = generate()
             began = time.perf_counter()
-            found = measured(generated.frames)
+            evaluation = measure(generated.frames)
             write_frames(path, generated.frames)
-        cell = Result(
+        result = Result(
             key=key,
-            mode=source.step_label(trial.steps, trial.sampler),
+            step_label=source.step_label(trial.steps, trial.sampler),
             trained_on=source.trained_on,
             conditioned_on=tuple(name for name in targets if name in source.trained_on),
             seconds=generated.seconds,
             evaluations=generated.evaluations,
             measuring_seconds=time.perf_counter() - began,
-            structural=found.structural,
-            inverse_design={name: errors.row() for name, errors in found.inverse_design.items()},
-            substance=found.substance,
-            training_set=reference.substance,
-            failures=found.failures,
+            structural=evaluation.structural,
+            inverse_design=evaluation.inverse_design,
+            descriptors=evaluation.descriptors,
+            training_descriptors=reference.descriptors((*STANDARD_DESCRIPTORS, *descriptors)),
+            failures=evaluation.failures,
             training=source.record,
             environment=source.environment(),
         )
-        # the structures and the table first: a cell that is there is a cell that is whole
-        write_atomically(self.store.path(key, ".parquet"), lambda file: found.table.to_parquet(file))
-        self.store.write(cell)
-        return cell
+        # structures and table first: where there is a result, all of its files are complete
+        write_atomically(self.store.path(key, ".parquet"), lambda file: evaluation.table.to_parquet(file))
+        self.store.write(result)
+        return result
+
+    def _missing_metrics(self, result: Result, plan: EvaluationPlan) -> tuple[str, ...]:
+        """Requested metrics that a stored result has no values of, or values of another version."""
+        scores = result.structural.curves if result.structural else {}
+        curves = [
+            name
+            for name in self._curves(plan)
+            if name not in scores or scores[name].version != load_metric(name, CurveMetric).version
+        ]
+        quantities = {
+            metric.name: metric.quantities(self.dataset.definition)
+            for metric in structure_metrics(metrics_by_kind(self.metrics)[1])
+        }
+        absent = [
+            name for name, items in quantities.items() if any(q.name not in result.descriptors for q in items)
+        ]
+        return (*curves, *absent)
+
+    def _completed(
+        self,
+        result: Result,
+        trial: Trial,
+        metrics: tuple[str, ...],
+        executor: Executor | None,
+        watcher: RunObserver,
+    ) -> Result:
+        import pandas as pd
+
+        path = self.store.path(result.key, ".extxyz")
+        frames = read_structures(path) if path.is_file() else self._generate(trial, executor, watcher).frames
+        curves, descriptors = metrics_by_kind(metrics)
+        reference = self._reference(trial.plan)
+        evaluation = evaluate_structures(
+            frames,
+            reference,
+            curves=curves,
+            descriptors=descriptors,
+            executor=executor,
+            progress=lambda done: watcher.progress("measuring", done, trial.plan.count),
+            seed=self.seed,
+        )
+        structural = result.structural
+        if evaluation.structural is not None:
+            known = structural.curves if structural else {}
+            structural = evaluation.structural.model_copy(
+                update={"curves": {**known, **evaluation.structural.curves}}
+            )
+        result = result.model_copy(
+            update={
+                "structural": structural,
+                "descriptors": evaluation.descriptors | result.descriptors,
+                "training_descriptors": reference.descriptors((*STANDARD_DESCRIPTORS, *descriptors))
+                | result.training_descriptors,
+            }
+        )
+        table = self.store.path(result.key, ".parquet")
+        if table.is_file():
+            rows = pd.read_parquet(table)
+            added = evaluation.table[[name for name in evaluation.table if name not in rows]]
+            write_atomically(table, lambda file: rows.join(added).to_parquet(file))
+        self.store.write(result)
+        return result
 
 
 def overlapped(

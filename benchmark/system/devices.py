@@ -1,8 +1,10 @@
-"""The devices of this machine: choosing one, its name, waiting for it."""
+"""Computing devices of this machine: choice, names, synchronisation."""
 
 from __future__ import annotations
 
 import platform
+import re
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import torch
 
 from ...errors import AmsbenchError
 
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
 
 def device_name(device: torch.device | str) -> str:
-    """The model of a GPU, or that of the processor: times on two devices compare only where these are equal."""
+    """Model name of a GPU or of the processor. Times of two devices are comparable only if these names are equal."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -21,32 +25,54 @@ def device_name(device: torch.device | str) -> str:
 
 @cache
 def processor_name() -> str:
-    """The processor's model and instruction set, such as ``AMD EPYC 9R14, x86_64``; models that are not told apart
-    by their name alone (virtual machines often hide it) also by their family, model and stepping numbers."""
+    """Model name and instruction set of the processor, such as ``AMD EPYC 9R14, x86_64``.
+
+    Family, model and stepping numbers follow the name where the system gives them, because virtual machines often
+    report one name for several models.
+    """
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
-    known: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
-        known.setdefault(name.strip(), value.strip())
-    model = known.get("model name") or platform.processor() or "unknown processor"
-    numbers = [known.get(name) for name in ("cpu family", "model", "stepping")]
+        entries.setdefault(name.strip(), value.strip())
+    model = entries.get("model name") or platform.processor() or "unknown processor"
+    numbers = [entries.get(name) for name in ("cpu family", "model", "stepping")]
     exact = f" ({'/'.join(map(str, numbers))})" if all(numbers) else ""
     return f"{model}{exact}, {platform.machine()}"
 
 
 def pick_device(name: str) -> str:
-    """``auto``, ``cpu`` or ``cuda`` as a device that is there."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise AmsbenchError(f"unknown device '{name}'; known: auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise AmsbenchError("no CUDA device is available here; use --device cpu")
+    """Torch name of the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:<number>``.
+
+    ``auto`` is ``cuda`` if there is a GPU, else ``cpu``. Raises AmsbenchError for other names and for a GPU that this
+    machine does not have.
+    """
+    if not _DEVICE.fullmatch(name):
+        raise AmsbenchError(f"unknown device '{name}'; known: auto, cpu, cuda, cuda:0, cuda:1, ...")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if gpus else "cpu"
+    if name == "cpu":
+        return name
+    if not gpus:
+        raise AmsbenchError(f"no CUDA device is available here for '{name}'; use the device cpu")
+    index = torch.device(name).index or 0
+    if index >= gpus:
+        devices = ", ".join(f"cuda:{k}" for k in range(gpus))
+        raise AmsbenchError(f"there is no device '{name}' here; use {devices} or cpu")
     return name
 
 
+def current_device(device: torch.device) -> AbstractContextManager[object]:
+    """Context in which ``device`` is CUDA's current device; nothing changes for the CPU.
+
+    Triton launches its kernels on the current device, whichever device the tensors are on.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
 def synchronise(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given; a processor has always."""
+    """Wait until all operations queued on a GPU are done; return at once for the CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,8 +1,10 @@
-"""Files of structures: reading in any format of ASE, writing extended XYZ."""
+"""Structure files: reading in any format of ASE, writing extended XYZ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,35 +15,92 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .files import write_atomically
+from .structure_formats import parse_file
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-def read_structures(path: Path) -> list[Atoms]:
-    """All structures of a file that ASE reads; AmsbenchError where there are none or they have no cell."""
-    from ase.io import read
+THINNEST_CELL = 1.0
+"""Angstrom; smallest height of a cell, below which every neighbour search takes for ever."""
+LEAST_VOLUME = 1.0
+"""A^3 per atom; diamond has 5.7."""
+FARTHEST = 1e6
+"""Angstrom; positions farther from the origin have lost the digits that matter."""
+STRUCTURE_SUFFIXES = (".extxyz", ".xyz")
+"""Suffixes of the structure files that are written, all in extended XYZ."""
 
-    if not path.is_file():
-        raise AmsbenchError(f"no structures at {path}; give a file that ASE reads, such as .extxyz")
-    try:
-        found = read(path, index=":")
-    except Exception as error:  # every reader of ASE fails in its own way
-        raise AmsbenchError(
-            f"{path} cannot be read as structures ({error}); give a valid .extxyz file"
-        ) from error
-    frames = found if isinstance(found, list) else [found]
-    for k, frame in enumerate(frames):
-        closed = frame.pbc.all() and np.isfinite(frame.cell.array).all()
-        if not closed or abs(frame.cell.volume) < 1.0:
-            raise AmsbenchError(f"structure {k} in {path} has no periodic cell; amorphous samples need one")
+
+def read_structures(path: Path, types: Sequence[str] = ()) -> list[Atoms]:
+    """All structures of a file in one of ASE's formats, or of all files in a folder in the order of their names.
+
+    types: chemical symbols of LAMMPS' atom types 1, 2, ..., for files that number their atoms by type alone
+    Raises AmsbenchError if there are no structures, if a file cannot be parsed in full, and for structures whose cell
+    is not periodic in all directions or has no sensible size. Positions may be NaN.
+    """
+    frames: list[Atoms] = []
+    for file in structure_paths(path):
+        parsed = parse_file(file, types)
+        for k, frame in enumerate(parsed):
+            _check_structure(frame, f"structure {k} in {file}")
+        frames += parsed
     if not frames:
         raise AmsbenchError(f"{path} holds no structures; give a file with at least one")
     return frames
 
 
+def structure_paths(path: Path) -> list[Path]:
+    """The file itself, or the visible files of a folder by name; AmsbenchError if there are none."""
+    if path.is_dir():
+        files = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
+        if not files:
+            raise AmsbenchError(f"the folder {path} holds no files; give one with structures")
+        return files
+    if not path.is_file():
+        raise AmsbenchError(f"no structures at {path}; give a file that ASE reads, such as .extxyz")
+    if zipfile.is_zipfile(path):
+        raise AmsbenchError(f"{path} is an archive; unpack it and give its folder")
+    return [path]
+
+
+def check_structure_suffix(path: Path) -> None:
+    """Raise AmsbenchError for the name of an output file that is not one of extended XYZ."""
+    if path.suffix not in STRUCTURE_SUFFIXES:
+        raise AmsbenchError(
+            f"structures are written as .extxyz, not '{path.suffix}' ({path}); rename the output"
+        )
+
+
+def _check_structure(frame: Atoms, name: str) -> None:
+    periodic = int(frame.pbc.sum())
+    if 0 < periodic < 3:
+        raise AmsbenchError(
+            f"{name} is periodic along {periodic} of its 3 lattice vectors only; amorphous samples need all three"
+        )
+    cell = frame.cell.array
+    with np.errstate(over="ignore", invalid="ignore"):
+        crosses = np.array([np.cross(cell[k - 2], cell[k - 1]) for k in range(3)])
+        volume = abs(float(cell[0] @ crosses[0]))
+    if not periodic or not 0 < volume < math.inf:
+        raise AmsbenchError(f"{name} has no periodic cell; amorphous samples need one")
+    height = volume / float(np.linalg.norm(crosses, axis=1).max())
+    if height < THINNEST_CELL:
+        raise AmsbenchError(
+            f"the cell of {name} has a height of {height:.3g} A, less than an atom; give lattice vectors that are "
+            "longer or less skewed, in angstrom"
+        )
+    if len(frame) and volume / len(frame) < LEAST_VOLUME:
+        raise AmsbenchError(
+            f"{name} has {volume / len(frame):.3g} A^3 per atom, less than any solid; give the cell in angstrom"
+        )
+    if np.abs(frame.positions[np.isfinite(frame.positions)]).max(initial=0.0) > FARTHEST:
+        raise AmsbenchError(
+            f"{name} has an atom more than {FARTHEST:g} A from the origin; wrap its atoms into the cell"
+        )
+
+
 def write_frames(path: Path, frames: Iterable[Atoms]) -> None:
-    """Structures as extxyz, atomically; an iterator's are written as they come."""
+    """Write structures as extended XYZ, atomically; those of an iterator are written as they come."""
     from ase.io.extxyz import write_extxyz
 
     def write(temporary: Path) -> None:
@@ -52,37 +111,37 @@ def write_frames(path: Path, frames: Iterable[Atoms]) -> None:
     write_atomically(path, write)
 
 
-class _GivenUp(Exception):
-    """In place of the next structures when there will be none."""
+class _Cancelled(Exception):
+    """Sent to the writing thread instead of further structures after an error."""
 
 
 @contextmanager
 def frame_writer(path: Path) -> Iterator[Callable[[list[Atoms]], None]]:
-    """Structures as extxyz, written by a thread while the caller makes the next ones.
+    """Function that queues structures for a thread, which writes them to an extended XYZ file meanwhile.
 
-    Gives a function that takes the next structures. The file is there when the block has ended, whole; after an
-    error in the block it is not. Raises AmsbenchError as ``write_atomically`` does, at the latest at the end.
+    The file appears in full when the block ends, and not at all after an error in the block. Raises AmsbenchError as
+    ``write_atomically`` does, at the latest at the end.
     """
     queue: SimpleQueue[list[Atoms] | BaseException | None] = SimpleQueue()
 
-    def arriving() -> Iterator[Atoms]:
+    def queued_frames() -> Iterator[Atoms]:
         while (item := queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield from item
 
     with ThreadPoolExecutor(1) as thread:
-        writing = thread.submit(write_frames, path, arriving())
+        writing = thread.submit(write_frames, path, queued_frames())
 
         def put(frames: list[Atoms]) -> None:
             if writing.done():
-                writing.result()  # only an error ends it before the end: no more work for a file that cannot be
+                writing.result()  # it ends before the last structure only by an error, which is raised here
             queue.put(frames)
 
         try:
             yield put
         except BaseException:
-            queue.put(_GivenUp())
+            queue.put(_Cancelled())
             raise
         queue.put(None)
         writing.result()

@@ -14,6 +14,8 @@ from itertools import count
 from types import FrameType
 from typing import Any
 
+from .environment import environment_variables
+
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What a worker's libraries read when they are loaded. Every core has a worker: with threads of their own these would
 wait for each other in every product of two 3 x 3 matrices, and a relaxation takes minutes instead of seconds."""
@@ -22,23 +24,8 @@ wait for each other in every product of two 3 x 3 matrices, and a relaxation tak
 @contextmanager
 def local_pool(workers: int) -> Iterator[Executor]:
     """A pool of processes of one thread each; on an error or an interrupt its workers are ended at once."""
-    with _environment(dict.fromkeys(ONE_THREAD, "1")):
+    with environment_variables(dict.fromkeys(ONE_THREAD, "1")):
         yield from _pool(workers)
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """The process's environment with some values set, which processes started meanwhile inherit."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _pool(workers: int) -> Iterator[Executor]:

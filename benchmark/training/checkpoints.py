@@ -58,26 +58,13 @@ def load_checkpoint(
 
     cls: the class to rebuild, by default the class that is registered under the name in the file
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        raise AmsbenchError(f"no checkpoint at {path}; give a .safetensors file that 'amsbench train' wrote")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["amsbench"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise AmsbenchError(
-            f"{path} is not a checkpoint of amsbench or is damaged ({error}); train or copy it again"
-        ) from error
-    if header["format"] != CHECKPOINT_FORMAT:
-        raise AmsbenchError(
-            f"{path} has checkpoint format {header['format']}, this version reads {CHECKPOINT_FORMAT}; train it again"
-        )
+    header, tensors = _read_header(path), _read_tensors(path)
     chosen = cls or method_class(header["method"])
-    method: Method = chosen(Task.from_json(header["task"]), header["config"])
+    try:
+        method: Method = chosen(Task.from_json(header["task"]), header["config"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
     try:
         method.load_state_dict(tensors)
     except RuntimeError as error:
@@ -87,6 +74,45 @@ def load_checkpoint(
     method.to(device).eval()
     return Checkpoint(
         method=method, record=header["record"], content_hash=content_hash(header, tensors), path=path
+    )
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """Header of a checkpoint file: format, method, task, config, record."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise AmsbenchError(f"no checkpoint at {path}; give a .safetensors file that 'amsbench train' wrote")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            header = json.loads((file.metadata() or {})["amsbench"])
+        stored_format = header["format"]
+        if stored_format == CHECKPOINT_FORMAT:
+            missing = [name for name in ("method", "task", "config", "record") if name not in header]
+            if missing:
+                raise KeyError(", ".join(missing))
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise _damaged(path, error) from error
+    if stored_format != CHECKPOINT_FORMAT:
+        raise AmsbenchError(
+            f"{path} has checkpoint format {stored_format}, this version reads {CHECKPOINT_FORMAT}; train it again"
+        )
+    return header
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> AmsbenchError:
+    return AmsbenchError(
+        f"{path} is not a checkpoint of amsbench or is damaged ({error}); train or copy it again"
     )
 
 
@@ -103,6 +129,24 @@ def content_hash(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> st
 def released_path(method: str, dataset: str) -> Path:
     """Where the released checkpoint of a method on a dataset is, or would be."""
     return RELEASED / f"{method}-{dataset}.safetensors"
+
+
+def finished_checkpoint(folder: Path) -> Path | None:
+    """Path of the best checkpoint of the finished training in ``folder``; None if there is no training.
+
+    Raises AmsbenchError if the training is not finished.
+    """
+    best, last = folder / "best.safetensors", folder / "last.safetensors"
+    if not any((folder / name).exists() for name in ("resume.pt", best.name, last.name)):
+        return None
+    record = _read_header(last)["record"] if last.is_file() else {}
+    if not best.is_file() or record.get("fraction") != 1.0:
+        share = f" ({100 * record['fraction']:.0f} % are done)" if "fraction" in record else ""
+        raise AmsbenchError(
+            f"the training in {folder} is not finished{share}; give the same 'amsbench train' command again to go on "
+            f"with it, or use what it has so far with --checkpoint {best}"
+        )
+    return best
 
 
 def check_matches(checkpoint: Checkpoint, dataset: str, method: str | None = None) -> None:

@@ -1,8 +1,9 @@
-"""Training any method on any dataset: budgets, moving average, log, checkpoints and exact resumption."""
+"""Training of a method on a dataset, from names and options to the checkpoint."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,9 @@ import torch
 from ...errors import AmsbenchError
 from .. import registry
 from ..datasets.dataset import Dataset, task_of
+from ..generation.cells import cell_heights
 from ..interface.method import Method, method_class
+from ..system.devices import current_device, pick_device
 from ..system.files import check_writable, exclusive_lock
 from .checkpoints import load_checkpoint
 from .options import TrainingOptions, TrainingProgress
@@ -34,21 +37,27 @@ def train_method(
     init_from: Path | None = None,
     device: str = "cpu",
     report: Callable[[TrainingProgress], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Path:
-    """Train a method, or go on with the training that ``output`` holds, and return the checkpoint's path.
+    """Train a method, or resume the training in ``output``, and return the path of the best checkpoint.
 
-    Writes to ``output``: ``log.csv``, ``resume.pt`` (the whole state; a killed run goes on from there to the same
+    Writes to ``output``: ``log.csv``, ``resume.pt`` (the whole state, so that a stopped training resumes with the same
     losses), ``last.safetensors`` and ``best.safetensors`` (the moving average at the lowest validation loss).
 
-    init_from: checkpoint whose weights to start from (of any method with the same network, or one that the method
-        knows how to grow from)
-    config: changes to the method's default configuration; of a setting that is a table itself, such as
-        ``network``, the entries that are not named stay
-    Raises AmsbenchError where ``output`` holds a training with other settings or one that is still running, or a
-    loss is not finite.
+    properties: properties that the method is conditioned on
+    network: a network preset of the method, by default its first
+    config: changes to the method's default configuration; nested tables, such as ``network``, are changed entry by
+        entry
+    init_from: checkpoint whose weights to start from, of any method with the same network or of one that
+        ``Method.start_from`` accepts
+    device: auto, cpu, cuda or cuda:<number>
+    clock: wall-clock time in seconds, for trainings that end after ``options.minutes``
+    Raises AmsbenchError if ``output`` holds a training with other settings or one that is running, if a cell of the
+    dataset is thinner than the network's cutoff, and if a loss is not finite.
     """
     from lightning.fabric import Fabric
 
+    target = torch.device(pick_device(device))
     torch.manual_seed(options.seed)
     chosen = method_class(method_name)
     task = task_of(dataset, properties)
@@ -60,11 +69,13 @@ def train_method(
     settings = chosen.default_config(preset, task)
     settings = with_changes(settings, config or {}, f"method '{method_name}'")
     method = chosen(task, settings)
+    _check_cells(dataset, method.cutoff)
     origin = None if init_from is None else _start_from(method, init_from)
     check_writable(output)
 
-    fabric = Fabric(accelerator="gpu" if device.startswith("cuda") else "cpu", devices=1)
-    trainer = Trainer(fabric, method, dataset, output, options, report)
+    on_gpu = target.type == "cuda"
+    fabric = Fabric(accelerator="gpu" if on_gpu else "cpu", devices=[target.index or 0] if on_gpu else 1)
+    trainer = Trainer(fabric, method, dataset, output, options, report, clock)
     made_with = {
         "method": method_name,
         "task": task.to_json(),
@@ -72,14 +83,28 @@ def train_method(
         "options": asdict(options),
         "init_from": origin,
     }
-    with exclusive_lock(output):
+    with exclusive_lock(output), current_device(fabric.device):
         trainer.resume(made_with)
         trainer.run()
     return output / "best.safetensors"
 
 
+def _check_cells(dataset: Dataset, cutoff: float) -> None:
+    """Raise AmsbenchError for a cell thinner than the network's cutoff, in which nothing could be generated."""
+    heights = cell_heights(torch.as_tensor(dataset.cells))
+    thinnest = int(heights.argmin())
+    if float(heights[thinnest]) < cutoff:
+        raise AmsbenchError(
+            f"the cell of sample {thinnest} of {dataset.path} has a height of {float(heights[thinnest]):.2f} A, below "
+            f"the network's cutoff of {cutoff:g} A; leave it out or choose a network with a shorter cutoff"
+        )
+
+
 def with_changes(settings: dict[str, Any], changes: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """The settings with some of them changed; AmsbenchError for unknown names and values of another kind."""
+    """Copy of the settings with ``changes`` applied; AmsbenchError for unknown names and values of another type.
+
+    owner: subject of the error messages
+    """
     result = dict(settings)
     for name, value in changes.items():
         if name not in settings:
@@ -90,14 +115,14 @@ def with_changes(settings: dict[str, Any], changes: Mapping[str, Any], owner: st
         number = isinstance(old, int | float) and isinstance(value, int | float)
         if not isinstance(value, type(old)) and not (isinstance(old, float) and number):
             raise AmsbenchError(
-                f"the setting '{name}' of {owner} is {json.dumps(old)}; {json.dumps(value)} is of another kind"
+                f"the setting '{name}' of {owner} is {json.dumps(old)}; {json.dumps(value)} is of another type"
             )
         result[name] = with_changes(old, value, f"'{name}' of {owner}") if isinstance(old, dict) else value
     return result
 
 
 def _start_from(method: Method, path: Path) -> str:
-    """Give the method the weights of a checkpoint, and return that checkpoint's content hash."""
+    """Copy the weights of the checkpoint at ``path`` into the method and return the checkpoint's content hash."""
     checkpoint = load_checkpoint(path)
     source = checkpoint.method
     try:

@@ -1,8 +1,9 @@
-"""The training loop: one step, validation, resume state, log."""
+"""The training loop: optimiser step, validation, resume state, log, checkpoints."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import time
@@ -32,6 +33,20 @@ class NotFinite(AmsbenchError):
 
 
 class Trainer:
+    """Training of a method on a dataset's training split, with all that its files in ``output`` need.
+
+    Every step is a function of weights, seed and step number alone, so a resumed training has the same losses as an
+    uninterrupted one. Checkpoints hold the moving average of the weights, and ``best.safetensors`` the one of the
+    lowest loss on the validation split.
+
+    fabric: lightning's ``Fabric`` for one device
+    method: trained in place; ``model`` is the method, ``method`` its wrapper by the fabric
+    output: folder of ``log.csv``, ``resume.pt``, ``last.safetensors`` and ``best.safetensors``
+    report: called with the progress after every step
+    clock: wall-clock time in seconds
+    Raises AmsbenchError if the training or the validation split is empty.
+    """
+
     def __init__(
         self,
         fabric: Any,
@@ -40,8 +55,10 @@ class Trainer:
         output: Path,
         options: TrainingOptions,
         report: Callable[[TrainingProgress], None] | None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.fabric, self.options, self.output, self.report = fabric, options, output, report
+        self.clock = clock
         self.ema_model = copy.deepcopy(method).to(fabric.device).eval()
         self.ema_model.requires_grad_(False)
         optimizer = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
@@ -61,10 +78,15 @@ class Trainer:
         self.step, self.seconds, self.cpu_seconds, self.best = 0, 0.0, 0.0, math.inf
         self.settings: dict[str, Any] = {}
 
+    @property
+    def fraction(self) -> float:
+        """Part of the training that is done, 0 to 1."""
+        return self.options.progress(self.step, self.seconds)
+
     # -- state ---------------------------------------------------------------------------------------------
 
     def resume(self, settings: dict[str, Any]) -> None:
-        """Take up the state in the output folder, if it has one with the same settings."""
+        """Load the state in the output folder, if there is one; AmsbenchError if it is of other settings or damaged."""
         self.settings = json.loads(json.dumps(settings))
         path = self.output / "resume.pt"
         if not path.exists():
@@ -75,9 +97,9 @@ class Trainer:
             raise AmsbenchError(
                 f"{path} is damaged and cannot be resumed; delete it to train again from the start"
             ) from error
-        found = json.loads(state["settings"])
-        if found != self.settings:
-            different = [key for key in self.settings if found.get(key) != self.settings[key]]
+        stored = json.loads(state["settings"])
+        if stored != self.settings:
+            different = [key for key in self.settings if stored.get(key) != self.settings[key]]
             raise AmsbenchError(
                 f"{self.output} holds a training with another {' and '.join(different)}; "
                 "choose another --output-dir or delete that folder"
@@ -90,6 +112,7 @@ class Trainer:
         truncate_log(self.output / "log.csv", self.step)
 
     def save(self) -> None:
+        """Write ``resume.pt``, the whole state of the training."""
         state = {
             "settings": json.dumps(self.settings),
             "model": self.model.state_dict(),
@@ -103,13 +126,14 @@ class Trainer:
         write_atomically(self.output / "resume.pt", lambda file: torch.save(state, file))
 
     def record(self, validation: float) -> dict[str, Any]:
-        """How the weights came about, for the checkpoint's header."""
+        """Training record of the checkpoint's header: options, structures seen, time, hardware, versions."""
         return {
             "amsbench": __version__,
             "torch": torch.__version__,
             "options": self.settings["options"],
             "init_from": self.settings["init_from"],
             "samples_seen": self.step * self.options.batch_size,
+            "fraction": self.fraction,
             "seconds": round(self.seconds, 1),
             "cpu_seconds": round(self.cpu_seconds, 1),
             "validation_loss": validation,
@@ -120,55 +144,57 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        options = self.options
-        every = max(1, options.validate_every // options.batch_size)
-        started = time.perf_counter() - self.seconds
-        worked = (
-            time.process_time() - self.cpu_seconds
-        )  # all threads, and not what other jobs of the machine take
-        for samples in self.batches():
+        """Train to the end, with a validation every ``validate_every`` structures and after the last step."""
+        every = max(1, self.options.validate_every // self.options.batch_size)
+        start = self.clock() - self.seconds
+        # CPU time counts all threads of this process and nothing of other processes
+        cpu_start = time.process_time() - self.cpu_seconds
+        batches = self.batches()
+        while self.fraction < 1:
             rate = self.learning_rate()
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            losses = self.update(samples)
+            losses = self.update(next(batches))
             self.step += 1
-            self.seconds = time.perf_counter() - started
+            self.seconds = self.clock() - start
             validation = None
-            if self.step % every == 0 or self.step == options.steps:
+            if self.step % every == 0 or self.fraction >= 1:
                 validation = self.validate()
-                self.seconds = time.perf_counter() - started
-                self.cpu_seconds = time.process_time() - worked
-                append_row(
-                    self.output / "log.csv",
-                    self.step,
-                    self.step * options.batch_size,
-                    self.seconds,
-                    rate,
-                    losses,
-                    validation,
-                )
-                save_checkpoint(self.output / "last.safetensors", self.ema_model, self.record(validation))
-                if validation <= self.best:
-                    self.best = validation
-                    save_checkpoint(self.output / "best.safetensors", self.ema_model, self.record(validation))
-                self.save()
+                self.seconds = self.clock() - start
+                self.cpu_seconds = time.process_time() - cpu_start
+                self.store(rate, losses, validation)
             if self.report:
                 self.report(
                     TrainingProgress(
                         step=self.step,
-                        steps=options.steps,
+                        fraction=self.fraction,
                         losses=losses,
                         validation=validation,
                         seconds=self.seconds,
                     )
                 )
 
-    def update(self, samples: list[Any]) -> dict[str, float]:
-        """One optimiser step; everything random depends on the seed and the step alone."""
-        batch, noise = self.prepare(samples, self.step)
-        losses = self.method.training_loss(
-            batch, noise, teacher=self.ema_model, progress=self.step / self.options.steps
+    def store(self, rate: float, losses: dict[str, float], validation: float) -> None:
+        """Write log, checkpoints and resume state after a validation."""
+        append_row(
+            self.output / "log.csv",
+            self.step,
+            self.step * self.options.batch_size,
+            self.seconds,
+            rate,
+            losses,
+            validation,
         )
+        save_checkpoint(self.output / "last.safetensors", self.ema_model, self.record(validation))
+        if validation <= self.best:
+            self.best = validation
+            save_checkpoint(self.output / "best.safetensors", self.ema_model, self.record(validation))
+        self.save()
+
+    def update(self, samples: list[Any]) -> dict[str, float]:
+        """Do one optimiser step and return the losses; its random numbers follow from seed and step number."""
+        batch, noise = self.prepare(samples, self.step)
+        losses = self.method.training_loss(batch, noise, teacher=self.ema_model, progress=self.fraction)
         values = {name: float(value.detach()) for name, value in losses.items()}
         self.check_finite(values)
         self.optimizer.zero_grad()
@@ -183,8 +209,10 @@ class Trainer:
         return values
 
     def validate(self) -> float:
-        """Loss of the moving average on held-out samples, with the same noise every time and every part of the loss
-        that the schedule ever brings in, so that validations compare."""
+        """Mean loss of the moving average over the validation samples, with the same noise at every validation.
+
+        The loss is that of the end of the training (progress 1), so that validations at different steps compare.
+        """
         total, weight = 0.0, 0
         size = self.options.batch_size
         with torch.no_grad():
@@ -194,10 +222,11 @@ class Trainer:
                 losses = self.ema_model.training_loss(batch, noise, teacher=self.ema_model, progress=1.0)
                 total += float(losses["loss"]) * len(samples)
                 weight += len(samples)
+        self.check_finite({"validation loss": total / weight})
         return total / weight
 
     def prepare(self, samples: list[Any], key: int) -> tuple[Structures, BatchNoise]:
-        """A batch with fresh ghosts, and its noise."""
+        """A batch on the training device, filled with new ghosts, and its noise; both follow from seed and ``key``."""
         from torch_geometric.data import Batch
 
         generator = torch.Generator().manual_seed(_mix(self.options.seed, key))
@@ -209,11 +238,11 @@ class Trainer:
         return batch, BatchNoise(len(batch.positions), len(batch), generator, self.fabric.device)
 
     def batches(self) -> Iterator[list[Any]]:
-        """Batches from the current step on: epochs of shuffled samples, a function of seed and step."""
+        """Endless batches from the current step on: epochs of shuffled samples that follow from seed and step."""
         count, size = len(self.train_set), self.options.batch_size
         order: Tensor | None = None
         epoch = -1
-        for position in range(self.step * size, self.options.steps * size, size):
+        for position in itertools.count(self.step * size, size):
             samples = []
             for k in range(position, position + size):
                 if k // count != epoch or order is None:
@@ -225,15 +254,15 @@ class Trainer:
             yield samples
 
     def learning_rate(self) -> float:
-        """Cosine decay to ``final_lr_fraction`` of the learning rate, after a short linear start."""
+        """Learning rate of the next step: linear rise over 100 steps times a cosine decay over the whole training."""
         options = self.options
-        share = self.step / options.steps
         cosine = options.final_lr_fraction + (1 - options.final_lr_fraction) * 0.5 * (
-            1 + math.cos(math.pi * share)
+            1 + math.cos(math.pi * self.fraction)
         )
         return options.learning_rate * cosine * min(1.0, (self.step + 1) / 100)
 
     def check_finite(self, values: dict[str, float]) -> None:
+        """Raise NotFinite for the first value that is NaN or infinite."""
         for name, value in values.items():
             if not math.isfinite(value):
                 raise NotFinite(

@@ -37,7 +37,9 @@ from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.methods.amshortcut import AMShortcut
-from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.material_method import MaterialMethod
+from amsbench.methods.material_sde import Ancestral, MaterialSDE
+from amsbench.methods.samplers import Euler, Multistep, TimeSteps
 from amsbench.methods.state import Prediction, State
 from amsbench.metrics.structural_errors import structural_curves, structural_errors
 
@@ -45,13 +47,36 @@ COUNT, SEEDS = 128, (0, 1)
 STRUCTURES_SEEN = {"material-sde": 10_000, "shortcut": 6_000}
 
 
+def grid(method: MaterialMethod, steps: int) -> TimeSteps:
+    """Times (k/n)^power, with the power of the method."""
+    assert isinstance(method, Grid)
+    return list(pairwise((1 - k / steps) ** method.power for k in range(steps + 1)))
+
+
+class GridAncestral(Ancestral):
+    def times(self, method: MaterialSDE, steps: int) -> TimeSteps:
+        return grid(method, steps)
+
+
+class GridEuler(Euler):
+    def times(self, method: MaterialMethod, steps: int) -> TimeSteps:
+        return grid(method, steps)
+
+
+class GridMultistep(Multistep):
+    def times(self, method: MaterialMethod, steps: int) -> TimeSteps:
+        return grid(method, steps)
+
+
 class Grid(MaterialSDE):
-    """Times (k/n)^power for every sampler."""
+    """Material SDE with times (k/n)^power in every sampler."""
 
     power = 1.0
-
-    def path(self, steps: int, sampler: str) -> list[tuple[float, float]]:
-        return list(pairwise((1 - k / steps) ** self.power for k in range(steps + 1)))
+    samplers = (
+        GridAncestral(name="ancestral", title="ancestral steps"),
+        GridEuler(name="ode", title="Euler steps"),
+        GridMultistep(name="multistep", title="second-order steps"),
+    )
 
 
 class Grid15(Grid):
@@ -105,7 +130,7 @@ class FourSteps(AMShortcut):
                 now = t - k * dt
                 found = teacher.predict(state, null, now[:, 0], dt[:, 0])
                 at = now[batch.batch], (now - dt).clamp(min=0)[batch.batch]
-                state = self.step(state, found, *at, "ode", noise)
+                state = self.ode_step(state, found, *at)
                 total = total + found.positions / 4
         found = self.predict(begin, null, t[:, 0], 4 * dt[:, 0])
         return ((found.positions - total) ** 2).sum(-1).mean()
@@ -187,7 +212,7 @@ def trained(
         {"variant": str(variant), "seed": seed, "options": asdict(options), "init_from": str(init_from)}
     )
     trainer.run()
-    return trainer.average, trainer.seconds
+    return trainer.ema_model, trainer.seconds
 
 
 def main(folder: Path, init_from: Path, groups: list[str]) -> None:

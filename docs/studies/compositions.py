@@ -25,6 +25,7 @@ from amsbench.benchmark.evaluation.descriptor_means import composition_facts, el
 from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.samplers import MaterialSampler
 from amsbench.metrics.composition import fraction_distance
 
 COUNT, EDGE = 64, 14.0
@@ -112,8 +113,10 @@ def main(checkpoints: list[str]) -> None:
             done = set()
             for settings in SETTINGS:
                 method.config |= settings
-                drawn, down = settings["drawn_species"], method.path(steps, sampler)
-                first = 1 + [s for _, s in down].index(0.0)
+                chosen = method.sampler_named(sampler)
+                assert isinstance(chosen, MaterialSampler)
+                drawn, times = settings["drawn_species"], chosen.times(method, steps)
+                first = 1 + [s for _, s in times].index(0.0)
                 if (drawn, first) in done:
                     continue
                 done.add((drawn, first))

@@ -22,13 +22,9 @@ from torch_geometric.data import Batch
 
 import amsbench
 from amsbench.baselines.graphite import mesh_graph_net
-from amsbench.baselines.graphite.method import (
-    EARLY_SHARE,
-    Graphite,
-    random_rotations,
-    rotated,
-    times_of_training,
-)
+from amsbench.baselines.graphite.method import Graphite
+from amsbench.baselines.graphite.noise_schedule import EARLY_SHARE, training_times
+from amsbench.baselines.graphite.rotations import random_rotations, rotated
 from amsbench.benchmark.datasets.dataset import Dataset, samples_of, task_of
 from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
@@ -38,8 +34,8 @@ TIME, RATE, BATCH = 0.15, 1e-3, 2
 OTHERS, SHOWN = 8, 200
 EARLY: dict[str, Callable[[float], tuple[float, float]]] = {
     "t = 0.15": lambda progress: (TIME, TIME),
-    "all t": lambda progress: times_of_training(progress, 0.0),
-    "early t first": lambda progress: times_of_training(progress, EARLY_SHARE),
+    "all t": lambda progress: training_times(progress, 0.0),
+    "early t first": lambda progress: training_times(progress, EARLY_SHARE),
 }
 CASES = [
     (4.5, True, "t = 0.15", ""),

@@ -52,10 +52,10 @@ def main(path: str, asked: list[str]) -> None:
                     made.frames,
                     reference,
                     targets=plan.target_values(),
-                    structural=False,
+                    curves=(),
                     executor=pool,
                 )
-                density = f"{found.substance['density']:.2f}"
+                density = f"{found.descriptors['density']:.2f}"
                 for target, errors in found.inverse_design.items():
                     shown = [
                         "-" if value is None else f"{value:.2f}" for value in (errors.mae, errors.spearman)

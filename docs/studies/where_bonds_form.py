@@ -22,7 +22,7 @@ import amsbench
 from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.training.checkpoints import load_checkpoint
-from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.material_sde import ANCESTRAL, MaterialSDE
 
 TIMES = (0.25, 0.30, 0.35, 0.40, 0.50)
 STEP = 0.01
@@ -64,7 +64,7 @@ def main(path: str) -> None:
                 t, s = (begin * (1 - n / steps) for n in (k, k + 1))
                 times = torch.full((len(clean),), t)
                 found = method.predict(state, method.denoiser.null_properties(noise), times, 0 * times)
-                state = method.step(state, found, atoms * t, atoms * s, "ancestral", noise)
+                state = ANCESTRAL.step(method, state, found, atoms * t, atoms * s, noise)
             made = method.finish(state).to_atoms(method.task.elements)
         print("from the prior:" if begin == 1 else f"from t = {begin:.2f}:", bonded(made), flush=True)
     for sampler in SAMPLERS:

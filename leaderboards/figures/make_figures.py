@@ -47,7 +47,7 @@ def save_figures(
     folder cannot be written.
     """
     folder = Path(output_folder)
-    cells = list(store.cells() if cells is None else cells)
+    cells = list(store.results() if cells is None else cells)
     kinds = {cell.key.kind for cell in cells}
     if not kinds:
         raise AmsbenchError(f"there are no results in {store.folder} to draw; run 'amsbench run' first")

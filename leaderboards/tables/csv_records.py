@@ -21,7 +21,7 @@ def measured_record(column: Entry, steps: int, numbers: Mapping[str, Any], name:
         **_place(key.dataset, key.kind, name, key.method, training_label(cell), steps),
         "column": column.label,
         "sampler": key.sampler,
-        "mode": cell.mode,
+        "step_label": cell.step_label,
         **key.model_dump(include={"plan", "protocol", "protocol_version", "metrics_version"}),
         **key.model_dump(include={"count", "cube"}),
         "target_first": key.targets[name][0] if name else None,
@@ -33,8 +33,8 @@ def measured_record(column: Entry, steps: int, numbers: Mapping[str, Any], name:
         "device": cell.environment.device,
         "threads": cell.environment.threads,
         **numbers,
-        **{f"substance_{fact}": value for fact, value in cell.substance.items()},
-        **{f"training_set_{fact}": value for fact, value in cell.training_set.items()},
+        **{f"descriptor_{fact}": value for fact, value in cell.descriptors.items()},
+        **{f"training_descriptor_{fact}": value for fact, value in cell.training_descriptors.items()},
     }
 
 
@@ -47,7 +47,7 @@ def reported_record(
     return {
         "source": "reported",
         **_place(key.dataset, key.kind, name, method, training, steps),
-        "mode": reported_values.reported_mode(method, steps),
+        "step_label": reported_values.reported_mode(method, steps),
         "protocol": "paper",
         "count": reported_values.COUNTS[key.kind],
         "target_first": asked[0],

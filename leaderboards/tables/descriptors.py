@@ -36,7 +36,9 @@ def substance_table(board: Comparison, records: tuple[Record, ...]) -> Table:
     """One row per result and one for the training set: composition, density, distances, energy, cost."""
     columns = (*board.columns, *board.yardsticks)
     every_cell = [cell for column in columns for cell in column.cells.values()]
-    training = {str(sorted(cell.training_set.items())): cell.training_set for cell in every_cell}
+    training = {
+        str(sorted(cell.training_descriptors.items())): cell.training_descriptors for cell in every_cell
+    }
     facts = [_row(known) for known in training.values()]
     lines = [
         (
@@ -46,7 +48,7 @@ def substance_table(board: Comparison, records: tuple[Record, ...]) -> Table:
         for column in columns
         for steps, cell in column.cells.items()
     ]
-    every = [*facts, *(_row(cell.substance) for _, cell in lines)]
+    every = [*facts, *(_row(cell.descriptors) for _, cell in lines)]
     heads = list(dict.fromkeys(head for row in every for head in row))
     per = f"time per {reported_values.COUNTS[board.key.kind]:,}"
     rows = [("training set", *(row.get(head, EMPTY) for head in heads), EMPTY, EMPTY) for row in facts]

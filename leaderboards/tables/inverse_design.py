@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -84,7 +85,14 @@ def errors_of(cell: Result, name: str) -> Mapping[str, Any]:
             f"result {cell.key.stem} was asked for '{name}' but holds no errors of it; "
             "delete it and run it again"
         )
-    return cell.inverse_design[name]
+    errors = asdict(cell.inverse_design[name])
+    for part in ("mae", "rmse", "penalised_mae"):
+        interval = errors.pop(f"{part}_interval") or {}
+        errors |= {f"{part}_{end}": interval.get(end) for end in ("low", "high")}
+    control = errors.pop("shuffled") or {}
+    for part in ("correlation", "low", "high", "mae", "p_value"):
+        errors[f"shuffled_{part}"] = control.get(part)
+    return errors
 
 
 def coverage_text(row: Mapping[str, Any]) -> str:
@@ -112,7 +120,7 @@ def _charged_interval(name: str, cell: Result) -> Interval | None:
     if row["measured"] < LEAST_SHARE * row["requested"]:
         return None
     return stored_interval(
-        row["charged_mae"], row["charged_mae_low"], row["charged_mae_high"], row["requested"]
+        row["penalised_mae"], row["penalised_mae_low"], row["penalised_mae_high"], row["requested"]
     )
 
 
@@ -144,7 +152,7 @@ def _errors(
             "Training mean: MAE of always answering the mean of the training set.",
             *ties_note(
                 bool(ties),
-                "MAE (a failed structure charged the error of the training mean; at least half must be measured)",
+                "MAE (penalised: a failed structure counts with the error of the training mean; at least half must be measured)",
             ),
             *steps_note(board),
             *paper_note(board, "its own measurements of the property", bool(reported), with_paper),
@@ -209,18 +217,18 @@ def _charged(board: Comparison, name: str, ties: set[Place], records: tuple[Reco
     def text(column: Entry, steps: int) -> str:
         row = errors_of(column.cells[steps], name)
         star = TIED * ((column.label, steps) in ties)
-        limits = interval(row["charged_mae_low"], row["charged_mae_high"], 2)
-        shown = f"{decimal(row['charged_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
+        limits = interval(row["penalised_mae_low"], row["penalised_mae_high"], 2)
+        shown = f"{decimal(row['penalised_mae'], 2)}{star}{limits} / {decimal(row.get('shuffled_mae'), 2)}"
         return joined(shown, column.step_label(steps))
 
     return board_table(
         board,
-        f"MAE with failures charged, {_with_unit(board, name)}",
+        f"Penalised MAE, {_with_unit(board, name)}",
         text,
         caption=[
-            "Cells: MAE over all structures, a failed one charged the error of always answering the training "
-            "mean [95 % bootstrap interval] / MAE of the measured ones against shuffled targets.",
-            *ties_note(bool(ties), "charged MAE (at least half must be measured)"),
+            "Cells: penalised MAE (a failed structure counts with the error of the training mean) [95 % bootstrap "
+            "interval] / MAE of the measured ones against shuffled targets.",
+            *ties_note(bool(ties), "penalised MAE (at least half must be measured)"),
         ],
         records=records,
         levels={

@@ -88,7 +88,7 @@ def error_interval(name: str, cell: Result) -> Interval | None:
 
 def structural_score(cell: Result, name: str, part: str) -> float:
     """One number of the structural errors: ``structural_score(cell, "rdf", "floor")``."""
-    return float(getattr(structural_of(cell), f"{name}_{part}"))
+    return float(getattr(structural_of(cell).curves[name], part))
 
 
 def _errors(
@@ -174,8 +174,8 @@ def _intervals(board: Comparison, name: str, ties: set[Place], records: tuple[Re
 
 def _wasserstein(board: Comparison, records: tuple[Record, ...]) -> Table:
     def text(column: Entry, steps: int) -> str:
-        found = structural_of(column.cells[steps])
-        distances = f"{decimal(found.rdf_wasserstein, 4)} / {decimal(found.adf_wasserstein, 3)}"
+        found = structural_of(column.cells[steps]).curves
+        distances = f"{decimal(found['rdf'].wasserstein, 4)} / {decimal(found['adf'].wasserstein, 3)}"
         return joined(distances, column.step_label(steps))
 
     return board_table(
@@ -194,7 +194,13 @@ def _records(
         measured_record(
             column,
             steps,
-            structural_of(cell).model_dump()
+            {"reference": structural_of(cell).reference}
+            | {
+                f"{name}_{part}": value
+                for name, scores in structural_of(cell).curves.items()
+                for part, value in scores.model_dump().items()
+                if part != "version"
+            }
             | {f"{name}_tied_for_best": (column.label, steps) in ties[name] for name in DECIMALS},
         )
         for column in (*board.columns, *board.yardsticks)

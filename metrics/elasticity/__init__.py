@@ -1,1 +1,1 @@
-"""Elastic moduli of glasses."""
+"""Elastic constants of glasses: by finite strains, and by linear response."""

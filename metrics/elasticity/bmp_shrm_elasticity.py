@@ -1,10 +1,11 @@
-"""One smooth piece of the BMP-shrm energy, and the elastic constants of a structure on it.
+"""BMP-shrm energy with fixed lists of pairs and angles, and elastic constants with it.
 
-The published potential ends sharply: the energy jumps where two network formers pass 7 A and, by up to a tenth of an
-eV, where an atom passes the end of the three-body term. No minimiser converges beside such a jump, and a stress from
-either side of it has no slope. Between the jumps the energy is smooth. So pairs and angles are taken from one structure
-and stay the same while its atoms move: the published energy exactly as long as none of them passes a cutoff, and its
-smooth continuation beyond. A relaxation takes them again from its result; elastic constants are derivatives.
+The published potential has sharp cutoffs. Its energy is discontinuous where two network formers pass 7 A and, by up to
+0.1 eV, where an atom passes the cutoff of the three-body term. Minimisers do not converge near such a discontinuity,
+and a difference of stresses across it is not a derivative. Here the pairs and angles are listed once, for one
+structure, and stay the same while its atoms move. The energy then equals the published energy as long as no atom passes
+a cutoff, and is its smooth continuation beyond ("piece" in docs/metrics.md). A relaxation updates the lists on its way
+and repeats until they no longer change; elastic constants are derivatives at the minimum.
 """
 
 from __future__ import annotations
@@ -25,38 +26,54 @@ from ..potentials.bmp_shrm import (
     PAIR_CUTOFF,
     REPULSION,
 )
-from ..potentials.lammps_calculator import VOLUME_PER_ATOM
+from ..potentials.lammps_calculator import check_volume_and_positions
 from ..potentials.potential import EvaluationFailed
 from .finite_strain import ElasticConstants, Relaxation, relax
 from .linear_response import EnergyTerm, lengths, softest_mode, stiffness
 
 COULOMB = 14.399645
-"""eV A / e^2, as LAMMPS has it."""
+"""Coulomb constant in eV A / e^2, with the digits of LAMMPS."""
+
 ANGLE = np.deg2rad(109.47)
-"""The angle at oxygen without energy."""
+"""Equilibrium angle at oxygen, radians."""
+
 ANGLE_CONSTANTS = {("Si", "Si"): 12.5, ("P", "Si"): 60.0, ("P", "P"): 32.5}
-"""eV/rad^2 of K exp(-(r1 + r2) / 1 A) (theta - ANGLE)^2 at an oxygen between two network formers."""
+"""K in eV/rad^2 of K exp(-(r1 + r2) / 1 A) (theta - ANGLE)^2 at an oxygen between two network formers."""
+
 LEGS = {"Si": 3.3, "P": 2.0}
-"""A; up to here a former is a leg of an angle at oxygen."""
+"""Longest leg of an angle at oxygen by its network former, A."""
+
 FORCE = 0.005
-"""eV/A; a softest mode of 0.01 eV/A^2 is then 0.5 A from its minimum at most, and moduli are within 1 %."""
+"""Force tolerance, eV/A: a mode of 0.01 eV/A^2 is then at most 0.5 A from its minimum, and moduli are within 1 %."""
+
 FIRST_STEPS, MOVED, FAR = 10, 0.5, 10
-"""Pairs and angles are taken again after 10, 20, 40 ... steps; after 10 again where an atom moved further (A), but ten
-times at most: a glass between two pieces, each with its minimum in the other's reach, would go around in circles."""
+"""The lists are updated after 10, 20, 40, ... steps (``FIRST_STEPS``, doubled), and after 10 again if an atom has moved
+by more than ``MOVED`` (A), at most ``FAR`` times.
+
+Without this limit a relaxation can alternate for ever between two lists, each with its minimum beyond a cutoff of the
+other."""
+
 ROUNDS = 3
-"""So many minima in a row, each with the pairs and angles of the one before, and the last one counts: some atom may
-be in reach at the minimum without it and out of reach at the minimum with it."""
+"""Number of minima in a row after which a relaxation ends, each with the lists of the minimum before.
+
+One minimum is not enough, and the lists may never become self-consistent: an atom can lie within a cutoff at the
+minimum without it in the lists, and beyond the cutoff at the minimum with it."""
+
 MAX_STEPS = 4000
-"""Enough for every generated glass of the tables of ``meg``; the 1,500 of the paper are for a tenfold ``FORCE``."""
+"""Largest number of steps of a relaxation, enough for every generated glass in the tables of ``meg``. The paper's 1,500
+are for a tenfold ``FORCE``."""
+
 SADDLES, PUSH = 3, 0.2
-"""So many minima are looked for where the first is a saddle; its softest mode moves some atom by so much (A)."""
+"""Largest number of relaxations if they end at saddles; before the next one the structure is displaced along its
+softest mode, by ``PUSH`` (A) for the atom that moves most."""
 
 
 class BMPShrmPiece(Calculator):
-    """Energy (eV), forces (eV/A) and stress (eV/A^3, ASE's sign) with the pairs and angles of one structure.
+    """Energy (eV), forces (eV/A) and stress (eV/A^3, sign of ASE) with the pairs and angles of one structure.
 
-    atoms: that structure, until ``fix`` is given another
-    EvaluationFailed where numbers are not finite or the cell has left ``VOLUME_PER_ATOM``.
+    atoms: structure whose pairs and angles are listed; ``fix`` replaces the lists
+
+    Raises EvaluationFailed if numbers are not finite and for a cell outside of ``VOLUME_PER_ATOM``.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]  # type: ignore[misc]
@@ -68,29 +85,29 @@ class BMPShrmPiece(Calculator):
         self.fix(atoms)
 
     def fix(self, atoms: Atoms) -> None:
-        """Take the pairs within their cutoffs and the angles with both legs in reach."""
-        _check_volume(atoms)
+        """List the pairs of ``atoms`` within their cutoffs, and the angles with both legs within theirs."""
+        check_volume_and_positions(atoms)
         symbols = np.array(atoms.get_chemical_symbols())
         charges = np.array([CHARGES[symbol] for symbol in symbols])
-        own = _coulomb_end()[0] / 2 + COULOMB_DAMPING / np.sqrt(np.pi)
-        self._self_energy = -COULOMB * own * float((charges**2).sum())
+        self_term = _coulomb_shifts()[0] / 2 + COULOMB_DAMPING / np.sqrt(np.pi)
+        self._self_energy = -COULOMB * self_term * float((charges**2).sum())
         i, j, shifts, distances = _edges(atoms, COULOMB_CUTOFF, full_list=False)
         near = distances < PAIR_CUTOFF
-        one, other = symbols[i], symbols[j]
-        bonds = np.flatnonzero(near & ((one == "O") | (other == "O")))
+        first, second = symbols[i], symbols[j]
+        bonds = np.flatnonzero(near & ((first == "O") | (second == "O")))
         morse = [
-            MORSE_WITH_OXYGEN[b if a == "O" else a] for a, b in zip(one[bonds], other[bonds], strict=True)
+            MORSE_WITH_OXYGEN[b if a == "O" else a] for a, b in zip(first[bonds], second[bonds], strict=True)
         ]
         heights, decays = np.zeros(len(i)), np.ones(len(i))
-        for pair, values in REPULSION.items():
-            there = near & ((one == pair[0]) & (other == pair[1]) | (one == pair[1]) & (other == pair[0]))
-            heights[there], decays[there] = values
+        for (a, b), values in REPULSION.items():
+            matching = near & ((first == a) & (second == b) | (first == b) & (second == a))
+            heights[matching], decays[matching] = values
         formers = np.flatnonzero(heights)
         legs, constants = _angles(atoms, symbols)
 
-        def pairs(at: Any, function: Any) -> EnergyTerm:
+        def pairs(rows: Any, function: Any) -> EnergyTerm:
             return EnergyTerm(
-                centres=i[at], ends=j[at][:, None], shifts=shifts[at][:, None], function=function
+                centres=i[rows], ends=j[rows][:, None], shifts=shifts[rows][:, None], function=function
             )
 
         self.terms = [
@@ -106,10 +123,11 @@ class BMPShrmPiece(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
+        """Compute all properties of ``atoms`` into ``results``."""
         super().calculate(atoms, properties, system_changes)
         if atoms is None:
             raise ValueError("calculate() needs the atoms")
-        _check_volume(atoms)
+        check_volume_and_positions(atoms)
         energies, forces, virials = zip(*(term.evaluate(atoms) for term in self.terms), strict=True)
         energy = self._self_energy + sum(energies)
         force, virial = np.sum(forces, axis=0), np.sum(virials, axis=0)
@@ -124,14 +142,11 @@ class BMPShrmPiece(Calculator):
         }
 
 
-def _check_volume(atoms: Atoms) -> None:
-    volume = atoms.get_volume() / max(len(atoms), 1)
-    if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
-        raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
-
-
 def _edges(atoms: Atoms, cutoff: float, *, full_list: bool) -> tuple[np.ndarray, ...]:
-    """i [e], j [e], shift [e, 3] of the image of j from where the atoms are, wrapped or not, and distance [e]."""
+    """i [e], j [e], lattice translation of the image of j [e, 3] and distance [e] in A of pairs within ``cutoff`` (A).
+
+    The translations refer to the positions of ``atoms``, wrapped or not.
+    """
     i, j, vectors, distances = neighbour_pairs(
         atoms.positions, atoms.cell.array, atoms.pbc, cutoff, full_list=full_list, quantities="ijDd"
     )
@@ -140,25 +155,29 @@ def _edges(atoms: Atoms, cutoff: float, *, full_list: bool) -> tuple[np.ndarray,
 
 
 def _angles(atoms: Atoms, symbols: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The angles at oxygen as arguments of ``EnergyTerm``, and their constants [m]."""
+    """Angles at oxygen as the arguments centres, ends and shifts of ``EnergyTerm``, and their K [m] in eV/rad^2."""
     centres, ends, shifts, distances = _edges(atoms, max(LEGS.values()), full_list=True)
     reach = np.array([LEGS.get(symbol, 0.0) for symbol in symbols])
     legs = np.flatnonzero((symbols[centres] == "O") & (distances < reach[ends]))
     legs = legs[np.argsort(centres[legs], kind="stable")]
-    at = centres[legs]
-    # each leg of an oxygen with each of those that come after it
-    most = int(np.bincount(at).max(initial=0))
-    first = [np.flatnonzero(at[k:] == at[:-k]) for k in range(1, most)]
-    one = legs[np.concatenate([np.zeros(0, dtype=int), *first])]
-    two = legs[np.concatenate([np.zeros(0, dtype=int), *(p + k for k, p in enumerate(first, start=1))])]
-    kinds = zip(symbols[ends[one]].tolist(), symbols[ends[two]].tolist(), strict=True)
-    constants = np.array([ANGLE_CONSTANTS[min(pair), max(pair)] for pair in kinds])
-    both = np.stack([one, two], axis=1)
-    return {"centres": centres[one], "ends": ends[both], "shifts": shifts[both]}, constants
+    oxygens = centres[legs]
+    # Each leg of an oxygen forms an angle with each later leg of the same oxygen: rows of the legs k apart.
+    most_legs = int(np.bincount(oxygens).max(initial=0))
+    rows = [np.flatnonzero(oxygens[k:] == oxygens[:-k]) for k in range(1, most_legs)]
+    no_rows = np.zeros(0, dtype=int)
+    first = legs[np.concatenate([no_rows, *rows])]
+    second = legs[np.concatenate([no_rows, *(row + k for k, row in enumerate(rows, start=1))])]
+    formers = zip(symbols[ends[first]].tolist(), symbols[ends[second]].tolist(), strict=True)
+    constants = np.array([ANGLE_CONSTANTS[min(pair), max(pair)] for pair in formers])
+    both = np.stack([first, second], axis=1)
+    return {"centres": centres[first], "ends": ends[both], "shifts": shifts[both]}, constants
 
 
 def _radial(of_distance: Any) -> Any:
-    """A pair term from its energies and slopes at distances r [m]."""
+    """Function of a pair term for ``EnergyTerm``.
+
+    of_distance: maps distances r [m] in A to energies [m] in eV and their derivatives [m] in eV/A
+    """
 
     def function(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r = lengths(vectors[:, 0])
@@ -168,16 +187,19 @@ def _radial(of_distance: Any) -> Any:
     return function
 
 
-def _coulomb_end() -> tuple[float, float]:
-    """What energy (1/A) and force (1/A^2) of two unit charges are lowered by, so that both end at the cutoff."""
-    a, end = COULOMB_DAMPING, COULOMB_CUTOFF
-    force = float(erfc(a * end) / end + 2 * a / np.sqrt(np.pi) * np.exp(-((a * end) ** 2))) / end
-    return float(erfc(a * end)) / end + force * end, force
+def _coulomb_shifts() -> tuple[float, float]:
+    """Shifts of the energy (1/A) and force (1/A^2) of two unit charges that make both zero at the cutoff."""
+    a, cutoff = COULOMB_DAMPING, COULOMB_CUTOFF
+    force = float(erfc(a * cutoff) / cutoff + 2 * a / np.sqrt(np.pi) * np.exp(-((a * cutoff) ** 2))) / cutoff
+    return float(erfc(a * cutoff)) / cutoff + force * cutoff, force
 
 
 def _coulomb(strength: np.ndarray) -> Any:
-    """Damped shifted forces (Fennell and Gezelter, J. Chem. Phys. 124, 234104 (2006)); strength [m] in eV A."""
-    a, (energy, force) = COULOMB_DAMPING, _coulomb_end()
+    """Damped shifted Coulomb term (Fennell and Gezelter, J. Chem. Phys. 124, 234104 (2006)).
+
+    strength [m]: Coulomb constant times both charges, eV A
+    """
+    a, (energy, force) = COULOMB_DAMPING, _coulomb_shifts()
 
     def of_distance(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         damped = erfc(a * r) / r
@@ -188,7 +210,10 @@ def _coulomb(strength: np.ndarray) -> Any:
 
 
 def _morse(parameters: np.ndarray) -> Any:
-    """D ((1 - exp(-a (r - r0)))^2 - 1) + C / r^12; parameters [m, 4] are D, a, r0, C."""
+    """Morse term with a wall, D ((1 - exp(-a (r - r0)))^2 - 1) + C / r^12.
+
+    parameters [m, 4]: D (eV), a (1/A), r0 (A), C (eV A^12)
+    """
     depth, a, r0, wall = parameters.T
 
     def of_distance(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +224,7 @@ def _morse(parameters: np.ndarray) -> Any:
 
 
 def _repulsion(heights: np.ndarray, decays: np.ndarray) -> Any:
-    """A exp(-r / rho)."""
+    """Repulsion A exp(-r / rho); heights [m]: A (eV), decays [m]: rho (A)."""
 
     def of_distance(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         energies = heights * np.exp(-r / decays)
@@ -209,7 +234,7 @@ def _repulsion(heights: np.ndarray, decays: np.ndarray) -> Any:
 
 
 def _bending(constants: np.ndarray) -> Any:
-    """K exp(-r1 - r2) (theta - ANGLE)^2."""
+    """Three-body term K exp(-(r1 + r2) / 1 A) (theta - ANGLE)^2; constants [m]: K (eV/rad^2)."""
 
     def function(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r = lengths(vectors)
@@ -228,46 +253,52 @@ def _bending(constants: np.ndarray) -> Any:
 def relax_on_pieces(
     atoms: Atoms, *, fmax: float = FORCE, max_steps: int = MAX_STEPS
 ) -> tuple[Relaxation, BMPShrmPiece]:
-    """Relax positions and cell, with pairs and angles taken again on the way and from the result.
+    """Relaxation of positions and cell with updates of the pairs and angles, and the calculator at its end.
 
-    Returns the relaxation and the last piece. fmax, max_steps and errors: as of ``elasticity.relax``
+    fmax: force tolerance, eV/A; as of ``finite_strain.relax``
+    max_steps: largest number of steps
+
+    Raises EvaluationFailed if the energy of the structure cannot be evaluated at some step.
     """
-    piece, taken, chunk, minima, often = BMPShrmPiece(atoms), 0, FIRST_STEPS, 0, 0
+    piece, steps, block_steps, minima, far_moves = BMPShrmPiece(atoms), 0, FIRST_STEPS, 0, 0
     while True:
         piece.fix(atoms)
-        relaxed = relax(atoms, piece, fmax=fmax, max_steps=min(chunk, max_steps - taken))
-        taken += relaxed.steps
+        relaxed = relax(atoms, piece, fmax=fmax, max_steps=min(block_steps, max_steps - steps))
+        steps += relaxed.steps
         minima = minima + 1 if relaxed.converged else 0
-        if minima == ROUNDS or taken >= max_steps:
+        if minima == ROUNDS or steps >= max_steps:
             return Relaxation(
-                atoms=relaxed.atoms, converged=relaxed.converged, steps=taken, energy=relaxed.energy
+                atoms=relaxed.atoms, converged=relaxed.converged, steps=steps, energy=relaxed.energy
             ), piece
         moved = np.abs(
             relaxed.atoms.get_scaled_positions(wrap=False) - atoms.get_scaled_positions(wrap=False)
         )
+        # From fractional coordinates, so that the deformation of the cell does not count; an upper bound by component.
         far = float((moved @ np.abs(atoms.cell.array)).max()) > MOVED
-        atoms, chunk = relaxed.atoms, FIRST_STEPS if far and often < FAR else 2 * chunk
-        often += far
+        short_again = far and far_moves < FAR
+        far_moves += 1 if far else 0
+        atoms, block_steps = relaxed.atoms, FIRST_STEPS if short_again else 2 * block_steps
 
 
 def elastic_constants_of(atoms: Atoms) -> ElasticConstants:
-    """Of the minimum that a structure relaxes to, cell included, by linear response.
+    """Elastic constants by linear response at the minimum to which a structure relaxes together with its cell.
 
-    A relaxation that ends at a saddle goes on downhill. Not converged where the relaxation was not, or where it ends at
-    saddles only. EvaluationFailed where the structure breaks down on the way.
+    A relaxation that ends at a saddle continues downhill. The result is not converged if the relaxation is not, or if
+    all relaxations end at saddles. Raises EvaluationFailed if the energy of the structure cannot be evaluated at some
+    step.
     """
-    found, steps = None, 0
+    constants, steps = None, 0
     for _ in range(SADDLES):
         relaxed, piece = relax_on_pieces(atoms)
         steps += relaxed.steps
-        found = stiffness(relaxed.atoms, piece.terms) if relaxed.converged else None
-        if found is not None or not relaxed.converged:
+        constants = stiffness(relaxed.atoms, piece.terms) if relaxed.converged else None
+        if constants is not None or not relaxed.converged:
             break
         mode = softest_mode(relaxed.atoms, piece.terms)
         atoms = relaxed.atoms.copy()
         atoms.positions += PUSH * mode / np.linalg.norm(mode, axis=1).max()
     return ElasticConstants(
-        stiffness=np.full((6, 6), np.nan) if found is None else found,
-        converged=found is not None,
+        stiffness=np.full((6, 6), np.nan) if constants is None else constants,
+        converged=constants is not None,
         steps=steps,
     )

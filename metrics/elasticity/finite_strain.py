@@ -1,9 +1,9 @@
-"""Elastic constants of relaxed structures: central differences of the stress, atoms relaxed in every strain.
+"""Elastic constants of relaxed structures by finite strains: central differences of the stress of relaxed atoms.
 
-Relaxing the atoms again in the strained cell is what matters: silica glass has a shear modulus of 117 to
-163 GPa without it and near 24 GPa with it. Central differences matter next: one-sided ones of 2 % put C11 of
-silicon 2 % and C12 5 % off. And the forces must be relaxed well below what the strain puts on the atoms, so
-the tolerance goes with the strain.
+Three choices determine the accuracy. The atoms are relaxed in each strained cell: without it silica glass has a shear
+modulus of 117 to 163 GPa, with it about 24 GPa. Differences are central: one-sided differences at 2 % change C11 of
+silicon by 2 % and C12 by 5 %. The force tolerance is proportional to the strain, because it must be well below the
+forces that the strain causes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.filters import Filter
 
 STRAIN = 0.01
-"""Each strain component goes to plus and minus this."""
+"""Magnitude of each strain component, applied with both signs."""
+
 FORCE_PER_STRAIN = 0.5
-"""eV/A; the force tolerance in a strained cell is this times the strain, 0.005 eV/A at 1 %."""
+"""Force tolerance in a strained cell divided by the strain, eV/A: 0.005 eV/A at a strain of 1 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,9 @@ class Relaxation:
     """A structure relaxed to a local minimum of the energy.
 
     atoms: the relaxed structure, without a calculator
-    converged: whether the largest force fell below the tolerance within the steps allowed
-    steps: steps taken
-    energy: eV, of the whole cell
+    converged: whether the largest force fell below the tolerance within the largest number of steps
+    steps: number of steps
+    energy: energy of the cell, eV
     """
 
     atoms: Atoms
@@ -41,11 +42,12 @@ class Relaxation:
 
 @dataclass(frozen=True, kw_only=True)
 class ElasticConstants:
-    """Stiffness C [6, 6] in GPa, Voigt order xx, yy, zz, yz, xz, xy, engineering shear strains.
+    """Elastic constants of a structure, and the moduli derived from them.
 
-    stiffness: NaN throughout when not converged, and in the columns of strains that were not applied
-    converged: whether the atoms relaxed in all strained cells; the first that does not ends the work
-    steps: relaxation steps in all cells together
+    stiffness: C [6, 6] in GPa, Voigt order xx, yy, zz, yz, xz, xy, engineering shear strains; all NaN if not
+        converged, NaN in the columns of strains that were not applied
+    converged: whether all relaxations converged
+    steps: number of relaxation steps, all cells together
     """
 
     stiffness: np.ndarray
@@ -65,27 +67,31 @@ class ElasticConstants:
 
     @property
     def c44(self) -> float:
-        """Mean of C44, C55 and C66, GPa: the shear modulus of the datasets."""
+        """Mean of C44, C55 and C66, GPa: the property ``shear_modulus`` of the datasets."""
         return float(np.diag(self.stiffness)[3:].mean())
 
     @property
     def youngs_modulus(self) -> float:
-        """(C11 - C12)(C11 + 2 C12) / (C11 + C12) of the averages, GPa."""
+        """Young's modulus (C11 - C12)(C11 + 2 C12) / (C11 + C12) of the means, GPa."""
         return (self.c11 - self.c12) * (self.c11 + 2 * self.c12) / (self.c11 + self.c12)
 
 
 def relax(
     atoms: Atoms, calculator: Calculator, *, fmax: float = 0.05, max_steps: int = 1500, cell: bool = True
 ) -> Relaxation:
-    """Relax positions and, with ``cell``, all of the cell to zero stress; ``atoms`` is left as it is.
+    """Structure relaxed by LBFGS to an energy minimum; ``atoms`` is not changed.
 
-    fmax: largest force in eV/A; with ``cell`` also the largest row of (volume / atoms) x stress, in eV
-    Raises EvaluationFailed where the structure breaks down on the way.
+    fmax: force tolerance, eV/A; with ``cell`` also the tolerance of each row of (volume / atoms) x stress, eV
+    max_steps: largest number of steps
+    cell: also relax all components of the cell, to zero stress
+
+    Raises EvaluationFailed if the energy of the structure cannot be evaluated at some step.
     """
     relaxed = atoms.copy()
-    target = _Relaxable(relaxed, calculator, cell=cell)
-    converged, steps = _minimise(target, fmax, max_steps)
-    return Relaxation(atoms=relaxed, converged=converged, steps=steps, energy=target.get_potential_energy())
+    relaxable = _Relaxable(relaxed, calculator, cell=cell)
+    converged, steps = _minimise(relaxable, fmax, max_steps)
+    energy = relaxable.get_potential_energy()
+    return Relaxation(atoms=relaxed, converged=converged, steps=steps, energy=energy)
 
 
 def elastic_constants(
@@ -97,21 +103,22 @@ def elastic_constants(
     fmax: float | None = None,
     max_steps: int = 1500,
 ) -> ElasticConstants:
-    """Stiffness of a structure that ``relax`` has relaxed, cell included.
+    """Elastic constants of a structure that was relaxed by ``relax``, including its cell.
 
-    Column j is (stress(+strain) - stress(-strain)) / (2 strain) for the j-th Voigt strain, in which a
-    residual stress of the reference cancels; shear strains are engineering strains (2 epsilon_xy).
+    components: indices of the Voigt strains to apply, from 0; each takes two relaxations
+    strain: magnitude of the strain; a shear strain is an engineering strain, 2 epsilon_xy
+    fmax: force tolerance in the strained cells, eV/A; the default is ``FORCE_PER_STRAIN * strain``
+    max_steps: largest number of steps in each strained cell
 
-    components: the Voigt strains to apply, counted from 0; each costs two relaxations
-    fmax: force tolerance in the strained cells, eV/A; ``FORCE_PER_STRAIN * strain`` by default
-    max_steps: cap on the steps in each strained cell
-    Raises EvaluationFailed where the structure breaks down on the way.
+    Column j of the stiffness is (stress(+strain) - stress(-strain)) / (2 strain) of the j-th Voigt strain; a residual
+    stress of the unstrained structure cancels. The first relaxation that does not converge ends the calculation.
+    Raises EvaluationFailed if the energy of the structure cannot be evaluated at some step.
     """
     from ase.units import GPa
 
     tolerance = FORCE_PER_STRAIN * strain if fmax is None else fmax
-    # The strained cells start from positions as well relaxed as theirs will be, or they would first finish
-    # the relaxation of the reference.
+    # The strained cells must start from positions that are relaxed to the same tolerance. Otherwise their relaxation
+    # would first complete that of the unstrained structure.
     start = relax(atoms, calculator, fmax=tolerance, max_steps=max_steps, cell=False)
     if not start.converged:
         return _unconverged(start.steps)
@@ -122,12 +129,12 @@ def elastic_constants(
         for sign in (1, -1):
             deformed = start.atoms.copy()
             deformed.set_cell(deformed.cell.array @ _deformation(component, sign * strain), scale_atoms=True)
-            target = _Relaxable(deformed, calculator, cell=False)
-            converged, taken = _minimise(target, tolerance, max_steps)
-            steps += taken
+            relaxable = _Relaxable(deformed, calculator, cell=False)
+            converged, relaxation_steps = _minimise(relaxable, tolerance, max_steps)
+            steps += relaxation_steps
             if not converged:
                 return _unconverged(steps)
-            stresses.append(target.stress)
+            stresses.append(relaxable.stress)
         stiffness[:, component] = (stresses[0] - stresses[1]) / (2 * strain * GPa)
     return ElasticConstants(stiffness=stiffness, converged=True, steps=steps)
 
@@ -137,7 +144,7 @@ def _unconverged(steps: int) -> ElasticConstants:
 
 
 def _deformation(component: int, strain: float) -> np.ndarray:
-    """I + epsilon [3, 3] for one Voigt component; a shear is shared between both off-diagonal elements."""
+    """Deformation I + epsilon [3, 3] of one Voigt component; both off-diagonal elements hold half of a shear."""
     deformation = np.eye(3)
     row, column = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))[component]
     deformation[row, column] += strain / 2
@@ -145,22 +152,24 @@ def _deformation(component: int, strain: float) -> np.ndarray:
     return deformation
 
 
-def _minimise(target: _Relaxable, fmax: float, max_steps: int) -> tuple[bool, int]:
+def _minimise(relaxable: _Relaxable, fmax: float, max_steps: int) -> tuple[bool, int]:
+    """Whether LBFGS converged, and its number of steps."""
     from ase.optimize import LBFGS
 
-    with LBFGS(target, logfile=None) as optimizer:  # type: ignore[arg-type]  # ASE annotates Atoms, takes Filter
-        converged = optimizer.run(fmax=fmax, steps=max_steps)
-        return bool(converged), int(optimizer.nsteps)
+    with LBFGS(relaxable, logfile=None) as optimiser:  # type: ignore[arg-type]  # ASE annotates Atoms, takes Filter
+        converged = optimiser.run(fmax=fmax, steps=max_steps)
+        return bool(converged), int(optimiser.nsteps)
 
 
 class _Relaxable(Filter):
-    """What the optimizer moves: the positions and, with ``cell``, a deformation D of the cell.
+    """Coordinates of a relaxation: the positions and, with ``cell``, a deformation D [3, 3] of the cell.
 
-    With ``cell`` the coordinates are the positions in the undeformed cell, X = x D^-1, and n D (n atoms, so
-    that a step of the cell is as soft as one of the atoms). ASE's FrechetCellFilter does the same in the
-    logarithm of D, takes as many steps on these glasses, and spends 10 ms of each in matrix functions. The
-    optimizer asks for the same forces three times per step: they are computed once.
+    With ``cell`` the coordinates are the positions in the undeformed cell, X = x D^-1, and n D with the number of
+    atoms n, so that cell and atoms have similar stiffness.
     """
+
+    # FrechetCellFilter of ASE uses the logarithm of D. It takes as many steps on these glasses, and 10 ms per step in
+    # matrix functions. The optimiser asks for the same forces three times per step; they are computed once.
 
     def __init__(self, atoms: Atoms, calculator: Calculator, *, cell: bool) -> None:
         super().__init__(atoms, indices=np.arange(len(atoms)))
@@ -174,7 +183,7 @@ class _Relaxable(Filter):
 
     @property
     def stress(self) -> np.ndarray:
-        """Voigt stress [6], eV/A^3."""
+        """Stress [6] in Voigt order, eV/A^3."""
         return self._evaluated()["stress"]
 
     def get_positions(self) -> np.ndarray:
@@ -201,11 +210,12 @@ class _Relaxable(Filter):
             return results["forces"]
         xx, yy, zz, yz, xz, xy = results["stress"]
         stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-        # dE = V stress : (D^-1 dD), since the cell's rows and the positions are X D.
-        on_cell = -self.atoms.get_volume() * np.linalg.solve(self._deformation.T, stress)
-        return np.vstack([results["forces"] @ self._deformation.T, on_cell / len(self.atoms)])
+        # dE = V stress : (D^-1 dD), since the rows of the cell and the positions are X D.
+        cell_forces = -self.atoms.get_volume() * np.linalg.solve(self._deformation.T, stress)
+        return np.vstack([results["forces"] @ self._deformation.T, cell_forces / len(self.atoms)])
 
     def _evaluated(self) -> dict[str, Any]:
+        """Energy, forces and stress at the present coordinates."""
         if not self._results:
             self._calculator.calculate(self.atoms, ["energy", "forces", "stress"], all_changes)
             self._results = dict(self._calculator.results)

@@ -1,4 +1,4 @@
-/* The counts that g(r) and P(theta) are made of (see neighbours.py). */
+/* Histograms of distances and bond angles, from which g(r) and P(theta) are computed (see neighbour_list.py). */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Periodic neighbour lists of batches of structures (see neighbours.py); curves.c counts with the same searches.
+/* Periodic neighbour lists of batches of structures (see neighbour_list.py). distribution_counts.c uses the same
+ * searches.
  *
  * Plain C with a plain interface: no Python headers, opened with ctypes. The searches (neighbours_body.h) are
  * compiled once for each instruction set and chosen at run time. Nothing is contracted to fused multiply-adds
@@ -16,7 +17,7 @@
 #include "neighbours.h"
 
 #define ABI 1
-#define NEAREST_MOST 800 /* atoms; above, bins are faster than all pairs */
+#define NEAREST_MOST 800 /* most atoms of a search over all pairs; with more, bins are faster */
 #define SLACK 1e-7       /* fractional; rounding may list an image too many, never one too few */
 #define THINNEST 1e7     /* edges over height of a cell; rounding of fractions then stays far below the slack */
 #define MOST 2000000000.0
@@ -74,8 +75,8 @@ SHARED void release_search(Search *s) {
     memset(s, 0, sizeof *s);
 }
 
-/* Wraps the atoms into the cell. Far outside one step is not exact, so it is taken until it moves nothing; an atom
- * on a face stays where it is. */
+/* Wraps the atoms into the cell. Far outside of it one step is not exact, so the step is repeated until no atom moves.
+ * An atom on a face stays on it. */
 static int wrap(Search *s, const double *positions, double inverse[3][3]) {
     const double *c = s->cell;
     for (int64_t a = 0; a < s->n; a++) {
@@ -116,7 +117,7 @@ static int list_images(Search *s, const double reach[3]) {
         s->bins[k] = reach[k] < 1 ? (int64_t)fmin(1 / reach[k], 1e6) : 1;
     }
     if (!(most < MOST)) return NO_MEMORY;
-    while (s->bins[0] * s->bins[1] * s->bins[2] > s->n + 1) { /* more bins than atoms only cost time */
+    while (s->bins[0] * s->bins[1] * s->bins[2] > s->n + 1) { /* more bins than atoms would only take time */
         int64_t *largest = s->bins;
         for (int k = 1; k < 3; k++)
             if (s->bins[k] > *largest) largest = s->bins + k;
@@ -125,7 +126,7 @@ static int list_images(Search *s, const double reach[3]) {
     int64_t bins = (s->bins[0] + 2) * (s->bins[1] + 2) * (s->bins[2] + 2), images = 0;
     s->starts = s->bin_memory = calloc((size_t)bins + 2, sizeof(int64_t));
     if (!s->starts) return NO_MEMORY;
-    int64_t *next = s->starts + 1; /* while placing; ends up as the starts */
+    int64_t *next = s->starts + 1; /* next free place in each bin; equals the starts at the end */
     for (int placing = 0; placing < 2; placing++) {
         for (int64_t a = 0; a < s->n; a++) {
             int64_t m[3], from[3], to[3];
@@ -194,7 +195,7 @@ SHARED int prepare_search(Search *s, int64_t n, const double *positions, const d
     double edges = 0, steepest = 0;
     s->nearest = n <= NEAREST_MOST;
     for (int k = 0; k < 3; k++) {
-        double square = 0; /* of the column, whose length is one over the height */
+        double square = 0; /* squared length of the column, which is one over the height */
         for (int d = 0; d < 3; d++) {
             inverse[d][k] /= volume;
             square += inverse[d][k] * inverse[d][k];
@@ -227,7 +228,7 @@ SHARED int64_t most_hits(const Search *s) {
 
 EXPORT int amsbench_neighbours_abi(void) { return ABI; }
 
-/* The best instruction set of this processor, of the levels above. */
+/* The highest of the levels above that this processor has. */
 EXPORT int amsbench_neighbours_level(void) { return highest_float_level(); }
 
 EXPORT void amsbench_neighbours_free(Found *found) {
@@ -238,8 +239,8 @@ EXPORT void amsbench_neighbours_free(Found *found) {
     free(found);
 }
 
-/* Searches all structures; ``edges`` edges wait in ``into`` for amsbench_neighbours_fill. On failure nothing waits,
- * and ``structure`` tells which one failed. */
+/* Searches all structures and stores the number of edges in ``edges``, and the edges in ``into`` for
+ * amsbench_neighbours_fill. After a failure nothing is stored, and ``structure`` is the one that failed. */
 EXPORT int amsbench_neighbours_find(int64_t level, int64_t structures, const int64_t *counts, const double *positions,
                                     const double *cells, double cutoff, Found **into, int64_t *edges,
                                     int64_t *structure) {
@@ -328,6 +329,6 @@ EXPORT void amsbench_neighbours_fill(Found *found, int64_t atom, int64_t *receiv
 }
 
 #if defined(_WIN32)
-/* the build tools of Windows insist on this name; nothing imports the library as a module */
+/* the build tools of Windows require this name; the library is never imported as a module */
 EXPORT void *PyInit__neighbours(void) { return 0; }
 #endif

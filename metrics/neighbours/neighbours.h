@@ -1,4 +1,4 @@
-/* A structure that is ready to be searched for neighbours: what neighbours.c and curves.c share. */
+/* A structure that is ready to be searched for neighbours: shared by neighbours.c and distribution_counts.c. */
 #ifndef AMSBENCH_NEIGHBOURS_H
 #define AMSBENCH_NEIGHBOURS_H
 
@@ -17,8 +17,8 @@
 
 typedef struct {
     int64_t n;
-    int nearest;    /* only the nearest image of an atom can be near, and the list below is empty */
-    int diagonal;   /* the cell is */
+    int nearest;    /* only the nearest image of an atom can be within the cutoff; no images are listed */
+    int diagonal;   /* the cell is diagonal */
     double cell[9]; /* rows are lattice vectors */
     double *w[3];   /* [n], wrapped positions: x - moved @ cell */
     double *g[3];   /* [n], the same in fractions of the cell */
@@ -38,7 +38,7 @@ typedef int64_t (*Hits)(const Search *, int64_t atom, double squared_cutoff, dou
 /* The search for a level of neighbours.c, 0 where this processor does not have it. */
 SHARED Hits hits_at(int64_t level);
 
-/* Makes n atoms ready and returns DONE or a failure; either way release_search frees what it holds. */
+/* Prepares the search of n atoms and returns DONE or a failure; release_search frees the memory in both cases. */
 SHARED int prepare_search(Search *s, int64_t n, const double *positions, const double *cell, double cutoff);
 SHARED void release_search(Search *s);
 

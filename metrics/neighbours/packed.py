@@ -1,4 +1,4 @@
-"""Periodic structures as arrays, and their neighbour pairs through vesin."""
+"""Periodic structures in packed arrays: the atoms of all structures one after the other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class SupportsPacking(Protocol):
-    """StructureInput in packed arrays, periodic in all three directions; a loaded ``Dataset`` is one already.
+    """Structures in packed arrays, periodic in all three directions; a loaded ``Dataset`` is one of them.
 
-    positions [n, 3]: angstrom, the atoms of all structures one after the other
-    cells [s, 3, 3]: angstrom, rows are lattice vectors
-    counts [s]: atoms of each structure
+    positions [n, 3]: A, the atoms of all structures one after the other
+    cells [s, 3, 3]: A, rows are lattice vectors
+    counts [s]: number of atoms of each structure
     """
 
     @property
@@ -31,12 +31,12 @@ class SupportsPacking(Protocol):
 
 
 StructureInput: TypeAlias = "Sequence[Atoms] | SupportsPacking"
-"""What the metrics take: a list of ASE Atoms, or packed arrays where Atoms objects would cost too much."""
+"""Input of the metrics: a list of ASE Atoms, or packed arrays, which are faster for many structures."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedStructures:
-    """The plainest ``SupportsPacking``: positions [n, 3], cells [s, 3, 3] in angstrom, counts [s]."""
+    """Positions [n, 3] and cells [s, 3, 3] in A, and counts [s]; AmsbenchError if their shapes do not match."""
 
     positions: np.ndarray
     cells: np.ndarray
@@ -53,7 +53,7 @@ class PackedStructures:
 
     @classmethod
     def from_atoms(cls, structures: Sequence[Atoms]) -> PackedStructures:
-        """Pack ASE Atoms; AmsbenchError when one is not periodic in all three directions."""
+        """Packed arrays of ASE Atoms; AmsbenchError if one is not periodic in all three directions."""
         for index, atoms in enumerate(structures):
             if not atoms.pbc.all():
                 raise AmsbenchError(
@@ -68,14 +68,19 @@ class PackedStructures:
 
 
 def pack(structures: StructureInput) -> SupportsPacking:
-    """The structures in packed form; what is packed already passes through."""
+    """The structures in packed form; packed structures are returned unchanged."""
     if isinstance(structures, Sequence):
         return PackedStructures.from_atoms(structures)
     return structures
 
 
+def cartesian(fractional: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Cartesian coordinates [n, 3] in A of fractional coordinates [n, 3]; cells [n, 3, 3]: the cell of each atom."""
+    return np.einsum("ni,nij->nj", fractional, cells)
+
+
 def each_structure(packed: SupportsPacking) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions [n, 3] and cell [3, 3] of one structure after the other."""
+    """Positions [n, 3] and cell [3, 3] of each structure, A."""
     offsets = np.concatenate([[0], np.cumsum(packed.counts)])
     for start, stop, cell in zip(offsets[:-1], offsets[1:], packed.cells, strict=True):
         yield packed.positions[start:stop], cell

@@ -1,4 +1,4 @@
-"""Neighbour pairs of one structure."""
+"""Neighbour pairs of one structure, found by vesin."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ...errors import AmsbenchError
 
 
 @functools.lru_cache(maxsize=16)
-def _neighbor_list(cutoff: float, full_list: bool) -> Any:
+def _vesin_search(cutoff: float, full_list: bool) -> Any:
     from vesin import NeighborList
 
-    # One thread: callers spread structures over processes, and a few hundred atoms are too few to share.
+    # One thread: callers distribute structures over processes, and a few hundred atoms are too few to share.
     return NeighborList(cutoff=cutoff, full_list=full_list, sorted=full_list, n_threads=1)
 
 
@@ -27,13 +27,16 @@ def neighbour_pairs(
     full_list: bool,
     quantities: str,
 ) -> list[np.ndarray]:
-    """All pairs closer than ``cutoff``, every periodic image its own pair, also in cells below the cutoff.
+    """All pairs of atoms closer than ``cutoff`` (A), one array for each letter of ``quantities``.
 
-    positions [n, 3]: angstrom, wrapped or not
-    cell [3, 3]: angstrom, rows are lattice vectors
-    quantities: letters of ``vesin``: i, j (indices), S (shift between the wrapped atoms), d (distance),
-        D (vector from i to j)
+    positions [n, 3]: A, wrapped into the cell or not
+    cell [3, 3]: A, rows are lattice vectors; may be smaller than the cutoff
+    periodic: one flag, or one for each lattice vector
     full_list: both i-j and j-i, sorted by i; otherwise each pair once
+    quantities: letters of ``vesin``: i, j (indices), S (lattice translation between the wrapped atoms, integers),
+        d (distance, A), D (vector from i to j, A)
+
+    Periodic images of one atom are separate neighbours, also of the atom itself.
 
     Raises AmsbenchError for positions or cells that are not finite and for a periodic cell without volume.
     """
@@ -51,11 +54,14 @@ def neighbour_pairs(
     points = np.ascontiguousarray(positions, dtype=np.float64)
     box = np.ascontiguousarray(cell, dtype=np.float64)
     if np.any(periodic):
-        # Wrapped, so that an atom that drifted over many cells costs neither precision nor a huge shift.
+        # Wrapping keeps precision, and integers small, for atoms that have drifted over many cells.
         fractional = points @ np.linalg.inv(box)
         points = points - np.where(periodic, np.floor(fractional), 0.0) @ box
-    found = _neighbor_list(float(cutoff), full_list).compute(
+    arrays = _vesin_search(float(cutoff), full_list).compute(
         points=points, box=box, periodic=periodic, quantities=quantities
     )
-    # Unsigned indices make poor arithmetic.
-    return [q.astype(np.int64) if letter in "ijS" else q for letter, q in zip(quantities, found, strict=True)]
+    # vesin returns unsigned indices, whose differences would wrap around.
+    return [
+        array.astype(np.int64) if letter in "ijS" else array
+        for letter, array in zip(quantities, arrays, strict=True)
+    ]

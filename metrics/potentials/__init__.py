@@ -1,1 +1,1 @@
-"""Interatomic potentials, computed by LAMMPS."""
+"""Interatomic potentials, evaluated by LAMMPS."""

@@ -1,9 +1,9 @@
-"""BMP-shrm: the pair potential with a screened three-body term for oxide glasses of many elements.
+"""BMP-shrm, a pair potential with a screened three-body term for oxide glasses of up to eleven elements.
 
-Bertani, Menziani and Pedone, Phys. Rev. Materials 5, 045602 (2021): partial charges with damped shifted Coulomb sums,
-Morse functions with a repulsive wall between oxygen and everything, soft repulsions between network formers, and
-angles at bridging oxygens. All cutoffs are sharp, as published: the energy jumps where a pair passes 7 A and where a
-leg passes the end of the three-body term.
+Bertani, Menziani and Pedone, Phys. Rev. Materials 5, 045602 (2021). Its four terms are damped shifted Coulomb sums of
+partial charges, Morse functions with a repulsive wall between oxygen and all elements, soft repulsions between network
+formers, and angles at bridging oxygens. All cutoffs are sharp, as published: the energy is discontinuous where a pair
+passes 7 A and where a leg of an angle passes the cutoff of the three-body term.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ CHARGES = {
     "Ba": 1.2,
     "Zn": 1.2,
 }
-"""Partial charges, e; 0.6 times the formal ones."""
+"""Partial charges, e; 0.6 times the formal charges."""
+
 MORSE_WITH_OXYGEN = {
     "Si": (0.340554, 2.006700, 2.100000, 1.0),
     "P": (0.831326, 2.585833, 1.790790, 1.0),
@@ -41,7 +42,8 @@ MORSE_WITH_OXYGEN = {
     "Zn": (0.001221, 3.150679, 2.851850, 1.0),
     "O": (0.042395, 1.379316, 3.618701, 100.0),
 }
-"""D (eV), a (1/A), r0 (A), C (eV A^12) of D ((1 - exp(-a (r - r0)))^2 - 1) + C / r^12."""
+"""D (eV), a (1/A), r0 (A) and C (eV A^12) of D ((1 - exp(-a (r - r0)))^2 - 1) + C / r^12."""
+
 REPULSION = {
     ("Si", "Si"): (7.093669, 0.975598),
     ("Si", "Al"): (8.090830, 0.521919),
@@ -50,20 +52,25 @@ REPULSION = {
     ("Si", "P"): (5.093669, 0.905598),
 }
 """A (eV) and rho (A) of A exp(-r / rho)."""
+
 ANGLES_FILE = Path(__file__).parent / "parameters" / "bmp_shrm.nb3b"
+"""Parameters of the three-body term, in the format of LAMMPS."""
+
 PAIR_CUTOFF = 7.0
-"""A, of all pair terms but Coulomb's."""
+"""Cutoff of all pair terms except the Coulomb term, A."""
+
 COULOMB_DAMPING = 0.2
-"""1/A."""
+"""Damping of the Coulomb term, 1/A."""
+
 COULOMB_CUTOFF = 12.0
-"""A; also what decides how much a simulation costs."""
+"""Cutoff of the Coulomb term, A; the cost of a simulation depends on it most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BMPShrm(Potential):
-    """The sum of the four terms, or some of them.
+    """BMP-shrm, or the sum of some of its terms.
 
-    terms: which of LAMMPS' ``coul/dsf``, ``pedone``, ``buck`` and ``nb3b/screened`` act
+    terms: the LAMMPS pair styles of the terms, out of ``coul/dsf``, ``pedone``, ``buck`` and ``nb3b/screened``
     """
 
     name: str = "BMP-shrm"
@@ -77,7 +84,7 @@ class BMPShrm(Potential):
         return hashlib.sha256(text.encode() + ANGLES_FILE.read_bytes()).hexdigest()
 
     def interactions(self) -> list[str]:
-        kinds = {symbol: kind for kind, symbol in enumerate(self.elements, start=1)}
+        types = {symbol: atom_type for atom_type, symbol in enumerate(self.elements, start=1)}
         styles = {
             "coul/dsf": f"{COULOMB_DAMPING} {COULOMB_CUTOFF}",
             "pedone": f"{PAIR_CUTOFF}",
@@ -85,26 +92,27 @@ class BMPShrm(Potential):
             "nb3b/screened": "",
             "zero": f"{COULOMB_CUTOFF}",
         }
-        # LAMMPS wants something for every pair of elements
-        everywhere = "coul/dsf" if "coul/dsf" in self.terms else "zero"
-        terms = dict.fromkeys((everywhere, *self.terms))
-        lines = [f"set type {kinds[symbol]} charge {CHARGES[symbol]}" for symbol in self.elements]
+        # LAMMPS requires a pair style for every pair of elements.
+        base_style = "coul/dsf" if "coul/dsf" in self.terms else "zero"
+        terms = dict.fromkeys((base_style, *self.terms))
+        lines = [f"set type {types[symbol]} charge {CHARGES[symbol]}" for symbol in self.elements]
         lines.append("pair_style hybrid/overlay " + " ".join(f"{term} {styles[term]}" for term in terms))
-        lines.append(f"pair_coeff * * {everywhere}")
+        lines.append(f"pair_coeff * * {base_style}")
         if "pedone" in self.terms:
             lines += [
-                _pair(kinds, symbol, "O", "pedone", MORSE_WITH_OXYGEN[symbol]) for symbol in self.elements
+                _pair(types, symbol, "O", "pedone", MORSE_WITH_OXYGEN[symbol]) for symbol in self.elements
             ]
         if "buck" in self.terms:
-            lines += [_pair(kinds, *pair, "buck", (*values, 0.0)) for pair, values in REPULSION.items()]
+            lines += [_pair(types, *pair, "buck", (*values, 0.0)) for pair, values in REPULSION.items()]
         if "nb3b/screened" in self.terms:
             centres = [symbol if symbol in ("Si", "P", "O") else "NULL" for symbol in self.elements]
             lines.append(f'pair_coeff * * nb3b/screened "{ANGLES_FILE}" {" ".join(centres)}')
         return lines
 
 
-def _pair(kinds: dict[str, int], one: str, other: str, style: str, values: tuple[float, ...]) -> str:
-    first, second = sorted((kinds[one], kinds[other]))
+def _pair(types: dict[str, int], one: str, other: str, style: str, values: tuple[float, ...]) -> str:
+    """LAMMPS command that sets the parameters of a pair style for two elements."""
+    first, second = sorted((types[one], types[other]))
     return f"pair_coeff {first} {second} {style} {' '.join(map(str, values))}"
 
 

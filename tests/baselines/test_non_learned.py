@@ -219,7 +219,7 @@ def test_a_run_has_one_cell_without_steps_and_a_table(silicon_data, short, tmp_p
 @pytest.mark.parametrize("name", ["simulation", "random-relax"])
 def test_own_structures_have_no_simulation(name):
     with pytest.raises(AmsbenchError, match="'synthetic' has none"):
-        registry.load("methods", name)(synthetic_dataset())
+        registry.load("non_learned", name)(synthetic_dataset())
     assert SyntheticGlass.potential is None
 
 

@@ -57,6 +57,13 @@ def run_arguments(files, *more):
     return (*common, "--data", data, "--checkpoint", checkpoint, "--steps", "1,2", *more)
 
 
+def test_run_says_which_samplers_share_a_result(amsbench, files):
+    code, _, err = amsbench(*run_arguments(files, "--samplers", "euler-maruyama,ancestral,ode"))
+    assert code == 0, err
+    assert "ancestral, ode take the same steps as euler-maruyama at 1, 2 steps: computed once." in err
+    assert "Results: 2 cells" in err
+
+
 def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     code, out, err = amsbench(*run_arguments(files, "--samplers", "ode"))
     assert code == 0, err

@@ -27,7 +27,7 @@ def own_structures(tmp_path):
 @pytest.mark.parametrize("width", [60, 100])
 def test_a_method_shows_its_card(amsbench, monkeypatch, width):
     """Everything that the card says is there, in lines that fit."""
-    from amsbench.cli.plugins import card_lines
+    from amsbench.cli.plugins import method_lines
 
     monkeypatch.setattr("amsbench.cli.plugins.terminal_width", lambda: width)
     code, out, _ = amsbench("methods", "amshortcut")
@@ -45,12 +45,16 @@ def test_a_method_shows_its_card(amsbench, monkeypatch, width):
     class Own(AMShortcut):
         card = None
 
-    lines = list(card_lines(Own))
+    lines = list(method_lines(Own))
     assert any("no card" in line for line in lines)
-    assert [line.split()[0] for line in lines[-len(Own.samplers) :]] == list(Own.samplers)
+    assert [line.split()[0] for line in lines[-len(Own.samplers) :]] == [
+        sampler.name for sampler in Own.samplers
+    ]
     code, out, _ = amsbench("methods")
     assert code == 0
-    assert len([line for line in out.splitlines() if line.startswith(("amshortcut", "material-"))]) == 3
+    assert len([line for line in out.splitlines() if line.startswith(("  amshortcut", "  material-"))]) == 3
+    baselines = out.split("\nnon-learned baselines\n")[1]
+    assert [line.split()[0] for line in baselines.splitlines()] == ["random-relax", "simulation"]
 
 
 @pytest.mark.parametrize("ghosts", [False, True])

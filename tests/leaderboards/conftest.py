@@ -5,10 +5,24 @@ from typing import Any
 
 import pytest
 
-from amsbench.benchmark.evaluation.structural_scores import StructuralScores
+from amsbench.benchmark.evaluation.structural_scores import CurveScores, StructuralScores
 from amsbench.benchmark.runs.results import Environment, Result, ResultKey
+from amsbench.metrics.bootstrap import Interval
+from amsbench.metrics.inverse_design import InverseDesignErrors, ShuffledControl
 
 TARGETS = {"shear_modulus": (10.0, 50.0)}
+
+SHUFFLED = ShuffledControl(
+    correlation=0.01, low=-0.28, high=0.27, p_value=0.001, mae=14.5, level=0.95, permutations=1000
+)
+
+
+def interval(value: float | None, spread: float) -> Interval | None:
+    if value is None:
+        return None
+    return Interval(
+        value=value, low=value * (1 - spread), high=value * (1 + spread), level=0.95, samples=1000
+    )
 
 
 def make_key(**changes: Any) -> ResultKey:
@@ -27,7 +41,7 @@ def make_key(**changes: Any) -> ResultKey:
         "count": 64,
         "targets": {},
         "cube": None,
-        "precision": "float32",
+        "precision": "bfloat16",
         "seed": 0,
     }
     return ResultKey(**values | changes)
@@ -40,13 +54,13 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
         "torch": "2.13",
         "lammps": None,
         "platform": "Linux",
-        "device": "x86_64 CPU",
+        "device": "AMD EPYC 9R14, x86_64",
         "threads": 1,
         "native": "torch",
     }
     values: dict[str, Any] = {
         "key": key,
-        "mode": "SDE",
+        "step_label": "SDE",
         "trained_on": (),
         "conditioned_on": tuple(key.targets),
         "seconds": 1.0,
@@ -54,8 +68,13 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
         "measuring_seconds": 1.0,
         "structural": None,
         "inverse_design": {},
-        "substance": {"atoms": 256.0, "density": 2.41, "density_std": 0.02, "minimum_distance": 2.1},
-        "training_set": {"atoms": 256.0, "density": 2.40, "density_std": 0.03, "minimum_distance": 2.2},
+        "descriptors": {"atoms": 256.0, "density": 2.41, "density_std": 0.02, "minimum_distance": 2.1},
+        "training_descriptors": {
+            "atoms": 256.0,
+            "density": 2.40,
+            "density_std": 0.03,
+            "minimum_distance": 2.2,
+        },
         "failures": {},
         "training": {},
         "environment": Environment(**environment | changes.pop("environment", {})),
@@ -69,18 +88,24 @@ def structural() -> Callable[..., Result]:
 
     def make(rdf: float, adf: float, spread: float = 0.1, **changes: Any) -> Result:
         own = {name: changes.pop(name) for name in list(changes) if name not in ResultKey.model_fields}
-        numbers: dict[str, Any] = {"reference": own.pop("reference", "test")}
-        for name, value, floor, ceiling in (("rdf", rdf, 0.0132, 0.69), ("adf", adf, 0.00014, 0.00285)):
-            numbers |= {
-                f"{name}_rmsd": value,
-                f"{name}_low": value * (1 - spread),
-                f"{name}_high": value * (1 + spread),
-                f"{name}_floor": floor,
-                f"{name}_corrected": max(value**2 - floor**2, 0.0) ** 0.5,
-                f"{name}_ceiling": ceiling,
-                f"{name}_wasserstein": 10 * value,
-            }
-        return make_result(make_key(**changes), structural=StructuralScores(**numbers), **own)
+        reference = own.pop("reference", "test")
+        curves = {
+            name: CurveScores(
+                rmsd=value,
+                low=value * (1 - spread),
+                high=value * (1 + spread),
+                floor=floor,
+                corrected=max(value**2 - floor**2, 0.0) ** 0.5,
+                ceiling=ceiling,
+                wasserstein=10 * value,
+            )
+            for name, value, floor, ceiling in (
+                ("rdf", rdf, 0.0132, 0.69),
+                ("adf", adf, 0.00014, 0.00285),
+            )
+        }
+        scores = StructuralScores(reference=reference, curves=curves)
+        return make_result(make_key(**changes), structural=scores, **own)
 
     return make
 
@@ -94,27 +119,25 @@ def inverse() -> Callable[..., Result]:
     ) -> Result:
         own = {name: changes.pop(name) for name in list(changes) if name not in ResultKey.model_fields}
         requested, measured = own.pop("requested", 50), own.pop("measured", 50)
-        charged, spearman = own.pop("charged", mae), own.pop("spearman", 0.9)
+        penalised, spearman = own.pop("penalised", mae), own.pop("spearman", 0.9)
         targets = changes.get("targets", TARGETS)
-        errors: dict[str, float | int | None] = {
-            "requested": requested,
-            "measured": measured,
-            "coverage": 100 * measured / requested,
-            "mae": mae,
-            "rmse": rmse,
-            "mape": mape,
-            "charged_mae": charged,
-            "training_mean_mae": 11.25,
-            "spearman": spearman,
-            "spearman_low": None if spearman is None else spearman - 0.05,
-            "spearman_high": None if spearman is None else spearman + 0.05,
-        }
-        for name, value in (("mae", mae), ("rmse", rmse), ("charged_mae", charged)):
-            errors[f"{name}_low"] = None if value is None else value * (1 - spread)
-            errors[f"{name}_high"] = None if value is None else value * (1 + spread)
-        if spearman is not None:
-            errors |= {"shuffled_correlation": 0.01, "shuffled_low": -0.28, "shuffled_high": 0.27}
-            errors |= {"shuffled_mae": 14.5, "shuffled_p_value": 0.001}
+        errors = InverseDesignErrors(
+            requested=requested,
+            measured=measured,
+            coverage=100 * measured / requested,
+            mae=mae,
+            rmse=rmse,
+            mape=mape,
+            penalised_mae=penalised,
+            training_mean_mae=11.25,
+            mae_interval=interval(mae, spread),
+            rmse_interval=interval(rmse, spread),
+            penalised_mae_interval=interval(penalised, spread),
+            spearman=spearman,
+            spearman_low=None if spearman is None else spearman - 0.05,
+            spearman_high=None if spearman is None else spearman + 0.05,
+            shuffled=None if spearman is None else SHUFFLED,
+        )
         key = make_key(
             **{
                 "dataset": "asio2",
@@ -126,13 +149,13 @@ def inverse() -> Callable[..., Result]:
             }
             | changes
         )
-        substance = {"atoms": 380.0, "density": 2.31, "density_std": 0.06, "minimum_distance": 1.43}
+        descriptors = {"atoms": 380.0, "density": 2.31, "density_std": 0.06, "minimum_distance": 1.43}
         own.setdefault(
-            "substance", substance | {"fraction_Si": 0.34, "fraction_O": 0.66, "energy_per_atom": -6.1}
+            "descriptors", descriptors | {"fraction_Si": 0.34, "fraction_O": 0.66, "energy_per_atom": -6.1}
         )
         own.setdefault(
-            "training_set",
-            substance | {"fraction_Si": 1 / 3, "fraction_O": 2 / 3, "energy_per_atom": -6.48},
+            "training_descriptors",
+            descriptors | {"fraction_Si": 1 / 3, "fraction_O": 2 / 3, "energy_per_atom": -6.48},
         )
         own.setdefault("trained_on", ("shear_modulus", "ring_size"))
         return make_result(key, inverse_design=dict.fromkeys(targets, errors), **own)

@@ -115,14 +115,17 @@ def test_shortcut_steps_fit_into_the_time(silicon):
 
 def test_shortcut_mode_changes_at_ten_steps(silicon):
     method = build(AMShortcut, silicon)
-    assert method.step_size(0.7, 0.2, 9, "ancestral") == pytest.approx(0.5)
-    assert method.step_size(0.7, 0.2, 10, "ancestral") == 0.0
-    assert method.step_label(5, "ancestral") == "shortcut"
-    assert method.step_label(5, "restart") == "shortcut restart"
-    assert method.step_label(1, "restart") == "shortcut"  # one step has no restart
-    assert method.step_label(10, "restart") == "restart"
-    assert method.step_label(10, "ancestral") == "ancestral"
-    assert method.step_label(10, "ode") == "shortcut"
+    ancestral = method.sampler_named("ancestral")
+    assert ancestral.at(9).step_size(0.7, 0.2) == pytest.approx(0.5)
+    assert ancestral.at(10).step_size(0.7, 0.2) == 0.0
+    assert method.sampler_named("ancestral").label(method, 5) == "shortcut"
+    assert method.sampler_named("restart").label(method, 5) == "shortcut restart"
+    assert method.sampler_named("multistep").label(method, 5) == "shortcut multistep"  # at times of its own
+    assert method.sampler_named("multistep").label(method, 1) == "shortcut"
+    assert method.sampler_named("restart").label(method, 1) == "shortcut"  # one step has no restart
+    assert method.sampler_named("restart").label(method, 10) == "restart"
+    assert method.sampler_named("ancestral").label(method, 10) == "ancestral"
+    assert method.sampler_named("ode").label(method, 10) == "shortcut"
 
 
 def gaussian_cloud(method, variance, steps, atoms=20_000):
@@ -194,11 +197,13 @@ def test_multistep_is_of_second_order_and_ode_of_first(silicon):
 def test_multistep_is_exact_for_a_drift_linear_in_time(silicon):
     """From its second step on; the first, of Euler's, ends at an X_s that is wrong by a constant."""
     method = build(MaterialSDE, silicon)
-    path = method.path(6, "multistep")
+    path = method.sampler_named("multistep").times(method, 6)
     total, before = 0.0, None
     for t, s in path:
         now = Prediction(positions=torch.full((1, 3), 2 + 3 * t), elements=None)
-        total += float(adams_bashforth_drift(now, before, t - s).positions[0, 0]) * (t - s)
+        total += float(
+            (now if before is None else adams_bashforth_drift(now, *before, t - s)).positions[0, 0]
+        ) * (t - s)
         before = (now, t - s)
     (begin, end), *_ = path
     assert total == pytest.approx(2 + 1.5 + 3 * (begin - end) ** 2 / 2, abs=1e-6)
@@ -212,7 +217,7 @@ def test_restarts_with_the_expected_end_lose_spread(silicon):
     """Each step ends at E[X_0 | X_t], of which the variance is V^2 / (V + sigma^2) where X_t has the right one."""
     method = build(MaterialSDE, silicon)
     found, variance = gaussian_cloud(method, 0.04, 9), 3.0
-    for t, _ in method.path(9, "restart"):
+    for t, _ in method.sampler_named("restart").times(method, 9):
         shrink = 0.04 / (0.04 + (method.positions.scale * t) ** 2)
         before = variance if t == 1 else variance + (method.positions.scale * t) ** 2
         variance = shrink**2 * before
@@ -271,10 +276,14 @@ def test_guidance_needs_properties(silicon, silica):
     """Without any the sampler is the restart, evaluations and cell included."""
     without, given = build(AMShortcut, silicon), build(AMShortcut, silica)
     for steps in (1, 5, 25):
-        assert without.step_label(steps, "guided") == without.step_label(steps, "restart")
-        assert without.evaluations(steps, "guided") == steps
-        assert given.evaluations(steps, "guided") == 2 * steps
-        assert given.step_label(steps, "guided") != given.step_label(steps, "restart")
+        assert without.sampler_named("guided").label(without, steps) == without.sampler_named(
+            "restart"
+        ).label(without, steps)
+        assert without.sampler_named("guided").evaluations(without, steps) == steps
+        assert given.sampler_named("guided").evaluations(given, steps) == 2 * steps
+        assert given.sampler_named("guided").label(given, steps) != given.sampler_named("restart").label(
+            given, steps
+        )
     assert without.preferred_sampler() == "multistep"
     assert given.preferred_sampler() == "guided"
 
@@ -283,12 +292,13 @@ def test_guidance_needs_properties(silicon, silica):
 def test_cards_say_how_many_evaluations_a_step_is(method_class, silica):
     method = build(method_class, silica)
     said = {name: int(text.split(":")[0]) for name, text in method.card.evaluations.items()}
-    assert said == {name: method.evaluations(1, name) for name in method.samplers}
+    assert said == {sampler.name: sampler.evaluations(method, 1) for sampler in method.samplers}
 
 
 def test_restarts_go_to_the_end_from_ever_smaller_times(silicon):
     for steps in (1, 2, 3, 25):
-        path = build(MaterialSDE, silicon).path(steps, "restart")
+        method = build(MaterialSDE, silicon)
+        path = method.sampler_named("restart").times(method, steps)
         assert len(path) == steps
         assert path[0] == (1.0, 0.0)
         assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path))
@@ -297,7 +307,7 @@ def test_restarts_go_to_the_end_from_ever_smaller_times(silicon):
 def test_restarts_of_many_species_come_down_in_several_steps(silicon):
     method = build(MaterialSDE, silicon, descent_share=0.35)
     for steps, down in ((1, 1), (2, 1), (5, 2), (25, 9)):
-        path = method.path(steps, "restart")
+        path = method.sampler_named("restart").times(method, steps)
         assert len(path) == steps
         assert [s for _, s in path].index(0.0) == down - 1
         assert path[0][0] == 1.0

@@ -29,7 +29,7 @@ def test_the_root_of_a_mean_square():
     errors = np.random.default_rng(2).normal(size=1000)
     interval = bootstrap_interval(errors**2, np.sqrt)
     assert interval.value == pytest.approx(np.sqrt(np.mean(errors**2)))
-    # The standard deviation of an rmse of n normal errors is 1/sqrt(2n).
+    # The standard deviation of the RMSE of n normal errors is 1/sqrt(2n).
     assert interval.high - interval.low == pytest.approx(2 * 1.96 / np.sqrt(2000), rel=0.15)
 
 
@@ -39,7 +39,7 @@ def test_the_interval_of_a_curves_rmsd_matches_repeated_experiments():
     shift = 0.1 * np.cos(np.linspace(0, 9, 40))
 
     def experiment():
-        # Noise that bins share, as a density fluctuation is, and noise of each bin.
+        # Noise common to all bins, as of a density fluctuation, and independent noise of each bin.
         common = rng.normal(scale=0.5, size=(200, 1)) * shift / 0.1
         return reference + shift + common + rng.normal(scale=0.3, size=(200, 40))
 
@@ -56,7 +56,7 @@ def test_the_interval_of_a_curves_rmsd_matches_repeated_experiments():
 
 
 def test_an_interval_holds_its_value_even_at_the_noise_floor():
-    # Here every plain percentile of the resampled RMSDs lies above the RMSD itself.
+    # Here all RMSDs of resamples lie above the RMSD of the data, so that plain percentiles would exclude it.
     curves = np.random.default_rng(4).normal(size=(100, 200))
     interval = bootstrap_interval(curves, rmsd_to(np.zeros(200)))
     assert interval.low < interval.value < interval.high
@@ -107,12 +107,12 @@ def interval(low, value, high):
     return Interval(value=value, low=low, high=high, level=0.95, samples=1000)
 
 
-def test_ties_are_those_that_overlap_the_best():
+def test_intervals_that_overlap_the_best_are_tied():
     intervals = {
         "far": interval(8, 9, 10),
         "best": interval(1, 2, 3),
         "near": interval(2.5, 3.5, 4.5),
-        # Overlaps 'near', not the best: it starts the next group.
+        # Overlaps 'near' but not 'best': it begins the next group.
         "next": interval(4, 5, 6),
         "failed": None,
     }

@@ -1,4 +1,4 @@
-"""Distances between sets of compositions, and formal charges, against cases known by hand."""
+"""Distances between sets of compositions, and formal charges, against analytic values."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_the_distance_of_shifted_fractions_is_the_shift():
 
 
 def test_the_same_mean_is_not_the_same_distribution():
-    """All at 1/2 against half at 1/4 and half at 3/4: every structure is 1/4 away."""
+    """All fractions 1/2 against half of them 1/4 and half 3/4: the distance is 1/4."""
     ours = np.full((10, 2), 0.5)
     theirs = np.array([[0.25, 0.75], [0.75, 0.25]] * 5)
     assert fraction_distance(ours, theirs) == pytest.approx(0.25)

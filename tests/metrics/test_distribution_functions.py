@@ -1,4 +1,4 @@
-"""Distribution functions against ASE, brute force, crystals and the ideal gas."""
+"""Distribution functions and their errors against ASE, enumeration, crystals and the ideal gas."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +32,8 @@ native = pytest.mark.skipif(not neighbour_list.info()["built"], reason=neighbour
 
 
 def random_packing(n=64, cell=None, closest=2.1, seed=0, symbols="Si"):
-    """A liquid-like sample: uniform points pushed apart until no two are much closer than ``closest``.
-
-    The jitter at the end keeps distances off the edges of bins, where rounding decides.
-    """
+    """A liquid-like structure: random points pushed apart until few are closer than ``closest`` (A)."""
+    # The final displacement moves distances away from the edges of bins, where rounding would choose the bin.
     rng = np.random.default_rng(seed)
     cell = np.eye(3) * (n / 0.05) ** (1 / 3) if cell is None else np.asarray(cell, dtype=float)
     atoms = Atoms([symbols] * n, positions=rng.random((n, 3)) @ cell, cell=cell, pbc=True)
@@ -56,7 +54,7 @@ SKEWED = [[13.0, 0.0, 0.0], [5.5, 12.0, 0.0], [-4.0, 3.5, 12.5]]
 
 
 def replicated_distances(atoms, cutoff, images):
-    """Distances from every atom to every image of every atom, by writing the images out."""
+    """Distances from every atom to all images of all atoms, by enumeration of the images."""
     shifts = np.stack(np.meshgrid(*[np.arange(-images, images + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     points = (atoms.positions[None] + (shifts @ atoms.cell.array)[:, None]).reshape(-1, 3)
     distances = np.linalg.norm(atoms.positions[:, None] - points[None], axis=2)
@@ -64,7 +62,7 @@ def replicated_distances(atoms, cutoff, images):
 
 
 def ase_angles(atoms, r_cut):
-    """Bond angles as the paper counts them, one atom and one pair of neighbours at a time."""
+    """Bond angles (degrees) as in the paper, for each atom and each pair of its neighbours."""
     ase_list = NeighborList(
         [r_cut / 2] * len(atoms),
         skin=0.0,
@@ -139,7 +137,7 @@ def test_rdf_of_diamond_silicon_has_its_three_shells():
 
 
 def test_rdf_of_an_ideal_gas_is_one():
-    # 400 structures hold about 8 million pairs; the expected count of a bin gives its relative error.
+    # The relative error of a bin is one over the square root of its expected number of pairs.
     n, length, structures = 100, 12.5, 400
     gas = ideal_gas(np.tile(np.eye(3) * length, (structures, 1, 1)), np.full(structures, n))
     g = rdf(gas).mean
@@ -182,7 +180,7 @@ def test_adf_of_diamond_silicon_is_the_tetrahedral_angle():
 def test_adf_of_simple_cubic_has_right_and_straight_angles():
     values = adf([bulk("Po", "sc", a=2.7)]).values[0]
     assert values[179] == pytest.approx(3 / 15)
-    # arccos(0) falls on the boundary of two bins.
+    # arccos(0) lies on the edge between two bins.
     assert values[89] + values[90] == pytest.approx(12 / 15)
 
 
@@ -215,7 +213,7 @@ def test_adf_of_a_collapsed_structure_is_found_in_blocks(monkeypatch):
 @native
 @pytest.mark.parametrize("level", neighbour_list.SEARCH_LEVELS)
 def test_native_curves_are_those_of_vesin_and_numpy(monkeypatch, level):
-    """Equal counts: no distance or angle of these lies on the edge of a bin."""
+    """The counts are equal because no distance or angle lies on the edge of a bin."""
     if level not in neighbour_list.LIBRARY.available_levels:
         pytest.skip(f"this processor has no {level}")
     packings = [
@@ -237,9 +235,9 @@ def test_native_curves_are_those_of_vesin_and_numpy(monkeypatch, level):
         expected = structural_curves(structures, protocol=protocol)
         monkeypatch.setenv("AMSBENCH_NATIVE", "1")
         monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
-        found = structural_curves(structures, protocol=protocol)
-        np.testing.assert_allclose(found.rdf.values, expected.rdf.values, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(found.adf.values, expected.adf.values, rtol=1e-12, atol=1e-12)
+        native_curves = structural_curves(structures, protocol=protocol)
+        np.testing.assert_allclose(native_curves.rdf.values, expected.rdf.values, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(native_curves.adf.values, expected.adf.values, rtol=1e-12, atol=1e-12)
         monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "")
 
 
@@ -254,7 +252,7 @@ def test_native_curves_are_those_of_vesin_and_numpy(monkeypatch, level):
     ids=["diamond", "simple cubic", "face-centred cubic"],
 )
 def test_no_pair_and_no_angle_of_a_crystal_is_lost(crystal, neighbours_within_5, bonds):
-    """Here some lie on the edge of a bin, where rounding may choose the bin and nothing else."""
+    """Rounding may choose the bin of a distance or angle on an edge, but none may be missing."""
     packed = PackedStructures.from_atoms([crystal])
     shells, angles = neighbour_list.distribution_counts(packed, r_max=5.0, shells=100, r_cut=3.0, bins=180)
     assert shells.sum() == neighbours_within_5 * len(crystal)
@@ -263,7 +261,7 @@ def test_no_pair_and_no_angle_of_a_crystal_is_lost(crystal, neighbours_within_5,
 
 @native
 def test_a_collapsed_structure_costs_the_native_path_no_memory(monkeypatch):
-    """400 atoms within a hundredth of an angstrom: 32 million angles."""
+    """400 atoms within 0.01 A have 32 million angles."""
     monkeypatch.setenv("AMSBENCH_NATIVE", "1")
     rng = np.random.default_rng(0)
     atoms = Atoms("Si400", positions=rng.random((400, 3)) * 0.01, cell=[15] * 3, pbc=True)
@@ -309,8 +307,8 @@ def test_an_angular_cutoff_beyond_the_radial_range_is_honoured():
     np.testing.assert_allclose(both.adf.values, adf(structures, r_cut=3.5).values, atol=1e-12)
 
 
-def test_the_mean_weighs_structures_equally():
-    # 64 atoms of diamond have 384 angles of one kind; 1 atom of simple cubic has 15.
+def test_structures_have_equal_weight_in_the_mean():
+    # The 64 atoms of diamond have 384 equal angles, the single atom of simple cubic has 15 angles.
     both = adf([silicon(), bulk("Po", "sc", a=2.7)])
     assert both.mean[109] == pytest.approx(0.5)
 
@@ -344,19 +342,18 @@ def gaussian_curves(n, bins=50, scale=1.0, seed=0):
 
 
 def test_the_noise_floor_is_the_standard_error_of_the_mean():
-    # Independent unit noise: the mean of m draws misses a noiseless reference by 1/sqrt(m).
+    # With independent unit noise the mean of m curves deviates from the true curve by 1/sqrt(m).
     reference = Curves(grid=np.arange(50), values=np.zeros((4, 50)))
     floor = noise_floor(reference, gaussian_curves(4000), samples=25)
     assert floor.value == pytest.approx(0.2, rel=0.05)
-    assert floor.spread == pytest.approx(0.2 / np.sqrt(2 * 50), rel=0.25)
     assert (floor.samples, floor.resamples) == (25, 200)
 
 
-def test_the_noise_floor_of_the_whole_training_set_has_no_spread():
+def test_the_noise_floor_of_the_whole_training_set_is_its_rmsd():
     train, reference = gaussian_curves(30, seed=1), gaussian_curves(20, seed=2)
     floor = noise_floor(reference, train, samples=30)
     assert floor.value == pytest.approx(curve_rmsd(train.mean, reference.mean))
-    assert floor.spread is None
+    assert floor.resamples == 1
     assert noise_floor(train, train, samples=30).value == 0.0
 
 
@@ -429,7 +426,7 @@ def test_much_faster_than_ase():
             times.append(time.perf_counter() - start)
         return min(times)
 
-    # Measured: 40 times; ten structures here against one there.
+    # Ten structures here against one of ASE; the measured ratio per structure is 40.
     assert shortest(lambda: get_rdf(atoms, 5.0, 100)) > shortest(lambda: rdf(packed))
 
 

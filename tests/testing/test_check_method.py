@@ -16,6 +16,7 @@ from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_ode import MaterialODE
+from amsbench.methods.samplers import Euler, Multistep
 from amsbench.testing import (
     TASKS,
     CheckFailed,
@@ -34,7 +35,7 @@ GLASS = "ghosts and properties"
 class Wrong(MaterialODE):
     """A method whose samples something is done to."""
 
-    samplers = ("ode",)
+    samplers = MaterialODE.samplers[:1]
     card = None
 
     def sample(self, start, steps, sampler, noise):
@@ -197,9 +198,13 @@ class PrefersWhatItLacks(Wrong):
         return "heun"
 
 
-class StandsStill(Wrong):
-    def evaluations(self, steps, sampler):
+class OneEvaluation(Euler):
+    def evaluations(self, method, steps):
         return 1
+
+
+class StandsStill(Wrong):
+    samplers = (OneEvaluation(name="ode", title="Euler steps"),)
 
 
 class HasTuples(Wrong):
@@ -268,6 +273,16 @@ class HidesAWeight(Wrong):
         return made.with_positions(made.positions + self.hidden)
 
 
+class SharesALabel(Wrong):
+    """Two samplers that differ from two steps on, under one label."""
+
+    class Denser(Multistep):
+        def label(self, method, steps):
+            return "ODE"
+
+    samplers = (*Wrong.samplers, Denser(name="denser", title="steps at other times"))
+
+
 WRONG_METHODS = [
     (Nameless, "attributes", GLASS, "'My Method'"),
     (PrefersWhatItLacks, "attributes", GLASS, "'heun'"),
@@ -298,6 +313,12 @@ WRONG_METHODS = [
     (NanIsZero, "absent_is_not_zero", GLASS, "absent and where it is 0"),
     (NanIsTheMean, "absent_is_not_zero", GLASS, "its mean, 0 when standardised"),
     (ReadsNoProperty, "absent_is_not_zero", GLASS, "does not read it"),
+    (
+        SharesALabel,
+        "equal_labels_equal_structures",
+        GLASS,
+        "'ode' and 'denser' make different structures with 2 st",
+    ),
     (ReadsTheAnswer, "no_leak_of_the_answer", GLASS, "has the answer in it"),
     (KeepsTheAnswer, "no_leak_of_the_answer", "one element", "in one step from nowhere"),
 ]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from amsbench.baselines.cdvae.method import CDVAE
+from amsbench.baselines.cdvae.method import CDVAE, LATENT_GRADIENT
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.interface.task import Task
@@ -95,8 +95,8 @@ def test_evaluations_are_those_that_happen(elements, steps, silicon, silica):
     calls = watched(method)
     for sampler in method.samplers:
         calls.clear()
-        made = sample(method, steps, sampler, targets)
-        assert len(calls) == steps == method.evaluations(steps, sampler)
+        made = sample(method, steps, sampler.name, targets)
+        assert len(calls) == steps == sampler.evaluations(method, steps)
         assert float(made.positions.abs().max()) <= 4.5 + 1e-4  # half a cell
 
 
@@ -112,14 +112,14 @@ def test_types_are_the_likeliest_after_every_step(silica):
 def test_latent_gradient_moves_only_structures_with_targets(silica, silicon):
     method = build(silica)
     targets = torch.tensor([[NAN, NAN], [30.0, NAN]])
-    free, led = (sample(method, 3, sampler, targets) for sampler in method.samplers)
+    free, led = (sample(method, 3, sampler.name, targets) for sampler in method.samplers)
     assert torch.equal(free.positions[:20], led.positions[:20])
     assert (free.positions[20:] - led.positions[20:]).abs().max() > 1e-5
-    assert method.preferred_sampler() == method.step_label(3, "latent-gradient") == "latent-gradient"
+    assert method.preferred_sampler() == LATENT_GRADIENT.label(method, 3) == "latent-gradient"
     without = build(silicon)
-    free, led = (sample(without, 3, sampler) for sampler in without.samplers)
+    free, led = (sample(without, 3, sampler.name) for sampler in without.samplers)
     assert torch.equal(free.positions, led.positions)
-    assert without.preferred_sampler() == without.step_label(3, "latent-gradient") == "langevin"
+    assert without.preferred_sampler() == LATENT_GRADIENT.label(without, 3) == "langevin"
 
 
 def test_latent_gradient_reaches_the_targets(silica):
@@ -342,7 +342,7 @@ def test_presets(network, silicon, silica):
 
 
 def test_card_names_every_sampler():
-    assert set(CDVAE.card.evaluations) == set(CDVAE.samplers)
+    assert set(CDVAE.card.evaluations) == {sampler.name for sampler in CDVAE.samplers}
     assert "2110.06197" in CDVAE.card.reference
     assert "MIT" in CDVAE.card.original
 

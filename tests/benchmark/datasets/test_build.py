@@ -45,7 +45,6 @@ class Gas(DatasetDefinition):
         Property(name="volume", unit="A^3", description="of the cell"),
         Property(name="first_x", unit="A", description="x of the first atom"),
     )
-    split_by: ClassVar = "melt"
 
     def __init__(self) -> None:
         self.seeds: list[int] = []
@@ -303,7 +302,6 @@ class Slow(DatasetDefinition):
     elements = ("Ar",)
     ghost_density = None
     properties = ()
-    split_by = "sample"
     def simulation_recipe(self, recipe): return {}
     def evaluation_plans(self, protocol): return ()
     def samples_per_simulation(self, recipe): return 1

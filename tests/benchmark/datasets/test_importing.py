@@ -8,6 +8,7 @@ import pytest
 from ase import Atoms
 from ase.io import write
 
+from amsbench.benchmark.api import evaluate
 from amsbench.benchmark.datasets import inspection
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import SimulationFailed
@@ -149,6 +150,27 @@ def one_label(frames):
         atoms.info["toughness"] = math.nan
 
 
+def yes_as_a_label(frames):
+    frames[3].info["toughness"] = True
+
+
+def label_beyond_float32(frames):
+    frames[3].info["toughness"] = -1e308
+
+
+def a_copy(frames):
+    frames[5] = frames[2].copy()
+
+
+def atoms_at_one_place(frames):
+    frames[3].positions[4] = frames[3].positions[9] + 1e-12
+
+
+def lengths_in_nanometres(frames):
+    for atoms in frames:
+        atoms.set_cell(atoms.cell.array / 10, scale_atoms=True)
+
+
 def equal_labels(frames):
     for atoms in frames:
         atoms.info["toughness"] = 3.0
@@ -165,7 +187,7 @@ LABELLED = {"properties": ("toughness",)}
     ("harm", "options", "words"),
     [
         (no_cell, {}, "structure 3 in .*own.extxyz has no periodic cell"),
-        (open_boundary, {}, "structure 3 in .* has no periodic cell"),
+        (open_boundary, {}, "structure 3 in .* is periodic along 2 of its 3 lattice vectors only"),
         (another_element, {}, "structure 3 .* Ge, O, Si, structure 0 O, Si; .* --elements"),
         (another_element, {"elements": ("Si", "O")}, "structure 3 .* has Ge, which --elements Si,O does not"),
         (no_element, {}, r"no element \(X\)"),
@@ -177,6 +199,18 @@ LABELLED = {"properties": ("toughness",)}
         (label_of_text, LABELLED, "structure 3 .* that is no number: 'high'"),
         (three_labels, LABELLED, "structure 3 .* that is no number"),
         (infinite_label, LABELLED, "structure 3 .* an infinite 'toughness'"),
+        (yes_as_a_label, LABELLED, "structure 3 .* that is no number: .*True"),
+        (label_beyond_float32, LABELLED, "structure 3 .* an infinite 'toughness'"),
+        (a_copy, LABELLED, "structure 5 in .* is the same as structure 2; leave one of them out"),
+        (atoms_at_one_place, {}, "structure 3 in .* has two atoms closer than 0.5 A"),
+        (lengths_in_nanometres, {}, "give .* in angstrom"),
+        (nothing, {"types": ("Si", "O")}, "has elements, not atom types; leave out --types Si,O"),
+        (
+            nothing,
+            {"group": "melt"},
+            "structure 0 .* has no 'melt' in its info, which holds toughness, source; give",
+        ),
+        (nothing, {"group": "source"}, "has 1 groups by 'source'; 3 are needed"),
         (one_label, LABELLED, "'toughness' has [01] labels in the training split"),
         (equal_labels, LABELLED, "'toughness' is 3 in all of the training split"),
         (nothing, {"name": "asio2"}, "'asio2' is taken"),
@@ -199,6 +233,50 @@ def test_what_could_not_be_trained_on_is_refused(frames, importing, tmp_path, ha
     with pytest.raises(AmsbenchError, match=words):
         importing(frames, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["own.extxyz"]
+
+
+@pytest.mark.parametrize("melts", [3, 4, 5, 6])
+def test_frames_of_one_simulation_come_into_one_split(importing, melts):
+    dataset = synthetic_dataset(24)
+    frames = [dataset.atoms(k) for k in range(24)]
+    for k, atoms in enumerate(frames):
+        atoms.info = {"melt": f"melt {k % melts}"}
+    imported = importing(frames, group="melt")
+    assert imported.provenance["group"] == "melt"
+    assert set(imported.splits) == {0, 1, 2}
+    assert len(set(imported.groups)) == melts
+    for melt in range(melts):
+        rows = np.arange(24) % melts == melt
+        assert len(set(imported.groups[rows])) == len(set(imported.splits[rows])) == 1
+
+
+def test_a_folder_of_files_is_one_dataset(frames, tmp_path):
+    folder = tmp_path / "glasses"
+    folder.mkdir()
+    for k, atoms in enumerate(frames):
+        write(folder / f"{k}.extxyz", atoms)
+    dataset = import_structures(folder, tmp_path / "own.npz", name="own-glass")
+    assert len(dataset) == 8
+    assert dataset.provenance["file"] == "glasses"
+    before = dataset.provenance["sha256"]
+    frames[0].positions[0] += 0.1
+    write(folder / "0.extxyz", frames[0])
+    (tmp_path / "own.npz").unlink()
+    changed = import_structures(folder, tmp_path / "own.npz", name="own-glass")
+    assert changed.provenance["sha256"] != before
+
+
+def test_no_property_has_the_name_of_a_column_or_key_of_the_benchmark(tmp_path):
+    """The reserved names are those of the columns that an evaluation makes and of the keys of exported structures."""
+    dataset = synthetic_dataset(8, formal_charges={"Si": 4, "O": -2})
+    frames = [dataset.atoms(k) for k in range(2)]
+    names = dataset.property_names
+    table = evaluate(frames, dataset, targets={name: [1.0, 2.0] for name in names}, structural=False).table
+    columns = {*table.columns, *frames[0].info, "structure"} - set(names)
+    assert {"charge", "energy_per_atom", "group", f"target_{names[0]}", f"{names[0]}_failure"} <= columns
+    for column in columns:
+        with pytest.raises(AmsbenchError, match=f"'{column}' is what amsbench calls a column of its own"):
+            import_structures(tmp_path / "none", tmp_path / "own.npz", name="own-glass", properties=(column,))
 
 
 def test_nothing_is_overwritten(frames, importing, tmp_path):

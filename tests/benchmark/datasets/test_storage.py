@@ -66,6 +66,49 @@ def rewritten(path, **changes):
     return path
 
 
+def forged(path, *, metadata=None, **changes):
+    """The same file with some arrays and entries of its metadata replaced, and the content hash of these."""
+    with np.load(path, allow_pickle=False) as stored:
+        contents = {name: stored[name] for name in stored.files} | changes
+    entries = json.loads(str(contents["metadata"])) | (metadata or {})
+    text = json.dumps({name: value for name, value in entries.items() if value is not None})
+    arrays = {name: contents[name] for name in storage.ARRAYS}
+    hashed = {"metadata": np.array(text), "content_hash": np.array(storage._hash(arrays, text))}
+    np.savez(path, **(contents | hashed))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metadata": {"provenance": None}}, "has no 'provenance' in its metadata"),
+        ({"metadata": {"provenance": {}}}, "has no 'recipe' in the provenance"),
+        ({"metadata": {"dataset": 3}}, "has no 'dataset' in its metadata"),
+        ({"counts": np.full(12, 9.0)}, "has counts of type float64"),
+        ({"counts": np.full(12, -9)}, "has atom counts that are no list of numbers from 0 on"),
+        ({"counts": np.full((12, 1), 9)}, "has atom counts that are no list"),
+        ({"counts": np.full(12, 1)}, r"has fractional of shape .*, its counts and properties need \(12, 3\)"),
+        ({"cells": np.full((12, 3, 3), "large")}, "has cells of type <U5"),
+        ({"cells": np.zeros((12, 3, 3))}, "has a cell without volume"),
+        ({"cells": np.full((12, 3, 3), np.nan)}, "has a cell without volume"),
+        ({"cells": np.eye(3)[None] * 8}, r"has cells of shape \(1, 3, 3\)"),
+        ({"properties": np.zeros(36)}, r"has properties of shape \(36,\)"),
+        ({"properties": np.zeros((12, 2))}, r"has properties of shape \(12, 2\)"),
+        ({"groups": np.arange(11)}, r"has groups of shape \(11,\)"),
+        ({"splits": np.full(12, 3, dtype=np.int8)}, "has a split number beyond train, validation, test"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused_when_read(file, changes, message):
+    with pytest.raises(AmsbenchError, match=rf"asio2\.npz {message}.*; build or import it again"):
+        load_dataset_file(forged(file, **changes))
+
+
+def test_elements_beyond_those_of_the_dataset_are_refused(file):
+    species = read_packed(file)[0]["species"]
+    with pytest.raises(AmsbenchError, match="has an element number beyond Si, O"):
+        load_dataset_file(forged(file, species=species + np.uint8(1)))
+
+
 def test_structures_and_labels_come_back(file, glasses):
     dataset = load_dataset("asio2", file)
     assert len(dataset) == 12

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import amsbench
 from amsbench.benchmark.generation import generate as generation
 from amsbench.benchmark.generation.cells import cell_matrix
 from amsbench.benchmark.generation.generate import generate_structures, outside_training_range
@@ -119,6 +120,36 @@ def test_mistakes(method):
     thin[2] = [[8, 0, 0], [7.5, 3.0, 0], [0, 0, 8]]
     with pytest.raises(AmsbenchError, match="cell 2 has a height of"):
         generate_structures(method, cells=thin, counts=COUNTS, steps=1)
+
+
+def test_one_target_for_all_structures_or_one_for_each(method):
+    """Both give the same structures; a single value was a view that torch warned of."""
+    made = [
+        amsbench.generate(method, targets={"ring_size": target}, count=2, steps=1, cell=8.0)
+        for target in (5.0, [5.0, 5.0])
+    ]
+    for one, two in zip(*made, strict=True):
+        assert one.info == two.info == {"target_ring_size": 5.0}
+        np.testing.assert_array_equal(one.positions, two.positions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"targets": {"ring_size": [5.0, 5.1, 5.2]}},
+            r"ring_size=\[5.0, 5.1, 5.2\] is neither one number nor 2",
+        ),
+        ({"targets": {"ring_size": "large"}}, "ring_size='large' is neither"),
+        ({"targets": {"ring_size": None}}, "needs 2 finite target values"),
+        ({"cell": "large"}, "a cell is 1, 3 or 9 numbers in angstrom, not 'large'"),
+        ({"steps": 2.5}, "2.5 sampling steps were requested; give a whole number"),
+        ({"count": 1.5}, "1.5 structures were requested; give a whole number"),
+    ],
+)
+def test_mistakes_in_a_notebook_are_one_sentence(method, arguments, message):
+    with pytest.raises(AmsbenchError, match=message):
+        amsbench.generate(method, **({"count": 2, "steps": 1, "cell": 8.0} | arguments))
 
 
 def test_extrapolation_is_said(method):

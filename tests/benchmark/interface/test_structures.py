@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from amsbench.benchmark.interface.structures import Structures, add_ghosts
+from amsbench.benchmark.interface.structures import (
+    Structures,
+    add_ghosts,
+    cartesian,
+    fractional,
+    minimum_image,
+)
 from amsbench.errors import AmsbenchError
 
 
@@ -72,3 +78,17 @@ def test_torch_geometric_batch(small_batch):
     back = Structures.from_data(Batch.from_data_list(samples))
     for name, value in vars(batch).items():
         torch.testing.assert_close(getattr(back, name), value, equal_nan=True)
+
+
+def test_fractional_and_cartesian_coordinates_and_the_shortest_image(small_batch):
+    batch = small_batch(2, 0, dtype=torch.float64)
+    fractions = fractional(batch.positions, batch)
+    for k in range(len(batch)):
+        rows = batch.batch == k
+        expected = np.linalg.solve(batch.cells[k].numpy().T, batch.positions[rows].numpy().T).T
+        np.testing.assert_allclose(fractions[rows], expected, atol=1e-12)
+    torch.testing.assert_close(cartesian(fractions, batch), batch.positions)
+    images = cartesian(torch.randint(-3, 4, fractions.shape).double(), batch)
+    short = 0.1 * batch.positions
+    torch.testing.assert_close(minimum_image(short + images, batch), minimum_image(short, batch))
+    torch.testing.assert_close(minimum_image(0.01 * batch.positions, batch), 0.01 * batch.positions)

@@ -1,11 +1,13 @@
-"""Result cells: content-addressed, checked, atomic."""
+"""Results: content-addressed, checked, atomic."""
 
 import json
 
+import numpy as np
 import pytest
 
 from amsbench.benchmark.runs.results import Environment, Result, ResultKey, ResultStore
 from amsbench.errors import AmsbenchError
+from amsbench.metrics.inverse_design import inverse_design_errors
 
 
 def key(**changes) -> ResultKey:
@@ -30,19 +32,23 @@ def key(**changes) -> ResultKey:
     return ResultKey(**(values | changes))
 
 
-def cell(**changes) -> Result:
+def result(**changes) -> Result:
     return Result(
         key=key(**changes),
-        mode="shortcut",
+        step_label="shortcut",
         trained_on=(),
         conditioned_on=(),
         seconds=1.0,
         evaluations=5,
         measuring_seconds=1.0,
         structural=None,
-        inverse_design={"shear_modulus": {"mae": 1.5, "rmse": None}},
-        substance={"density": 2.3},
-        training_set={},
+        inverse_design={
+            "shear_modulus": inverse_design_errors(
+                [20.0, 30.0, 40.0], [22.0, np.nan, 39.0], training_mean=25.0
+            )
+        },
+        descriptors={"density": 2.3},
+        training_descriptors={},
         failures={},
         training={"samples_seen": 3},
         environment=Environment(
@@ -60,9 +66,9 @@ def cell(**changes) -> Result:
 
 def test_round_trip(tmp_path):
     store = ResultStore(tmp_path)
-    path = store.write(cell())
-    assert store.find(key()) == cell()
-    assert list(store.cells()) == [cell()]
+    path = store.write(result())
+    assert store.find(key()) == result()
+    assert list(store.results()) == [result()]
     assert path.name.startswith("amshortcut-structure-ode-5-")
 
 
@@ -79,11 +85,12 @@ def test_round_trip(tmp_path):
         {"targets": {"ring_size": (4.0, 6.0)}},
         {"cube": 18.0},
         {"metrics_version": "2"},
+        {"precision": "bfloat16"},
     ],
 )
 def test_everything_that_matters_is_in_the_address(change, tmp_path):
     store = ResultStore(tmp_path)
-    store.write(cell())
+    store.write(result())
     assert store.find(key(**change)) is None
     assert key(**change).digest != key().digest
 
@@ -95,25 +102,26 @@ def test_everything_that_matters_is_in_the_address(change, tmp_path):
         lambda text: "",
         lambda text: text.replace('"seconds"', '"second"'),
         lambda text: json.dumps(json.loads(text) | {"surprise": 1}),
+        lambda text: text.replace('"coverage"', '"share"'),
         lambda text: json.dumps(json.loads(text) | {"format": 99}),
     ],
 )
 def test_damaged_cells(damage, tmp_path):
     store = ResultStore(tmp_path)
-    path = store.write(cell())
+    path = store.write(result())
     path.write_text(damage(path.read_text()))
     with pytest.raises(AmsbenchError, match="delete it"):
-        list(store.cells())
+        list(store.results())
 
 
 def test_an_edited_key_is_noticed(tmp_path):
     store = ResultStore(tmp_path)
-    path = store.write(cell())
+    path = store.write(result())
     path.write_text(path.read_text().replace('"steps": 5', '"steps": 1'))
     with pytest.raises(AmsbenchError, match="edited or renamed"):
-        list(store.cells())
+        list(store.results())
 
 
 def test_no_folder(tmp_path):
     with pytest.raises(AmsbenchError, match="no results folder"):
-        list(ResultStore(tmp_path / "none").cells())
+        list(ResultStore(tmp_path / "none").results())

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -52,6 +53,17 @@ def test_samplers_that_do_the_same_share_a_cell(run):
     ]
 
 
+def test_a_run_names_the_samplers_that_share_a_result(run):
+    assert run.merged_samplers() == {("euler-maruyama", ("ancestral",)): (1, 5)}
+    every = replace(run, samplers=("multistep", "euler-maruyama", "ancestral", "ode"))
+    assert every.merged_samplers() == {
+        ("multistep", ("euler-maruyama", "ancestral", "ode")): (1,),
+        ("euler-maruyama", ("ancestral", "ode")): (5,),
+    }
+    alone = replace(run, samplers=("euler-maruyama",))
+    assert alone.merged_samplers() == {}
+
+
 def test_a_stopped_run_goes_on(run):
     whole = []
     for cell in run.execute(None, Silent()):
@@ -74,14 +86,14 @@ def test_a_kill_within_a_cell_leaves_no_cell(run, monkeypatch):
         patch.setattr(runner, "write_frames", killed)
         with pytest.raises(KeyboardInterrupt):
             next(run.execute(None, Silent()))
-    assert list(run.store.cells()) == []
+    assert list(run.store.results()) == []
     assert len(list(run.execute(None, Silent()))) == 4
 
 
 def test_measuring_while_generating_gives_the_same(run, tmp_path):
     beside = replace(run, overlap=True, store=ResultStore(tmp_path / "beside"))
     for one, two in zip(run.execute(None, Silent()), beside.execute(None, Silent()), strict=True):
-        assert (one.key, one.structural, one.substance) == (two.key, two.structural, two.substance)
+        assert (one.key, one.structural, one.descriptors) == (two.key, two.structural, two.descriptors)
         files = [store.path(one.key, ".extxyz").read_text() for store in (run.store, beside.store)]
         assert files[0] == files[1]
 
@@ -131,3 +143,22 @@ def test_paper_protocol_is_the_papers(tiny_asi, tiny_asio2):
     assert values[-1] == 50.0
     with pytest.raises(AmsbenchError, match="unknown protocol 'fast'"):
         plans_of(tiny_asi.definition, "fast")
+
+
+def test_metrics_that_a_result_lacks_are_added_to_it(run, tmp_path):
+    """By measuring the stored structures: nothing is generated again, and no other number changes."""
+    plain = list(run.execute(None, Silent()))
+    more = list(replace(run, metrics=("sq", "coordination")).execute(None, Silent()))
+    for before, after in zip(plain, more, strict=True):
+        assert list(after.structural.curves) == ["rdf", "adf", "sq"]
+        assert after.structural.curves["rdf"] == before.structural.curves["rdf"]
+        assert (after.key, after.seconds) == (before.key, before.seconds)
+        assert after.descriptors["coordination_Si_Si"] > 0
+        assert after.training_descriptors["coordination_Si_Si"] > 0
+        assert before.descriptors.items() <= after.descriptors.items()
+        assert "coordination_Si_Si" in pd.read_parquet(run.store.path(after.key, ".parquet"))
+    fresh = replace(run, metrics=("sq", "coordination"), store=ResultStore(tmp_path / "fresh"))
+    for one, two in zip(more, fresh.execute(None, Silent()), strict=True):
+        # positions in a file have eight decimals
+        assert one.structural.curves["sq"].rmsd == pytest.approx(two.structural.curves["sq"].rmsd, rel=1e-5)
+    assert list(run.execute(None, Silent())) == more  # fewer metrics asked for later take nothing away

@@ -5,7 +5,12 @@ import torch
 
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.benchmark.training.checkpoints import check_matches, load_checkpoint, save_checkpoint
+from amsbench.benchmark.training.checkpoints import (
+    check_matches,
+    finished_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
 
@@ -67,3 +72,38 @@ def test_other_dataset_or_method(saved):
         check_matches(loaded, "asi")
     with pytest.raises(AmsbenchError, match="of method 'amshortcut', not 'material-sde'"):
         check_matches(loaded, "asio2", "material-sde")
+
+
+def test_only_the_checkpoint_of_a_finished_training_is_taken(saved, tmp_path):
+    method, _ = saved
+    folder = tmp_path / "run"
+    assert finished_checkpoint(folder) is None
+    folder.mkdir()
+    (folder / "resume.pt").write_bytes(b"state")
+    with pytest.raises(AmsbenchError, match="run is not finished; give the same 'amsbench train'"):
+        finished_checkpoint(folder)
+    save_checkpoint(folder / "best.safetensors", method, {"fraction": 0.5})
+    save_checkpoint(folder / "last.safetensors", method, {"fraction": 0.75})
+    with pytest.raises(AmsbenchError, match=r"run is not finished \(75 % are done\).*--checkpoint .*best"):
+        finished_checkpoint(folder)
+    save_checkpoint(folder / "last.safetensors", method, {"fraction": 1.0})
+    assert finished_checkpoint(folder) == folder / "best.safetensors"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"task": "nonsense"}, {"task": {"colour": "green"}}, {"config": {}}, {"record": None, "task": None}],
+)
+def test_a_header_of_nonsense_is_a_damaged_file(saved, tmp_path, change):
+    import json
+
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    _, path = saved
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["amsbench"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, tmp_path / "b.safetensors", metadata={"amsbench": json.dumps(header | change)})
+    with pytest.raises(AmsbenchError, match=r"b\.safetensors is not a checkpoint of amsbench or is damaged"):
+        load_checkpoint(tmp_path / "b.safetensors")

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,8 +95,8 @@ def test_other_settings_do_not_mix(tiny_asi, tmp_path):
             {"network": {"hiden": 32}},
             "'network' of method 'amshortcut' has no setting 'hiden'; did you mean 'hidden'",
         ),
-        ({"network": {"hidden": "large"}}, "the setting 'hidden' .* is 64; \"large\" is of another kind"),
-        ({"network": 64}, "64 is of another kind"),
+        ({"network": {"hidden": "large"}}, "the setting 'hidden' .* is 64; \"large\" is of another type"),
+        ({"network": 64}, "64 is of another type"),
         ({"element_output": "specie"}, "no element output 'specie'; it has: species, velocity, noise"),
     ],
 )
@@ -198,3 +199,125 @@ def test_a_notebook_has_the_options_of_the_command_line(tiny_asio2, tmp_path):
     assert load_checkpoint(further).record["init_from"] == load_checkpoint(first).content_hash
     with pytest.raises(AmsbenchError, match="has no network 'vast'"):
         amsbench.train("material-sde", tiny_asio2, output=tmp_path / "c", network="vast", **options)
+
+
+class Clock:
+    """A clock that advances by a fixed time whenever it is read."""
+
+    def __init__(self, tick):
+        self.now, self.tick = 0.0, tick
+
+    def __call__(self):
+        self.now += self.tick
+        return self.now
+
+
+BY_CLOCK = TrainingOptions(minutes=0.5, batch_size=2, validate_every=8, validation_samples=4)
+
+
+def test_a_training_by_the_clock_ends_at_its_time_and_its_rate_follows_the_clock(tiny_asi, tmp_path):
+    reports, rates = [], []
+
+    def report(progress):
+        reports.append(progress)
+        rates.append(trainers[0].optimizer.param_groups[0]["lr"] / min(1.0, progress.step / 100))
+
+    trainers = []
+    honest = Trainer.resume
+
+    def noted(self, settings):
+        trainers.append(self)
+        honest(self, settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "resume", noted)
+        train_method(
+            "material-sde",
+            tiny_asi,
+            output=tmp_path,
+            options=BY_CLOCK,
+            config=SMALL,
+            report=report,
+            clock=Clock(2.0),
+        )
+    # a step takes one reading of 2 s, and a validation one more after every fourth step: 30 s are over at step 12
+    assert [item.step for item in reports] == list(range(1, 13))
+    assert reports[-1].seconds == 30.0
+    assert reports[-1].fraction == 1.0
+    assert reports[-1].validation is not None
+    begun = [0.0, *(item.seconds for item in reports[:-1])]
+    for rate, seconds in zip(rates, begun, strict=True):
+        expected = 1e-3 * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * seconds / 30)))
+        assert rate == pytest.approx(expected)
+    record = load_checkpoint(tmp_path / "last.safetensors").record
+    assert record["options"]["minutes"] == 0.5
+    assert record["options"]["samples_seen"] is None
+    assert record["samples_seen"] == 24
+    assert record["seconds"] == 30.0
+
+
+def test_a_killed_training_by_the_clock_goes_on_with_the_time_that_is_left(tiny_asi, tmp_path):
+    settings = {"options": BY_CLOCK}
+    first = losses(tiny_asi, tmp_path, stop_after=6, clock=Clock(2.0), **settings)
+    second = losses(tiny_asi, tmp_path, clock=Clock(2.0), **settings)
+    assert [step for step, _ in first] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in second] == list(range(5, 13))  # 10 s were stored at step 4, 20 s are left
+    assert load_checkpoint(tmp_path / "last.safetensors").record["seconds"] == 30.0
+    assert losses(tiny_asi, tmp_path, clock=Clock(2.0), **settings) == []
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ({}, "not None and None; give one of them"),
+        ({"samples_seen": 8, "minutes": 1.0}, "not 8 and 1.0"),
+        ({"minutes": 0.0}, "more than 0 minutes, not 0.0"),
+        ({"minutes": float("nan")}, "more than 0 minutes, not nan"),
+    ],
+)
+def test_a_training_has_one_length(lengths, message):
+    with pytest.raises(AmsbenchError, match=message):
+        TrainingOptions(**lengths)
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_training(tiny_asi, tmp_path, monkeypatch):
+    honest = MaterialSDE.training_loss
+
+    def poisoned(self, batch, noise, **settings):
+        values = honest(self, batch, noise, **settings)
+        return (
+            {name: value * torch.nan for name, value in values.items()}
+            if not torch.is_grad_enabled()
+            else values
+        )
+
+    monkeypatch.setattr(MaterialSDE, "training_loss", poisoned)
+    with pytest.raises(AmsbenchError, match="validation loss became nan at step 4"):
+        losses(tiny_asi, tmp_path)
+
+
+def test_cells_thinner_than_the_cutoff_are_refused_before_training(tiny_asi, tmp_path):
+    thin = {"network": SMALL["network"] | {"cutoff": 9.0}}
+    with pytest.raises(
+        AmsbenchError, match=r"sample \d+ of tiny.npz has a height of 8.\d+ A.* cutoff of 9 A"
+    ):
+        losses(tiny_asi, tmp_path / "run", config=thin)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_notebook_has_device_and_progress(tiny_asi, tmp_path, monkeypatch):
+    steps = []
+    options = {"samples_seen": 4, "batch_size": 2, "validation_samples": 2, "config": SMALL}
+    amsbench.train(
+        "material-sde",
+        tiny_asi,
+        output=tmp_path / "a",
+        device="cpu",
+        report=lambda progress: steps.append((progress.step, progress.fraction)),
+        **options,
+    )
+    assert steps == [(1, 0.5), (2, 1.0)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(AmsbenchError, match="no CUDA device is available here for 'cuda:1'"):
+        amsbench.train("material-sde", tiny_asi, output=tmp_path / "b", device="cuda:1", **options)
+    assert not (tmp_path / "b").exists()

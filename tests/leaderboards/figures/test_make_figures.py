@@ -57,7 +57,7 @@ def test_an_interval_down_to_zero_does_not_stretch_the_axis(structural):
 
 
 def test_a_method_that_measured_nothing_is_left_out_of_the_errors(inverse):
-    nothing = inverse(None, None, None, measured=0, charged=11.0, spearman=None, steps=1)
+    nothing = inverse(None, None, None, measured=0, penalised=11.0, spearman=None, steps=1)
     (board,) = boards([nothing, inverse(3.0, 4.0, 16.0, steps=5)], "inverse-design")
     by_steps, by_time = errors_figure(board, "shear_modulus").axes
     assert ([5.0], [3.0]) in lines_of(by_steps)

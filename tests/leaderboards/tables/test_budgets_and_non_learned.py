@@ -20,7 +20,7 @@ BEST = {"options": {"samples_seen": 60_000}, "init_from": None, "samples_seen": 
 
 def yardstick(make, *errors, **changes):
     """64 structures in 12.8 s: 0.2 s for each, 33.3 minutes for 10,000."""
-    own = {"method": "simulation", "sampler": "protocol", "mode": "protocol", "steps": NO_STEPS}
+    own = {"method": "simulation", "sampler": "protocol", "step_label": "protocol", "steps": NO_STEPS}
     return make(*errors, seconds=12.8, **own | changes)
 
 

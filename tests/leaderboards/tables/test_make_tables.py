@@ -2,6 +2,7 @@
 
 import pytest
 
+from amsbench.benchmark.evaluation.structural_scores import StructuralScores
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.comparisons import boards
 from amsbench.leaderboards.tables.inverse_design import inverse_design_tables
@@ -30,10 +31,10 @@ def test_a_structural_cell_reads_as_in_the_paper(structural):
 
 def test_rows_are_steps_and_columns_methods_in_the_order_of_the_paper(structural):
     cells = [
-        structural(0.1, 0.001, steps=25, method="amshortcut", mode="SDE"),
-        structural(0.2, 0.001, steps=2, method="amshortcut", mode="shortcut"),
+        structural(0.1, 0.001, steps=25, method="amshortcut", step_label="SDE"),
+        structural(0.2, 0.001, steps=2, method="amshortcut", step_label="shortcut"),
         structural(0.3, 0.001, steps=10, method="zeolite-net", sampler="own"),
-        structural(0.3, 0.001, steps=10, method="material-ode", sampler="ode", mode="ODE"),
+        structural(0.3, 0.001, steps=10, method="material-ode", sampler="ode", step_label="ODE"),
     ]
     (table,) = structural_tables(cells)
     assert table.columns == ("steps", "material-ode", "amshortcut", "zeolite-net")
@@ -44,9 +45,9 @@ def test_rows_are_steps_and_columns_methods_in_the_order_of_the_paper(structural
 
 def test_cells_that_are_amshortcuts_sde_are_labelled(structural):
     cells = [
-        structural(0.1, 0.001, steps=5, method="amshortcut", mode="shortcut"),
-        structural(0.1, 0.001, steps=10, method="amshortcut", mode="SDE"),
-        structural(0.1, 0.001, steps=10, mode="SDE"),
+        structural(0.1, 0.001, steps=5, method="amshortcut", step_label="shortcut"),
+        structural(0.1, 0.001, steps=10, method="amshortcut", step_label="SDE"),
+        structural(0.1, 0.001, steps=10, step_label="SDE"),
     ]
     (table,) = structural_tables(cells)
     assert not text(table, "5", "amshortcut").endswith("SDE")
@@ -59,7 +60,7 @@ def test_cells_that_are_amshortcuts_sde_are_labelled(structural):
 
 def test_what_a_step_costs_is_said_where_it_is_not_one_evaluation(structural):
     cells = [
-        structural(0.1, 0.001, steps=steps, method=method, mode="SDE", evaluations=evaluations)
+        structural(0.1, 0.001, steps=steps, method=method, step_label="SDE", evaluations=evaluations)
         for method, steps, evaluations in (
             ("material-sde", 5, 5),
             ("mattergen", 1, 2),
@@ -77,10 +78,10 @@ def test_what_a_step_costs_is_said_where_it_is_not_one_evaluation(structural):
 def test_ties_are_marked_and_lone_columns_are_not(structural):
     # Intervals of 10 %: 0.100 and 0.115 overlap (0.1035 <= 0.11), 0.130 (0.117) does not reach 0.100's.
     cells = [
-        structural(0.100, 0.0010, method="amshortcut", mode="shortcut"),
+        structural(0.100, 0.0010, method="amshortcut", step_label="shortcut"),
         structural(0.115, 0.0020, method="material-sde"),
-        structural(0.130, 0.0021, method="material-ode", sampler="ode", mode="ODE"),
-        structural(0.5, 0.001, method="material-ode", sampler="ode", mode="ODE", steps=2),
+        structural(0.130, 0.0021, method="material-ode", sampler="ode", step_label="ODE"),
+        structural(0.5, 0.001, method="material-ode", sampler="ode", step_label="ODE", steps=2),
     ]
     (table,) = structural_tables(cells)
     assert text(table, "1", "amshortcut").startswith("0.1000* / 0.00100* (")
@@ -112,7 +113,7 @@ def test_some_methods_and_samplers_are_chosen(structural):
 
 
 def test_samplers_of_one_method_are_columns_and_the_papers_is_unnamed(structural):
-    cells = [structural(0.2, 0.001), structural(0.1, 0.001, sampler="ancestral", mode="ancestral")]
+    cells = [structural(0.2, 0.001), structural(0.1, 0.001, sampler="ancestral", step_label="ancestral")]
     (table,) = structural_tables(cells)
     assert table.columns == ("steps", "material-sde", "material-sde ancestral")
     (alone,) = structural_tables(cells[1:])
@@ -124,7 +125,7 @@ def test_samplers_of_one_method_are_columns_and_the_papers_is_unnamed(structural
     [
         ({"checkpoint_hash": "e" * 64}, ("checkpoint cccccccc", "checkpoint eeeeeeee")),
         ({"seed": 7}, ("seed 0", "seed 7")),
-        ({"precision": "bfloat16"}, ("precision bfloat16", "precision float32")),
+        ({"precision": "float32"}, ("precision bfloat16", "precision float32")),
         ({"sampler_version": 2}, ("sampler version 1", "sampler version 2")),
     ],
 )
@@ -157,15 +158,21 @@ def test_other_conditions_are_tables_of_their_own_and_say_so(structural, change,
 
 def test_the_caption_names_conditions_reductions_and_hardware(structural):
     (table,) = structural_tables(
-        [structural(0.2, 0.001, training={"samples_seen": 12000, "seconds": 3600.0, "device": "x86_64 CPU"})]
+        [
+            structural(
+                0.2,
+                0.001,
+                training={"samples_seen": 12000, "seconds": 3600.0, "device": "AMD EPYC 9R14, x86_64"},
+            )
+        ]
     )
     said = caption(table)
     assert "liquid silicon at 2500 K" in said
     assert "protocol quick version 1" in said
     assert "Reduced protocol quick: 64 structures per result (the paper: 10,000)." in said
     assert "Reference: the test split (held out)." in said
-    assert "Generated on x86_64 CPU, 1 thread, torch kernels, float32." in said
-    assert "material-sde: 12,000 in 1.0 h on x86_64 CPU" in said
+    assert "Generated on AMD EPYC 9R14, x86_64, 1 thread, torch kernels, bfloat16." in said
+    assert "material-sde: 12,000 in 1.0 h on AMD EPYC 9R14, x86_64" in said
     (full,) = structural_tables([structural(0.2, 0.001, count=10_000, protocol="paper", reference="train")])
     assert "Reduced" not in caption(full)
     assert "Reference: the training set." in caption(full)
@@ -180,7 +187,7 @@ def test_times_of_different_hardware_are_declared_as_such(structural):
     (table,) = structural_tables(cells)
     said = caption(table)
     assert "times do not compare" in said
-    assert "graphite, material-sde at 1 steps on x86_64 CPU, 1 thread" in said
+    assert "graphite, material-sde at 1 steps on AMD EPYC 9R14, x86_64, 1 thread" in said
     assert "material-sde at 2 steps on NVIDIA H200, 8 threads" in said
 
 
@@ -191,12 +198,28 @@ def test_times_of_different_kernels_on_one_machine_do_compare(structural):
     ]
     said = caption(structural_tables(cells)[0])
     assert "do not compare" not in said
-    assert "graphite on x86_64 CPU, 1 thread, torch bfloat16 kernels" in said
+    assert "graphite on AMD EPYC 9R14, x86_64, 1 thread, torch bfloat16 kernels" in said
+
+
+def test_times_on_a_processor_of_unknown_model_are_never_said_to_compare(structural):
+    unknown = {"device": "x86_64 processor, model not recorded"}
+    cells = [
+        structural(0.2, 0.001, environment=unknown),
+        structural(0.2, 0.001, method="graphite", environment=unknown | {"native": "torch bfloat16"}),
+    ]
+    warning = "The model of the processor was not recorded"
+    for chosen_cells in (cells, cells[:1]):
+        assert f"{warning}, so these times may be of different machines and do not compare." in caption(
+            structural_tables(chosen_cells)[0]
+        )
+    assert warning not in caption(structural_tables([structural(0.2, 0.001)])[0])
 
 
 def test_a_floor_that_is_not_the_same_at_all_steps_shows_its_range(structural):
     first, second = structural(0.2, 0.001, steps=1), structural(0.1, 0.001, steps=2)
-    wider = second.model_copy(update={"structural": second.structural.model_copy(update={"rdf_floor": 0.02})})
+    curves = second.structural.curves
+    higher = {"rdf": curves["rdf"].model_copy(update={"floor": 0.02}), "adf": curves["adf"]}
+    wider = second.model_copy(update={"structural": StructuralScores(reference="test", curves=higher)})
     (table,) = structural_tables([first, wider])
     assert text(table, "noise floor", "material-sde") == "0.0132 to 0.0200 / 0.00014"
 
@@ -250,7 +273,7 @@ def test_failures_show_as_coverage_and_a_failure_never_rounds_away(inverse):
     cells = [
         inverse(3.0, 4.0, 16.0, requested=2000, measured=1999, steps=1),
         inverse(3.0, 4.0, None, requested=2000, measured=1842, steps=5),
-        inverse(None, None, None, requested=2000, measured=0, charged=11.25, spearman=None, steps=10),
+        inverse(None, None, None, requested=2000, measured=0, penalised=11.25, spearman=None, steps=10),
     ]
     errors = inverse_design_tables(cells)[0]
     column = "material-sde (All)"
@@ -260,7 +283,7 @@ def test_failures_show_as_coverage_and_a_failure_never_rounds_away(inverse):
 
 
 def test_ties_count_failures_so_that_failing_does_not_win(inverse):
-    failing = inverse(2.0, 3.0, 9.0, measured=20, charged=8.0, method="graphite", sampler="own")
+    failing = inverse(2.0, 3.0, 9.0, measured=20, penalised=8.0, method="graphite", sampler="own")
     honest = inverse(3.0, 4.0, 16.0)
     errors = inverse_design_tables([failing, honest])[0]
     assert text(errors, "1", "material-sde (All)") == "3.00* / 4.00 / 16.0%"
@@ -275,7 +298,7 @@ def test_what_could_measure_less_than_half_is_not_best(inverse, measured, best):
         3.0 if measured else None,
         9.0 if measured else None,
         measured=measured,
-        charged=1.0,
+        penalised=1.0,
         spearman=None,
         method="graphite",
         sampler="own",
@@ -358,7 +381,7 @@ def test_one_table_has_all_that_a_protocol_asks_for(inverse):
         inverse(1.5, 1.9, 10.0, steps=5, dataset="meg", measured=40, **young),
         inverse(1.0, 1.2, 8.0, steps=25, dataset="meg", **young),
         inverse(3.0, 4.0, 16.0, steps=5, dataset="meg", spearman=-0.001, **shear),
-        inverse(2.0, 3.0, 9.0, steps=5, dataset="meg", method="amshortcut", mode="shortcut", **shear),
+        inverse(2.0, 3.0, 9.0, steps=5, dataset="meg", method="amshortcut", step_label="shortcut", **shear),
     ]
     first, *others = inverse_design_tables(cells)
     assert first.title == "Inverse design: meg, protocol quick version 1, 50 structures"
@@ -392,14 +415,14 @@ def test_one_table_has_all_that_a_protocol_asks_for(inverse):
 
 def test_inverse_design_detail_charges_failures_and_gives_their_reasons(inverse):
     cell = inverse(
-        3.0, 4.0, 16.0, measured=47, charged=3.5, failures={"shear_modulus": {"atoms overlap": 3}}, steps=5
+        3.0, 4.0, 16.0, measured=47, penalised=3.5, failures={"shear_modulus": {"atoms overlap": 3}}, steps=5
     )
     tables = {table.title.split(":")[0]: table for table in inverse_design_tables([cell], detail=True)}
     column = "material-sde (All)"
     assert text(tables["MAE and RMSE with intervals, shear_modulus (GPa)"], "5", column) == (
         "3.00 [2.70, 3.30] / 4.00 [3.60, 4.40]"
     )
-    charged = tables["MAE with failures charged, shear_modulus (GPa)"]
+    charged = tables["Penalised MAE, shear_modulus (GPa)"]
     assert text(charged, "5", column) == "3.50 [3.15, 3.85] / 14.50"
     assert tables["Failures"].rows == (
         ("material-sde (All), 5 steps", "shear_modulus", "atoms overlap", "3 of 50"),
@@ -408,16 +431,18 @@ def test_inverse_design_detail_charges_failures_and_gives_their_reasons(inverse)
 
 def test_more_than_two_elements_are_shown_as_shares(inverse):
     shares = {"fraction_Si": 0.25, "fraction_O": 0.6, "fraction_Li": 0.15, "density": 2.3}
-    table = inverse_design_tables([inverse(1.0, 2.0, 3.0, substance=shares, training_set=shares)])[-1]
+    table = inverse_design_tables([inverse(1.0, 2.0, 3.0, descriptors=shares, training_descriptors=shares)])[
+        -1
+    ]
     assert text(table, "training set", "Li (%)") == "15.0"
 
 
 def test_charge_and_compositions_stand_beside_those_of_held_out_structures(inverse):
     held_out = {"density": 2.3, "neutral": 1.0, "imbalance": 0.0, "composition_distance": 0.004}
     ours = {"density": 2.3, "neutral": 0.25, "imbalance": 0.0123, "composition_distance": 0.0312}
-    table = inverse_design_tables([inverse(1.0, 2.0, 3.0, steps=5, substance=ours, training_set=held_out)])[
-        -1
-    ]
+    table = inverse_design_tables(
+        [inverse(1.0, 2.0, 3.0, steps=5, descriptors=ours, training_descriptors=held_out)]
+    )[-1]
     row = "material-sde (All), 5 steps"
     assert (text(table, row, "neutral (%)"), text(table, row, "charge per atom (e)")) == ("25", "0.0123")
     assert text(table, row, "distance of compositions (%)") == "3.12"

@@ -22,7 +22,10 @@ AWKWARD = Table(
 
 @pytest.fixture
 def everything(structural, inverse):
-    cells = [structural(0.2, 0.001), structural(0.1, 0.002, method="amshortcut", mode="shortcut", steps=5)]
+    cells = [
+        structural(0.2, 0.001),
+        structural(0.1, 0.002, method="amshortcut", step_label="shortcut", steps=5),
+    ]
     return tables_of([*cells, inverse(3.0, 4.0, 16.0, steps=5)], with_paper=True, detail=True)
 
 
@@ -35,7 +38,7 @@ def test_csv_holds_every_number_once_however_many_tables_show_it(everything):
     assert (row.rdf_rmsd, row.rdf_high, row.steps) == (0.1, pytest.approx(0.11), 5)
     assert row.seconds_scaled == pytest.approx(1.0 * 10_000 / 64)
     asked = ours[ours.kind == "inverse-design"].iloc[0]
-    assert (asked.property, asked.mae, asked.spearman, asked.substance_fraction_O) == (
+    assert (asked.property, asked.mae, asked.spearman, asked.descriptor_fraction_O) == (
         "shear_modulus",
         3.0,
         0.9,

@@ -1,4 +1,4 @@
-"""The smooth piece of the glass potential: the published one in place, and smooth where that jumps."""
+"""BMP-shrm with fixed pairs and angles: equal to the published potential, smooth at its discontinuities."""
 
 import json
 from pathlib import Path
@@ -22,10 +22,10 @@ from amsbench.metrics.potentials.potential import EvaluationFailed
 
 
 @pytest.fixture
-def cell():
-    """All eleven elements in a skewed cell of 123 atoms."""
-    known = json.loads((Path(__file__).parent.parent / "data" / "bmp_shrm_reference.json").read_text())
-    return Atoms(known["symbols"], positions=known["positions"], cell=known["cell"], pbc=True)
+def structure():
+    """123 atoms of all eleven elements in a skewed cell."""
+    reference = json.loads((Path(__file__).parent.parent / "data" / "bmp_shrm_reference.json").read_text())
+    return Atoms(reference["symbols"], positions=reference["positions"], cell=reference["cell"], pbc=True)
 
 
 def computed(calculator, atoms):
@@ -33,37 +33,37 @@ def computed(calculator, atoms):
     return dict(calculator.results)
 
 
-def test_it_is_the_published_potential_where_it_was_taken(cell):
+def test_at_the_structure_of_its_lists_it_is_the_published_potential(structure):
     with LammpsCalculator(BMP_SHRM) as published:
-        wanted = computed(published, cell)
-    found = computed(BMPShrmPiece(cell), cell)
-    # LAMMPS approximates the complementary error function to 1e-7
-    assert found["energy"] == pytest.approx(wanted["energy"], abs=1e-5 * len(cell))
-    np.testing.assert_allclose(found["forces"], wanted["forces"], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found["stress"], wanted["stress"], rtol=0, atol=1e-6)
+        expected = computed(published, structure)
+    result = computed(BMPShrmPiece(structure), structure)
+    # LAMMPS approximates the complementary error function to 1e-7.
+    assert result["energy"] == pytest.approx(expected["energy"], abs=1e-5 * len(structure))
+    np.testing.assert_allclose(result["forces"], expected["forces"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result["stress"], expected["stress"], rtol=0, atol=1e-6)
 
 
-def test_wrapping_and_turning_change_nothing(cell):
-    wanted = computed(BMPShrmPiece(cell), cell)
-    moved = cell.copy()
-    moved.positions += 3 * cell.cell.array[0] - 2 * cell.cell.array[2]
-    moved.positions[:40] += cell.cell.array[1]
-    found = computed(BMPShrmPiece(moved), moved)
-    np.testing.assert_allclose(found["forces"], wanted["forces"], rtol=0, atol=1e-9)
-    assert found["energy"] == pytest.approx(wanted["energy"], abs=1e-8)
+def test_wrapping_and_rotation_change_nothing(structure):
+    expected = computed(BMPShrmPiece(structure), structure)
+    moved = structure.copy()
+    moved.positions += 3 * structure.cell.array[0] - 2 * structure.cell.array[2]
+    moved.positions[:40] += structure.cell.array[1]
+    result = computed(BMPShrmPiece(moved), moved)
+    np.testing.assert_allclose(result["forces"], expected["forces"], rtol=0, atol=1e-9)
+    assert result["energy"] == pytest.approx(expected["energy"], abs=1e-8)
     moved.rotate(30, (1, 2, 3), rotate_cell=True)
-    assert computed(BMPShrmPiece(moved), moved)["energy"] == pytest.approx(wanted["energy"], abs=1e-8)
+    assert computed(BMPShrmPiece(moved), moved)["energy"] == pytest.approx(expected["energy"], abs=1e-8)
 
 
-def test_forces_and_stress_are_derivatives_far_from_where_it_was_taken(cell):
+def test_forces_and_stress_are_derivatives_far_from_the_structure_of_its_lists(structure):
     random = np.random.default_rng(0)
-    piece = BMPShrmPiece(cell)
-    cell.positions += random.normal(scale=0.1, size=cell.positions.shape)
-    results = computed(piece, cell)
-    direction = random.normal(size=cell.positions.shape)
+    piece = BMPShrmPiece(structure)
+    structure.positions += random.normal(scale=0.1, size=structure.positions.shape)
+    results = computed(piece, structure)
+    direction = random.normal(size=structure.positions.shape)
     energies = []
     for sign in (1, -1):
-        moved = cell.copy()
+        moved = structure.copy()
         moved.positions += sign * 1e-5 * direction
         energies.append(computed(piece, moved)["energy"])
     slope = (energies[0] - energies[1]) / 2e-5
@@ -72,22 +72,22 @@ def test_forces_and_stress_are_derivatives_far_from_where_it_was_taken(cell):
     strain = (strain + strain.T) / 2
     energies = []
     for sign in (1, -1):
-        strained = cell.copy()
-        strained.set_cell(cell.cell.array @ (np.eye(3) + sign * 1e-6 * strain), scale_atoms=True)
+        strained = structure.copy()
+        strained.set_cell(structure.cell.array @ (np.eye(3) + sign * 1e-6 * strain), scale_atoms=True)
         energies.append(computed(piece, strained)["energy"])
     xx, yy, zz, yz, xz, xy = results["stress"]
     stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     slope = (energies[0] - energies[1]) / 2e-6
-    assert slope == pytest.approx(float((stress * strain).sum()) * cell.get_volume(), rel=1e-5)
+    assert slope == pytest.approx(float((stress * strain).sum()) * structure.get_volume(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("leg", "end"), [("Si", 3.3), ("P", 2.0)])
 def test_no_jump_where_the_published_potential_has_one(leg, end):
-    """An angle of 90 degrees whose one leg passes the end of the three-body term by a hundredth of an angstrom."""
+    """One leg of an angle of 90 degrees passes the cutoff of the three-body term by 0.01 A."""
 
     def angle(length):
-        places = [[0, 0, 0], [1.6, 0, 0], [0, length, 0]]
-        return Atoms(f"O{leg}2", positions=places, cell=[20] * 3, pbc=True)
+        positions = [[0, 0, 0], [1.6, 0, 0], [0, length, 0]]
+        return Atoms(f"O{leg}2", positions=positions, cell=[20] * 3, pbc=True)
 
     inside, outside = angle(end - 0.005), angle(end + 0.005)
     piece = BMPShrmPiece(inside)
@@ -105,35 +105,35 @@ def test_no_jump_where_the_published_potential_has_one(leg, end):
 
 @pytest.mark.parametrize("crystal", [("OLi2", "fluorite", 4.49), ("CaO", "rocksalt", 4.77)])
 def test_crystals_without_network_have_the_published_constants(crystal):
-    """By finite strains of the published potential, which does not jump without network formers."""
-    name, structure, edge = crystal
-    atoms = bulk(name, structure, a=edge, cubic=True).repeat(2)
-    found = elastic_constants_of(atoms)
-    assert found.converged
+    """Against finite strains of the published potential, which is continuous without network formers."""
+    name, lattice, edge = crystal
+    atoms = bulk(name, lattice, a=edge, cubic=True).repeat(2)
+    result = elastic_constants_of(atoms)
+    assert result.converged
     with LammpsCalculator(BMP_SHRM) as published:
-        wanted = elastic_constants(relax_on_pieces(atoms)[0].atoms, published, strain=0.002)
-    assert found.c11 == pytest.approx(wanted.c11, rel=0.005)
-    assert found.c12 == pytest.approx(wanted.c12, rel=0.005)
-    assert found.c44 == pytest.approx(wanted.c44, rel=0.005)
+        expected = elastic_constants(relax_on_pieces(atoms)[0].atoms, published, strain=0.002)
+    assert result.c11 == pytest.approx(expected.c11, rel=0.005)
+    assert result.c12 == pytest.approx(expected.c12, rel=0.005)
+    assert result.c44 == pytest.approx(expected.c44, rel=0.005)
     cubic = np.zeros((6, 6))
-    cubic[:3, :3] = found.c12
-    np.fill_diagonal(cubic, [found.c11] * 3 + [found.c44] * 3)
-    np.testing.assert_allclose(found.stiffness, cubic, atol=1e-3 * found.c11)
+    cubic[:3, :3] = result.c12
+    np.fill_diagonal(cubic, [result.c11] * 3 + [result.c44] * 3)
+    np.testing.assert_allclose(result.stiffness, cubic, atol=1e-3 * result.c11)
 
 
-def test_it_is_the_limit_of_small_strains_in_a_glass(cell):
-    """Finite strains of the same piece at the same minimum."""
-    relaxed, piece = relax_on_pieces(cell, fmax=1e-3)
+def test_it_is_the_limit_of_small_strains_in_a_glass(structure):
+    """Against finite strains with the same lists at the same minimum."""
+    relaxed, piece = relax_on_pieces(structure, fmax=1e-3)
     assert relaxed.converged
-    found = elastic_constants_of(relaxed.atoms)
-    wanted = elastic_constants(relaxed.atoms, piece, strain=1e-3, fmax=2e-4)
-    assert found.converged
-    assert wanted.converged
-    np.testing.assert_allclose(found.stiffness, wanted.stiffness, atol=0.02 * found.c11)
+    result = elastic_constants_of(relaxed.atoms)
+    expected = elastic_constants(relaxed.atoms, piece, strain=1e-3, fmax=2e-4)
+    assert result.converged
+    assert expected.converged
+    np.testing.assert_allclose(result.stiffness, expected.stiffness, atol=0.02 * result.c11)
 
 
 def test_a_saddle_is_left_downhill(monkeypatch):
-    """Fluorite with lithium and oxygen in each other's places: held by symmetry alone."""
+    """Fluorite with lithium and oxygen exchanged is stationary by symmetry, but no minimum."""
     atoms = bulk("Li2O", "fluorite", a=4.62, cubic=True)
     saddle, piece = relax_on_pieces(atoms)
     assert saddle.converged
@@ -141,17 +141,19 @@ def test_a_saddle_is_left_downhill(monkeypatch):
     pushed = saddle.atoms.copy()
     pushed.positions += 0.1 * softest_mode(saddle.atoms, piece.terms)
     assert computed(piece, pushed)["energy"] < saddle.energy - 1e-3
-    found = elastic_constants_of(atoms)
-    assert found.converged
-    assert np.linalg.eigvalsh(found.stiffness).min() > 0
+    result = elastic_constants_of(atoms)
+    assert result.converged
+    assert np.linalg.eigvalsh(result.stiffness).min() > 0
     monkeypatch.setattr(bmp_shrm_elasticity, "SADDLES", 1)
-    unfound = elastic_constants_of(atoms)
-    assert not unfound.converged
-    assert np.isnan(unfound.stiffness).all()
+    unconverged = elastic_constants_of(atoms)
+    assert not unconverged.converged
+    assert np.isnan(unconverged.stiffness).all()
 
 
-def test_a_relaxation_that_goes_in_circles_comes_to_longer_and_longer_pieces(cell, monkeypatch):
-    """Between two pieces that send an atom back and forth, the pieces last for 10 steps ten times, then ever longer."""
+def test_updates_of_the_lists_become_rarer_in_a_relaxation_that_alternates_between_two(
+    structure, monkeypatch
+):
+    """An atom moves back and forth at every update: ten more updates after 10 steps, then after ever more steps."""
     lengths = []
 
     def back_and_forth(atoms, piece, *, fmax, max_steps):
@@ -161,10 +163,10 @@ def test_a_relaxation_that_goes_in_circles_comes_to_longer_and_longer_pieces(cel
         return Relaxation(atoms=moved, converged=False, steps=max_steps, energy=0.0)
 
     monkeypatch.setattr(bmp_shrm_elasticity, "relax", back_and_forth)
-    relax_on_pieces(cell, max_steps=400)
+    relax_on_pieces(structure, max_steps=400)
     assert lengths == [10] * 11 + [20, 40, 80, 150]
 
 
-def test_a_collapse_is_said():
+def test_a_collapsed_structure_is_a_failure():
     with pytest.raises(EvaluationFailed, match=r"A\^3 per atom"):
         elastic_constants_of(Atoms("SiO2", positions=np.eye(3), cell=[1.1] * 3, pbc=True))

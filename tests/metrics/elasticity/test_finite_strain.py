@@ -1,4 +1,4 @@
-"""Elastic constants against crystals with published answers."""
+"""Elastic constants by finite strains against published values of crystals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
 from amsbench.metrics.potentials.potential import STILLINGER_WEBER_SILICON
 
 C11, C12, C44 = 151.4, 76.4, 56.4
-"""GPa, Stillinger-Weber silicon (Cowley, Phys. Rev. Lett. 60, 2379 (1988))."""
+"""Elastic constants of Stillinger-Weber silicon, GPa (Cowley, Phys. Rev. Lett. 60, 2379 (1988))."""
 RIGID_C44 = 109.8
-"""GPa, without relaxing the two sublattices against each other."""
+"""C44 without relaxing the two sublattices with respect to each other, GPa."""
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +38,15 @@ def test_silicon_crystal_at_any_strain(stillinger_weber: LammpsCalculator, strai
     np.testing.assert_allclose(elastic.stiffness, cubic, atol=1.0)
 
 
-def test_a_turned_crystal_has_the_turned_stiffness(stillinger_weber: LammpsCalculator) -> None:
+def test_a_rotated_crystal_has_the_rotated_stiffness(stillinger_weber: LammpsCalculator) -> None:
     # Along [110], [1-10], [001]: C66' = (C11 - C12) / 2, C11' = (C11 + C12) / 2 + C44, C33 and C44 stay.
     edge = 5.431
     turned = bulk("Si", "diamond", a=edge, cubic=True)
     turned.rotate(45, "z", rotate_cell=True)
     elastic = elastic_constants(turned, stillinger_weber)
-    found = np.diag(elastic.stiffness)
+    diagonal = np.diag(elastic.stiffness)
     along = (C11 + C12) / 2 + C44
-    np.testing.assert_allclose(found, [along, along, C11, C44, C44, (C11 - C12) / 2], rtol=0.01)
+    np.testing.assert_allclose(diagonal, [along, along, C11, C44, C44, (C11 - C12) / 2], rtol=0.01)
 
 
 def test_without_relaxing_in_the_strained_cell_shear_is_twice_as_stiff(
@@ -59,15 +59,15 @@ def test_without_relaxing_in_the_strained_cell_shear_is_twice_as_stiff(
 
 
 def test_a_residual_stress_of_the_reference_cancels(stillinger_weber: LammpsCalculator) -> None:
-    # At 0.5 GPa the constants change by a few percent (their pressure derivative is about 4), the one-sided
-    # difference at 0.1 % strain would be off by 0.5 / 0.001 = 500 GPa.
+    # A pressure of 0.5 GPa changes the constants by a few percent (their pressure derivative is about 4). It would
+    # change a one-sided difference at a strain of 0.1 % by 0.5 / 0.001 = 500 GPa.
     pressed = bulk("Si", "diamond", a=5.431 * 0.9983, cubic=True)
     elastic = elastic_constants(pressed, stillinger_weber, strain=0.001)
     assert elastic.c11 == pytest.approx(C11, rel=0.05)
     assert elastic.c44 == pytest.approx(C44, rel=0.05)
 
 
-def test_only_the_strains_asked_for_are_applied(stillinger_weber: LammpsCalculator) -> None:
+def test_only_the_requested_strains_are_applied(stillinger_weber: LammpsCalculator) -> None:
     elastic = elastic_constants(
         bulk("Si", "diamond", a=5.431, cubic=True), stillinger_weber, components=(3, 4, 5)
     )
@@ -90,7 +90,7 @@ def test_relaxation_finds_the_crystal_again(stillinger_weber: LammpsCalculator) 
     assert relaxed.energy / 8 == pytest.approx(-2 * 2.1683, abs=1e-4)
     assert relaxed.atoms.get_volume() == pytest.approx(5.431**3, rel=1e-3)
     np.testing.assert_allclose(relaxed.atoms.cell.angles(), 90, atol=0.05)
-    # The structure handed in stays what it was, and the result is plain Atoms.
+    # The input is unchanged, and the result has no calculator.
     np.testing.assert_array_equal(distorted.positions, before.positions)
     np.testing.assert_array_equal(distorted.cell.array, before.cell.array)
     assert relaxed.atoms.calc is None
@@ -105,7 +105,7 @@ def test_relaxation_in_a_fixed_cell_keeps_it(stillinger_weber: LammpsCalculator)
     assert np.linalg.norm(stillinger_weber.results["forces"], axis=1).max() < 1e-3
 
 
-def test_the_step_cap_holds_and_is_reported(stillinger_weber: LammpsCalculator) -> None:
+def test_the_largest_number_of_steps_holds_and_is_reported(stillinger_weber: LammpsCalculator) -> None:
     atoms = bulk("Si", "diamond", a=5.431, cubic=True)
     atoms.rattle(0.2, seed=8)
     relaxed = relax(atoms, stillinger_weber, fmax=1e-6, max_steps=3)

@@ -1,4 +1,4 @@
-"""Elastic constants by linear response against lattices of springs, whose constants are known by hand."""
+"""Elastic constants by linear response against lattices of springs with analytic constants."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ from amsbench.metrics.elasticity.linear_response import EnergyTerm, stiffness
 from amsbench.metrics.neighbours.pairs import neighbour_pairs
 
 SPRING = 2.0
-"""eV/A^2."""
+"""Spring constant k, eV/A^2."""
 
 
 def springs(atoms, cutoff, lengths):
-    """Springs between all pairs within the cutoff, at rest at ``lengths``(distance)."""
+    """Springs between all pairs within ``cutoff`` (A), with the rest lengths ``lengths(distances)``."""
     i, j, vectors, distances = neighbour_pairs(
         atoms.positions, atoms.cell.array, atoms.pbc, cutoff, full_list=False, quantities="ijDd"
     )
@@ -29,20 +29,20 @@ def springs(atoms, cutoff, lengths):
 
 
 def test_face_centred_cubic_springs():
-    """C11 = 2 k / a, C12 = C44 = k / a for nearest neighbours (Born and Huang)."""
+    """C11 = 2 k / a and C12 = C44 = k / a with nearest neighbours (Born and Huang)."""
     edge = 4.0
     atoms = bulk("Al", "fcc", a=edge, cubic=True).repeat((2, 1, 1))
-    found = stiffness(atoms, [springs(atoms, 0.75 * edge, lambda r: r)])
-    wanted = np.zeros((6, 6))
-    wanted[:3, :3] = SPRING / edge / GPa
-    np.fill_diagonal(wanted, np.repeat([2 * SPRING / edge, SPRING / edge], 3) / GPa)
-    np.testing.assert_allclose(found, wanted, atol=1e-6 * wanted.max())
+    result = stiffness(atoms, [springs(atoms, 0.75 * edge, lambda r: r)])
+    expected = np.zeros((6, 6))
+    expected[:3, :3] = SPRING / edge / GPa
+    np.fill_diagonal(expected, np.repeat([2 * SPRING / edge, SPRING / edge], 3) / GPa)
+    np.testing.assert_allclose(result, expected, atol=1e-6 * expected.max())
 
 
-def test_springs_of_two_lengths_in_a_row_answer_as_one():
-    """A chain of unlike springs along x in a rigid frame: the atoms between share the strain by softness.
+def test_two_springs_in_series_have_the_constant_of_one():
+    """A chain of two different springs along x: the softer one takes more of the strain.
 
-    Two springs k1, k2 in series have k1 k2 / (k1 + k2), where strains alone would give k1 l1^2 + k2 l2^2.
+    d2E/de2 is (l1 + l2)^2 k1 k2 / (k1 + k2); without non-affine displacements it would be k1 l1^2 + k2 l2^2.
     """
     lengths, stiff = np.array([1.0, 2.0]), np.array([1.0, 3.0])
     area = 10.0
@@ -52,7 +52,7 @@ def test_springs_of_two_lengths_in_a_row_answer_as_one():
         along = vectors[:, 0, 0]
         gradient = np.zeros_like(vectors)
         gradient[:, 0, 0] = stiff * (along - lengths)
-        # a soft frame, so that nothing is free to move sideways
+        # Weak springs along y and z, so that the Hessian is positive definite.
         gradient[:, 0, 1:] = vectors[:, 0, 1:]
         return stiff * (along - lengths) ** 2 / 2 + (vectors[:, 0, 1:] ** 2).sum(1) / 2, gradient
 
@@ -62,9 +62,9 @@ def test_springs_of_two_lengths_in_a_row_answer_as_one():
         shifts=np.array([[[0.0, 0, 0]], [[1.0, 0, 0]]]),
         function=chain,
     )
-    found = stiffness(atoms, [term])
+    result = stiffness(atoms, [term])
     series = stiff.prod() / stiff.sum()
-    assert found[0, 0] * GPa == pytest.approx(series * lengths.sum() / area, rel=1e-6)
+    assert result[0, 0] * GPa == pytest.approx(series * lengths.sum() / area, rel=1e-6)
 
 
 def test_forces_and_virial_are_derivatives_of_the_energy():
@@ -86,7 +86,7 @@ def test_forces_and_virial_are_derivatives_of_the_energy():
     assert slope == pytest.approx((virial * strain).sum(), rel=1e-6)
 
 
-def test_beside_a_minimum_there_are_none():
-    """Springs under compression along a line buckle."""
+def test_a_structure_that_is_not_at_a_minimum_has_no_constants():
+    """Compressed springs along straight lines buckle."""
     atoms = bulk("Al", "sc", a=2.0).repeat(2)
     assert stiffness(atoms, [springs(atoms, 2.1, lambda r: 1.2 * r)]) is None

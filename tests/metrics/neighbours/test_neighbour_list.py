@@ -1,4 +1,4 @@
-"""Neighbour lists against images written out one by one, crystals and vesin."""
+"""Neighbour lists against explicit enumeration of all images, crystals and vesin."""
 
 import itertools
 from dataclasses import replace
@@ -26,7 +26,7 @@ def use(monkeypatch, path):
 
 @pytest.fixture(params=["vesin", *module.SEARCH_LEVELS])
 def path(request, monkeypatch):
-    """The fallback and every instruction set, one after the other."""
+    """vesin and each instruction set of the native library."""
     if request.param not in ("vesin", *AVAILABLE):
         pytest.skip(f"no native library at the level {request.param} here")
     use(monkeypatch, request.param)
@@ -38,20 +38,20 @@ def single(positions, cell, cutoff):
     return neighbour_list(positions, np.asarray(cell, dtype=float)[None], np.array([len(positions)]), cutoff)
 
 
-def vectors(positions, found):
-    return positions[found.receivers] - positions[found.senders] - found.shifts
+def vectors(positions, neighbours):
+    return positions[neighbours.receivers] - positions[neighbours.senders] - neighbours.shifts
 
 
-def edges(found, cell):
-    """Receiver, sender and image of every edge, in one order."""
-    images = found.shifts @ np.linalg.inv(cell)
+def edges(neighbours, cell):
+    """Receiver, sender and lattice translation of every edge [e, 5], sorted."""
+    images = neighbours.shifts @ np.linalg.inv(cell)
     np.testing.assert_allclose(images, np.rint(images), atol=1e-6)
-    rows = np.column_stack([found.receivers, found.senders, np.rint(images).astype(int)])
+    rows = np.column_stack([neighbours.receivers, neighbours.senders, np.rint(images).astype(int)])
     return rows[np.lexsort(rows.T[::-1])]
 
 
 def enumerated(positions, cell, cutoff):
-    """The same by writing out all images that a sphere around an atom could reach, and then some."""
+    """The same by enumeration of all images that a sphere around an atom can reach, and of one layer more."""
     inverse = np.linalg.inv(cell)
     reach = np.ceil(cutoff * np.linalg.norm(inverse, axis=0)).astype(int) + 1
     around = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
@@ -68,7 +68,7 @@ def enumerated(positions, cell, cutoff):
 
 
 CELLS = {
-    # 26 atoms or fewer, cutoff 3 A
+    # Number of atoms and cell (A), for a cutoff of 3 A.
     "cubic": (20, np.eye(3) * 6.5),
     "orthorhombic": (26, np.diag([6.2, 9.0, 7.1])),
     "triclinic": (26, [[6.9, 0.3, -0.2], [2.1, 7.2, 0.4], [-1.0, 0.8, 6.6]]),
@@ -93,12 +93,12 @@ def test_every_image_of_every_pair_is_found(path, name, wide):
     positions = rng.random((n, 3)) @ cell
     if wide:
         positions += rng.integers(-10, 11, (n, 3)) @ cell
-    found = single(positions, cell, 3.0)
-    np.testing.assert_array_equal(edges(found, cell), enumerated(positions, cell, 3.0))
-    assert (np.diff(found.receivers * n + found.senders) >= 0).all()
-    assert (np.linalg.norm(vectors(positions, found), axis=1) < 3.0).all()
-    assert (found.receivers.dtype, found.senders.dtype) == (np.int64, np.int64)
-    assert (found.shifts.dtype, found.shifts.shape) == (np.float64, (len(found.receivers), 3))
+    neighbours = single(positions, cell, 3.0)
+    np.testing.assert_array_equal(edges(neighbours, cell), enumerated(positions, cell, 3.0))
+    assert (np.diff(neighbours.receivers * n + neighbours.senders) >= 0).all()
+    assert (np.linalg.norm(vectors(positions, neighbours), axis=1) < 3.0).all()
+    assert (neighbours.receivers.dtype, neighbours.senders.dtype) == (np.int64, np.int64)
+    assert (neighbours.shifts.dtype, neighbours.shifts.shape) == (np.float64, (len(neighbours.receivers), 3))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -115,7 +115,7 @@ def test_random_cells(path, seed):
 @native
 @pytest.mark.parametrize("skew", [0.0, 0.6], ids=["cubic", "skewed"])
 @pytest.mark.parametrize(("n", "cutoff"), [(700, 5.0), (1300, 6.5), (1300, 3.0), (4000, 4.0)])
-def test_many_atoms_have_the_edges_that_vesin_finds(monkeypatch, n, cutoff, skew):
+def test_edges_of_many_atoms_are_those_of_vesin(monkeypatch, n, cutoff, skew):
     rng = np.random.default_rng(n)
     cell = (np.eye(3) + skew * np.diag([1.0, 1.0], -1)) * (n / 0.0516) ** (1 / 3)
     positions = rng.random((n, 3)) @ cell + rng.integers(-2, 3, (n, 3)) @ cell
@@ -123,10 +123,10 @@ def test_many_atoms_have_the_edges_that_vesin_finds(monkeypatch, n, cutoff, skew
     expected = single(positions, cell, cutoff)
     for level in AVAILABLE:
         use(monkeypatch, level)
-        found = single(positions, cell, cutoff)
-        np.testing.assert_array_equal(found.receivers, expected.receivers)
-        np.testing.assert_array_equal(found.senders, expected.senders)
-        np.testing.assert_array_equal(edges(found, cell), edges(expected, cell))
+        neighbours = single(positions, cell, cutoff)
+        np.testing.assert_array_equal(neighbours.receivers, expected.receivers)
+        np.testing.assert_array_equal(neighbours.senders, expected.senders)
+        np.testing.assert_array_equal(edges(neighbours, cell), edges(expected, cell))
 
 
 @native
@@ -155,14 +155,14 @@ def test_one_lattice_in_two_cells_has_the_same_surroundings(path):
 
 @pytest.mark.parametrize("repeats", [1, 2, 3, 10])
 def test_a_distance_of_exactly_the_cutoff_is_outside(path, repeats):
-    """Simple cubic with a = 3: the first shell is whole or absent, by one atom and its images or by many."""
+    """Simple cubic, a = 3 A, of one atom or of many: the first shell is complete or absent."""
     grid = np.array(list(itertools.product(range(repeats), repeat=3)))
     cell = np.eye(3) * 3.0 * repeats
     assert len(single(grid * 3.0, cell, 3.0).receivers) == 0
-    found = single(grid * 3.0, cell, 3.0 + 1e-9)
-    assert (np.bincount(found.receivers) == 6).all()
-    assert len(found.receivers) == 6 * repeats**3
-    np.testing.assert_allclose(np.linalg.norm(vectors(grid * 3.0, found), axis=1), 3.0, rtol=1e-15)
+    neighbours = single(grid * 3.0, cell, 3.0 + 1e-9)
+    assert (np.bincount(neighbours.receivers) == 6).all()
+    assert len(neighbours.receivers) == 6 * repeats**3
+    np.testing.assert_allclose(np.linalg.norm(vectors(grid * 3.0, neighbours), axis=1), 3.0, rtol=1e-15)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -178,22 +178,24 @@ def test_every_edge_has_its_mirror_image(path, name):
 def test_the_images_of_one_atom_are_the_lattice_points_of_a_sphere(path):
     points = np.array(list(itertools.product(range(-6, 7), repeat=3)))
     inside = ((points**2).sum(axis=1) > 0) & ((points**2).sum(axis=1) < 5.5**2)
-    found = single([[0.3, -7.0, 900.1]], np.eye(3) * 2.0, 11.0)
-    assert len(found.receivers) == inside.sum()
-    lengths = np.sort(np.linalg.norm(found.shifts, axis=1))
+    neighbours = single([[0.3, -7.0, 900.1]], np.eye(3) * 2.0, 11.0)
+    assert len(neighbours.receivers) == inside.sum()
+    lengths = np.sort(np.linalg.norm(neighbours.shifts, axis=1))
     np.testing.assert_allclose(lengths, np.sort(2 * np.linalg.norm(points[inside], axis=1)))
 
 
 @pytest.mark.parametrize("length", [12.0, 4.0], ids=["nearest image", "all images"])
 def test_atoms_at_the_same_point_are_neighbours(path, length):
     positions = np.array([[1.0, 2.0, 3.0]] * 3 + [[1.0 + length, 2.0 - 2 * length, 3.0]])
-    found = single(positions, np.eye(3) * length, 1.0)
-    assert list(zip(found.receivers, found.senders, strict=True)) == list(itertools.permutations(range(4), 2))
-    np.testing.assert_array_equal(vectors(positions, found), 0)
+    neighbours = single(positions, np.eye(3) * length, 1.0)
+    assert list(zip(neighbours.receivers, neighbours.senders, strict=True)) == list(
+        itertools.permutations(range(4), 2)
+    )
+    np.testing.assert_array_equal(vectors(positions, neighbours), 0)
 
 
 def batch(sizes, seed=0):
-    """Structures of some sizes in cells small and large, one after the other."""
+    """Packed random structures of the given numbers of atoms in small and large cells."""
     rng = np.random.default_rng(seed)
     cells = np.array([np.eye(3) * rng.uniform(2.5, 9.0) + rng.uniform(-0.7, 0.7, (3, 3)) for _ in sizes])
     positions = [rng.normal(scale=9, size=(n, 3)) for n in sizes]
@@ -203,23 +205,23 @@ def batch(sizes, seed=0):
 def test_a_batch_is_its_structures_one_after_the_other(path):
     sizes = [7, 0, 12, 1, 0, 30]
     positions, cells, counts = batch(sizes)
-    found = neighbour_list(positions, cells, counts, 3.1)
+    neighbours = neighbour_list(positions, cells, counts, 3.1)
     start, parts = 0, []
     for n, cell in zip(sizes, cells, strict=True):
         alone = single(positions[start : start + n], cell, 3.1)
         parts.append((alone.receivers + start, alone.senders + start, alone.shifts))
         start += n
-    for whole, part in zip(found, zip(*parts, strict=True), strict=True):
+    for whole, part in zip(neighbours, zip(*parts, strict=True), strict=True):
         np.testing.assert_array_equal(whole, np.concatenate(part))
 
 
 def test_nothing_has_no_edges(path):
-    for found in (
+    for neighbours in (
         neighbour_list(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0, dtype=int), 3.0),
         single(np.zeros((0, 3)), np.eye(3), 3.0),
         single([[1, 2, 3]], np.eye(3) * 9, 3.0),
     ):
-        assert [part.shape for part in found] == [(0,), (0,), (0, 3)]
+        assert [part.shape for part in neighbours] == [(0,), (0,), (0, 3)]
 
 
 def test_threads_change_nothing(path, monkeypatch):
@@ -264,14 +266,14 @@ def test_mistakes_are_named(path):
 
 
 @native
-def test_positions_beyond_all_reason_are_searched_in_peace(monkeypatch):
-    """Finite but of no meaning, as of a sampler that diverged: every edge still has its mirror image."""
+def test_a_search_of_huge_positions_ends_with_symmetric_edges(monkeypatch):
+    """Positions of a sampler that diverged: every edge still has its mirror image."""
     for level, size in itertools.product(AVAILABLE, (1e7, 1e17, 1e40, 1e250)):
         use(monkeypatch, level)
         positions = np.random.default_rng(0).normal(size=(20, 3)) * size
         for cell in (np.eye(3) * 9.0, [[4.0, 0, 0], [3, 2, 0], [-1, 1, 5]]):
-            found = single(positions, cell, 3.0)
-            pairs = np.sort(np.column_stack(found[:2]), axis=1)
+            neighbours = single(positions, cell, 3.0)
+            pairs = np.sort(np.column_stack(neighbours[:2]), axis=1)
             assert (np.unique(pairs, axis=0, return_counts=True)[1] % 2 == 0).all()
         with pytest.raises(AmsbenchError, match="not finite"):
             single([[1.7e308, 0, 0]], np.eye(3) * 0.5, 0.1)
@@ -297,7 +299,7 @@ def test_the_environment_is_read_at_every_call(monkeypatch):
     assert not module.active()
     assert module.info()["built"]
     assert "AMSBENCH_NATIVE=0" in module.info()["reason"]
-    use(monkeypatch, "amx")  # the network's kernel has more levels
+    use(monkeypatch, "amx")  # a level of the kernel of the network alone
     assert module.info()["level"] == AVAILABLE[-1]
     use(monkeypatch, "fast")
     with pytest.raises(AmsbenchError, match=r"'fast'.*plain"):
@@ -313,8 +315,8 @@ def test_without_the_library_vesin_takes_over(monkeypatch):
         "level": None,
         "reason": "not built: no C compiler was found at installation",
     }
-    found = single([[0, 0, 0], [1, 0, 0]], np.eye(3) * 8, 2.0)
-    np.testing.assert_array_equal(found.receivers, [0, 1])
+    neighbours = single([[0, 0, 0], [1, 0, 0]], np.eye(3) * 8, 2.0)
+    np.testing.assert_array_equal(neighbours.receivers, [0, 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -326,9 +328,11 @@ def test_the_graph_of_the_denoisers_is_this_list(path, dtype):
     graph = neighbour_graph(structures, 3.0)
     stored = structures.positions.detach().double().numpy()
     expected = neighbour_list(stored, structures.cells.double().numpy(), counts, 3.0)
-    got = Neighbours(*(t.double().numpy() for t in (graph.receivers, graph.senders, graph.shifts)))
-    np.testing.assert_array_equal(got.receivers, expected.receivers)
-    np.testing.assert_array_equal(got.senders, expected.senders)
+    graph_neighbours = Neighbours(
+        *(t.double().numpy() for t in (graph.receivers, graph.senders, graph.shifts))
+    )
+    np.testing.assert_array_equal(graph_neighbours.receivers, expected.receivers)
+    np.testing.assert_array_equal(graph_neighbours.senders, expected.senders)
     assert graph.shifts.dtype == dtype
-    np.testing.assert_allclose(got.shifts, expected.shifts, rtol=1e-6)
+    np.testing.assert_allclose(graph_neighbours.shifts, expected.shifts, rtol=1e-6)
     assert (torch.linalg.vector_norm(graph.vectors(structures.positions), dim=1) < 3.0 + 1e-4).all()

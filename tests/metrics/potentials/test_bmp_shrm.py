@@ -1,4 +1,4 @@
-"""The glass potential term by term against values of an independent set-up (tables for the Morse term)."""
+"""BMP-shrm, term by term, against values of an independent implementation (tables for the Morse term)."""
 
 import json
 from pathlib import Path
@@ -14,14 +14,14 @@ TERMS = {"coul": "coul/dsf", "table": "pedone", "buck": "buck", "nb3b": "nb3b/sc
 
 
 @pytest.fixture(scope="module")
-def known():
+def reference():
     return json.loads((Path(__file__).parent.parent / "data" / "bmp_shrm_reference.json").read_text())
 
 
 @pytest.fixture
-def cell(known):
-    """All eleven elements in a skewed cell of 123 atoms."""
-    return Atoms(known["symbols"], positions=known["positions"], cell=known["cell"], pbc=True)
+def structure(reference):
+    """123 atoms of all eleven elements in a skewed cell."""
+    return Atoms(reference["symbols"], positions=reference["positions"], cell=reference["cell"], pbc=True)
 
 
 def computed(potential, atoms):
@@ -31,27 +31,29 @@ def computed(potential, atoms):
 
 
 @pytest.mark.parametrize("term", TERMS)
-def test_each_term(term, known, cell):
-    found, wanted = computed(BMPShrm(terms=(TERMS[term],)), cell), known["lammps"][term]
-    # the reference interpolates the Morse term in tables, to 1e-6 eV per atom
+def test_each_term(term, reference, structure):
+    result, expected = computed(BMPShrm(terms=(TERMS[term],)), structure), reference["lammps"][term]
+    # The reference interpolates the Morse term in tables, to 1e-6 eV per atom.
     exact = term != "table"
-    assert found["energy"] == pytest.approx(wanted["energy_eV"], abs=1e-9 if exact else 1e-6 * len(cell))
-    assert np.linalg.norm(found["forces"], axis=1).max() == pytest.approx(wanted["fmax"], rel=1e-6)
-    stress = wanted["stress_voigt_eV_A3"]
-    np.testing.assert_allclose(found["stress"], stress, rtol=0, atol=1e-12 if exact else 1e-6)
+    assert result["energy"] == pytest.approx(
+        expected["energy_eV"], abs=1e-9 if exact else 1e-6 * len(structure)
+    )
+    assert np.linalg.norm(result["forces"], axis=1).max() == pytest.approx(expected["fmax"], rel=1e-6)
+    stress = expected["stress_voigt_eV_A3"]
+    np.testing.assert_allclose(result["stress"], stress, rtol=0, atol=1e-12 if exact else 1e-6)
 
 
-def test_the_sum(known, cell):
-    found, wanted = computed(BMP_SHRM, cell), known["lammps"]["total"]
-    assert found["energy"] == pytest.approx(wanted["energy_eV"], abs=1e-6 * len(cell))
-    np.testing.assert_allclose(found["forces"], wanted["forces"], rtol=0, atol=3e-5)
-    np.testing.assert_allclose(found["stress"], wanted["stress_voigt_eV_A3"], rtol=0, atol=1e-6)
-    assert set(known["symbols"]) == set(CHARGES)
+def test_the_sum(reference, structure):
+    result, expected = computed(BMP_SHRM, structure), reference["lammps"]["total"]
+    assert result["energy"] == pytest.approx(expected["energy_eV"], abs=1e-6 * len(structure))
+    np.testing.assert_allclose(result["forces"], expected["forces"], rtol=0, atol=3e-5)
+    np.testing.assert_allclose(result["stress"], expected["stress_voigt_eV_A3"], rtol=0, atol=1e-6)
+    assert set(reference["symbols"]) == set(CHARGES)
 
 
-def test_forces_are_the_gradient_of_the_energy(cell):
-    """-dE/dx by central differences along ten random displacements of all atoms, short of the potential's jumps."""
-    forces = computed(BMP_SHRM, cell)["forces"]
+def test_forces_are_the_gradient_of_the_energy(structure):
+    """-dE/dx by central differences along ten random displacements too small to reach a discontinuity."""
+    forces = computed(BMP_SHRM, structure)["forces"]
     random = np.random.default_rng(0)
     with LammpsCalculator(BMP_SHRM) as calculator:
         for _ in range(10):
@@ -59,7 +61,7 @@ def test_forces_are_the_gradient_of_the_energy(cell):
             direction /= np.linalg.norm(direction)
             energies = []
             for sign in (1, -1):
-                moved = cell.copy()
+                moved = structure.copy()
                 moved.positions += sign * 1e-5 * direction
                 calculator.calculate(moved)
                 energies.append(calculator.results["energy"])

@@ -1,4 +1,4 @@
-"""LAMMPS in this process: silence, known energies, derivatives, orientations, and structures that cannot be."""
+"""Potentials in LAMMPS: no output, published energies, derivatives, orientations, and impossible structures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator, ener
 from amsbench.metrics.potentials.potential import STILLINGER_WEBER_SILICON, TERSOFF_SILICA, EvaluationFailed
 
 SILICON_BOND = 2.1683
-"""eV, the depth of a bond of the Stillinger-Weber potential; every atom of diamond has half of four."""
+"""Energy of a bond of the Stillinger-Weber potential, eV; an atom of diamond has half of four bonds."""
 
 
 @pytest.fixture
 def distorted() -> Atoms:
-    """Silicon in a skewed cell, with forces and all six stresses."""
+    """Silicon in a skewed cell, with forces and all six components of the stress."""
     atoms = bulk("Si", "diamond", a=5.431) * (2, 1, 1)
     atoms.rattle(0.1, seed=1)
     skew = np.eye(3) + 0.05 * np.random.default_rng(2).normal(size=(3, 3))
@@ -109,8 +109,8 @@ def test_one_instance_serves_changing_cells_and_systems(distorted: Atoms) -> Non
             np.testing.assert_allclose(calculator.results["stress"], fresh["stress"], atol=1e-9)
 
 
-def test_an_instance_that_goes_on_agrees_with_a_fresh_one(distorted: Atoms) -> None:
-    """Its neighbour list is kept while it holds: far and near, across cell faces, after a change of the cell."""
+def test_an_instance_that_is_kept_agrees_with_a_new_one(distorted: Atoms) -> None:
+    """After short and long moves, across faces of the cell, and after changes of the cell."""
     random = np.random.default_rng(4)
     with LammpsCalculator(TERSOFF_SILICA) as lasting:
         for step in range(40):
@@ -168,7 +168,7 @@ def test_impossible_structures_fail_instead_of_hanging() -> None:
         for atoms in (collapsed, gone):
             with pytest.raises(EvaluationFailed):
                 calculator.calculate(atoms)
-        # The same calculator serves the next structure.
+        # The same calculator evaluates the next structure.
         calculator.calculate(bulk("Si", "diamond", a=5.431))
         assert calculator.results["energy"] / 2 == pytest.approx(-2 * SILICON_BOND, abs=1e-4)
 
@@ -223,7 +223,7 @@ def test_a_broken_mpi_library_is_reported(monkeypatch, tmp_path):
 
 
 def test_an_instance_leaves_the_threads_of_torch_alone():
-    """LAMMPS sets OpenMP to one thread; a network that samples beside it must not lose its cores."""
+    """LAMMPS sets the number of OpenMP threads to one; networks in the same process must not be affected."""
     import torch
 
     before = torch.get_num_threads()

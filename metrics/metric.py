@@ -1,0 +1,142 @@
+"""The contract of a metric: what is measured on structures, in which unit, and how it is summarised and shown.
+
+A metric is a plug-in of the entry-point group ``amsbench.metrics``. Evaluation, results, tables, figures and
+``amsbench metrics`` take everything from the class, so that a new metric is one module and its entry.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from .distribution_functions import Curves
+    from .neighbours.packed import StructureInput
+    from .potentials.potential import Potential
+
+Need = Literal["potential", "formal charges", "reference structures", "dataset property"]
+"""What a metric cannot be computed without, beside the structures themselves."""
+
+Direction = Literal["lower is better", "higher is better", "near the reference", "near the target"]
+"""How a value is read: an error, a quality, a descriptor or a property with a target."""
+
+
+class Material(Protocol):
+    """What a metric may know of the material; every dataset definition is one.
+
+    elements: chemical symbols
+    formal_charges: e, by chemical symbol, or None
+    potential: the interatomic potential that made the data, or None
+    """
+
+    elements: ClassVar[tuple[str, ...]]
+    formal_charges: ClassVar[Mapping[str, int] | None]
+    potential: ClassVar[Potential | None]
+
+    def energy(self, atoms: Atoms) -> tuple[float, float]:
+        """Energy per atom (eV) and largest force on an atom (eV/A); EvaluationFailed where there is none."""
+        ...
+
+
+class Metric(ABC):
+    """What all metrics declare.
+
+    A plug-in derives from ``CurveMetric`` (one curve per structure, compared as a mean over the set) or from
+    ``StructureMetric`` (one or more numbers per structure).
+    """
+
+    name: ClassVar[str]
+    """The registered name, also the prefix of its numbers in tables of records."""
+    title: ClassVar[str]
+    """One line: what is measured."""
+    unit: ClassVar[str]
+    """Unit of the values; empty for pure numbers."""
+    direction: ClassVar[Direction]
+    needs: ClassVar[tuple[Need, ...]] = ()
+    version: ClassVar[int] = 1
+    """Raised when a change makes other numbers of the same structures; stored numbers of another version are
+    measured again."""
+    rationale: ClassVar[str]
+    """Why it is measured and what it is sensitive to, in one paragraph."""
+    evidence: ClassVar[str]
+    """How the implementation has been verified, in one paragraph."""
+
+
+class CurveMetric(Metric):
+    """A curve per structure; a set of structures is scored by its mean curve.
+
+    The score is the root mean square deviation (RMSD, paper Eq. 18) of the mean curve from that of the reference
+    structures, with a bootstrap interval over structures, the RMSD of as many training structures (noise floor) and
+    that of random positions (ceiling).
+    """
+
+    direction = "lower is better"
+    needs = ("reference structures",)
+    head: ClassVar[str]
+    """Name of the curve in heads of tables, such as ``RDF``."""
+    axis: ClassVar[str]
+    """Label of the abscissa with its unit, such as ``r (Å)``."""
+    decimals: ClassVar[int]
+    """Decimals of the RMSD in tables."""
+    distance_unit: ClassVar[str | None] = None
+    """Unit of the Wasserstein-1 distance between mean curves; None where the curve is not a distribution."""
+    distance_decimals: ClassVar[int] = 3
+
+    @abstractmethod
+    def curves(self, structures: StructureInput) -> Curves:
+        """The curve of each structure, all on the metric's own grid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One number per structure as it is stored and shown.
+
+    name: column of the per-structure table and key of the stored means
+    head: column head with unit
+    factor: shown value / stored value (100 for a share in percent)
+    decimals: of the shown value
+    summary: how values of many structures become one number
+    spread: whether the standard deviation over structures is stored (``<name>_std``) and shown
+    """
+
+    name: str
+    head: str
+    factor: float = 1.0
+    decimals: int = 3
+    summary: Literal["mean", "median"] = "mean"
+    spread: bool = False
+
+
+class StructureMetric(Metric):
+    """One or more numbers per structure.
+
+    Their means over a set stand beside those of the training set in the table of descriptors.
+    """
+
+    direction = "near the reference"
+
+    @abstractmethod
+    def quantities(self, material: Material) -> tuple[Quantity, ...]:
+        """The numbers that ``measure`` returns for structures of this material."""
+
+    @abstractmethod
+    def measure(self, atoms: Atoms, material: Material) -> dict[str, float]:
+        """The numbers by name; EvaluationFailed with the reason for a structure that has none."""
+
+    def summary(self, values: Mapping[str, np.ndarray], material: Material) -> dict[str, float | None]:
+        """Means (or medians) over structures of the values [s] by name; None where no structure has one."""
+        summaries: dict[str, float | None] = {}
+        for quantity in self.quantities(material):
+            column = values[quantity.name]
+            column = column[np.isfinite(column)]
+            middle = np.median if quantity.summary == "median" else np.mean
+            summaries[quantity.name] = float(middle(column)) if len(column) else None
+            if quantity.spread:
+                summaries[f"{quantity.name}_std"] = float(column.std()) if len(column) else None
+        return summaries

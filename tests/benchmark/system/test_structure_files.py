@@ -1,0 +1,216 @@
+"""Structure files: what is read in full, and what is refused with file, structure and reason."""
+
+import zipfile
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import write
+
+from amsbench.benchmark.system.structure_files import check_structure_suffix, read_structures
+from amsbench.errors import AmsbenchError
+
+
+@pytest.fixture
+def frames():
+    """Three structures of silicon and oxygen in cells of different size."""
+    lattice = np.stack(np.meshgrid(*[np.arange(2)] * 3), axis=-1).reshape(-1, 3) / 2
+    return [
+        Atoms("Si2O6", scaled_positions=lattice + 0.1, cell=[edge, edge, edge + 1], pbc=True)
+        for edge in (5.0, 5.5, 6.0)
+    ]
+
+
+def xyz(frames, *, between=""):
+    """Text of an extended XYZ file."""
+    blocks = []
+    for frame in frames:
+        cell = " ".join(map(str, frame.cell.array.ravel()))
+        head = f'{len(frame)}\nLattice="{cell}" Properties=species:S:1:pos:R:3 pbc="T T T"\n'
+        atoms = zip(frame.symbols, frame.positions.tolist(), strict=True)
+        blocks.append(head + "".join(f"{symbol} {x} {y} {z}\n" for symbol, (x, y, z) in atoms))
+    return between.join(blocks)
+
+
+def check_equal(read, frames):
+    assert len(read) == len(frames)
+    for one, two in zip(read, frames, strict=True):
+        assert one.get_chemical_symbols() == two.get_chemical_symbols()
+        np.testing.assert_allclose(one.positions, two.positions, atol=1e-6)
+        np.testing.assert_allclose(one.cell.array, two.cell.array, atol=1e-6)
+
+
+@pytest.mark.parametrize("between", ["", "\n", "  \n\n"])
+@pytest.mark.parametrize("suffix", [".xyz", ".extxyz"])
+def test_empty_lines_between_structures_lose_none(frames, tmp_path, between, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_text(xyz(frames, between=between) + between)
+    check_equal(read_structures(path), frames)
+
+
+def test_an_at_sign_belongs_to_the_name_of_the_file(frames, tmp_path):
+    (tmp_path / "a.xyz").write_text(xyz(frames))
+    (tmp_path / "a.xyz@1").write_text("other")
+    write(tmp_path / "POSCAR", frames[0], format="vasp")
+    (tmp_path / "POSCAR").rename(tmp_path / "b@0.poscar")
+    check_equal(read_structures(tmp_path / "b@0.poscar"), frames[:1])
+    (tmp_path / "c@2.xyz").write_text(xyz(frames[:2]))
+    check_equal(read_structures(tmp_path / "c@2.xyz"), frames[:2])
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(frames, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for k, frame in enumerate(frames):
+        write(folder / f"{k}.cif", frame)
+    (folder / ".hidden").write_text("no structure")
+    read = read_structures(folder)
+    assert [frame.cell.lengths()[0] for frame in read] == pytest.approx([5.0, 5.5, 6.0])
+    (folder / "1.cif").write_text("nonsense")
+    with pytest.raises(AmsbenchError, match=r"many/1\.cif"):
+        read_structures(folder)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(AmsbenchError, match="none holds no files"):
+        read_structures(tmp_path / "none")
+
+
+def dump(frames, columns="id type x y z"):
+    """Text of a LAMMPS dump of silicon (type 1) and oxygen (type 2)."""
+    text = ""
+    for step, frame in enumerate(frames):
+        edges = "".join(f"0.0 {edge}\n" for edge in frame.cell.lengths())
+        text += f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(frame)}\n"
+        text += f"ITEM: BOX BOUNDS pp pp pp\n{edges}ITEM: ATOMS {columns}\n"
+        for k, (symbol, position) in enumerate(zip(frame.symbols, frame.positions, strict=True)):
+            kind = symbol if "element" in columns else 1 if symbol == "Si" else 2
+            text += f"{k + 1} {kind} {' '.join(map(str, position.tolist()))}\n"
+    return text
+
+
+def test_types_of_a_lammps_dump_need_their_elements(frames, tmp_path):
+    path = tmp_path / "a.lammpstrj"
+    path.write_text(dump(frames))
+    check_equal(read_structures(path, ("Si", "O")), frames)
+    with pytest.raises(AmsbenchError, match=r"a\.lammpstrj numbers its atoms by type .* --types Si,O"):
+        read_structures(path)
+    with pytest.raises(AmsbenchError, match=r"structure 0 .* atoms of type 2, but --types Si names 1"):
+        read_structures(path, ("Si",))
+    with pytest.raises(AmsbenchError, match="'Silicon' is no chemical symbol"):
+        read_structures(path, ("Silicon", "O"))
+    path.write_text(dump(frames, "id element x y z"))
+    check_equal(read_structures(path), frames)
+    with pytest.raises(AmsbenchError, match="has elements, not atom types; leave out --types Si,O"):
+        read_structures(path, ("Si", "O"))
+
+
+@pytest.mark.parametrize("masses", [True, False])
+def test_lammps_data_files_are_recognised_by_their_content(frames, tmp_path, masses):
+    path = tmp_path / "a.data"
+    write(path, frames[0], format="lammps-data", masses=masses, specorder=["Si", "O"])
+    if masses:
+        check_equal(read_structures(path), frames[:1])
+    else:
+        with pytest.raises(AmsbenchError, match=r"a\.data numbers its atoms by type"):
+            read_structures(path)
+        check_equal(read_structures(path, ("Si", "O")), frames[:1])
+
+
+def test_partial_occupancy_is_refused(frames, tmp_path):
+    path = tmp_path / "a.cif"
+    write(path, frames[0])
+    lines = path.read_text().splitlines()
+    row = next(k for k, line in enumerate(lines) if line.split()[:1] == ["Si"])
+    lines[row] = lines[row].replace("1.0000", "0.5000")
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(AmsbenchError, match=r"structure 0 in .*a\.cif has sites with partial occupancy"):
+        read_structures(path)
+
+
+def without(text, line):
+    lines = text.split("\n")
+    return "\n".join(lines[:line] + lines[line + 1 :])
+
+
+def with_line_twice(text, line):
+    lines = text.split("\n")
+    return "\n".join([*lines[: line + 1], *lines[line:]])
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (
+            lambda text: with_line_twice(text, 12),
+            r"line 21 of .*a\.xyz is '.*' and should be the atom count of structure 2",
+        ),
+        (
+            lambda text: without(text, 22),
+            r"structure 2 in .* \(from line 21\) should have 8 atoms, but the file ends",
+        ),
+        (
+            lambda text: text.replace("8\n", "1000000000000000000\n", 1),
+            "should have 1000000000000000000 atoms",
+        ),
+        (lambda text: text.replace("8\n", "-8\n", 1), "should have -8 atoms"),
+        (lambda text: "\0" * 100 + text, r"line 1 of .* is '\\x00"),
+        (lambda text: text.replace("Si", "Ѕі", 1), r"structure 0 in .* \(lines 1 to 10\) cannot be read"),
+        (lambda text: text.replace("5.0 0.0", "5.0", 1), r"structure 0 in .* cannot be read"),
+        (lambda text: "\n", "holds no structures"),
+    ],
+    ids=["count", "end", "huge", "negative", "nul", "symbol", "lattice", "empty"],
+)
+def test_a_damaged_xyz_file_is_named_with_structure_and_line(frames, tmp_path, harm, message):
+    path = tmp_path / "a.xyz"
+    path.write_text(harm(xyz(frames)))
+    with pytest.raises(AmsbenchError, match=message):
+        read_structures(path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (np.eye(3) * 1e160, "structure 1 in .* has no periodic cell"),
+        (np.zeros((3, 3)), "structure 1 in .* has no periodic cell"),
+        (np.diag([0.1, 11, 11]), "cell of structure 1 in .* has a height of 0.1 A"),
+        ([[11, 0, 0], [10.9999, 0.02, 0], [0, 0, 11]], "has a height of 0.02 A"),
+        ([[11, 0, 0], [1100, 11, 0], [0, 0, 11]], "has a height of 0.11 A"),
+        (np.eye(3) * 1.5, r"structure 1 in .* has 0.422 A\^3 per atom, less than any solid"),
+    ],
+)
+def test_cells_of_no_sensible_size(frames, tmp_path, cell, message):
+    frames[1].set_cell(cell)
+    (tmp_path / "a.xyz").write_text(xyz(frames))
+    with pytest.raises(AmsbenchError, match=message):
+        read_structures(tmp_path / "a.xyz")
+
+
+def test_positions_that_have_lost_their_digits(frames, tmp_path):
+    frames[2].positions[3, 1] = 1e15
+    (tmp_path / "a.xyz").write_text(xyz(frames))
+    with pytest.raises(AmsbenchError, match=r"structure 2 in .* an atom more than 1e\+06 A from the origin"):
+        read_structures(tmp_path / "a.xyz")
+    frames[2].positions[3, 1] = np.nan
+    (tmp_path / "a.xyz").write_text(xyz(frames))
+    assert np.isnan(read_structures(tmp_path / "a.xyz")[2].positions).sum() == 1  # measured as a failure
+
+
+def test_left_handed_cells_are_cells(frames, tmp_path):
+    frames[1].set_cell(np.diag([5.5, 5.5, -6.5]))
+    (tmp_path / "a.xyz").write_text(xyz(frames))
+    check_equal(read_structures(tmp_path / "a.xyz"), frames)
+
+
+def test_archives_and_missing_files(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.xyz", "0\n\n")
+    with pytest.raises(AmsbenchError, match=r"a\.zip is an archive; unpack it and give its folder"):
+        read_structures(tmp_path / "a.zip")
+    with pytest.raises(AmsbenchError, match=r"no structures at .*b\.xyz"):
+        read_structures(tmp_path / "b.xyz")
+
+
+def test_only_extended_xyz_is_written(tmp_path):
+    check_structure_suffix(tmp_path / "a.extxyz")
+    check_structure_suffix(tmp_path / "a.xyz")
+    with pytest.raises(AmsbenchError, match=r"as \.extxyz, not '\.cif'"):
+        check_structure_suffix(tmp_path / "a.cif")

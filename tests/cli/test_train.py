@@ -1,0 +1,120 @@
+"""`amsbench train`, and which checkpoint `amsbench run` takes."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from amsbench.benchmark.datasets.storage import encode_structures, save_dataset
+from amsbench.benchmark.training import checkpoints, train
+from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
+from amsbench.benchmark.training.options import TrainingOptions
+
+SMALL = ("--set", 'network={"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}', "--cores", 1)
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """Options for a small file of 'silicon'; no checkpoint is released."""
+    from amsbench.benchmark import registry
+
+    definition = registry.load("datasets", "asi")()
+    random = np.random.default_rng(0)
+    lattice = np.stack(np.meshgrid(*[np.arange(3)] * 3), axis=-1).reshape(-1, 3) / 3
+    frames = [
+        Atoms("Si27", scaled_positions=lattice + random.normal(0, 0.02, (27, 3)), cell=[edge] * 3, pbc=True)
+        for edge in random.uniform(8.0, 8.4, 12)
+    ]
+    arrays = encode_structures(frames, definition.elements)
+    arrays |= {"properties": np.zeros((12, 0)), "groups": np.arange(12)}
+    save_dataset(tmp_path / "tiny.npz", definition, arrays, {"recipe": "made up for tests"})
+    monkeypatch.setattr(checkpoints, "RELEASED", tmp_path / "released")
+    return ("--method", "amshortcut", "--dataset", "asi", "--data", tmp_path / "tiny.npz")
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Fails where a training begins."""
+
+    def begun(*_, **__):
+        raise AssertionError("a training began")
+
+    monkeypatch.setattr(train, "train_method", begun)
+
+
+RUN = ("--count", 2, "--steps", 1, "--samplers", "ode", "--cores", 1)
+
+
+def test_run_takes_the_training_that_train_made(amsbench, mistake, options, tmp_path, request):
+    code, _, err = amsbench("train", *options, "--samples", 8, *SMALL)
+    assert code == 0, err
+    folder = tmp_path / "runs" / "amshortcut-asi"
+    request.getfixturevalue("no_training")
+    code, out, err = amsbench("run", *options, *RUN)
+    assert code == 0, err
+    assert "using the one trained in runs/amshortcut-asi" in err
+    assert "amshortcut" in out
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["amshortcut-asi"]
+
+    last = load_checkpoint(folder / "last.safetensors")
+    save_checkpoint(folder / "last.safetensors", last.method, last.record | {"fraction": 0.5})
+    mistake(
+        amsbench("run", *options, *RUN),
+        "runs/amshortcut-asi is not finished (50 % are done)",
+        "'amsbench train'",
+        "--checkpoint runs/amshortcut-asi/best.safetensors",
+    )
+    code, _, err = amsbench("run", *options, *RUN, "--checkpoint", folder / "best.safetensors")
+    assert code == 0, err
+
+
+def test_run_trains_only_without_any_checkpoint(amsbench, options, tmp_path, monkeypatch):
+    monkeypatch.setitem(train_budgets(), "quick", 8)
+    code, _, err = amsbench("run", *options, *RUN)
+    assert code == 0, err
+    assert "neither released nor in runs/amshortcut-asi: training one first with the quick budget" in err
+    assert (tmp_path / "runs" / "amshortcut-asi-quick" / "best.safetensors").is_file()
+
+
+def train_budgets():
+    from amsbench.benchmark.training.budgets import BUDGETS
+
+    return BUDGETS
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--samplers", "oed"), ("no sampler 'oed'", "it has: euler-maruyama")),
+        (("--samplers", "ode,all"), ("no sampler 'all'",)),
+        (("--plans", "strukture"), ("unknown plan 'strukture'", "did you mean 'structure'?")),
+        (("--steps", "0"), ("step counts are 1 or more",)),
+        (("--device", "cuda:99"), ("cuda:99",)),
+        (("--device", "gpu"), ("unknown device 'gpu'", "cuda:1")),
+    ],
+)
+def test_run_refuses_what_does_not_exist_before_it_trains(amsbench, mistake, options, tmp_path, more, words):
+    mistake(amsbench("run", *options, *more), *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_train_by_the_clock(amsbench, mistake, options, tmp_path):
+    code, _, err = amsbench("train", *options, "--minutes", 0.02, "--validate-every", 400, *SMALL)
+    assert code == 0, err
+    record = load_checkpoint(tmp_path / "runs" / "amshortcut-asi" / "last.safetensors").record
+    assert record["options"]["minutes"] == 0.02
+    assert record["seconds"] >= 1.2
+    mistake(
+        amsbench("train", *options, "--minutes", 1, "--samples", 8),
+        "--samples 8",
+        "--minutes 1",
+        "one of them",
+    )
+    mistake(amsbench("train", *options, "--minutes", 0), "more than 0 minutes")
+
+
+def test_the_options_of_the_command_have_the_defaults_of_the_library(amsbench, options, tmp_path):
+    code, _, err = amsbench("train", *options, "--samples", 8, *SMALL)
+    assert code == 0, err
+    record = load_checkpoint(tmp_path / "runs" / "amshortcut-asi" / "last.safetensors").record
+    assert record["options"] == vars(TrainingOptions(samples_seen=8))
