@@ -29,6 +29,7 @@ def write_package(kind: Literal["method", "metric"], name: str, folder: Path) ->
             f"'{name}' cannot be the name of a {kind}; use up to 40 small letters, digits and hyphens, a letter "
             f"first, like {_EXAMPLES[kind]}"
         )
+    taken: tuple[registry.PluginKind, ...]
     taken = ("methods", "non_learned") if kind == "method" else ("metrics",)
     if any(name in registry.names(group) for group in taken):
         raise AmsbenchError(f"the name '{name}' is taken by a {kind} that is installed; choose another")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -19,7 +20,7 @@ from .run import run_command, table_command
 from .speed import bench_command
 from .train import train_command
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
     "table": table_command,
     "train": train_command,
