@@ -19,6 +19,7 @@ from .options import (
     MetricNames,
     Seed,
     StructureFile,
+    method_name,
     metric_names,
     names_in,
     parsed_numbers,
@@ -60,6 +61,7 @@ def generate_command(
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.structure_files import check_structure_suffix, frame_writer
 
+    method = method_name(method)
     check_structure_suffix(output_file)
     check_writable(output_file.parent)
     use_cores(cores)

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from ..benchmark.training.checkpoints import Checkpoint
     from ..benchmark.training.options import TrainingOptions, TrainingProgress
 
-MethodName = Annotated[str, typer.Option("--method", "-m", help="A name from 'amsbench methods'.")]
+MethodName = Annotated[
+    str,
+    typer.Option(
+        "--method", "-m", help="A name from 'amsbench methods', or a file: ./mine.py or ./mine.py:MyMethod."
+    ),
+]
 
 DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="A name from 'amsbench datasets'.")]
 
@@ -53,6 +58,13 @@ Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cor
 
 def names_in(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def method_name(text: str) -> str:
+    """The registered name of a method; the method of a file is registered for this process."""
+    from ..benchmark.plugin_file import is_method_file, register_method_file
+
+    return register_method_file(text) if is_method_file(text) else text
 
 
 def metric_names(text: str | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from .options import (
     announce,
     chosen_plans,
     chosen_source,
+    method_name,
     metric_names,
     names_in,
 )
@@ -62,6 +63,7 @@ def run_command(
     from ..leaderboards.tables.make_tables import tables_of
     from ..leaderboards.tables.text_table import render
 
+    method = method_name(method)
     loaded = load_dataset(dataset, data)
     chosen = chosen_plans(plans_of(loaded.definition, protocol), plans, steps, count)
     check_writable(output_dir)

@@ -55,6 +55,8 @@ class Method(torch.nn.Module, ABC):
     """Whether the method claims correct structures with fewer than 10 steps."""
     rotation_equivariant: ClassVar[bool] = False
     """Whether a rotated cell and rotated noise give the rotated structure."""
+    source_hash: ClassVar[str | None] = None
+    """sha256 of the file of a method that is used without installation; set when the file is loaded."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__()
