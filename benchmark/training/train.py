@@ -61,6 +61,8 @@ def train_method(
     torch.manual_seed(options.seed)
     chosen = method_class(method_name)
     task = task_of(dataset, properties)
+    if (reason := chosen.supports(task)) is not None:
+        raise AmsbenchError(f"method '{method_name}' cannot be trained on '{task.dataset}': {reason}")
     preset = network or chosen.networks[0]
     if preset not in chosen.networks:
         raise AmsbenchError(
