@@ -11,7 +11,7 @@ def native(name: str, sources: list[str], headers: list[str], *flags: str) -> Ex
         name,
         sources=sources,
         # for a build after a change, and so that they go into the source distribution
-        depends=headers,
+        depends=["native_levels.h", *headers],
         # no -march: the kernels choose among instruction sets at run time
         extra_compile_args=["-O3", "-g0", "-std=gnu11", "-fno-math-errno", *flags],
         libraries=["m"] if os.name == "posix" else [],

@@ -9,24 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../native_levels.h"
+
 #define ABI 4
 #define BLOCK 32
-#define INLINE static inline __attribute__((always_inline, unused))
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
-
-#if defined(__x86_64__) && defined(__linux__)
-#define X86 1
-#include <immintrin.h>
+#if X86
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#else
-#define X86 0
 #endif
 
 /* Mirrored field by field in native.py. */
@@ -58,13 +49,6 @@ typedef struct {
     float *grad_edge_w, *grad_message_w, *grad_message_b, *grad_gate_w, *grad_gate_b, *grad_shift_w, *grad_shift_b;
 } Args;
 
-/* levels */
-#define PLAIN 0
-#define AVX2 1
-#define AVX512 2
-#define BF16 3 /* AVX-512 with products of bfloat16 pairs */
-#define AMX 4
-
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v8 __attribute__((vector_size(32)));
 typedef float v16 __attribute__((vector_size(64)));
@@ -81,10 +65,6 @@ static int64_t shift_columns(const Args *a) {
     return (used + 31) / 32 * 32;
 }
 
-#define CAT_(a, b) a##_##b
-#define CAT(a, b) CAT_(a, b)
-#define FN(name) CAT(name, SUFFIX)
-
 #define LEVEL PLAIN
 #define SUFFIX plain
 #include "edge_kernel_body.h"
@@ -93,38 +73,23 @@ static int64_t shift_columns(const Args *a) {
 
 #if X86
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+BEGIN_TARGET("avx2,fma")
 #define LEVEL AVX2
 #define SUFFIX avx2
 #include "edge_kernel_body.h"
 #undef LEVEL
 #undef SUFFIX
-#if defined(__clang__)
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))), apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,fma")
-#endif
+END_TARGET
+
+BEGIN_TARGET("avx512f,avx512dq,avx512bw,avx512vl,fma")
 #define LEVEL AVX512
 #define SUFFIX avx512
 #include "edge_kernel_body.h"
 #undef LEVEL
 #undef SUFFIX
-#if defined(__clang__)
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma"))), apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma")
-#endif
+END_TARGET
+
+BEGIN_TARGET("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma")
 #define LEVEL BF16
 #define SUFFIX bf16
 #include "edge_kernel_body.h"
@@ -135,11 +100,7 @@ static int64_t shift_columns(const Args *a) {
 #include "edge_kernel_body.h"
 #undef LEVEL
 #undef SUFFIX
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+END_TARGET
 
 /* The kernel hands out the tile registers only on request; once per process is enough. */
 static int tiles_allowed(void) {
@@ -148,11 +109,8 @@ static int tiles_allowed(void) {
 }
 
 static int highest_level(void) {
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLAIN;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
-        return AVX2;
+    int level = highest_float_level();
+    if (level < AVX512) return level;
     unsigned a, b, c, d;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return AVX512;
     int tile = (d >> 24 & 1) && (d >> 22 & 1);

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -25,8 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...benchmark.interface.neighbour_graph import Graph
-from ...errors import AmsbenchError
-from ...native_library import open_library
+from ...native_library import NativeLibrary, worker_threads
 from ..product_precision import BFLOAT16, PRODUCT_LEVELS
 from .derivatives import ReverseModeFunction, first_derivatives_only
 
@@ -62,62 +60,42 @@ class _Arguments(ctypes.Structure):
     )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def _library() -> tuple[ctypes.CDLL | None, str]:
-    """The kernel and where it lies, or None and why there is none."""
-    library, reason = open_library(Path(__file__).parent, "_edge_kernel", "amsbench_edge_abi", ABI)
-    if library is None:
-        return None, reason
+def _declare(library: ctypes.CDLL) -> None:
+    """Set the argument types of the functions of edge_kernel.c."""
     library.amsbench_edge_run.argtypes = (ctypes.POINTER(_Arguments), ctypes.c_int)
-    if hasattr(library, "amsbench_edge_team"):  # where there may be an OpenMP runtime to hand over
+    if hasattr(library, "amsbench_edge_team"):  # only on Linux
         library.amsbench_edge_team.argtypes = (
             ctypes.c_void_p, ctypes.POINTER(ctypes.POINTER(_Arguments)), ctypes.c_int64, ctypes.c_int
         )  # fmt: skip
     library.amsbench_edge_distances.argtypes = (
         *(ctypes.c_int64,) * 3, *(ctypes.c_void_p,) * 4, ctypes.c_double, *(ctypes.c_void_p,) * 2
     )  # fmt: skip
-    return library, reason
 
 
-@lru_cache(maxsize=1)
-def _highest() -> int:
-    library, _ = _library()
-    return library.amsbench_edge_level() if library is not None else -1
-
-
-def _level() -> int:
-    """The level to run at; AmsbenchError where the environment asks for what there is not."""
-    asked, highest = os.environ.get("AMSBENCH_NATIVE_LEVEL", ""), _highest()
-    if not asked:
-        return highest
-    if asked == "float32":
-        return min(highest, PRODUCT_LEVELS.index("avx512"))
-    if asked not in PRODUCT_LEVELS[: highest + 1]:
-        raise AmsbenchError(
-            f"AMSBENCH_NATIVE_LEVEL is {asked!r}, but this processor has {', '.join(PRODUCT_LEVELS[: highest + 1])}; "
-            "choose one of them, float32, or unset it"
-        )
-    return PRODUCT_LEVELS.index(asked)
+LIBRARY = NativeLibrary(
+    folder=Path(__file__).parent,
+    name="_edge_kernel",
+    prefix="amsbench_edge",
+    abi=ABI,
+    levels=PRODUCT_LEVELS,
+    highest_of={"float32": "avx512"},
+    declare=_declare,
+)
 
 
 def _active() -> tuple[bool, str]:
-    """Whether the kernel runs at all, and why."""
-    library, reason = _library()
-    if os.environ.get("AMSBENCH_NATIVE") == "0":
-        return False, "switched off by AMSBENCH_NATIVE=0"
-    if library is None:
-        return False, reason
-    if _level() == 0 and not os.environ.get("AMSBENCH_NATIVE_LEVEL"):
-        return False, "this processor has no AVX2, and torch is faster than the kernel without it"
-    return True, reason
+    """Whether the kernel is used at all, and the reason."""
+    if LIBRARY.active and LIBRARY.level() == 0 and not os.environ.get("AMSBENCH_NATIVE_LEVEL"):
+        return False, "this processor has no AVX2, and without it torch is faster than the kernel"
+    return LIBRARY.active, LIBRARY.reason
 
 
 def info() -> dict[str, Any]:
     """What runs and why: built, active, level, mode (bfloat16 or float32), threads, reason."""
     active, reason = _active()
-    level = PRODUCT_LEVELS[_level()] if active else None
+    level = PRODUCT_LEVELS[LIBRARY.level()] if active else None
     return {
-        "built": _library()[0] is not None,
+        "built": LIBRARY.built,
         "active": active,
         "level": level,
         "mode": ("bfloat16" if level in BFLOAT16 else "float32") if active else None,
@@ -142,14 +120,11 @@ def usable(config: EGNNConfig, h: Tensor) -> bool:
 
 def edge_inputs(graph: Graph, positions: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
     """Distances and smooth cutoffs (``smooth_cutoff``) of all edges [e], without gradients."""
-    library, reason = _library()
-    if library is None:
-        raise RuntimeError(reason)
     inputs = [t.long().contiguous() for t in (graph.receivers, graph.senders)]
     inputs += [t.detach().float().contiguous() for t in (graph.shifts, positions)]
     distance, smooth = torch.empty(2, len(inputs[0]), dtype=torch.float32, device="cpu")
-    _raise(library.amsbench_edge_distances(
-        _level(), len(inputs[0]), len(positions), *(t.data_ptr() for t in inputs), cutoff,
+    _raise(LIBRARY.functions.amsbench_edge_distances(
+        LIBRARY.level(), len(inputs[0]), len(positions), *(t.data_ptr() for t in inputs), cutoff,
         distance.data_ptr(), smooth.data_ptr(),
     ))  # fmt: skip
     return distance, smooth
@@ -264,7 +239,7 @@ class _Call:
         self.tensors["senders"] = graph.senders.long().contiguous()
         self.hidden, self.count = tensors[0].shape[1] // 2, len(graph.receivers)
         self.sizes = {
-            "level": _level(),
+            "level": LIBRARY.level(),
             "nodes": len(tensors[0]),
             "hidden": self.hidden,
             "radial": config.radial,
@@ -293,10 +268,7 @@ class _Call:
         return int(receivers[start]), int(receivers[stop - 1]) + 1
 
     def run(self, jobs: list[tuple[int, int, dict[str, Any]]], backward: bool) -> None:
-        library, reason = _library()
-        if library is None:
-            raise RuntimeError(reason)
-
+        library = LIBRARY.functions
         arguments = [self._arguments(*job) for job in jobs]
         team = _openmp_team()
         if len(jobs) > 1 and team is not None:
@@ -307,7 +279,11 @@ class _Call:
         def one(of_job: _Arguments) -> int:
             return int(library.amsbench_edge_run(ctypes.byref(of_job), int(backward)))
 
-        _raise(max(_pool(os.getpid(), len(jobs)).map(one, arguments)) if len(jobs) > 1 else one(arguments[0]))
+        _raise(
+            max(worker_threads("edges", len(jobs)).map(one, arguments))
+            if len(jobs) > 1
+            else one(arguments[0])
+        )
 
     def _arguments(self, start: int, stop: int, extra: dict[str, Any]) -> _Arguments:
         fields = {**self.sizes, **self.tensors, **extra, "edge_start": start, "edge_stop": stop}
@@ -322,12 +298,11 @@ def _openmp_team() -> int | None:
     Its threads stay awake for some milliseconds after an operation of torch. On them the kernel begins at once; on
     threads of its own, which have to be woken and find the processor taken, two cores are hardly faster than one.
     """
-    library, _ = _library()
     try:
         address = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
     except (AttributeError, OSError, TypeError):  # there is no such function, or no such lookup (Windows)
         return None
-    return address if hasattr(library, "amsbench_edge_team") else None
+    return address if hasattr(LIBRARY.functions, "amsbench_edge_team") else None
 
 
 def _raise(failed: int) -> None:
@@ -337,9 +312,3 @@ def _raise(failed: int) -> None:
         raise MemoryError("no memory for the workspace of the edge kernel")
     if failed:
         raise RuntimeError(f"the edge kernel has no level {os.environ.get('AMSBENCH_NATIVE_LEVEL')}")
-
-
-@lru_cache(maxsize=1)
-def _pool(process: int, workers: int) -> ThreadPoolExecutor:
-    # by process, because threads do not survive a fork
-    return ThreadPoolExecutor(workers, thread_name_prefix="amsbench-edges")

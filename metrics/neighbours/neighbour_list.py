@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -21,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from ...errors import AmsbenchError
-from ...native_library import open_library
+from ...native_library import NativeLibrary, worker_threads
 from .packed import PackedStructures, SupportsPacking, each_structure
 from .pairs import neighbour_pairs
 
@@ -29,7 +27,32 @@ ABI = 1
 """Version of the interface of the library; a library with another version is not used."""
 
 SEARCH_LEVELS = ("plain", "avx2", "avx512")
-_BEST = ("", "float32", "bf16", "amx")
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    """Set the argument types of the functions of neighbours.c and distribution_counts.c."""
+    integer, number, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
+    batch = (integer, integer, pointer, pointer, pointer)
+    library.amsbench_neighbours_find.argtypes = (*batch, number, pointer, pointer, pointer)
+    library.amsbench_neighbours_fill.argtypes = (pointer, integer, pointer, pointer, pointer)
+    library.amsbench_neighbours_fill.restype = None
+    library.amsbench_neighbours_free.argtypes = (pointer,)
+    library.amsbench_neighbours_free.restype = None
+    library.amsbench_neighbours_curves.argtypes = (
+        *batch, number, integer, number, integer, pointer, pointer, pointer
+    )  # fmt: skip
+
+
+LIBRARY = NativeLibrary(
+    folder=Path(__file__).parent,
+    name="_neighbours",
+    prefix="amsbench_neighbours",
+    abi=ABI,
+    levels=SEARCH_LEVELS,
+    # the other levels of the network's kernel
+    highest_of=dict.fromkeys(("float32", "bf16", "amx"), SEARCH_LEVELS[-1]),
+    declare=_declare,
+)
 
 _ATOMS_PER_THREAD = 1000
 """Fewest atoms of a thread; fewer are searched in less time than a thread needs to start."""
@@ -87,7 +110,7 @@ def distribution_counts(
     With zero shells or zero bins that histogram is not computed. Needs the native library (``active``). Errors as of
     ``neighbour_list``.
     """
-    library = _opened()
+    library = LIBRARY.functions
     positions = np.ascontiguousarray(packed.positions, dtype=np.float64)
     cells = np.ascontiguousarray(packed.cells, dtype=np.float64)
     counts = np.ascontiguousarray(packed.counts, dtype=np.int64)
@@ -95,8 +118,8 @@ def distribution_counts(
     angular = np.zeros((len(counts), bins), dtype=np.int64)
     structure = ctypes.c_int64()
     failed = library.amsbench_neighbours_curves(
-        _level(), len(counts), counts.ctypes.data, positions.ctypes.data, cells.ctypes.data, r_max, shells, r_cut,
-        bins, radial.ctypes.data, angular.ctypes.data, ctypes.byref(structure),
+        LIBRARY.level(), len(counts), counts.ctypes.data, positions.ctypes.data, cells.ctypes.data, r_max, shells,
+        r_cut, bins, radial.ctypes.data, angular.ctypes.data, ctypes.byref(structure),
     )  # fmt: skip
     if failed:
         _raise(failed, cells[structure.value])
@@ -105,60 +128,13 @@ def distribution_counts(
 
 def active() -> bool:
     """Whether the native library is built and not switched off."""
-    return os.environ.get("AMSBENCH_NATIVE") != "0" and _library()[0] is not None
+    return LIBRARY.active
 
 
 def info() -> dict[str, Any]:
     """State of the native library: built and active (bool), level (instruction set or None), reason (text)."""
-    library, reason = _library()
-    if library is not None and not active():
-        reason = "switched off by AMSBENCH_NATIVE=0"
-    level = SEARCH_LEVELS[_level()] if active() else None
-    return {"built": library is not None, "active": active(), "level": level, "reason": reason}
-
-
-@lru_cache(maxsize=1)
-def _library() -> tuple[ctypes.CDLL | None, str]:
-    """The library and where it lies, or None and why there is none."""
-    library, reason = open_library(Path(__file__).parent, "_neighbours", "amsbench_neighbours_abi", ABI)
-    if library is None:
-        return None, reason
-    integer, number, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
-    batch = (integer, integer, pointer, pointer, pointer)
-    library.amsbench_neighbours_find.argtypes = (*batch, number, pointer, pointer, pointer)
-    library.amsbench_neighbours_fill.argtypes = (pointer, integer, pointer, pointer, pointer)
-    library.amsbench_neighbours_fill.restype = None
-    library.amsbench_neighbours_free.argtypes = (pointer,)
-    library.amsbench_neighbours_free.restype = None
-    library.amsbench_neighbours_curves.argtypes = (
-        *batch, number, integer, number, integer, pointer, pointer, pointer
-    )  # fmt: skip
-    return library, reason
-
-
-def _opened() -> ctypes.CDLL:
-    library, reason = _library()
-    if library is None:
-        raise RuntimeError(reason)
-    return library
-
-
-@lru_cache(maxsize=1)
-def _highest() -> int:
-    return _opened().amsbench_neighbours_level()
-
-
-def _level() -> int:
-    """The level to run at; AmsbenchError where the environment asks for what there is not."""
-    asked, highest = os.environ.get("AMSBENCH_NATIVE_LEVEL", ""), _highest()
-    if asked in _BEST:
-        return highest
-    if asked not in SEARCH_LEVELS[: highest + 1]:
-        raise AmsbenchError(
-            f"AMSBENCH_NATIVE_LEVEL is {asked!r}, but this processor has {', '.join(SEARCH_LEVELS[: highest + 1])}; "
-            "choose one of them or unset it"
-        )
-    return SEARCH_LEVELS.index(asked)
+    level = SEARCH_LEVELS[LIBRARY.level()] if LIBRARY.active else None
+    return {"built": LIBRARY.built, "active": LIBRARY.active, "level": level, "reason": LIBRARY.reason}
 
 
 class _Part:
@@ -166,14 +142,14 @@ class _Part:
 
     def __init__(self, packed: PackedStructures, offsets: np.ndarray, bounds: tuple[int, int], cutoff: float):
         first, last = bounds
-        self.library = _opened()
+        self.library = LIBRARY.functions
         self.atom, self.handle = int(offsets[first]), ctypes.c_void_p()
         # These names keep the arrays alive while the library reads them.
         positions, cells = packed.positions[self.atom :], packed.cells[first:last]
         counts = packed.counts[first:last]
         edges, structure = ctypes.c_int64(), ctypes.c_int64()
         failed = self.library.amsbench_neighbours_find(
-            _level(), len(counts), counts.ctypes.data, positions.ctypes.data, cells.ctypes.data, cutoff,
+            LIBRARY.level(), len(counts), counts.ctypes.data, positions.ctypes.data, cells.ctypes.data, cutoff,
             ctypes.byref(self.handle), ctypes.byref(edges), ctypes.byref(structure),
         )  # fmt: skip
         if failed:
@@ -195,7 +171,7 @@ def _native_list(packed: PackedStructures, cutoff: float, threads: int) -> Neigh
     """The edges by the native library, in ranges of structures for each thread."""
     offsets = np.concatenate([[0], np.cumsum(packed.counts)])
     ranges = _split(offsets, threads)
-    run = map if len(ranges) == 1 else _pool(os.getpid(), len(ranges)).map
+    run = map if len(ranges) == 1 else worker_threads("neighbours", len(ranges)).map
     parts = list(run(lambda bounds: _Part(packed, offsets, bounds, cutoff), ranges))
     starts = np.concatenate([[0], np.cumsum([part.edges for part in parts], dtype=np.int64)])
     edges = int(starts[-1])
@@ -217,12 +193,6 @@ def _split(offsets: np.ndarray, threads: int) -> list[tuple[int, int]]:
     shares = max(1, min(threads, structures, atoms // _ATOMS_PER_THREAD))
     cuts = np.searchsorted(offsets, atoms * np.arange(1, shares) / shares)
     return [(a, b) for a, b in pairwise([0, *cuts.tolist(), structures]) if b > a] or [(0, 0)]
-
-
-@lru_cache(maxsize=1)
-def _pool(process: int, workers: int) -> ThreadPoolExecutor:
-    # by process, because threads do not survive a fork
-    return ThreadPoolExecutor(workers, thread_name_prefix="amsbench-neighbours")
 
 
 def _vesin_list(packed: PackedStructures, cutoff: float) -> Neighbours:

@@ -22,13 +22,6 @@
 #define THINNEST 1e7     /* edges over height of a cell; rounding of fractions then stays far below the slack */
 #define MOST 2000000000.0
 
-#if defined(__x86_64__) && defined(__linux__)
-#define X86 1
-#include <immintrin.h>
-#else
-#define X86 0
-#endif
-
 typedef struct {
     int64_t structures;
     Search *searches;
@@ -40,15 +33,6 @@ INLINE int64_t bin_of(double fraction, int64_t bins, int64_t lowest, int64_t hig
     return bin < (double)lowest ? lowest : bin > (double)highest ? highest : (int64_t)bin;
 }
 
-/* levels */
-#define PLAIN 0
-#define AVX2 1
-#define AVX512 2
-
-#define CAT_(a, b) a##_##b
-#define CAT(a, b) CAT_(a, b)
-#define FN(name) CAT(name, SUFFIX)
-
 #define LEVEL PLAIN
 #define SUFFIX plain
 #include "neighbours_body.h"
@@ -57,53 +41,28 @@ INLINE int64_t bin_of(double fraction, int64_t bins, int64_t lowest, int64_t hig
 
 #if X86
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+BEGIN_TARGET("avx2,fma")
 #define LEVEL AVX2
 #define SUFFIX avx2
 #include "neighbours_body.h"
 #undef LEVEL
 #undef SUFFIX
-#if defined(__clang__)
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,popcnt"))), apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,popcnt")
-#endif
+END_TARGET
+
+BEGIN_TARGET("avx512f,avx512dq,avx512vl,popcnt")
 #define LEVEL AVX512
 #define SUFFIX avx512
 #include "neighbours_body.h"
 #undef LEVEL
 #undef SUFFIX
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-
-static int highest_level(void) {
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLAIN;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("popcnt"))
-        return AVX2;
-    return AVX512;
-}
+END_TARGET
 
 SHARED Hits hits_at(int64_t level) {
-    if (level < PLAIN || level > highest_level()) return 0;
+    if (level < PLAIN || level > highest_float_level()) return 0;
     return level == AVX512 ? hits_avx512 : level == AVX2 ? hits_avx2 : hits_plain;
 }
 
 #else
-
-static int highest_level(void) { return PLAIN; }
 
 SHARED Hits hits_at(int64_t level) { return level == PLAIN ? hits_plain : 0; }
 
@@ -270,7 +229,7 @@ SHARED int64_t most_hits(const Search *s) {
 EXPORT int amsbench_neighbours_abi(void) { return ABI; }
 
 /* The highest of the levels above that this processor has. */
-EXPORT int amsbench_neighbours_level(void) { return highest_level(); }
+EXPORT int amsbench_neighbours_level(void) { return highest_float_level(); }
 
 EXPORT void amsbench_neighbours_free(Found *found) {
     if (!found) return;

@@ -4,19 +4,7 @@
 
 #include <stdint.h>
 
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline, unused))
-#else
-#define INLINE static inline
-#endif
-
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#define SHARED
-#else
-#define EXPORT __attribute__((visibility("default")))
-#define SHARED __attribute__((visibility("hidden")))
-#endif
+#include "../../native_levels.h"
 
 /* to the nearest integer, ties to even, in a form that every compiler vectorises; |x| < 2^51 */
 #define ROUND(x) (((x) + 6755399441055744.0) - 6755399441055744.0)

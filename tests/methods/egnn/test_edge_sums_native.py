@@ -1,6 +1,7 @@
 """The native edge kernel against the torch code that it stands for."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
 ]
 
-AVAILABLE = product_precision.PRODUCT_LEVELS[: edge_sums_native._highest() + 1]
+AVAILABLE = edge_sums_native.LIBRARY.available_levels
 FLOAT32 = [level for level in AVAILABLE if level not in product_precision.BFLOAT16]
 BFLOAT16 = [level for level in AVAILABLE if level in product_precision.BFLOAT16]
 CUTOFF = EGNNConfig().cutoff
@@ -262,3 +263,19 @@ def test_info_and_an_unknown_level(monkeypatch):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "avx1024")
     with pytest.raises(AmsbenchError, match="avx1024"):
         edge_sums_native.info()
+
+
+def test_a_library_with_another_interface_is_not_used():
+    other = replace(edge_sums_native.LIBRARY, abi=edge_sums_native.ABI + 1)
+    assert not other.built
+    assert not other.active
+    assert "another version" in other.reason
+    assert other.available_levels == ()
+    with pytest.raises(RuntimeError, match="another version"):
+        _ = other.functions
+
+
+def test_a_library_that_was_not_built_gives_the_reason():
+    missing = replace(edge_sums_native.LIBRARY, name="_missing")
+    assert not missing.built
+    assert "no C compiler" in missing.reason

@@ -1,6 +1,7 @@
 """Neighbour lists against explicit enumeration of all images, crystals and vesin."""
 
 import itertools
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from amsbench.metrics.neighbours import neighbour_list as module
 from amsbench.metrics.neighbours.neighbour_list import Neighbours, neighbour_list
 
 BUILT = module.info()["built"]
-AVAILABLE = module.SEARCH_LEVELS[: module._highest() + 1] if BUILT else ()
+AVAILABLE = module.LIBRARY.available_levels
 native = pytest.mark.skipif(not BUILT, reason=module.info()["reason"])
 
 
@@ -306,13 +307,13 @@ def test_the_environment_is_read_at_every_call(monkeypatch):
 
 
 def test_without_the_library_vesin_takes_over(monkeypatch):
-    monkeypatch.setattr(module, "_library", lambda: (None, "not built: for this test"))
+    monkeypatch.setattr(module, "LIBRARY", replace(module.LIBRARY, name="_not_built"))
     monkeypatch.setenv("AMSBENCH_NATIVE", "1")
     assert module.info() == {
         "built": False,
         "active": False,
         "level": None,
-        "reason": "not built: for this test",
+        "reason": "not built: no C compiler was found at installation",
     }
     neighbours = single([[0, 0, 0], [1, 0, 0]], np.eye(3) * 8, 2.0)
     np.testing.assert_array_equal(neighbours.receivers, [0, 1])
