@@ -1,4 +1,4 @@
-"""A package with a method of one's own, to begin from: what ``amsbench new-method`` writes."""
+"""Package of a new method, written from templates: the work of ``amsbench new-method``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def write_method_package(name: str, folder: Path) -> list[Path]:
-    """Write the package of a method called ``name`` as ``folder`` and return its files.
+    """Write a package with a method called ``name`` to ``folder`` and return the paths of its files.
 
-    AmsbenchError for a name that is taken or cannot be one, and where ``folder`` is there already; nothing is written
-    then.
+    Raises AmsbenchError for an invalid or installed name, and if ``folder`` exists or cannot be written; nothing is
+    written then.
     """
     if not _NAME.fullmatch(name) or len(name) > 40:
         raise AmsbenchError(
@@ -36,11 +36,11 @@ def write_method_package(name: str, folder: Path) -> list[Path]:
     values = {
         "name": name,
         "underscored": "_".join(words),
-        "module": "_".join(["amsbench", *words]),  # so that no name hides a module that there is
+        "module": "_".join(["amsbench", *words]),  # the prefix avoids names of existing modules
         "class_name": camel if words[-1] == "method" and len(words) > 1 else f"{camel}Method",
         "title": " ".join(words).capitalize(),
     }
-    names = {
+    targets = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
         "method.py": f"{values['module']}.py",
@@ -50,9 +50,9 @@ def write_method_package(name: str, folder: Path) -> list[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        for template, written in names.items():
+        for template, target in targets.items():
             text = (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
-            (temporary / written).write_text(Template(text).substitute(values), encoding="utf-8")
+            (temporary / target).write_text(Template(text).substitute(values), encoding="utf-8")
         os.chmod(temporary, 0o755)
         os.rename(temporary, folder)
     except OSError as error:
@@ -62,4 +62,4 @@ def write_method_package(name: str, folder: Path) -> list[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-    return [folder / written for written in names.values()]
+    return [folder / target for target in targets.values()]
