@@ -1,4 +1,7 @@
-"""The command line: thin commands around the library, each importing what it needs when it runs."""
+"""The command line: the application, its commands, and the handling of errors.
+
+Commands import heavy modules when they run, so that ``--help`` is quick.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +54,9 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    """Run the command line; an AmsbenchError becomes one sentence on standard error and exit code 2."""
     os.environ.setdefault("KMP_WARNINGS", "off")
-    # a job scheduler's way to stop a command; as with Ctrl-C, worker processes end and half-written files go
+    # job schedulers stop a command by SIGTERM: as after Ctrl-C, worker processes end and partial files are removed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
@@ -63,11 +66,11 @@ def main() -> None:
     except KeyboardInterrupt:
         _stopped()
     except SystemExit as end:
-        if end.code == 130:  # typer's, for the interrupt of a command
+        if end.code == 130:  # typer's exit code for an interrupted command
             _stopped()
         raise
 
 
 def _stopped() -> NoReturn:
-    say("amsbench: stopped; given again, data build, train and run go on, other commands begin anew")
+    say("amsbench: stopped; given again, data build, train and run go on, other commands start anew")
     sys.exit(130)

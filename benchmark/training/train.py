@@ -78,7 +78,7 @@ def train_method(
     on_gpu = target.type == "cuda"
     fabric = Fabric(accelerator="gpu" if on_gpu else "cpu", devices=[target.index or 0] if on_gpu else 1)
     trainer = Trainer(fabric, method, dataset, output, options, report, clock)
-    made_with = {
+    settings_of_training = {
         "method": method_name,
         "task": task.to_json(),
         "config": settings,
@@ -86,7 +86,7 @@ def train_method(
         "init_from": origin,
     }
     with exclusive_lock(output), current_device(fabric.device):
-        trainer.resume(made_with)
+        trainer.resume(settings_of_training)
         trainer.run()
     return output / "best.safetensors"
 
