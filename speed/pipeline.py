@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,11 +25,15 @@ from ..benchmark.training.options import TrainingOptions
 from ..benchmark.training.trainer import Trainer
 from ..methods.amshortcut import AMShortcut
 from ..methods.material_sde import MaterialSDE
-from ..metrics.distribution_functions import rdf
+from ..metrics.distribution_functions import Curves, adf, curves_in_chunks, rdf
 from ..metrics.neighbours import neighbour_list
-from ..metrics.structural_errors import structural_curves
 from .network import network_error, product_type
 from .timing import SECONDS, Row, environment, expected_edges, flops, race, wait
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ase import Atoms
 
 STRUCTURES = 10_000
 PAPER_SECONDS = {1: 132.0, 250: 3.6 * 3600}
@@ -155,6 +159,12 @@ def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.dev
     return seconds, data["data"]
 
 
+def _both_curves(structures: list[Atoms], executor: Executor | None) -> tuple[Curves, Curves]:
+    """g(r) and P(theta) as an evaluation computes them."""
+    radial, angular = (curves_in_chunks(curve, structures, executor=executor) for curve in (rdf, adf))
+    return radial, angular
+
+
 def curve_rows(processes: int) -> Iterator[Row]:
     """g(r) and P(theta) of 10,000 structures of 256 atoms: ASE, then this package by every path."""
     from ase.geometry.rdf import get_rdf
@@ -167,7 +177,7 @@ def curve_rows(processes: int) -> Iterator[Row]:
 
     def plainly() -> Any:
         with environment({"AMSBENCH_NATIVE": "0"}):
-            return structural_curves(few)
+            return rdf(few), adf(few)
 
     wanted = get_rdf(few[0], 5.0, 100)[0]
     error = float(np.linalg.norm(rdf(few[:1]).values[0] - wanted) / np.linalg.norm(wanted))
@@ -183,9 +193,9 @@ def curve_rows(processes: int) -> Iterator[Row]:
             group=group, path="vesin and numpy", unit="run", seconds=seconds, part=len(few), ratio=ase / seconds
         )  # fmt: skip
     with local_pool(processes) as pool:
-        ways = {"one process": partial(structural_curves, many)}
+        ways = {"one process": partial(_both_curves, many, None)}
         if processes > 1:
-            ways[f"{processes} processes"] = partial(structural_curves, many, executor=pool)
+            ways[f"{processes} processes"] = partial(_both_curves, many, pool)
         whole = race(ways, cpu, rounds=2, seconds=0.0)
     path = "native" if neighbour_list.active() else "vesin and numpy"
     for name, seconds in whole.items():

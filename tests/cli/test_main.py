@@ -61,7 +61,7 @@ def test_run_says_which_samplers_share_a_result(amsbench, files):
     code, _, err = amsbench(*run_arguments(files, "--samplers", "euler-maruyama,ancestral,ode"))
     assert code == 0, err
     assert "ancestral, ode take the same steps as euler-maruyama at 1, 2 steps: computed once." in err
-    assert "Results: 2 cells" in err
+    assert "2 results" in err
 
 
 def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
