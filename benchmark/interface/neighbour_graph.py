@@ -36,7 +36,7 @@ class Graph:
 def neighbour_graph(structures: Structures, cutoff: float) -> Graph:
     """Graph of all pairs closer than ``cutoff`` (angstrom) in each structure, searched on the CPU in float64.
 
-    In small cells an atom has several images of another within the cutoff; each of them is an edge. Raises AmsbenchError
+    In small cells an atom has several images of another within the cutoff; each is an edge. Raises AmsbenchError
     for positions that are not finite.
     """
     positions = structures.positions.detach()

@@ -84,7 +84,7 @@ class Structures:
 
     @classmethod
     def from_atoms(cls, frames: Sequence[Atoms], elements: Sequence[str], properties: int = 0) -> Structures:
-        """From ASE Atoms, with ``properties`` absent (NaN) properties; AmsbenchError for elements not in ``elements``."""
+        """From ASE Atoms, with ``properties`` absent (NaN) properties; AmsbenchError for unknown elements."""
         index = {symbol: k for k, symbol in enumerate(elements)}
         species: list[int] = []
         for number, frame in enumerate(frames):
