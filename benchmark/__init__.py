@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .interface.method_card import MethodCard
     from .interface.neighbour_graph import Graph, neighbour_graph
     from .interface.noise import NoiseSource
-    from .interface.structures import Structures
+    from .interface.sampler import Sampler
+    from .interface.structures import Structures, cartesian, fractional, minimum_image
     from .interface.task import Task
     from .runs.non_learned import NonLearnedBaseline
 
@@ -39,7 +40,8 @@ _HOMES = {
     ".interface.method_card": ("MethodCard",),
     ".interface.neighbour_graph": ("Graph", "neighbour_graph"),
     ".interface.noise": ("NoiseSource",),
-    ".interface.structures": ("Structures",),
+    ".interface.sampler": ("Sampler",),
+    ".interface.structures": ("Structures", "cartesian", "fractional", "minimum_image"),
     ".interface.task": ("Task",),
     # parts of the package's own methods that others can be made of
     "..methods.conditioning": ("FlexiblePropertyEmbedding", "with_hidden_labels"),
@@ -85,14 +87,18 @@ __all__ = [
     "ProductType",
     "Property",
     "Quantity",
+    "Sampler",
     "SimulationFailed",
     "State",
     "StructureMetric",
     "Structures",
     "Task",
+    "cartesian",
     "differentiable",
     "differentiable_neighbour_graph",
+    "fractional",
     "inverse_design_plans",
+    "minimum_image",
     "neighbour_graph",
     "structural_plan",
     "with_hidden_labels",

@@ -62,7 +62,7 @@ def load_checkpoint_for(
         path = released_path(name, dataset)
         if not path.is_file():
             raise AmsbenchError(
-                f"no checkpoint of '{name}' on '{dataset}' comes with the package; "
+                f"no checkpoint of '{name}' on '{dataset}' is released with this package; "
                 f"train one with 'amsbench train --method {name} --dataset {dataset}' and give it with --checkpoint"
             )
     checkpoint = load_checkpoint(path, pick_device(device))

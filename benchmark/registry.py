@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar
@@ -37,14 +38,42 @@ def _entry_points(kind: PluginKind) -> dict[str, EntryPoint]:
     return points
 
 
+@dataclass(frozen=True)
+class _LocalPlugin:
+    """A class that was registered for this process only; stands where an entry point does."""
+
+    plugin: Any
+    value: str
+
+    def load(self) -> Any:
+        return self.plugin
+
+
+_LOCAL: dict[PluginKind, dict[str, _LocalPlugin]] = {}
+
+
+def register(kind: PluginKind, name: str, plugin: Any, place: str) -> None:
+    """Register a class for this process only; AmsbenchError where an installed package has the name."""
+    if name in _entry_points(kind):
+        raise AmsbenchError(
+            f"the {_NOUNS[kind]} in {place} is called '{name}', which is taken by an installed one "
+            f"({_entry_points(kind)[name].value}); give the class another name"
+        )
+    _LOCAL.setdefault(kind, {})[name] = _LocalPlugin(plugin, f"{place}:{plugin.__name__}")
+
+
+def _plugins(kind: PluginKind) -> dict[str, EntryPoint | _LocalPlugin]:
+    return {**_entry_points(kind), **_LOCAL.get(kind, {})}
+
+
 def names(kind: PluginKind) -> list[str]:
     """The registered names, without importing their classes."""
-    return sorted(_entry_points(kind))
+    return sorted(_plugins(kind))
 
 
 def kind_of(name: str, kinds: Sequence[PluginKind]) -> PluginKind:
     """The one of ``kinds`` under which ``name`` is registered; AmsbenchError if there is none or more than one."""
-    holders = [kind for kind in kinds if name in _entry_points(kind)]
+    holders = [kind for kind in kinds if name in _plugins(kind)]
     if len(holders) > 1:
         places = " and as ".join(f"{_NOUNS[kind]} ({target(kind, name)})" for kind in holders)
         raise AmsbenchError(
@@ -84,8 +113,8 @@ def near_matches(name: str, known: list[str]) -> str:
     return "known: " + (", ".join(known) or "none")
 
 
-def _entry(kind: PluginKind, name: str) -> EntryPoint:
-    points = _entry_points(kind)
+def _entry(kind: PluginKind, name: str) -> EntryPoint | _LocalPlugin:
+    points = _plugins(kind)
     if name not in points:
         raise AmsbenchError(f"unknown {_NOUNS[kind]} '{name}'; {near_matches(name, names(kind))}")
     return points[name]

@@ -19,16 +19,17 @@ _EXAMPLES = {"method": "my-method", "metric": "free-volume"}
 
 
 def write_package(kind: Literal["method", "metric"], name: str, folder: Path) -> list[Path]:
-    """Write a package with a method or metric called ``name`` as ``folder`` and return its files.
+    """Write a package with a method or metric called ``name`` to ``folder`` and return the paths of its files.
 
-    The files come from the templates of the kind; AmsbenchError for a name that is taken or cannot be one, and where
-    ``folder`` exists. Nothing is written then.
+    Raises AmsbenchError for an invalid or installed name, and if ``folder`` exists or cannot be written; nothing is
+    written then.
     """
     if not _NAME.fullmatch(name) or len(name) > 40:
         raise AmsbenchError(
             f"'{name}' cannot be the name of a {kind}; use up to 40 small letters, digits and hyphens, a letter "
             f"first, like {_EXAMPLES[kind]}"
         )
+    taken: tuple[registry.PluginKind, ...]
     taken = ("methods", "non_learned") if kind == "method" else ("metrics",)
     if any(name in registry.names(group) for group in taken):
         raise AmsbenchError(f"the name '{name}' is taken by a {kind} that is installed; choose another")
@@ -39,11 +40,11 @@ def write_package(kind: Literal["method", "metric"], name: str, folder: Path) ->
     values = {
         "name": name,
         "underscored": "_".join(words),
-        "module": "_".join(["amsbench", *words]),  # so that no name hides a module that there is
+        "module": "_".join(["amsbench", *words]),  # the prefix avoids names of existing modules
         "class_name": camel if words[-1] == kind and len(words) > 1 else f"{camel}{kind.capitalize()}",
         "title": " ".join(words).capitalize(),
     }
-    names = {
+    targets = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
         f"{kind}.py": f"{values['module']}.py",
@@ -53,9 +54,9 @@ def write_package(kind: Literal["method", "metric"], name: str, folder: Path) ->
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        for template, written in names.items():
+        for template, target in targets.items():
             text = (TEMPLATES / kind / f"{template}.txt").read_text(encoding="utf-8")
-            (temporary / written).write_text(Template(text).substitute(values), encoding="utf-8")
+            (temporary / target).write_text(Template(text).substitute(values), encoding="utf-8")
         os.chmod(temporary, 0o755)
         os.rename(temporary, folder)
     except OSError as error:
@@ -65,4 +66,4 @@ def write_package(kind: Literal["method", "metric"], name: str, folder: Path) ->
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-    return [folder / written for written in names.values()]
+    return [folder / target for target in targets.values()]

@@ -36,7 +36,7 @@ def build(
 ) -> None:
     """Simulate a dataset with LAMMPS and label it.
 
-    Every finished simulation is kept; a build that was stopped goes on from there, also with more samples.
+    Every finished simulation is kept; a build that was stopped resumes from them, also with more samples.
     """
     from ..benchmark import registry
     from ..benchmark.datasets.build import build_dataset
@@ -54,7 +54,7 @@ def build(
                 tasks[stage] = bars.add_task(f"{name}: {stage}", total=total)
             bars.update(tasks[stage], completed=done)
 
-        made = build_dataset(
+        built = build_dataset(
             definition,
             samples=samples,
             output=output_file,
@@ -63,12 +63,12 @@ def build(
             workers=cores or available_cores(),
             progress=report,
         )
-    say(f"{made.samples} samples of {made.simulations} simulations in {made.path}")
-    if made.simulation_failures:
-        say(f"{len(made.simulation_failures)} attempts failed and were repeated with new seeds")
-    if made.abandoned:
-        say(f"{len(made.abandoned)} simulations failed at every attempt and are missing: {made.abandoned}")
-    for label, reasons in made.label_failures.items():
+    say(f"{built.samples} samples of {built.simulations} simulations in {built.path}")
+    if built.simulation_failures:
+        say(f"{len(built.simulation_failures)} attempts failed and were repeated with new seeds")
+    if built.abandoned:
+        say(f"{len(built.abandoned)} simulations failed at every attempt and are missing: {built.abandoned}")
+    for label, reasons in built.label_failures.items():
         for reason, number in reasons.items():
             say(f"{label}: {number} samples without a value: {reason}")
 
@@ -98,18 +98,18 @@ def info(
     data: File = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, provenance too, as JSON.")] = False,
 ) -> None:
-    """Describe a dataset, and compare its recipe with full-length simulations where there are some."""
+    """Describe a dataset, and compare its recipe with full-length simulations if there are any."""
     from ..benchmark.datasets import inspection
     from ..benchmark.datasets.storage import bundled_path, load_dataset, load_dataset_file
 
     loaded = load_dataset(name, data)
-    found = inspection.info(loaded)
+    description = inspection.info(loaded)
     paper = bundled_path(f"{name}_paper")
     compared = inspection.compare(loaded, load_dataset_file(paper)) if paper.is_file() else None
     if as_json:
-        print(json.dumps(found | {"paper_recipe": compared}, indent=1))
+        print(json.dumps(description | {"paper_recipe": compared}, indent=1))
         return
-    for line in format_description(found):
+    for line in format_description(description):
         print(line)
     if compared is not None:
         for line in differences(compared, loaded.definition):
@@ -119,7 +119,7 @@ def info(
 @data_app.command(name="import")
 def import_(
     file: StructureFile,
-    name: Annotated[str, typer.Option("--name", "-n", help="What the dataset is called from then on.")],
+    name: Annotated[str, typer.Option("--name", "-n", help="Name of the dataset.")],
     properties: Annotated[
         str | None, typer.Option(help="Keys in the structures' info that become labels, comma separated.")
     ] = None,
@@ -139,7 +139,7 @@ def import_(
         Path | None, typer.Option("--output-file", "-o", help="The file to make; NAME.npz by default.")
     ] = None,
 ) -> None:
-    """Make a dataset of structures of your own, to train on and to compare with."""
+    """Make a dataset of your own structures, to train on and to compare with."""
     import numpy as np
     import torch
 
@@ -148,7 +148,7 @@ def import_(
     from ..benchmark.generation.cells import cell_heights
 
     path = output_file or Path(f"{name}.npz")
-    made = import_structures(
+    dataset = import_structures(
         file,
         path,
         name=name,
@@ -158,11 +158,11 @@ def import_(
         group=group,
         ghost_density=ghost_density,
     )
-    thinnest = float(cell_heights(torch.as_tensor(made.cells)).min())
-    density = mass_density(made)
-    groups = "" if group is None else f" in {len(np.unique(made.groups))} groups"
+    thinnest = float(cell_heights(torch.as_tensor(dataset.cells)).min())
+    density = mass_density(dataset)
+    groups = "" if group is None else f" in {len(np.unique(dataset.groups))} groups"
     say(
-        f"{len(made)} structures{groups} of {', '.join(made.definition.elements)} in {path}, density "
+        f"{len(dataset)} structures{groups} of {', '.join(dataset.definition.elements)} in {path}, density "
         f"{density.mean():.3g} +- {density.std():.2g} g/cm^3; the thinnest cell has a height of {thinnest:.1f} A, "
         "which the cutoff of a network may not exceed"
     )
@@ -174,10 +174,10 @@ def verify(file: Annotated[Path, typer.Argument(help="A dataset file.")]) -> Non
     """Check a dataset file: hash, shapes, splits."""
     from ..benchmark.datasets import inspection
 
-    found = inspection.verify(file)
+    checked = inspection.verify(file)
     print(
-        f"{file}: dataset {found['dataset']}, recipe {found['recipe']}, {found['samples']} samples, "
-        f"{found['atoms']} atoms, content hash {found['content_hash']}: intact"
+        f"{file}: dataset {checked['dataset']}, recipe {checked['recipe']}, {checked['samples']} samples, "
+        f"{checked['atoms']} atoms, content hash {checked['content_hash']}: intact"
     )
 
 
@@ -203,21 +203,22 @@ def export(
 
 
 def checked_recipe(name: str) -> Any:
+    """``name`` itself; AmsbenchError if it is no recipe."""
     if name not in ("paper", "reduced"):
         raise AmsbenchError(f"unknown recipe '{name}'; known: paper, reduced")
     return name
 
 
-def format_description(found: dict[str, Any]) -> list[str]:
-    """The facts of a dataset as lines."""
-    splits = ", ".join(f"{count} {split}" for split, count in found["splits"].items())
-    atoms, density = found["atoms_per_sample"], found["mass_density"]
+def format_description(description: dict[str, Any]) -> list[str]:
+    """Description of a dataset (``inspection.info``) as lines."""
+    splits = ", ".join(f"{count} {split}" for split, count in description["splits"].items())
+    atoms, density = description["atoms_per_sample"], description["mass_density"]
     lines = [
-        f"{found['dataset']}: {found['title']}",
-        f"{found['samples']} samples of {found['simulations']} independent simulations ({splits})",
+        f"{description['dataset']}: {description['title']}",
+        f"{description['samples']} samples of {description['simulations']} independent simulations ({splits})",
         f"{atoms['min']} to {atoms['max']} atoms, density {density['mean']:.3f} +- {density['std']:.3f} g/cm^3",
     ]
-    for name, label in found["properties"].items():
+    for name, label in description["properties"].items():
         if label["labelled"]:
             lines.append(
                 f"{name}: {label['mean']:.4g} +- {label['std']:.3g} {label['unit']} ({label['min']:.4g} to "
@@ -225,12 +226,12 @@ def format_description(found: dict[str, Any]) -> list[str]:
             )
         else:
             lines.append(f"{name}: no labels")
-    provenance = found["provenance"]
-    lines.append(f"recipe {provenance['recipe']}, content hash {found['content_hash']}")
-    if found["deviations"]:
+    provenance = description["provenance"]
+    lines.append(f"recipe {provenance['recipe']}, content hash {description['content_hash']}")
+    if description["deviations"]:
         parts = [
             f"{name} {format_setting(here)} ({format_setting(paper)})"
-            for name, (here, paper) in found["deviations"].items()
+            for name, (here, paper) in description["deviations"].items()
         ]
         lines.append("where it differs from the paper's recipe (which has): " + ", ".join(parts))
     lines.append("protocol, seeds, potential and versions: --json")
@@ -238,7 +239,7 @@ def format_description(found: dict[str, Any]) -> list[str]:
 
 
 def format_setting(value: Any) -> str:
-    """A setting of a protocol in a few characters."""
+    """Value of a recipe's setting as short text."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
@@ -248,7 +249,7 @@ def format_setting(value: Any) -> str:
 
 
 def differences(compared: dict[str, Any], definition: DatasetDefinition) -> list[str]:
-    """Differences between the recipe and the paper's, as lines."""
+    """Comparison of two recipes (``inspection.compare``) as lines."""
     from ..benchmark.datasets.inspection import DESCRIPTOR_UNITS
 
     units = DESCRIPTOR_UNITS | {item.name: item.unit for item in definition.properties}

@@ -19,6 +19,7 @@ from .options import (
     MetricNames,
     Seed,
     StructureFile,
+    method_name,
     metric_names,
     names_in,
     parsed_numbers,
@@ -52,7 +53,7 @@ def generate_command(
     device: Device = "auto",
     cores: Cores = None,
 ) -> None:
-    """Make structures with chosen properties."""
+    """Generate structures with target values of properties."""
     from ..benchmark.api import load_checkpoint_for
     from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.generation.cells import start_cells
@@ -60,30 +61,31 @@ def generate_command(
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.structure_files import check_structure_suffix, frame_writer
 
+    method = method_name(method)
     check_structure_suffix(output_file)
     check_writable(output_file.parent)
     use_cores(cores)
     trained = load_checkpoint_for(method, dataset, checkpoint, device=device).method
-    wanted = parsed_targets(target or [], count)
-    property_table(trained.task, wanted, count)
-    for sentence in outside_training_range(trained.task, wanted):
+    targets = parsed_targets(target or [], count)
+    property_table(trained.task, targets, count)  # raises for unknown properties
+    for sentence in outside_training_range(trained.task, targets):
         say(f"Warning: {sentence}.")
-    own = load_dataset(dataset, data) if data is not None else None
-    cells, counts = start_cells(trained, count, parsed_numbers(cell), own)
+    cells_from = load_dataset(dataset, data) if data is not None else None
+    cells, counts = start_cells(trained, count, parsed_numbers(cell), cells_from)
     with frame_writer(output_file) as put, progress_bars() as bars:
         bar = bars.add_task(f"{steps} steps", total=count)
-        made = generate_structures(
+        generated = generate_structures(
             trained,
             cells=cells,
             counts=counts,
-            targets=wanted,
+            targets=targets,
             steps=steps,
             sampler=sampler,
             seed=seed,
             progress=lambda done: bars.update(bar, completed=done),
             sink=put,
         )
-    say(f"{count} structures in {output_file}, generated in {made.seconds:.2f} s")
+    say(f"{count} structures in {output_file}, generated in {generated.seconds:.2f} s")
 
 
 def evaluate_command(
@@ -103,7 +105,7 @@ def evaluate_command(
     data: DataFile = None,
     cores: Cores = None,
 ) -> None:
-    """Score structures of any origin by the code path of 'run'."""
+    """Score structures of any origin by the same metrics as 'run'."""
     from ..benchmark.api import evaluate
     from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.evaluation.report import report_lines, targets_in, write_table
@@ -117,20 +119,20 @@ def evaluate_command(
         )
     loaded = load_dataset(dataset, data)
     frames = read_structures(file, names_in(types))
-    wanted = targets_in(frames, names_in(target_keys), loaded.definition, file)
+    targets = targets_in(frames, names_in(target_keys), loaded.definition, file)
     with local_pool(cores or available_cores()) as pool:
-        found = evaluate(
+        evaluation = evaluate(
             frames,
             loaded,
-            targets=wanted,
+            targets=targets,
             properties=names_in(properties),
             metrics=metric_names(metrics),
             executor=pool,
         )
-    for line in report_lines(found, loaded):
+    for line in report_lines(evaluation, loaded):
         print(line)
     if output_file is not None:
-        write_table(found.table, output_file)
+        write_table(evaluation.table, output_file)
         say(f"Table of {len(frames)} structures: {output_file}")
 
 

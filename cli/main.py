@@ -1,10 +1,14 @@
-"""The command line: thin commands around the library, each importing what it needs when it runs."""
+"""The command line: the application, its commands, and the handling of errors.
+
+Commands import heavy modules when they run, so that ``--help`` is quick.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -19,7 +23,7 @@ from .run import run_command, table_command
 from .speed import bench_command
 from .train import train_command
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
     "table": table_command,
     "train": train_command,
@@ -50,9 +54,9 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    """Run the command line; an AmsbenchError becomes one sentence on standard error and exit code 2."""
     os.environ.setdefault("KMP_WARNINGS", "off")
-    # a job scheduler's way to stop a command; as with Ctrl-C, worker processes end and half-written files go
+    # job schedulers stop a command by SIGTERM: as after Ctrl-C, worker processes end and partial files are removed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
@@ -62,11 +66,11 @@ def main() -> None:
     except KeyboardInterrupt:
         _stopped()
     except SystemExit as end:
-        if end.code == 130:  # typer's, for the interrupt of a command
+        if end.code == 130:  # typer's exit code for an interrupted command
             _stopped()
         raise
 
 
 def _stopped() -> NoReturn:
-    say("amsbench: stopped; given again, data build, train and run go on, other commands begin anew")
+    say("amsbench: stopped; given again, data build, train and run go on, other commands start anew")
     sys.exit(130)

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from ..benchmark.training.checkpoints import Checkpoint
     from ..benchmark.training.options import TrainingOptions, TrainingProgress
 
-MethodName = Annotated[str, typer.Option("--method", "-m", help="A name from 'amsbench methods'.")]
+MethodName = Annotated[
+    str,
+    typer.Option(
+        "--method", "-m", help="A name from 'amsbench methods', or a file: ./mine.py or ./mine.py:MyMethod."
+    ),
+]
 
 DatasetName = Annotated[str, typer.Option("--dataset", "-d", help="A name from 'amsbench datasets'.")]
 
@@ -52,7 +57,15 @@ Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cor
 
 
 def names_in(text: str | None) -> tuple[str, ...]:
+    """Names in a comma-separated list; none for None."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def method_name(text: str) -> str:
+    """The registered name of a method; the method of a file is registered for this process."""
+    from ..benchmark.plugin_file import is_method_file, register_method_file
+
+    return register_method_file(text) if is_method_file(text) else text
 
 
 def metric_names(text: str | None) -> tuple[str, ...]:
@@ -66,6 +79,7 @@ def metric_names(text: str | None) -> tuple[str, ...]:
 
 
 def parsed_numbers(text: str | None) -> list[float] | None:
+    """Numbers in a comma-separated list; AmsbenchError if one is no number."""
     if text is None:
         return None
     try:
@@ -75,10 +89,10 @@ def parsed_numbers(text: str | None) -> list[float] | None:
 
 
 def parsed_targets(items: list[str], count: int) -> dict[str, Any]:
-    """``name=value`` or ``name=first:last`` as one value per structure."""
+    """Target values [count] by property, from ``name=value`` or (evenly spaced) ``name=first:last``."""
     import numpy as np
 
-    found: dict[str, Any] = {}
+    targets: dict[str, Any] = {}
     for item in items:
         name, _, text = item.partition("=")
         try:
@@ -87,29 +101,33 @@ def parsed_targets(items: list[str], count: int) -> dict[str, Any]:
                 raise ValueError
         except ValueError as error:
             raise AmsbenchError(f"'{item}' is not a target; write name=value or name=first:last") from error
-        found[name] = np.linspace(ends[0], ends[-1], count)
-    return found
+        targets[name] = np.linspace(ends[0], ends[-1], count)
+    return targets
 
 
 def chosen_plans(
     plans: tuple[EvaluationPlan, ...], names: str | None, steps: str | None, count: int | None
 ) -> tuple[EvaluationPlan, ...]:
+    """Plans with the given names (None: all), with other step counts and structure counts where these are given.
+
+    Raises AmsbenchError for unknown names and for steps that are no whole numbers from 1 on.
+    """
     from ..benchmark.registry import near_matches
 
-    known = [plan.name for plan in plans]
+    plan_names = [plan.name for plan in plans]
     for name in names_in(names):
-        if name not in known:
-            raise AmsbenchError(f"unknown plan '{name}'; {near_matches(name, known)}")
-    counts = None
+        if name not in plan_names:
+            raise AmsbenchError(f"unknown plan '{name}'; {near_matches(name, plan_names)}")
+    step_counts = None
     if steps is not None:
         try:
-            counts = tuple(int(part) for part in names_in(steps))
+            step_counts = tuple(int(part) for part in names_in(steps))
         except ValueError as error:
             raise AmsbenchError(f"'{steps}' is not a list of step counts; write 1,5,25") from error
-        if not counts or min(counts) < 1:
+        if not step_counts or min(step_counts) < 1:
             raise AmsbenchError(f"step counts are 1 or more, not '{steps}'")
     return tuple(
-        plan.changed(steps=counts, count=count)
+        plan.changed(steps=step_counts, count=count)
         for plan in plans
         if names is None or plan.name in names_in(names)
     )
@@ -163,26 +181,28 @@ def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]
 
 
 def property_names(text: str, dataset: Dataset) -> tuple[str, ...]:
+    """Properties to condition on: the design properties for ``all``, nothing for ``none``, else a list of names."""
     if text == "all":
         return dataset.definition.design_properties
     return () if text == "none" else names_in(text)
 
 
 def changed_settings(items: list[str]) -> dict[str, Any]:
+    """Settings by name from ``name=value`` with JSON values; AmsbenchError if a value is no JSON."""
     import json
 
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for item in items:
         name, _, value = item.partition("=")
         try:
-            found[name] = json.loads(value)
+            settings[name] = json.loads(value)
         except ValueError as error:
             raise AmsbenchError(f"'{item}' is not a setting; write name=value with a JSON value") from error
-    return found
+    return settings
 
 
 def use_cores(cores: int | None) -> None:
-    """Let torch compute on that many processor cores; None: on all."""
+    """Set the number of processor cores that torch uses; None keeps all."""
     if cores is not None:
         import torch
 
@@ -199,7 +219,7 @@ def checkpoint_or_training(
 ) -> Checkpoint:
     """The checkpoint at ``path``, the released one, that of ``amsbench train``, or that of a quick training done now.
 
-    Raises AmsbenchError if the training in ``runs/<method>-<dataset>`` is not finished.
+    Raises AmsbenchError if the training in ``runs/<method>-<dataset>`` is not finished or was made with other data.
     """
     from ..benchmark.api import load_checkpoint_for
     from ..benchmark.training.checkpoints import finished_checkpoint, released_path
@@ -213,6 +233,13 @@ def checkpoint_or_training(
             path = _quick_training(method, dataset, device, cores)
         else:
             say(f"No released checkpoint of '{method}' on '{name}': using the one trained in {folder}.")
+        trained = load_checkpoint_for(method, name, path, device=device)
+        if trained.method.task.dataset_hash != dataset.content_hash:
+            raise AmsbenchError(
+                f"{path} was trained on other data of '{name}' than {dataset.path}; give the training's file with "
+                f"--data, or take it all the same with --checkpoint {path}"
+            )
+        return trained
     return load_checkpoint_for(method, name, path, device=device)
 
 
@@ -292,7 +319,10 @@ def train_with_bars(
 
 
 def announce(run: Run, workers: int) -> None:
-    """What the run will do and how long that should take, from one timed network call and one measurement."""
+    """Say what the run will do and how long it should take.
+
+    The time follows from one timed network evaluation and one timed measurement.
+    """
     from ..benchmark.runs.estimate import estimate_seconds
     from ..benchmark.runs.generator import TrainedModel
 
@@ -300,19 +330,20 @@ def announce(run: Run, workers: int) -> None:
     missing = [item for item in trials if run.store.find(run.key(item)) is None]
     name = run.dataset.definition.name
     counts = sorted({item.plan.count for item in trials})
-    samplers = dict.fromkeys(item.sampler for item in trials)  # those that share the cells of others left out
+    # a sampler whose structures are another's at these step counts has no trials of its own
+    samplers = dict.fromkeys(item.sampler for item in trials)
     facts, model = " and ".join(samplers), ""
     if isinstance(run.source, TrainedModel):
         facts += f"; {', '.join(str(k) for k in sorted({item.steps for item in trials}))} steps"
         model = f", checkpoint {run.source.checkpoint.path.name}"
     say(
-        f"{run.source.name} on {name}: {len(trials)} cells ({', '.join(plan.name for plan in run.plans)}; {facts}), "
+        f"{run.source.name} on {name}: {len(trials)} results ({', '.join(plan.name for plan in run.plans)}; {facts}), "
         f"{' or '.join(map(str, counts))} structures each, protocol '{run.plans[0].protocol}'{model}."
     )
-    for (computed, left_out), counts in run.merged_samplers().items():
+    for (computed, left_out), step_counts in run.merged_samplers().items():
         say(
             f"{', '.join(left_out)} {'take' if len(left_out) > 1 else 'takes'} the same steps as {computed} at "
-            f"{', '.join(map(str, counts))} steps: computed once."
+            f"{', '.join(map(str, step_counts))} steps: computed once."
         )
     if len(missing) < len(trials):
         say(f"{len(trials) - len(missing)} of them are in {run.store.folder} already.")

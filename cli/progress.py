@@ -1,4 +1,4 @@
-"""What the command line shows while it works: progress bars, sentences, errors."""
+"""Progress bars and messages of the command line, on standard error."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """A sentence about the work, on standard error, so that standard output holds results alone."""
+    """Print a message on standard error, so that standard output holds results only."""
     print(text, file=sys.stderr, flush=True)
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that standard output is, or None where it goes to a file or a pipe."""
+    """Columns of the terminal of standard output; None if standard output is a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """rich's progress bars on standard error."""
+    """Context with rich's progress bars on standard error; they vanish at its end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -39,7 +39,7 @@ def progress_bars() -> Iterator[Progress]:
 
 
 class RunBars:
-    """Shows a run: one line per finished cell, a bar for the one at work."""
+    """Observer of a run: prints one line per finished result and shows a bar for the current one."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars

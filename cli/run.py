@@ -20,6 +20,7 @@ from .options import (
     announce,
     chosen_plans,
     chosen_source,
+    method_name,
     metric_names,
     names_in,
 )
@@ -33,7 +34,7 @@ def run_command(
         str, typer.Option(help="quick, standard or paper: sizes of the comparison.")
     ] = "quick",
     steps: Annotated[str | None, typer.Option(help="Step counts instead of the protocol's: 1,5,25.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Structures per cell of the table.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Structures per result.")] = None,
     samplers: Annotated[
         str | None,
         typer.Option(help="Samplers, comma separated, or 'all'; default: the paper's and the strongest."),
@@ -51,7 +52,9 @@ def run_command(
 ) -> None:
     """Evaluate a method over sampling step counts and print its leaderboard table.
 
-    Finished cells are never computed twice; a run that was stopped goes on where it was.
+    Without --checkpoint: the released checkpoint, that of a finished 'amsbench train', or that of a quick training.
+
+    Finished results are never computed twice; a run that was stopped goes on where it was.
     """
     from ..benchmark.datasets.definition import plans_of
     from ..benchmark.datasets.storage import load_dataset
@@ -62,6 +65,7 @@ def run_command(
     from ..leaderboards.tables.make_tables import tables_of
     from ..leaderboards.tables.text_table import render
 
+    method = method_name(method)
     loaded = load_dataset(dataset, data)
     chosen = chosen_plans(plans_of(loaded.definition, protocol), plans, steps, count)
     check_writable(output_dir)
@@ -88,14 +92,14 @@ def run_command(
     done = []
     with local_pool(workers) as pool, progress_bars() as bars:
         watcher = RunBars(bars)
-        for cell in run.execute(pool, watcher):
+        for result in run.execute(pool, watcher):
             watcher.finished(
-                f"generated in {duration(cell.seconds)}, measured in {duration(cell.measuring_seconds)}"
+                f"generated in {duration(result.seconds)}, measured in {duration(result.measuring_seconds)}"
             )
-            done.append(cell)
+            done.append(result)
     print(render(tables_of(done), "plain", width=terminal_width()))
     say(
-        f"Results: {len(done)} cells in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
+        f"Results: {len(done)} in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
     )
     say(f"All tables of this folder: amsbench table --results {output_dir}")
 
@@ -120,13 +124,13 @@ def table_command(
     from ..leaderboards.tables.text_table import render
 
     store = ResultStore(results)
-    cells = chosen(
+    selected = chosen(
         store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
     )
-    tables = tables_of(cells, kind=kind, with_paper=with_paper, detail=detail)
+    tables = tables_of(selected, kind=kind, with_paper=with_paper, detail=detail)
     print(render(tables, format, width=terminal_width()))
     if figures is not None:
         from ..leaderboards.figures.make_figures import save_figures
 
-        for path in save_figures(store, figures, cells):
+        for path in save_figures(store, figures, selected):
             say(f"Figure: {path}")

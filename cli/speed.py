@@ -1,4 +1,4 @@
-"""``amsbench bench``: how fast this machine runs what amsbench computes, as one table."""
+"""``amsbench bench``: speed of this machine's computing paths, as one table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from ..errors import AmsbenchError
 from ..speed.report import format_header, format_label, format_time, format_unit, table_of
-from .options import Cores, names_in, use_cores
+from .options import Cores, Device, names_in, use_cores
 from .progress import say
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ GROUPS = {
     "files": "writing structures",
     "start": "a command from start to end",
 }
-"""What is measured, in this order."""
+"""Groups of measurements and their descriptions, in the order of measurement."""
 
 
 def bench_command(
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     cores: Cores = None,
     presets: Annotated[str, typer.Option(help="Network presets, comma separated.")] = "wide,standard",
     only: Annotated[
@@ -43,9 +43,9 @@ def bench_command(
         Path | None, typer.Option("--output-file", "-o", help="Also write everything to this .json file.")
     ] = None,
 ) -> None:
-    """Measure how fast this machine computes, by every path it has, and print one table.
+    """Measure the speed of every computing path of this machine and print one table.
 
-    About two minutes on a processor, under ten on a GPU. Other work on the machine slows it down.
+    Takes about two minutes on a processor and less than ten on a GPU. Other work on the machine changes the times.
     """
     import torch
 
@@ -55,8 +55,8 @@ def bench_command(
     from ..speed.network import network_presets
     from ..speed.timing import machine, peaks
 
-    groups = tuple(GROUPS) if only is None else _known("group", only, list(GROUPS))
-    networks = _known("preset", presets, network_presets())
+    groups = tuple(GROUPS) if only is None else _checked_names("group", only, list(GROUPS))
+    networks = _checked_names("preset", presets, network_presets())
     chosen = torch.device(pick_device(device))
     if output_file is not None:
         if output_file.is_dir():
@@ -73,8 +73,8 @@ def bench_command(
             rows.append(row)
         peak = {name: max(value, peak[name]) for name, value in peaks(chosen).items()}
     if output_file is not None:
-        found = {"environment": facts, "peaks": peak, "rows": [row.as_json(peak) for row in rows]}
-        write_text(output_file, json.dumps(found, indent=1, allow_nan=False) + "\n")
+        measured = {"environment": facts, "peaks": peak, "rows": [row.as_json(peak) for row in rows]}
+        write_text(output_file, json.dumps(measured, indent=1, allow_nan=False) + "\n")
         say(f"Everything as JSON: {output_file}")
     print("\n".join(format_header(facts, peak)), end="\n\n")
     print(render(table_of(rows, peak)))
@@ -83,12 +83,12 @@ def bench_command(
 def makers(
     groups: Sequence[str], networks: Sequence[str], device: torch.device
 ) -> Iterator[Callable[[], Iterator[Row]]]:
-    """What measures each of the groups, in the order of GROUPS, every network on its own."""
+    """Functions that measure the given groups, in the order of GROUPS, one function per network preset."""
     import torch
 
     from ..speed import network, pipeline
 
-    known: dict[str, list[Callable[[], Iterator[Row]]]] = {
+    by_group: dict[str, list[Callable[[], Iterator[Row]]]] = {
         "network": [partial(network.network_rows, name, device) for name in networks],
         "neighbours": [partial(network.neighbour_rows, device)],
         "generation": [partial(pipeline.generation_rows, device)],
@@ -100,17 +100,17 @@ def makers(
     for group in GROUPS:
         if group in groups:
             say(f"measuring: {GROUPS[group]}")
-            yield from known[group]
+            yield from by_group[group]
 
 
-def _known(what: str, text: str, known: list[str]) -> tuple[str, ...]:
-    """The names in ``text``, each once; AmsbenchError for one that there is not, and for none at all."""
+def _checked_names(what: str, text: str, choices: list[str]) -> tuple[str, ...]:
+    """Names in a comma-separated list, each once; AmsbenchError for a name not in ``choices`` and for an empty list."""
     from ..benchmark.registry import near_matches
 
     names = tuple(dict.fromkeys(names_in(text)))
     for name in names:
-        if name not in known:
-            raise AmsbenchError(f"unknown {what} '{name}'; {near_matches(name, known)}")
+        if name not in choices:
+            raise AmsbenchError(f"unknown {what} '{name}'; {near_matches(name, choices)}")
     if not names:
-        raise AmsbenchError(f"'{text}' names no {what}; known: {', '.join(known)}")
+        raise AmsbenchError(f"'{text}' names no {what}; known: {', '.join(choices)}")
     return names

@@ -17,6 +17,7 @@ from .options import (
     MethodName,
     Seed,
     changed_settings,
+    method_name,
     property_names,
     train_with_bars,
     training_folder,
@@ -58,6 +59,7 @@ def train_command(
     from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.training.budgets import budget_samples
 
+    method = method_name(method)
     if samples is not None and minutes is not None:
         raise AmsbenchError(
             f"a training ends after --samples {samples} or after --minutes {minutes:g}; give one of them"

@@ -6,13 +6,15 @@ take 0.2 ms together with the native library, 1 ms without it, and half a second
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import AmsbenchError
 from .neighbours import neighbour_list
-from .neighbours.packed import StructureInput, SupportsPacking, each_structure, pack
+from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, each_structure, pack
 from .neighbours.pairs import neighbour_pairs
 
 
@@ -63,6 +65,40 @@ def adf(structures: StructureInput, *, r_cut: float = 3.0, bins: int = 180) -> C
     # distributions across all structures".
     _, values = radial_and_angular(pack(structures), 0.0, 0, r_cut, bins)
     return Curves(grid=bin_centres(180.0, bins), values=values)
+
+
+def curves_in_chunks(
+    function: Callable[[StructureInput], Curves],
+    structures: StructureInput,
+    *,
+    executor: Executor | None = None,
+    chunk: int = 500,
+) -> Curves:
+    """``function(structures)``, evaluated by an executor in chunks of ``chunk`` structures where there are several.
+
+    function: such as ``rdf`` or ``CurveMetric.curves``; at module level or a bound method, since processes pickle it
+    The result does not depend on the executor. Packed structures that are split carry no species.
+    """
+    count = len(structures) if isinstance(structures, Sequence) else len(structures.counts)
+    if executor is None or count <= chunk:
+        return function(structures)
+    parts = list(executor.map(function, _chunks(structures, chunk)))
+    return Curves(grid=parts[0].grid, values=np.concatenate([part.values for part in parts]))
+
+
+def _chunks(structures: StructureInput, size: int) -> Iterator[StructureInput]:
+    if isinstance(structures, Sequence):
+        for first in range(0, len(structures), size):
+            yield structures[first : first + size]
+        return
+    offsets = np.concatenate([[0], np.cumsum(structures.counts)])
+    for first in range(0, len(structures.counts), size):
+        last = min(first + size, len(structures.counts))
+        yield PackedStructures(
+            positions=structures.positions[offsets[first] : offsets[last]],
+            cells=structures.cells[first:last],
+            counts=structures.counts[first:last],
+        )
 
 
 def bin_centres(stop: float, bins: int) -> np.ndarray:

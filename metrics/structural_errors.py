@@ -7,105 +7,14 @@ themselves, the ceiling that of random positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import AmsbenchError
-from .distribution_functions import Curves, bin_centres, radial_and_angular
-from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, cartesian, pack
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurveSettings:
-    """Settings of the distribution functions and their reference; results are stored with name and version.
-
-    reference: dataset split whose mean curves are the reference
-    rdf_r_max: range of g(r), A
-    rdf_bins, adf_bins: numbers of bins of g(r) and P(theta)
-    adf_r_cut: two atoms are neighbours in an angle below this distance, A
-    """
-
-    name: str
-    version: int
-    reference: Literal["train", "test"]
-    rdf_r_max: float = 5.0
-    rdf_bins: int = 100
-    adf_r_cut: float = 3.0
-    adf_bins: int = 180
-
-
-STANDARD_PROTOCOL = CurveSettings(name="standard", version=1, reference="test")
-"""The reference is the test split: melts that no method was trained on."""
-
-PAPER_PROTOCOL = CurveSettings(name="paper", version=1, reference="train")
-"""The reference is the training set, as in the paper (section 5.4)."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StructuralCurves:
-    """Radial (rdf) and angular (adf) distribution functions of the same structures.
-
-    protocol: the settings that the curves were computed with
-    """
-
-    rdf: Curves
-    adf: Curves
-    protocol: CurveSettings
-
-    def __len__(self) -> int:
-        return len(self.rdf)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StructuralErrors:
-    """Distances between mean curves of two sets of structures.
-
-    rdf_rmsd, adf_rmsd: RMSD over bins (paper, Eq. 18); of P(theta) in probability per bin
-    rdf_wasserstein, adf_wasserstein: Wasserstein-1 distance of the normalised curves, A and degrees
-    """
-
-    rdf_rmsd: float
-    adf_rmsd: float
-    rdf_wasserstein: float
-    adf_wasserstein: float
-
-
-def structural_curves(
-    structures: StructureInput,
-    *,
-    protocol: CurveSettings = STANDARD_PROTOCOL,
-    executor: Executor | None = None,
-    chunk: int = 500,
-) -> StructuralCurves:
-    """g(r) and P(theta) of each structure from one neighbour search.
-
-    executor: evaluates blocks of ``chunk`` structures in parallel; the result does not depend on it
-    """
-    blocks = list(_blocks(pack(structures), chunk))
-    run = map if executor is None else executor.map
-    results = list(run(_protocol_curves, blocks, [protocol] * len(blocks)))
-    radial = [np.zeros((0, protocol.rdf_bins)), *(block[0] for block in results)]
-    angular = [np.zeros((0, protocol.adf_bins)), *(block[1] for block in results)]
-    return StructuralCurves(
-        rdf=Curves(grid=bin_centres(protocol.rdf_r_max, protocol.rdf_bins), values=np.concatenate(radial)),
-        adf=Curves(grid=bin_centres(180.0, protocol.adf_bins), values=np.concatenate(angular)),
-        protocol=protocol,
-    )
-
-
-def structural_errors(generated: StructuralCurves, reference: StructuralCurves) -> StructuralErrors:
-    """Distances of the mean curves of ``generated`` structures from those of the ``reference``."""
-    return StructuralErrors(
-        rdf_rmsd=curve_rmsd(generated.rdf.mean, reference.rdf.mean),
-        adf_rmsd=curve_rmsd(generated.adf.mean, reference.adf.mean),
-        rdf_wasserstein=wasserstein(generated.rdf.mean, reference.rdf.mean, reference.rdf.grid),
-        adf_wasserstein=wasserstein(generated.adf.mean, reference.adf.mean, reference.adf.grid),
-    )
+from .distribution_functions import Curves
+from .neighbours.packed import PackedStructures, cartesian
 
 
 def curve_rmsd(a: ArrayLike, b: ArrayLike) -> float:
@@ -198,34 +107,3 @@ def ideal_gas(cells: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> Packed
     fractional = rng.random((int(counts.sum()), 3))
     positions = cartesian(fractional, np.repeat(cells, counts, axis=0))
     return PackedStructures(positions=positions, cells=cells, counts=counts)
-
-
-def ideal_gas_ceiling(
-    reference: StructuralCurves, cells: np.ndarray, counts: np.ndarray, *, seed: int = 0
-) -> StructuralErrors:
-    """Errors of random positions in the same cells: the upper end of the scale, of a generator without skill.
-
-    cells [s, 3, 3], counts [s]: as of ``ideal_gas``
-    """
-    gas = structural_curves(ideal_gas(cells, counts, seed=seed), protocol=reference.protocol)
-    return structural_errors(gas, reference)
-
-
-def _blocks(packed: SupportsPacking, size: int) -> Iterator[PackedStructures]:
-    """The structures in blocks of at most ``size``."""
-    offsets = np.concatenate([[0], np.cumsum(packed.counts)])
-    for first in range(0, len(packed.counts), size):
-        last = min(first + size, len(packed.counts))
-        yield PackedStructures(
-            positions=packed.positions[offsets[first] : offsets[last]],
-            cells=packed.cells[first:last],
-            counts=packed.counts[first:last],
-        )
-
-
-def _protocol_curves(packed: SupportsPacking, protocol: CurveSettings) -> tuple[np.ndarray, np.ndarray]:
-    """g(r) and P(theta) of a block of structures."""
-    # At module level because worker processes receive it by pickling.
-    return radial_and_angular(
-        packed, protocol.rdf_r_max, protocol.rdf_bins, protocol.adf_r_cut, protocol.adf_bins
-    )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,11 +25,15 @@ from ..benchmark.training.options import TrainingOptions
 from ..benchmark.training.trainer import Trainer
 from ..methods.amshortcut import AMShortcut
 from ..methods.material_sde import MaterialSDE
-from ..metrics.distribution_functions import rdf
+from ..metrics.distribution_functions import Curves, adf, curves_in_chunks, rdf
 from ..metrics.neighbours import neighbour_list
-from ..metrics.structural_errors import structural_curves
 from .network import network_error, product_type
 from .timing import SECONDS, Row, environment, expected_edges, flops, race, wait
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ase import Atoms
 
 STRUCTURES = 10_000
 PAPER_SECONDS = {1: 132.0, 250: 3.6 * 3600}
@@ -154,6 +158,12 @@ def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.dev
     return seconds, data["data"]
 
 
+def _both_curves(structures: list[Atoms], executor: Executor | None) -> tuple[Curves, Curves]:
+    """g(r) and P(theta) of the structures, computed as in an evaluation."""
+    radial, angular = (curves_in_chunks(curve, structures, executor=executor) for curve in (rdf, adf))
+    return radial, angular
+
+
 def curve_rows(processes: int) -> Iterator[Row]:
     """Times of g(r) and P(theta) of 10,000 structures of 256 atoms, by ASE and by every path of this package."""
     from ase.geometry.rdf import get_rdf
@@ -166,7 +176,7 @@ def curve_rows(processes: int) -> Iterator[Row]:
 
     def curves_by_vesin() -> Any:
         with environment({"AMSBENCH_NATIVE": "0"}):
-            return structural_curves(few)
+            return rdf(few), adf(few)
 
     expected = get_rdf(few[0], 5.0, 100)[0]
     error = float(np.linalg.norm(rdf(few[:1]).values[0] - expected) / np.linalg.norm(expected))
@@ -182,9 +192,9 @@ def curve_rows(processes: int) -> Iterator[Row]:
             group=group, path="vesin and numpy", unit="run", seconds=seconds, part=len(few), ratio=ase / seconds
         )  # fmt: skip
     with local_pool(processes) as pool:
-        paths = {"one process": partial(structural_curves, many)}
+        paths = {"one process": partial(_both_curves, many, None)}
         if processes > 1:
-            paths[f"{processes} processes"] = partial(structural_curves, many, executor=pool)
+            paths[f"{processes} processes"] = partial(_both_curves, many, pool)
         best = race(paths, cpu, rounds=2, seconds=0.0)
     path = "native" if neighbour_list.active() else "vesin and numpy"
     for name, seconds in best.items():
@@ -212,7 +222,7 @@ def file_rows() -> Iterator[Row]:
 
 
 def start_rows(device: torch.device) -> Iterator[Row]:
-    """Times of generating one structure with the command line, from the start of the process, and of importing torch."""
+    """Times of ``amsbench generate`` for one structure, from the start of the process, and of importing torch."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["generate", "--method", "amshortcut", "--dataset", "asi", "--steps", "1"]
         arguments += ["--device", device.type, "--cores", str(torch.get_num_threads())]

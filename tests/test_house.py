@@ -38,6 +38,7 @@ FLOORS = {
     "system": 0,
     "registry": 0,
     "scaffold": 1,
+    "plugin_file": 1,
     "interface": 1,
     "datasets": 2,
     "generation": 3,

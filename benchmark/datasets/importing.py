@@ -7,11 +7,13 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import AmsbenchError
+from ...metrics.metric import StructureMetric
 from ...metrics.neighbours.neighbour_list import neighbour_list
 from .. import registry
 from ..system.files import sha256_of
@@ -26,13 +28,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-RESERVED_NAMES = {
-    *("atoms", "density", "minimum_distance", "charge", "energy", "energy_per_atom", "largest_force"),
-    *("group", "split", "structure"),
-}
-"""Columns of the tables of measured structures, and keys of exported ones, which no property may be called."""
-_RESERVED_ENDS = ("_failure",)
-_RESERVED_BEGINNINGS = ("fraction_", "target_")
+_EXPORTED_KEYS = ("group", "split", "structure")
+"""Keys of the ``info`` of exported structures."""
 LEAST_DISTANCE = 0.5
 """Angstrom; closer atoms are an error of the file, since the shortest bond, of H2, has 0.74."""
 
@@ -70,6 +67,7 @@ def import_structures(
         ghost_density=ghost_density,
         properties=tuple(properties),
     )
+    _check_columns(definition, properties)
     groups = _groups(frames, group, definition, file)
     _check_structures(frames, ghost_density, file)
     arrays = encode_structures(frames, definition.elements)
@@ -102,12 +100,25 @@ def _check_names(name: str, properties: Sequence[str]) -> None:
             raise AmsbenchError(
                 f"'{item}' cannot be the name of a property; rename the key in the file to letters, digits and _"
             )
-        if item in RESERVED_NAMES or item.startswith(_RESERVED_BEGINNINGS) or item.endswith(_RESERVED_ENDS):
+    if len(set(properties)) < len(properties):
+        raise AmsbenchError(f"--properties names a key twice: {', '.join(properties)}")
+
+
+def _check_columns(definition: DatasetDefinition, properties: Sequence[str]) -> None:
+    """Raise AmsbenchError for a property that has the name of a column in tables of measured structures."""
+    charged = SimpleNamespace(
+        elements=definition.elements, formal_charges=dict.fromkeys(definition.elements, 1)
+    )
+    taken = {*_EXPORTED_KEYS, *registry.names("metrics")}
+    for name in registry.names("metrics"):
+        metric = registry.load("metrics", name)
+        if issubclass(metric, StructureMetric):
+            taken |= {quantity.name for quantity in metric().quantities(charged)}
+    for item in properties:
+        if item in taken or item.startswith("target_") or item.endswith("_failure"):
             raise AmsbenchError(
                 f"'{item}' is what amsbench calls a column of its own; rename the key in the file, such as my_{item}"
             )
-    if len(set(properties)) < len(properties):
-        raise AmsbenchError(f"--properties names a key twice: {', '.join(properties)}")
 
 
 def _groups(

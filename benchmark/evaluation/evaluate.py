@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
-from ...metrics.distribution_functions import Curves
+from ...metrics.distribution_functions import curves_in_chunks
 from ...metrics.inverse_design import InverseDesignErrors, inverse_design_errors
 from ...metrics.metric import CurveMetric
 from ..datasets.definition import DatasetDefinition
@@ -36,8 +36,8 @@ MEASUREMENT_TIME_LIMIT = 600.0
 """Seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
 times the time of a large glass, so that results do not depend on the speed of a machine."""
 
-CURVE_CHUNK = 500
-"""Structures per task where curves are computed in several processes."""
+FEWEST_IN_PARALLEL = 1_000
+"""With fewer structures their curves are computed in this process: sending them to others takes longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,10 @@ def evaluate_structures(
         )
     structural = None
     if curve_metrics:
-        measured = {metric: _curves(metric, structures, executor) for metric in curve_metrics}
+        parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None
+        measured = {
+            metric: curves_in_chunks(metric.curves, structures, executor=parallel) for metric in curve_metrics
+        }
         structural = reference.scores(structures, measured, seed)
     failures = {
         name.removesuffix("_failure"): dict(Counter(row[name] for row in rows if row.get(name)))
@@ -129,14 +132,6 @@ def metrics_by_kind(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, .
     kinds = {name: load("metrics", name) for name in names}
     curves = tuple(name for name, kind in kinds.items() if issubclass(kind, CurveMetric))
     return curves, tuple(name for name in kinds if name not in curves)
-
-
-def _curves(metric: CurveMetric, structures: Sequence[Atoms], executor: Executor | None) -> Curves:
-    if executor is None or len(structures) <= 2 * CURVE_CHUNK:
-        return metric.curves(structures)
-    chunks = [structures[k : k + CURVE_CHUNK] for k in range(0, len(structures), CURVE_CHUNK)]
-    parts = list(executor.map(metric.curves, chunks))
-    return Curves(grid=parts[0].grid, values=np.concatenate([part.values for part in parts]))
 
 
 def _measurements(

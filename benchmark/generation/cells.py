@@ -1,4 +1,4 @@
-"""The periodic cells and atom counts that structures are generated in."""
+"""Periodic cells and atom counts of the structures to generate."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def cells_of(plan: EvaluationPlan, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Cells [count, 3, 3] (angstrom) and atom counts [count], ghosts included.
+    """Cells [count, 3, 3] (angstrom) and atom counts [count] of a plan, ghosts included.
 
-    Cells of the training set are dealt out evenly over it, so that few samples span it too.
+    Plans without cubes take cells of the training set at even distances, so that few structures span it too.
     """
     density = dataset.definition.ghost_density
     if plan.cube is not None:
         cells = np.tile(np.eye(3) * plan.cube, (plan.count, 1, 1))
         if density is None:
             raise AmsbenchError(
-                f"plan '{plan.name}' of '{dataset.definition.name}' asks for cubes, but without ghosts the atom "
+                f"plan '{plan.name}' of '{dataset.definition.name}' has cubic cells, but without ghosts the atom "
                 "count is not known; give the dataset a ghost density"
             )
         counts = np.full(plan.count, int(np.floor(density * plan.cube**3)))
@@ -44,7 +44,12 @@ def cells_of(plan: EvaluationPlan, dataset: Dataset) -> tuple[np.ndarray, np.nda
 def start_cells(
     method: Method, count: int, cell: float | Sequence[float] | None, dataset: Dataset | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells [count, 3, 3] and atom counts [count], ghosts included, to start a generation from."""
+    """Cells [count, 3, 3] (angstrom) and atom counts [count], ghosts included, in which a generation starts.
+
+    cell: edge of a cube, three edges or nine numbers, angstrom; None takes cells of the dataset
+    dataset: by default the bundled one of the method's task. Without ghosts the atom count of a given ``cell`` follows
+        from the mean density of its training set
+    """
     task = method.task
     if cell is None or task.ghost_density is None:
         dataset = dataset or load_dataset(task.dataset)
@@ -83,7 +88,7 @@ def cell_matrix(cell: float | Sequence[float]) -> np.ndarray:
 
 
 def check_cells(cells: torch.Tensor, cutoff: float) -> None:
-    """AmsbenchError for cells without volume or thinner than the cutoff, for which nothing was trained."""
+    """Raise AmsbenchError for cells [s, 3, 3] without volume or thinner than the network's cutoff (angstrom)."""
     volumes = torch.linalg.det(cells.double()).abs()
     if not bool(torch.isfinite(volumes).all()) or bool((volumes < 1.0).any()):
         raise AmsbenchError("a cell has no volume; give the lattice vectors in angstrom")
@@ -97,5 +102,5 @@ def check_cells(cells: torch.Tensor, cutoff: float) -> None:
 
 
 def cell_heights(cells: torch.Tensor) -> torch.Tensor:
-    """The smallest height of each cell [s, 3, 3], the distance of its closest two faces: [s], angstrom."""
+    """Smallest distance of opposite faces of each cell [s, 3, 3]: [s], angstrom."""
     return (1 / torch.linalg.norm(torch.linalg.inv(cells.double()), dim=-2)).amin(dim=-1)

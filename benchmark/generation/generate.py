@@ -1,4 +1,4 @@
-"""Generating structures with a trained method: batches, seeds, time."""
+"""Generation of structures with a trained method: batches, seeds, threads, time."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 FrameConsumer = Callable[[list["Atoms"]], None]
 
 ATOMS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
-"""Atoms in one network call: enough to fill the processor, little enough for 4 GB of memory."""
+"""Atoms per network evaluation: enough to use the whole device, and less than 4 GB of memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """Generated structures and what they cost.
+    """Generated structures and their cost.
 
-    frames: ASE Atoms without ghosts, the properties asked for in ``info`` as ``target_<name>``
-    seconds: the sampling alone, device synchronised, warm-up excluded; where several threads sample, from the
-        beginning of the first to the end of the last
+    frames: ASE Atoms without ghosts, with the targets in ``info`` as ``target_<name>``
+    seconds: wall-clock time of the sampling alone, with the device synchronised and without the warm-up; with several
+        threads from the start of the first batch to the end of the last one
     evaluations: network evaluations per structure
     """
 
@@ -58,11 +58,14 @@ def generate_structures(
 ) -> Generated:
     """Generate one structure per cell.
 
-    cells [s, 3, 3] in angstrom, counts [s] atoms (ghosts included), targets: values [s] per property in dataset
-    units; properties that are not named are absent. ``sampler`` defaults to the one that the method prefers.
-    ``progress`` is called with the number of structures done, ``sink`` with the structures of every batch as soon
-    as they are there. A structure depends on its own cell, targets, the
-    seed and its place in the list, not on the batch it is generated in.
+    A structure depends on its cell, its targets, the seed and its index, not on the batch in which it is generated.
+
+    cells [s, 3, 3]: angstrom
+    counts [s]: atoms, ghosts included
+    targets: values [s] by property, in the dataset's units; other properties are absent
+    sampler: by default the preferred one of the method
+    progress: called with the number of finished structures
+    sink: called with the structures of every batch when it is finished
     Raises AmsbenchError for steps below 1, unknown samplers or properties, and cells thinner than the cutoff.
     """
     if not isinstance(steps, Integral) or steps < 1:
@@ -77,50 +80,55 @@ def generate_structures(
 
     method.eval()
 
-    def sampled(rows: slice, steps: int) -> tuple[Structures, float, float]:
+    def sample(rows: slice, steps: int) -> tuple[Structures, float, float]:
+        """Structures of a batch, and the times at which their sampling started and ended."""
         with torch.no_grad(), current_device(device):
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
-            began = time.perf_counter()
+            started = time.perf_counter()
             noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
-            made = method.sample(start, steps, chosen.name, noise)
+            structures = method.sample(start, steps, chosen.name, noise)
             synchronise(device)
-        return made, began, time.perf_counter()
+        return structures, started, time.perf_counter()
 
     workers = min(threads_for(method, device), len(cells))
     limit = min(ATOMS_PER_BATCH[device.type], -(-int(counts_t.sum()) // max(1, workers)))
     batches = _batches(counts_t.tolist(), limit)
     if batches:
-        sampled(batches[0], 1)  # the first call compiles, packs weights and fills caches
+        sample(batches[0], 1)  # warm-up: the first call compiles kernels, packs weights and fills caches
     frames: list[Atoms] = []
     times: list[tuple[float, float]] = []
     with SharedThreads(workers) as threads:
-        made_in_order = threads.map(lambda rows: sampled(rows, steps), batches)
-        for rows, (made, *span) in zip(batches, made_in_order, strict=True):
-            new = made.to_atoms(method.task.elements)
+        sampled = threads.map(lambda rows: sample(rows, steps), batches)
+        for rows, (structures, started, ended) in zip(batches, sampled, strict=True):
+            new = structures.to_atoms(method.task.elements)
             for k, frame in enumerate(new, start=rows.start):
                 frame.info.update(
                     {f"target_{name}": float(values[k]) for name, values in (targets or {}).items()}
                 )
             frames += new
-            times.append((span[0], span[1]))
+            times.append((started, ended))
             if sink:
                 sink(new)
             if progress:
                 progress(len(frames))
-    alone = workers < 2
-    seconds = sum(b - a for a, b in times) if alone else max(b for _, b in times) - min(a for a, _ in times)
+    if workers < 2:
+        seconds = sum(ended - started for started, ended in times)
+    else:
+        seconds = max(ended for _, ended in times) - min(started for started, _ in times)
     return Generated(frames=frames, seconds=seconds, evaluations=chosen.evaluations(method, steps))
 
 
 def property_table(
     task: Task, targets: Mapping[str, Sequence[float] | np.ndarray], count: int
 ) -> torch.Tensor:
-    """Targets as the table [count, p] that the method reads, NaN where absent."""
+    """Targets as the table [count, p] that a method reads, in the dataset's units, NaN for absent properties."""
     table = torch.full((count, len(task.properties)), torch.nan)
     for name, values in targets.items():
         if name not in task.properties:
-            known = ", ".join(task.properties) or "none"
-            raise AmsbenchError(f"this checkpoint was not trained on property '{name}'; it knows: {known}")
+            trained = ", ".join(task.properties) or "none"
+            raise AmsbenchError(
+                f"this checkpoint was not trained on property '{name}'; its properties are: {trained}"
+            )
         # a copy: torch warns of arrays that it cannot write to, such as one value broadcast to all structures
         column = torch.as_tensor(np.array(values, dtype=np.float64), dtype=torch.float32)
         if column.shape != (count,) or not bool(torch.isfinite(column).all()):
@@ -130,7 +138,7 @@ def property_table(
 
 
 def outside_training_range(task: Task, targets: Mapping[str, Sequence[float] | np.ndarray]) -> list[str]:
-    """One sentence per property with targets beyond the training labels, where the method extrapolates."""
+    """One sentence for each property that has targets outside the range of the training labels."""
     sentences = []
     for name, values in targets.items():
         k = task.properties.index(name)
@@ -145,7 +153,7 @@ def outside_training_range(task: Task, targets: Mapping[str, Sequence[float] | n
 
 
 def _batches(counts: list[int], limit: int) -> list[slice]:
-    """Consecutive structures in batches of at most ``limit`` atoms, at least one structure each."""
+    """Slices of consecutive structures of at most ``limit`` atoms together, or of one larger structure."""
     batches, first, atoms = [], 0, 0
     for k, count in enumerate(counts):
         if k > first and atoms + count > limit:
@@ -158,5 +166,5 @@ def _batches(counts: list[int], limit: int) -> list[slice]:
 
 
 def threads_for(method: Method, device: torch.device) -> int:
-    """How many threads may work on a method's structures at once: on a GPU, which is one for all, only one."""
+    """Number of threads that sample side by side: one on a GPU and for methods that are not ``concurrent``."""
     return torch.get_num_threads() if device.type == "cpu" and method.concurrent else 1

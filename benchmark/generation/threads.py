@@ -1,4 +1,4 @@
-"""Threads that each generate structures of their own, so that many cores have enough to do."""
+"""Threads that evaluate batches side by side, for processors with many cores."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from typing import Any, Self, TypeVar
 import torch
 
 SWITCH = 1e-4
-"""Seconds after which a thread gives Python up to one that waits for it. At the 5 ms that are usual, a thread back
-from a kernel of 5 ms waits as long again."""
+"""Seconds after which a thread releases Python's interpreter lock for a waiting thread. With the default of 5 ms a
+thread that returns from a kernel of 5 ms waits as long again."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 
 class SharedThreads:
-    """``workers`` threads, torch's own shared out among them; with one the caller does everything itself.
+    """Pool of ``workers`` threads that share torch's intra-op threads; one worker runs in the calling thread.
 
-    Threads within one network evaluation meet at every layer, and what is small in it only one of them does.
+    Torch's intra-op threads synchronise at every layer and small operations run on one thread, so independent batches
+    scale better.
     """
 
     def __init__(self, workers: int) -> None:
@@ -31,12 +32,12 @@ class SharedThreads:
         self._pool: ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
-        """``function`` of every job, in order; at most twice as many at work or waiting as there are threads."""
+        """Apply ``function`` to every job and yield the results in order; jobs are consumed lazily."""
         if self.workers < 2:
             yield from map(function, jobs)
             return
         if self._pool is None:
-            # torch's setting is the thread's own, and that of threads which begin later
+            # torch's thread count is a setting of each thread, inherited by threads that start later
             share = max(1, self._before[0] // self.workers)
             sys.setswitchinterval(SWITCH)
             self._pool = ThreadPoolExecutor(
@@ -51,7 +52,7 @@ class SharedThreads:
             yield running.popleft().result()
 
     def close(self) -> None:
-        """Wait for what has begun, drop what has not."""
+        """Wait for running jobs, cancel the others, and restore the settings of torch and Python."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None

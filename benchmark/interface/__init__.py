@@ -1,1 +1,1 @@
-"""What a method sees: its contract, its task, structures, noise, neighbour graphs, and plans of evaluation."""
+"""Interface of methods: contract, task, structures, noise, neighbour graphs, evaluation plans."""

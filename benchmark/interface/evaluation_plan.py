@@ -1,4 +1,4 @@
-"""What is generated for a comparison: how many structures, in which cells, with which targets, in how many steps."""
+"""Evaluation plans: number, cells, targets and step counts of the structures of a comparison."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ PROTOCOLS = ("quick", "standard", "paper")
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPlan:
-    """One comparison of a protocol; a run makes one result cell per plan, sampler and step count.
+    """One comparison of a protocol; a run makes one result per plan, sampler and step count.
 
-    name: what is asked for, such as ``structure`` or ``shear_modulus``
-    count: structures per cell of the table
+    name: subject of the comparison, such as ``structure`` or ``shear_modulus``
+    version: raised when the plan changes, so that results of the old plan are computed again
+    count: structures per result
     steps: sampling step counts
-    targets: for each property asked for, its first and last value (evenly spaced over the structures)
+    targets: first and last target of each property, in the dataset's units, evenly spaced over the structures
     cube: edge of the cubic cells in angstrom, or None for the cells and atom counts of the training set
     """
 
@@ -33,19 +34,19 @@ class EvaluationPlan:
     cube: float | None
 
     def changed(self, *, steps: tuple[int, ...] | None = None, count: int | None = None) -> EvaluationPlan:
-        """The plan with other steps or another count; its protocol is then ``custom`` if the count differs."""
+        """Copy with other steps or another count; the protocol of a plan with another count is ``custom``."""
         plan = self if steps is None else replace(self, steps=steps)
         if count is not None and count != self.count:
             plan = replace(plan, count=count, protocol="custom")
         return plan
 
     def target_values(self) -> dict[str, np.ndarray]:
-        """The property values asked of the structures, each [count]."""
+        """Target values [count] by property, in the dataset's units."""
         return {name: np.linspace(first, last, self.count) for name, (first, last) in self.targets.items()}
 
 
 def structural_plan(protocol: str, version: int, count: int, steps: tuple[int, ...]) -> EvaluationPlan:
-    """Structure alone, in the cells and with the atom counts of the training set."""
+    """Plan for structural errors, in the cells and with the atom counts of the training set."""
     return EvaluationPlan(
         name="structure",
         kind="structural",
@@ -66,7 +67,7 @@ def inverse_design_plans(
     cube: float,
     targets: Mapping[str, Mapping[str, tuple[float, float]]],
 ) -> tuple[EvaluationPlan, ...]:
-    """Inverse design with each of the named combinations of targets, in the same cubes and step counts."""
+    """Plans for inverse design, one per named combination of targets, all with the same cubes and step counts."""
     return tuple(
         EvaluationPlan(
             name=name,
@@ -75,8 +76,8 @@ def inverse_design_plans(
             version=version,
             count=count,
             steps=steps,
-            targets=asked,
+            targets=combination,
             cube=cube,
         )
-        for name, asked in targets.items()
+        for name, combination in targets.items()
     )

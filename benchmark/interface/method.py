@@ -55,6 +55,8 @@ class Method(torch.nn.Module, ABC):
     """Whether the method claims correct structures with fewer than 10 steps."""
     rotation_equivariant: ClassVar[bool] = False
     """Whether a rotated cell and rotated noise give the rotated structure."""
+    source_hash: ClassVar[str | None] = None
+    """sha256 of the file of a method that is used without installation; set when the file is loaded."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -80,6 +82,22 @@ class Method(torch.nn.Module, ABC):
         teacher: exponential moving average of this method, for losses that bootstrap
         progress: finished share of the training, from 0 to 1, for losses with a schedule
         """
+
+    def validation_loss(self, batch: Structures, noise: NoiseSource, *, teacher: Method) -> Tensor:
+        """The number that the best checkpoint of a training is chosen by, on one batch of held-out structures.
+
+        By default the training loss at the end of the schedule. Override it where that loss compares the network with
+        itself: such a loss is small for a network that is constant, so that it cannot tell a good network.
+        """
+        return self.training_loss(batch, noise, teacher=teacher, progress=1.0)["loss"]
+
+    @classmethod
+    def supports(cls, task: Task) -> str | None:
+        """None, or the reason why the method cannot learn this task, as the end of a sentence.
+
+        A training or run on such a dataset is refused with the reason before it begins.
+        """
+        return None
 
     def sample(self, start: Structures, steps: int, sampler: str, noise: NoiseSource) -> Structures:
         """Structures in the given cells with the given atom counts and properties, by the sampler of that name.

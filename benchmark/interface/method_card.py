@@ -1,27 +1,23 @@
-"""Method cards: what an implementation of a published method is, and how far it is that method."""
+"""Method cards: reference of a method and the differences between its implementation and the publication."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodCard:
-    """What a reader of a table must know about a row; shown by ``amsbench methods NAME``.
+    """Reference and differences of an implementation; shown by ``amsbench methods NAME``.
 
-    reference: authors, title, year and where to find it
-    original: where the original code is, and its licence; None where there is none to be had
-    kept: what makes the method that method, and is as in the reference
-    replaced: parts that serve the same purpose in another form, with the reason
-    dropped: parts of the original that this benchmark has no use for
-    declared: other differences that may move a number
-    hyperparameters: the reference's own values by name, for comparison with the checkpoint's
-    evaluations: by sampler, how many network evaluations a step is
+    reference: authors, title, year, and place of publication
+    original: address and licence of the original code; None if it is not available
+    kept: defining parts of the method that are as in the reference
+    replaced: parts with the same purpose in another form, with the reason
+    dropped: parts of the original that this benchmark does not need
+    declared: other differences that may change results
+    hyperparameters: values of the reference by name, for comparison with the checkpoint's
+    evaluations: network evaluations per step, by sampler
     """
 
     reference: str

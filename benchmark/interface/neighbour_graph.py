@@ -1,4 +1,4 @@
-"""The periodic neighbour graph that the denoisers see."""
+"""Periodic neighbour graphs of packed structures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Graph:
     """Directed edges of all pairs (images included) within a cutoff, sorted by receiver.
 
     receivers [e], senders [e]: atom indices into the packed batch
-    shifts [e, 3]: angstrom, so that the edge vector is x[receiver] - x[sender] - shift
+    shifts [e, 3]: lattice translations, angstrom; the edge vector is x[receiver] - x[sender] - shift
     """
 
     receivers: Tensor
@@ -29,25 +29,25 @@ class Graph:
         return positions[self.receivers] - positions[self.senders] - shifts
 
     def chosen(self, edges: Tensor) -> Graph:
-        """Those edges alone for which ``edges`` [e] is true."""
+        """Subgraph of the edges for which ``edges`` [e] is true."""
         return Graph(receivers=self.receivers[edges], senders=self.senders[edges], shifts=self.shifts[edges])
 
 
 def neighbour_graph(structures: Structures, cutoff: float) -> Graph:
-    """All pairs closer than ``cutoff`` (angstrom) in every structure, found on the CPU in float64.
+    """Graph of all pairs closer than ``cutoff`` (angstrom) in each structure, searched on the CPU in float64.
 
-    In small cells one atom is the neighbour of another through several images; all of them are edges. Raises
-    AmsbenchError for positions that are not finite.
+    In small cells an atom has several images of another within the cutoff; each is an edge. Raises AmsbenchError
+    for positions that are not finite.
     """
     positions = structures.positions.detach()
-    found = neighbour_list(
+    arrays = neighbour_list(
         positions.double().cpu().numpy(),
         structures.cells.detach().double().cpu().numpy(),
         structures.counts.cpu().numpy(),
         cutoff,
         threads=torch.get_num_threads(),
     )
-    receivers, senders, shifts = (torch.from_numpy(array) for array in found)
+    receivers, senders, shifts = (torch.from_numpy(array) for array in arrays)
     return Graph(
         receivers=receivers.to(positions.device),
         senders=senders.to(positions.device),

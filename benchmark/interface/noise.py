@@ -1,4 +1,7 @@
-"""Sources of random numbers, so that a sample depends on its own seed and never on its batch mates."""
+"""Sources of random numbers for training and sampling.
+
+A generated structure depends on its own seed and not on the other structures of its batch.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor
 
 
 class NoiseSource(Protocol):
-    """Random numbers for a batch of structures; ``atoms`` draws per atom, ``structures`` per structure."""
+    """Random numbers for a batch of ``s`` structures of ``n`` atoms in all."""
 
     def normal_atoms(self, width: int) -> Tensor:
         """Standard normal [n, width]."""
@@ -27,11 +30,11 @@ class NoiseSource(Protocol):
         """Uniform in [0, 1): [s, width]."""
 
     def restarted(self) -> NoiseSource:
-        """A source of the same numbers from the beginning."""
+        """A new source that repeats the numbers of this one from the start."""
 
 
 class BatchNoise:
-    """One generator for a whole batch: training, where only reproducibility counts."""
+    """Noise of one generator for a whole batch, for training, where only reproducibility matters."""
 
     def __init__(
         self,
@@ -45,31 +48,31 @@ class BatchNoise:
         self._generator = generator
         self._device = device
         self._dtype = dtype
-        self._beginning = generator.get_state()
+        self._initial_state = generator.get_state()
 
     def restarted(self) -> BatchNoise:
         generator = torch.Generator()
-        generator.set_state(self._beginning)
+        generator.set_state(self._initial_state)
         return BatchNoise(*self._sizes, generator, self._device, self._dtype)
 
     def normal_atoms(self, width: int) -> Tensor:
-        return self._drawn(torch.randn, self._sizes[0], width)
+        return self._draw(torch.randn, self._sizes[0], width)
 
     def uniform_atoms(self, width: int) -> Tensor:
-        return self._drawn(torch.rand, self._sizes[0], width)
+        return self._draw(torch.rand, self._sizes[0], width)
 
     def normal_structures(self, width: int) -> Tensor:
-        return self._drawn(torch.randn, self._sizes[1], width)
+        return self._draw(torch.randn, self._sizes[1], width)
 
     def uniform_structures(self, width: int) -> Tensor:
-        return self._drawn(torch.rand, self._sizes[1], width)
+        return self._draw(torch.rand, self._sizes[1], width)
 
-    def _drawn(self, draw: Callable[..., Tensor], rows: int, width: int) -> Tensor:
+    def _draw(self, draw: Callable[..., Tensor], rows: int, width: int) -> Tensor:
         return draw(rows, width, generator=self._generator, dtype=self._dtype).to(self._device)
 
 
 class StructureNoise:
-    """One generator per structure: sampling, where the same seed gives the same sample in any batch."""
+    """Noise of one generator per structure, for sampling; a seed gives the same structure in any batch."""
 
     def __init__(
         self,
@@ -89,25 +92,25 @@ class StructureNoise:
         return StructureNoise(self._counts, self._seeds, self._device, self._dtype)
 
     def normal_atoms(self, width: int) -> Tensor:
-        return self._each(torch.randn, self._counts, width)
+        return self._draw(torch.randn, self._counts, width)
 
     def uniform_atoms(self, width: int) -> Tensor:
-        return self._each(torch.rand, self._counts, width)
+        return self._draw(torch.rand, self._counts, width)
 
     def normal_structures(self, width: int) -> Tensor:
-        return self._each(torch.randn, [1] * len(self._counts), width)
+        return self._draw(torch.randn, [1] * len(self._counts), width)
 
     def uniform_structures(self, width: int) -> Tensor:
-        return self._each(torch.rand, [1] * len(self._counts), width)
+        return self._draw(torch.rand, [1] * len(self._counts), width)
 
-    def _each(self, draw: Callable[..., Tensor], counts: list[int], width: int) -> Tensor:
-        # drawn in float32 always, so that a float64 run starts from the same noise
+    def _draw(self, draw: Callable[..., Tensor], counts: list[int], width: int) -> Tensor:
+        # always drawn in float32, so that float64 computations start from the same noise
         parts = [draw(n, width, generator=g) for n, g in zip(counts, self._generators, strict=True)]
         return torch.cat(parts).to(self._device, self._dtype)
 
 
 def structure_noise(counts: Sequence[int], seeds: Sequence[int], device: torch.device) -> NoiseSource:
-    """Noise for sampling on a device, drawn there where that is possible."""
+    """Noise for sampling on a device: drawn on a GPU if Triton works there, else on the CPU."""
     if device.type == "cuda" and find_spec("triton") is not None:
         from .noise_triton import DeviceNoise, problem
 
@@ -117,7 +120,7 @@ def structure_noise(counts: Sequence[int], seeds: Sequence[int], device: torch.d
 
 
 def structure_seeds(seed: int, first: int, count: int) -> list[int]:
-    """Independent seeds of structures ``first`` to ``first + count - 1`` of a run with this seed."""
+    """Independent seeds of structures ``first`` to ``first + count - 1`` of a run with the seed ``seed``."""
     return [
         int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) >> 1
         for index in range(first, first + count)

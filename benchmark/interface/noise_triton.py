@@ -1,4 +1,4 @@
-"""Random numbers for sampling, drawn on a GPU in Triton, so that no step waits for those of the CPU."""
+"""Random numbers for sampling, drawn on the GPU by a Triton kernel, so that no step waits for the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 
-# a kernel of its own for calls or sizes that 16 divides would be compiled in the middle of a sampling
+# Triton would otherwise compile another kernel for calls or sizes that 16 divides, in the middle of a sampling
 @triton.jit(do_not_specialize=["call", "total"])
 def random_numbers(
     out,  # [n, width]
@@ -25,27 +25,24 @@ def random_numbers(
     BLOCK: tl.constexpr,
     NORMAL: tl.constexpr,
 ):
-    """Numbers of Philox-4x32-10 (Salmon et al., SC 2011), counted by row of the structure, column and call."""
+    """Philox-4x32-10 numbers (Salmon et al., SC 2011); the counter is the row within the structure, column and call."""
     k = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    there = k < total
+    valid = k < total
     atom = k // width
-    s = tl.load(batch + atom, mask=there, other=0)
-    counter = (atom - tl.load(offsets + s, mask=there, other=0)) * width + k % width
+    s = tl.load(batch + atom, mask=valid, other=0)
+    counter = (atom - tl.load(offsets + s, mask=valid, other=0)) * width + k % width
     zero = counter.to(tl.uint32) * 0
     a, b, _, _ = tl.philox(
-        tl.load(seeds + s, mask=there, other=0), counter.to(tl.uint32), zero + call, zero, zero
+        tl.load(seeds + s, mask=valid, other=0), counter.to(tl.uint32), zero + call, zero, zero
     )
     u = tl.uint_to_uniform_float(a)
     if NORMAL:
         u, _ = tl.pair_uniform_to_normal(u, tl.uint_to_uniform_float(b))
-    tl.store(out + k, u, mask=there)
+    tl.store(out + k, u, mask=valid)
 
 
 class DeviceNoise:
-    """As ``StructureNoise``, drawn on the device: the same seed gives the same numbers in any batch.
-
-    They are other numbers than those of ``StructureNoise``.
-    """
+    """One random stream per structure like ``StructureNoise``, drawn on the device; the numbers themselves differ."""
 
     def __init__(
         self,
@@ -99,15 +96,15 @@ class DeviceNoise:
 
 @lru_cache
 def problem(device: torch.device) -> str | None:
-    """Why Triton cannot run on a device, as without a C compiler for its launcher; found by drawing a number there."""
+    """Reason why Triton cannot run on a device (such as a missing C compiler), or None; tested by drawing a number."""
     try:
         DeviceNoise([1], [0], device).uniform_structures(1)
-    except Exception as raised:  # of Triton's compiler, of the system's, of the driver: each has its own
+    except Exception as raised:  # Triton, its compilers and the driver each raise their own
         return f"triton cannot run on {device}: {raised}".splitlines()[0]
     return None
 
 
 def _rows(sizes: Tensor, device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Offsets [s + 1] and owners [n] of the rows of structures of these sizes."""
+    """First row of each structure and the end of the last [s + 1], and the structure of each row [n]."""
     owners = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
     return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]).to(device), owners.to(device)

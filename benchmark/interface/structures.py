@@ -1,4 +1,4 @@
-"""The packed batch of periodic structures that flows through training, sampling and measurement."""
+"""Packed batches of periodic structures, and operations on their coordinates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Structures:
-    """``s`` structures of ``n`` atoms in all.
+    """Batch of ``s`` periodic structures with ``n`` atoms (and ghosts) in all.
 
     positions [n, 3]: angstrom, not necessarily inside the cell
     cells [s, 3, 3]: angstrom, rows are lattice vectors
@@ -45,7 +45,7 @@ class Structures:
 
     @property
     def offsets(self) -> Tensor:
-        """Start of each structure in the packed arrays, and the end of the last: [s + 1]."""
+        """First atom of each structure in the packed arrays, and the end of the last: [s + 1]."""
         return torch.cat([self.counts.new_zeros(1), self.counts.cumsum(0)])
 
     def to(self, device: torch.device | str) -> Structures:
@@ -71,7 +71,7 @@ class Structures:
 
     @classmethod
     def empty_cells(cls, cells: Tensor, counts: Tensor, properties: Tensor) -> Structures:
-        """Cells with a number of atoms but no positions and species yet: what a sampler starts from."""
+        """Start of a sampling: cells [s, 3, 3], atom counts [s], targets [s, p]; positions and species are zero."""
         total = int(counts.sum())
         return cls(
             positions=cells.new_zeros(total, 3),
@@ -84,14 +84,14 @@ class Structures:
 
     @classmethod
     def from_atoms(cls, frames: Sequence[Atoms], elements: Sequence[str], properties: int = 0) -> Structures:
-        """From ASE Atoms; properties are all absent."""
+        """From ASE Atoms, with ``properties`` absent (NaN) properties; AmsbenchError for unknown elements."""
         index = {symbol: k for k, symbol in enumerate(elements)}
         species: list[int] = []
         for number, frame in enumerate(frames):
             for symbol in frame.get_chemical_symbols():
                 if symbol not in index:
                     raise AmsbenchError(
-                        f"structure {number} has element '{symbol}', which the dataset does not; "
+                        f"structure {number} has element '{symbol}', which the dataset does not have; "
                         f"its elements are {', '.join(elements)}"
                     )
                 species.append(index[symbol])
@@ -106,7 +106,7 @@ class Structures:
         )
 
     def to_atoms(self, elements: Sequence[str]) -> list[Atoms]:
-        """As ASE Atoms with positions wrapped into the cell; ghosts are left out."""
+        """As ASE Atoms without ghosts, positions wrapped into the cell."""
         from ase import Atoms
         from ase.data import atomic_numbers
 
@@ -118,7 +118,7 @@ class Structures:
         cells = self.cells.double().cpu().numpy()
         for k in range(len(self)):
             kinds = species[offsets[k] : offsets[k + 1]]
-            real = kinds < len(elements)
+            real = kinds < len(elements)  # no ghosts
             frame = Atoms(
                 numbers[kinds[real]],
                 positions=positions[offsets[k] : offsets[k + 1]][real],
@@ -131,9 +131,11 @@ class Structures:
 
 
 def add_ghosts(structures: Structures, density: float, ghost: int, generator: torch.Generator) -> Structures:
-    """Fill every cell with ghosts at uniform positions up to floor(density * volume) atoms (Definition 2).
+    """Fill every cell with ghosts at uniform positions up to floor(density * volume) atoms (Definition 2 of the paper).
 
-    ``ghost`` is the species index given to them. Raises AmsbenchError where a cell is already denser.
+    density: atoms plus ghosts per A^3
+    ghost: species index of the ghosts
+    Raises AmsbenchError if a cell is denser already.
     """
     device = structures.positions.device
     totals = (density * structures.volumes.double()).floor().long()
@@ -165,16 +167,16 @@ def means_of_structures(values: Tensor, structures: Structures) -> Tensor:
 
 
 def minimum_image(vectors: Tensor, batch: Structures) -> Tensor:
-    """The shortest periodic image of displacements [n, 3], for cells that are not very skewed."""
+    """Shortest periodic images of displacements [n, 3], angstrom; exact for cells that are not very skewed."""
     fractions = fractional(vectors, batch)
     return cartesian(fractions - fractions.round(), batch)
 
 
 def fractional(positions: Tensor, structures: Structures) -> Tensor:
-    """Positions [n, 3], angstrom, as fractional coordinates along the lattice vectors of each atom's cell."""
+    """Fractional coordinates [n, 3] of positions [n, 3] (angstrom) in the cell of each atom's structure."""
     return torch.einsum("ni,nij->nj", positions, torch.linalg.inv(structures.cells)[structures.batch])
 
 
 def cartesian(fractions: Tensor, structures: Structures) -> Tensor:
-    """Fractional coordinates [n, 3] as positions, angstrom."""
+    """Positions [n, 3] (angstrom) of fractional coordinates [n, 3] in the cell of each atom's structure."""
     return torch.einsum("ni,nij->nj", fractions, structures.cells[structures.batch])

@@ -1,24 +1,21 @@
-"""What a method may know of the data."""
+"""Tasks: the properties of a dataset that a method may use."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a method may know of the data; stored in its checkpoint.
+    """Dataset facts that a method may use, stored in its checkpoint.
 
     elements: chemical symbols in the order of the species index
-    ghost_density: atoms plus ghosts per A^3, or None where there are no ghosts
-    properties: the properties that the method is conditioned on
-    property_mean, property_std, property_min, property_max: over the training split, in dataset units
-    formal_charges: of the elements, e, or None where the data's structures need not be neutral
+    ghost_density: atoms plus ghosts per A^3, or None without ghosts
+    properties: properties that the method is conditioned on
+    property_mean, property_std, property_min, property_max: over the training split, in the dataset's units
+    formal_charges: charges (e) of the elements, or None if structures need not be neutral
     """
 
     dataset: str
@@ -34,7 +31,7 @@ class Task:
 
     @property
     def ghost(self) -> int | None:
-        """Species index of a ghost atom, or None."""
+        """Species index of ghosts; None without ghosts."""
         return None if self.ghost_density is None else len(self.elements)
 
     @property
@@ -43,9 +40,11 @@ class Task:
         return len(self.elements) + (self.ghost_density is not None)
 
     def to_json(self) -> dict[str, Any]:
+        """The task as JSON data."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Task:
+        """The task of what ``to_json`` returned."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)

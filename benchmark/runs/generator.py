@@ -7,6 +7,7 @@ takes no steps. Its time is that of the processor: one core's seconds, over all 
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -102,6 +103,9 @@ class TrainedModel(Generator):
         self.checkpoint = checkpoint
         self.name = checkpoint.method.name
         self.content_hash = checkpoint.content_hash
+        source = checkpoint.method.source_hash
+        if source is not None:  # a method in a file of its own: its samplers are not in the checkpoint
+            self.content_hash = hashlib.sha256(f"{checkpoint.content_hash} {source}".encode()).hexdigest()
         self.record = checkpoint.record
         self.trained_on = checkpoint.method.task.properties
         self.on_gpu = next(checkpoint.method.parameters()).is_cuda

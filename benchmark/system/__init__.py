@@ -1,1 +1,1 @@
-"""Files, processes and devices."""
+"""Files, structure files, worker processes, environment variables and devices."""

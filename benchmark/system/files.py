@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Atomic writing of files, locks of folders, and hashes of files."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import AmsbenchError
 
-if TYPE_CHECKING:
-    pass
-
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then move it there in one step.
+    """Write a file in full or not at all: ``write`` fills a temporary file, which is then moved to ``path``.
 
-    Raises AmsbenchError where the folder cannot be written or the disk is full; nothing is left behind then.
+    Raises AmsbenchError if the folder cannot be written or the disk is full; no partial file is left.
     """
     temporary = None
     try:
@@ -40,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, UTF-8."""
+    """Write a text file atomically in UTF-8."""
 
     def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
@@ -49,7 +45,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """AmsbenchError where ``folder`` cannot be made or written, before any work is done."""
+    """Create ``folder`` if it does not exist; AmsbenchError if that fails or the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -62,10 +58,10 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
-    """AmsbenchError where another process works in ``folder``: each would overwrite what the other has got to.
+    """Context in which this process alone works in ``folder``; AmsbenchError if another process holds the lock.
 
-    The lock is the operating system's and ends with its process, however that ends. Where there are no such locks
-    (Windows) nothing is checked.
+    The operating system releases the lock when the process ends, however it ends. Systems without such locks (Windows)
+    check nothing.
     """
     try:
         import fcntl

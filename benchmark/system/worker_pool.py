@@ -1,4 +1,4 @@
-"""Worker processes: a local pool that cleans up after itself; any concurrent.futures executor may stand in."""
+"""Worker processes: a local pool, and a map with time limits over any ``concurrent.futures`` executor."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from typing import Any
 from .environment import environment_variables
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What a worker's libraries read when they are loaded. Every core has a worker: with threads of their own these would
-wait for each other in every product of two 3 x 3 matrices, and a relaxation takes minutes instead of seconds."""
+"""Environment variables for the thread counts of numerical libraries, which read them when they are loaded.
+
+With one worker per core, further threads compete for the cores even in products of 3 x 3 matrices, and a relaxation
+takes minutes instead of seconds.
+"""
 
 
 @contextmanager
 def local_pool(workers: int) -> Iterator[Executor]:
-    """A pool of processes of one thread each; on an error or an interrupt its workers are ended at once."""
+    """Pool of ``workers`` processes with one thread each; an error or interrupt in the block kills them at once."""
     with environment_variables(dict.fromkeys(ONE_THREAD, "1")):
         yield from _pool(workers)
 
@@ -39,17 +42,17 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 
 class LocalPool(Executor):
-    """Processes of this machine; after a crash of one it goes on with new ones, where the standard pool is lost.
+    """Executor of ``workers`` local processes that replaces its processes after one of them has crashed.
 
-    workers: how many
+    Python's own pool cannot be used any more after a crash.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._inner = self._fresh()
+        self._inner = self._new_pool()
 
-    def _fresh(self) -> ProcessPoolExecutor:
-        # spawn: LAMMPS and MPI do not survive a fork.
+    def _new_pool(self) -> ProcessPoolExecutor:
+        # spawn, because LAMMPS and MPI do not survive a fork
         return ProcessPoolExecutor(
             self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
         )
@@ -59,15 +62,15 @@ class LocalPool(Executor):
             return self._inner.submit(function, *args, **kwargs)
         except BrokenExecutor:
             self._inner.shutdown()
-            self._inner = self._fresh()
+            self._inner = self._new_pool()
             return self._inner.submit(function, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._inner.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def kill(self) -> None:
-        """End the workers in the midst of what they do."""
-        processes = list((self._inner._processes or {}).values())  # shutdown forgets them
+        """Terminate the workers, also within a task."""
+        processes = list((self._inner._processes or {}).values())  # shutdown drops the references
         self.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
@@ -75,7 +78,7 @@ class LocalPool(Executor):
 
 @dataclass(frozen=True)
 class TaskLost:
-    """Stands for the result of a job that did not come; the reason is for people."""
+    """Result of a task that timed out or whose worker process died; ``reason`` is a message for the log."""
 
     reason: str
 
@@ -83,68 +86,71 @@ class TaskLost:
 def map_with_timeout(
     function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], executor: Executor | None, *, limit: float
 ) -> Iterator[Any]:
-    """``function(*job)`` for every job, in their order; ``TaskLost`` where it took too long or took its process down.
+    """Apply ``function`` to every job and yield the results in order; TaskLost for a job that timed out or crashed.
 
-    jobs: taken from their iterator when there is room for them, so that they may still be in the making
-
-    limit: seconds for one job. One that does not even hear of it, in a library's loop, is ended with its process
-        after twice the time; without an executor there is no process to end, and such a job goes on.
-    An exception of the function itself is raised.
+    jobs: argument tuples, consumed lazily, so the iterator may still be producing them
+    executor: None runs the jobs one after the other in this process
+    limit: seconds per job. A signal interrupts the job; if it is stuck in a library's loop, its process is killed
+        after twice the time. Without an executor such a job cannot be stopped.
+    Exceptions of the function are raised.
     """
     if executor is None:
         for job in jobs:
             yield _limited(limit, function, *job)
         return
-    # never more under way than keeps the workers busy, since those are the suspects when one of them dies
+    # no more jobs at a time than keep the workers busy: when a process dies, all running jobs must be repeated
     window = 2 * getattr(executor, "workers", available_cores())
     results: dict[int, Any] = {}
     running: dict[Future[Any], tuple[int, tuple[Any, ...]]] = {}
-    waiting = enumerate(jobs)
+    numbered = enumerate(jobs)
     for k in count():
         while k not in results:
-            while len(running) < window and (new := next(waiting, None)) is not None:
-                running[executor.submit(_guarded, limit, function, *new[1])] = new
+            while len(running) < window and (job := next(numbered, None)) is not None:
+                running[executor.submit(_guarded, limit, function, *job[1])] = job
             if not running:
                 return
-            suspects = []
+            interrupted = []
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
                 try:
                     results[job[0]] = future.result()
                 except BrokenExecutor:
-                    suspects.append(job)
-            if suspects:
-                suspects += running.values()
+                    interrupted.append(job)
+            if interrupted:
+                interrupted += running.values()
                 running.clear()
-                results |= {number: _alone(executor, limit, function, job) for number, job in suspects}
+                results |= {n: _alone(executor, limit, function, args) for n, args in interrupted}
         yield results.pop(k)
 
 
-def _alone(executor: Executor, limit: float, function: Callable[..., Any], job: tuple[Any, ...]) -> Any:
-    """A job with nobody beside it, so that a crash is its own."""
+def _alone(executor: Executor, limit: float, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Result of one job run alone in the pool, so that a crash can be attributed to it."""
     try:
-        return executor.submit(_guarded, limit, function, *job).result()
+        return executor.submit(_guarded, limit, function, *args).result()
     except BrokenExecutor:
         return TaskLost("its process died")
 
 
 def _guarded(limit: float, function: Callable[..., Any], *args: Any) -> Any:
-    """In a worker: a thread that ends the process where the signal of ``_limited`` is not heard."""
-    last = threading.Timer(2 * limit, os._exit, (1,))
-    last.daemon = True
-    last.start()
+    """Result of a job in a worker, whose process is killed after twice the limit.
+
+    Compiled loops do not return to Python, so the signal of ``_limited`` does not interrupt them.
+    """
+    killer = threading.Timer(2 * limit, os._exit, (1,))
+    killer.daemon = True
+    killer.start()
     try:
         return _limited(limit, function, *args)
     finally:
-        last.cancel()
+        killer.cancel()
 
 
 class _TimeLimitReached(BaseException):
-    """Not an Exception, so that nobody on the way takes it for a failure of his own."""
+    """BaseException, so that ``except Exception`` in the called code does not catch the timeout."""
 
 
 def _limited(limit: float, function: Callable[..., Any], *args: Any) -> Any:
-    """``function(*args)``, or ``TaskLost`` after ``limit`` seconds; unlimited where there are no timer signals."""
+    """``function(*args)``, or TaskLost after ``limit`` seconds; no limit on systems without timer signals."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         return function(*args)
 
@@ -163,14 +169,14 @@ def _limited(limit: float, function: Callable[..., Any], *args: Any) -> Any:
 
 
 def available_cores() -> int:
-    """The processor cores that this process may use."""
+    """Number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _end_with_parent() -> None:
-    """Let a worker end when its parent was killed, instead of waiting for work for ever."""
+    """Make a worker exit when its parent process has died, instead of waiting for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

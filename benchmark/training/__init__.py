@@ -1,1 +1,1 @@
-"""Training of a method: options, loop, log, checkpoints."""
+"""Training of a method: options, budgets, loop, log, checkpoints."""

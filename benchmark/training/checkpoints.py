@@ -1,4 +1,4 @@
-"""Checkpoints: network weights as safetensors, with everything that rebuilds the method in the header."""
+"""Checkpoint files: weights as safetensors, with method, task, configuration and training record in the header."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ RELEASED = Path(__file__).parent / "released"
 class Checkpoint:
     """A loaded checkpoint.
 
-    record: how it was trained (options, structures seen, time, hardware, versions), as JSON data
-    content_hash: sha256 of all that its structures depend on: method, task, configuration and weights
+    record: training record (options, structures seen, time, hardware, versions), as JSON data
+    content_hash: sha256 of method, task, configuration and weights, on which the generated structures depend
     """
 
     method: Method
@@ -54,9 +54,9 @@ def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
 def load_checkpoint(
     path: Path | str, device: torch.device | str = "cpu", *, cls: type[Method] | None = None
 ) -> Checkpoint:
-    """Rebuild a method from its file; AmsbenchError where that is missing, damaged or of another format.
+    """Rebuild a method from its file; AmsbenchError if the file is missing, damaged or of another format.
 
-    cls: the class to rebuild, by default the class that is registered under the name in the file
+    cls: class of the method, by default the class registered under the name in the file
     """
     path = Path(path)
     header, tensors = _read_header(path), _read_tensors(path)
@@ -117,17 +117,17 @@ def _damaged(path: Path, error: Exception) -> AmsbenchError:
 
 
 def content_hash(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """Hex sha256 of method, task, configuration and weights; how they were trained is not part of it."""
+    """Hex sha256 of method, task, configuration and weights, without the training record."""
     parts = {name: header[name] for name in ("method", "task", "config")}
-    found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def released_path(method: str, dataset: str) -> Path:
-    """Where the released checkpoint of a method on a dataset is, or would be."""
+    """Path of the released checkpoint of a method on a dataset, whether it exists or not."""
     return RELEASED / f"{method}-{dataset}.safetensors"
 
 
@@ -150,15 +150,15 @@ def finished_checkpoint(folder: Path) -> Path | None:
 
 
 def check_matches(checkpoint: Checkpoint, dataset: str, method: str | None = None) -> None:
-    """AmsbenchError where a checkpoint is of another dataset or method than asked for."""
-    found = checkpoint.method
-    if found.task.dataset != dataset:
+    """Raise AmsbenchError if a checkpoint belongs to another dataset or method than the given ones."""
+    trained = checkpoint.method
+    if trained.task.dataset != dataset:
         raise AmsbenchError(
-            f"{checkpoint.path} was trained on '{found.task.dataset}', not on '{dataset}'; "
-            f"use --dataset {found.task.dataset} or another checkpoint"
+            f"{checkpoint.path} was trained on '{trained.task.dataset}', not on '{dataset}'; "
+            f"use --dataset {trained.task.dataset} or another checkpoint"
         )
-    if method is not None and found.name != method:
+    if method is not None and trained.name != method:
         raise AmsbenchError(
-            f"{checkpoint.path} is of method '{found.name}', not '{method}'; "
-            f"use --method {found.name} or another checkpoint"
+            f"{checkpoint.path} is of method '{trained.name}', not '{method}'; "
+            f"use --method {trained.name} or another checkpoint"
         )

@@ -61,6 +61,8 @@ def train_method(
     torch.manual_seed(options.seed)
     chosen = method_class(method_name)
     task = task_of(dataset, properties)
+    if (reason := chosen.supports(task)) is not None:
+        raise AmsbenchError(f"method '{method_name}' cannot be trained on '{task.dataset}': {reason}")
     preset = network or chosen.networks[0]
     if preset not in chosen.networks:
         raise AmsbenchError(
@@ -76,7 +78,7 @@ def train_method(
     on_gpu = target.type == "cuda"
     fabric = Fabric(accelerator="gpu" if on_gpu else "cpu", devices=[target.index or 0] if on_gpu else 1)
     trainer = Trainer(fabric, method, dataset, output, options, report, clock)
-    made_with = {
+    settings_of_training = {
         "method": method_name,
         "task": task.to_json(),
         "config": settings,
@@ -84,7 +86,7 @@ def train_method(
         "init_from": origin,
     }
     with exclusive_lock(output), current_device(fabric.device):
-        trainer.resume(made_with)
+        trainer.resume(settings_of_training)
         trainer.run()
     return output / "best.safetensors"
 

@@ -209,9 +209,9 @@ class Trainer:
         return values
 
     def validate(self) -> float:
-        """Mean loss of the moving average over the validation samples, with the same noise at every validation.
+        """Mean of ``Method.validation_loss`` of the moving average over the validation samples.
 
-        The loss is that of the end of the training (progress 1), so that validations at different steps compare.
+        The noise is the same at every validation, so that validations at different steps compare.
         """
         total, weight = 0.0, 0
         size = self.options.batch_size
@@ -219,8 +219,8 @@ class Trainer:
             for k in range(0, len(self.validation_set), size):
                 samples = self.validation_set[k : k + size]
                 batch, noise = self.prepare(samples, -1 - k)
-                losses = self.ema_model.training_loss(batch, noise, teacher=self.ema_model, progress=1.0)
-                total += float(losses["loss"]) * len(samples)
+                loss = self.ema_model.validation_loss(batch, noise, teacher=self.ema_model)
+                total += float(loss) * len(samples)
                 weight += len(samples)
         self.check_finite({"validation loss": total / weight})
         return total / weight

@@ -1,4 +1,4 @@
-"""The log of a training, a CSV file with one row per validation."""
+"""Log of a training: a CSV file with one row per validation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def append_row(
     losses: dict[str, float],
     validation: float,
 ) -> None:
-    fresh = not path.exists()
+    """Append a row to the log; a new file gets its header first."""
+    new = not path.exists()
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        if fresh:
+        if new:
             writer.writerow(_COLUMNS)
         parts = " ".join(f"{name}={value:.6g}" for name, value in losses.items())
         writer.writerow(
@@ -39,7 +40,7 @@ def append_row(
 
 
 def truncate_log(path: Path, step: int) -> None:
-    """Drop the rows of steps that the resumed state has not done yet."""
+    """Delete the rows of steps after ``step``, which a resumed training does again."""
     if not path.exists():
         return
     with open(path, newline="", encoding="utf-8") as file:

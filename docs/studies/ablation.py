@@ -41,7 +41,8 @@ from amsbench.methods.material_method import MaterialMethod
 from amsbench.methods.material_sde import Ancestral, MaterialSDE
 from amsbench.methods.samplers import Euler, Multistep, TimeSteps
 from amsbench.methods.state import Prediction, State
-from amsbench.metrics.structural_errors import structural_curves, structural_errors
+from amsbench.metrics.curve_metrics import AngularDistribution, RadialDistribution
+from amsbench.metrics.structural_errors import curve_rmsd
 
 COUNT, SEEDS = 128, (0, 1)
 STRUCTURES_SEEN = {"material-sde": 10_000, "shortcut": 6_000}
@@ -236,9 +237,11 @@ def main(folder: Path, init_from: Path, groups: list[str]) -> None:
                     made = generate_structures(
                         method, cells=cells, counts=counts, steps=steps, sampler=sampler, seed=seed
                     )
-                    errors = structural_errors(structural_curves(made.frames), reference.curves)
-                    row[f"rdf {sampler} {steps}"] = errors.rdf_rmsd
-                    row[f"adf {sampler} {steps}"] = errors.adf_rmsd
+                    for metric in (RadialDistribution(), AngularDistribution()):
+                        mean = metric.curves(made.frames).mean
+                        row[f"{metric.name} {sampler} {steps}"] = curve_rmsd(
+                            mean, reference.curves(metric).mean
+                        )
                 known = pd.concat([known, pd.DataFrame([row])], ignore_index=True)
                 known.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
                 print(row, file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ from tabulate import tabulate
 from amsbench.benchmark.datasets import inspection
 from amsbench.benchmark.datasets.dataset import Dataset
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.evaluation.descriptor_means import composition_facts, element_fractions
+from amsbench.benchmark.evaluation.descriptor_means import element_fractions, structure_row
 from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.methods.material_sde import MaterialSDE
@@ -50,6 +50,9 @@ HEADS = (
     "neutral",
 )
 
+COMPOSITION = ("atoms", "composition", "charge")
+"""Metrics of single structures that need no potential."""
+
 
 def row(method: MaterialSDE, sampler: str, steps: int, dataset: Dataset, train: np.ndarray) -> list[str]:
     density = dataset.definition.ghost_density
@@ -63,7 +66,7 @@ def row(method: MaterialSDE, sampler: str, steps: int, dataset: Dataset, train: 
         sampler=sampler,
         seed=0,
     )
-    rows = [composition_facts(atoms, dataset.definition) for atoms in made.frames]
+    rows = [structure_row(atoms, dataset.definition, COMPOSITION) for atoms in made.frames]
     fractions = np.array([[item[f"fraction_{e}"] for e in dataset.definition.elements] for item in rows])
     charges = np.array([item["charge"] / max(item["atoms"], 1) for item in rows])
     return [

@@ -61,26 +61,26 @@ def test_run_says_which_samplers_share_a_result(amsbench, files):
     code, _, err = amsbench(*run_arguments(files, "--samplers", "euler-maruyama,ancestral,ode"))
     assert code == 0, err
     assert "ancestral, ode take the same steps as euler-maruyama at 1, 2 steps: computed once." in err
-    assert "Results: 2 cells" in err
+    assert "2 results" in err
 
 
 def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     code, out, err = amsbench(*run_arguments(files, "--samplers", "ode"))
     assert code == 0, err
     assert "Expected time" in err
-    assert "Results: 2 cells" in err
+    assert "Results: 2 in results/asi/" in err
     assert "amshortcut" in out
-    cells = sorted((tmp_path / "results" / "asi").glob("*.json"))
-    assert len(cells) == 2
-    stamps = [path.stat().st_mtime_ns for path in cells]
+    results = sorted((tmp_path / "results" / "asi").glob("*.json"))
+    assert len(results) == 2
+    stamps = [path.stat().st_mtime_ns for path in results]
     assert all(
-        path.with_suffix(".extxyz").exists() and path.with_suffix(".parquet").exists() for path in cells
+        path.with_suffix(".extxyz").exists() and path.with_suffix(".parquet").exists() for path in results
     )
     code, again, err = amsbench(*run_arguments(files, "--samplers", "ode"))
     assert code == 0
     assert "2 of them are in results already" in err
     assert again == out
-    assert [path.stat().st_mtime_ns for path in cells] == stamps
+    assert [path.stat().st_mtime_ns for path in results] == stamps
     for form in ("github", "csv", "latex"):
         code, text, err = amsbench("table", "structural", "--format", form)
         assert code == 0, err
@@ -89,11 +89,11 @@ def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     assert "0.0251" in text
 
 
-def test_a_damaged_cell_is_named(amsbench, mistake, files, tmp_path):
+def test_a_damaged_result_is_named(amsbench, mistake, files, tmp_path):
     amsbench(*run_arguments(files, "--samplers", "ode"))
-    cell = next((tmp_path / "results" / "asi").glob("*.json"))
-    cell.write_text(cell.read_text()[:200])
-    mistake(amsbench("table"), cell.name, "delete it")
+    result = next((tmp_path / "results" / "asi").glob("*.json"))
+    result.write_text(result.read_text()[:200])
+    mistake(amsbench("table"), result.name, "delete it")
 
 
 def test_generate_and_evaluate(amsbench, mistake, files, tmp_path):

@@ -11,20 +11,15 @@ from ase.geometry.rdf import CellTooSmall, get_rdf
 from ase.neighborlist import NeighborList, PrimitiveNeighborList
 
 from amsbench.errors import AmsbenchError
-from amsbench.metrics.distribution_functions import Curves, adf, rdf
+from amsbench.metrics.curve_metrics import AngularDistribution, RadialDistribution
+from amsbench.metrics.distribution_functions import Curves, adf, curves_in_chunks, radial_and_angular, rdf
 from amsbench.metrics.neighbours import neighbour_list
-from amsbench.metrics.neighbours.packed import PackedStructures
+from amsbench.metrics.neighbours.packed import PackedStructures, pack
 from amsbench.metrics.structural_errors import (
-    PAPER_PROTOCOL,
-    STANDARD_PROTOCOL,
-    CurveSettings,
     curve_rmsd,
     ideal_gas,
-    ideal_gas_ceiling,
     noise_corrected,
     noise_floor,
-    structural_curves,
-    structural_errors,
     wasserstein,
 )
 
@@ -229,15 +224,16 @@ def test_native_curves_are_those_of_vesin_and_numpy(monkeypatch, level):
     ]
     packings[1].positions += np.random.default_rng(0).integers(-9, 10, (150, 3)) @ packings[1].cell.array
     gas = ideal_gas(np.array([np.eye(3) * 27.0, SKEWED]), np.array([1000, 50]), seed=4)
-    long = CurveSettings(name="test", version=1, reference="test", rdf_r_max=2.5, adf_r_cut=3.5)
-    for structures, protocol in ((packings, STANDARD_PROTOCOL), (gas, STANDARD_PROTOCOL), (packings, long)):
+    for structures, r_max, r_cut in ((packings, 5.0, 3.0), (gas, 5.0, 3.0), (packings, 2.5, 3.5)):
+        packed = pack(structures)
         monkeypatch.setenv("AMSBENCH_NATIVE", "0")
-        expected = structural_curves(structures, protocol=protocol)
+        expected = radial_and_angular(packed, r_max, 100, r_cut, 180)
         monkeypatch.setenv("AMSBENCH_NATIVE", "1")
         monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
-        native_curves = structural_curves(structures, protocol=protocol)
-        np.testing.assert_allclose(native_curves.rdf.values, expected.rdf.values, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(native_curves.adf.values, expected.adf.values, rtol=1e-12, atol=1e-12)
+        for native_values, values in zip(
+            radial_and_angular(packed, r_max, 100, r_cut, 180), expected, strict=True
+        ):
+            np.testing.assert_allclose(native_values, values, rtol=1e-12, atol=1e-12)
         monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "")
 
 
@@ -288,23 +284,21 @@ def test_packed_arrays_give_the_same_as_atoms():
 
 
 def test_both_curves_at_once_are_the_curves_one_by_one():
+    """Also where angles reach further than distances."""
+    packed = pack([random_packing(n, seed=n) for n in (30, 8, 51, 40, 12)])
+    for r_max, r_cut in ((5.0, 3.0), (2.5, 3.5)):
+        radial, angular = radial_and_angular(packed, r_max, 100, r_cut, 180)
+        np.testing.assert_allclose(radial, rdf(packed, r_max=r_max).values, atol=1e-12)
+        np.testing.assert_allclose(angular, adf(packed, r_cut=r_cut).values, atol=1e-12)
+
+
+def test_chunks_in_an_executor_change_nothing():
     structures = [random_packing(n, seed=n) for n in (30, 8, 51, 40, 12)]
-    both = structural_curves(structures, chunk=2)
-    np.testing.assert_allclose(both.rdf.values, rdf(structures).values, atol=1e-12)
-    np.testing.assert_allclose(both.adf.values, adf(structures).values, atol=1e-12)
-    assert len(both) == 5
     with ThreadPoolExecutor(1) as executor:
-        shared = structural_curves(structures, executor=executor, chunk=2)
-    np.testing.assert_array_equal(shared.rdf.values, both.rdf.values)
-    np.testing.assert_array_equal(shared.adf.values, both.adf.values)
-
-
-def test_an_angular_cutoff_beyond_the_radial_range_is_honoured():
-    structures = [random_packing(60, seed=11)]
-    protocol = CurveSettings(name="test", version=1, reference="test", rdf_r_max=2.5, adf_r_cut=3.5)
-    both = structural_curves(structures, protocol=protocol)
-    np.testing.assert_allclose(both.rdf.values, rdf(structures, r_max=2.5).values, atol=1e-12)
-    np.testing.assert_allclose(both.adf.values, adf(structures, r_cut=3.5).values, atol=1e-12)
+        for given in (structures, pack(structures)):
+            shared = curves_in_chunks(adf, given, executor=executor, chunk=2)
+            np.testing.assert_array_equal(shared.values, adf(structures).values)
+            np.testing.assert_array_equal(shared.grid, adf(structures).grid)
 
 
 def test_structures_have_equal_weight_in_the_mean():
@@ -313,11 +307,13 @@ def test_structures_have_equal_weight_in_the_mean():
     assert both.mean[109] == pytest.approx(0.5)
 
 
-def test_protocols_are_the_papers_binning_and_differ_in_the_reference():
-    for protocol in (STANDARD_PROTOCOL, PAPER_PROTOCOL):
-        assert (protocol.rdf_r_max, protocol.rdf_bins) == (5.0, 100)
-        assert (protocol.adf_r_cut, protocol.adf_bins) == (3.0, 180)
-    assert (STANDARD_PROTOCOL.reference, PAPER_PROTOCOL.reference) == ("test", "train")
+def test_the_metrics_have_the_binning_of_the_paper():
+    for metric, last, bins in ((RadialDistribution(), 5.0, 100), (AngularDistribution(), 180.0, 180)):
+        curves = metric.curves([silicon()])
+        assert curves.values.shape == (1, bins)
+        assert curves.grid[-1] + curves.grid[0] == pytest.approx(last)
+    (angles,) = AngularDistribution().curves([silicon()]).values.nonzero()[1:]
+    assert set(angles) == {109}  # neighbours within 3 A alone: those of the second shell would add others
 
 
 def test_rmsd_of_a_constant_offset_is_the_offset():
@@ -372,14 +368,12 @@ def test_noise_correction_recovers_the_error_under_the_noise():
 
 def test_generated_like_the_reference_scores_the_floor_and_a_gas_the_ceiling():
     structures = [random_packing(40, seed=seed) for seed in range(16)]
-    reference, generated = structural_curves(structures[:8]), structural_curves(structures[8:])
-    errors = structural_errors(generated, reference)
-    cells = np.array([atoms.cell.array for atoms in structures[8:]])
-    ceiling = ideal_gas_ceiling(reference, cells, np.full(8, 40))
-    assert errors.rdf_rmsd < 0.5 * ceiling.rdf_rmsd
-    assert errors.adf_rmsd < ceiling.adf_rmsd
-    same = structural_errors(reference, reference)
-    assert (same.rdf_rmsd, same.adf_rmsd, same.rdf_wasserstein, same.adf_wasserstein) == (0, 0, 0, 0)
+    gas = ideal_gas(np.array([atoms.cell.array for atoms in structures[8:]]), np.full(8, 40))
+    for curve in (rdf, adf):
+        reference, generated = curve(structures[:8]).mean, curve(structures[8:])
+        error = curve_rmsd(generated.mean, reference)
+        assert error < (0.5 if curve is rdf else 1.0) * curve_rmsd(curve(gas).mean, reference)
+        assert curve_rmsd(reference, reference) == wasserstein(reference, reference, generated.grid) == 0
 
 
 def test_an_ideal_gas_fills_its_cells_evenly():
@@ -407,10 +401,10 @@ def test_mistakes_are_named():
 
 def test_empty_structures_have_zero_curves():
     empty = Atoms(cell=[10] * 3, pbc=True)
-    both = structural_curves([empty, silicon()])
-    assert (both.rdf.values[0] == 0).all()
-    assert (both.adf.values[0] == 0).all()
-    assert both.rdf.values[1].max() > 0
+    for curve in (rdf, adf):
+        values = curve([empty, silicon()]).values
+        assert (values[0] == 0).all()
+        assert values[1].max() > 0
 
 
 def test_much_faster_than_ase():
@@ -433,5 +427,5 @@ def test_much_faster_than_ase():
 def test_speed_of_both_curves(benchmark):
     length = (256 / 0.0555) ** (1 / 3)
     gas = ideal_gas(np.tile(np.eye(3) * length, (50, 1, 1)), np.full(50, 256))
-    curves = benchmark(structural_curves, gas)
-    np.testing.assert_allclose(curves.adf.values.sum(axis=1), 1.0)
+    _, angular = benchmark(radial_and_angular, gas, 5.0, 100, 3.0, 180)
+    np.testing.assert_allclose(angular.sum(axis=1), 1.0)

@@ -8,10 +8,9 @@ import pytest
 from ase.geometry.rdf import get_rdf
 from ase.neighborlist import primitive_neighbor_list
 
-from amsbench.metrics.distribution_functions import PackedStructures
+from amsbench.metrics.distribution_functions import PackedStructures, radial_and_angular
 from amsbench.metrics.neighbours import neighbour_list as module
 from amsbench.metrics.neighbours.neighbour_list import neighbour_list
-from amsbench.metrics.structural_errors import structural_curves
 
 SIZES = {
     "256 atoms of silicon": (256, (256 / 0.0516) ** (1 / 3)),
@@ -54,7 +53,7 @@ def test_neighbour_lists_of_a_batch(benchmark, path):
 
 @pytest.mark.benchmark(group="g(r) and P(theta) of 256 atoms")
 def test_both_curves(benchmark, silicon, path):
-    benchmark(structural_curves, first(silicon, 1))
+    benchmark(radial_and_angular, first(silicon, 1), 5.0, 100, 3.0, 180)
 
 
 @pytest.mark.benchmark(group="g(r) and P(theta) of 256 atoms")
@@ -64,7 +63,7 @@ def test_rdf_of_ase(benchmark, silicon):
 
 @pytest.mark.benchmark(group="g(r) and P(theta) of 720 structures of 256 atoms")
 def test_many_structures(benchmark, silicon, path):
-    benchmark(structural_curves, first(silicon, 720))
+    benchmark(radial_and_angular, first(silicon, 720), 5.0, 100, 3.0, 180)
 
 
 def first(dataset, structures):

@@ -6,10 +6,11 @@ from ase.units import GPa
 
 from amsbench.benchmark.datasets import inspection
 from amsbench.benchmark.datasets.storage import bundled_path, load_dataset
+from amsbench.metrics.distribution_functions import adf, rdf
 from amsbench.metrics.elasticity.finite_strain import relax
 from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
 from amsbench.metrics.potentials.potential import TERSOFF_SILICA
-from amsbench.metrics.structural_errors import ideal_gas_ceiling, noise_floor, structural_curves
+from amsbench.metrics.structural_errors import curve_rmsd, ideal_gas, noise_floor
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +21,8 @@ def asi():
 @pytest.fixture(scope="module")
 def curves(asi):
     """Curves of 90 test and 164 training structures, spread over all melts."""
-    return (
-        structural_curves(asi.subset(asi.indices("test")[::8])),
-        structural_curves(asi.subset(asi.indices("train")[::20])),
-    )
+    splits = {"test": asi.subset(asi.indices("test")[::8]), "train": asi.subset(asi.indices("train")[::20])}
+    return {name: {"rdf": rdf(part), "adf": adf(part)} for name, part in splits.items()}
 
 
 def test_asi_is_large_enough_and_split_by_melt(asi):
@@ -41,11 +40,11 @@ def test_asi_is_liquid_silicon(asi, curves):
     assert set(asi.counts.tolist()) == {256}
     density = asi.counts / np.abs(np.linalg.det(asi.cells.astype(float)))
     assert density.mean() == pytest.approx(0.0517, rel=0.02)
-    test, _ = curves
-    g = test.rdf.mean
-    assert test.rdf.grid[g.argmax()] == pytest.approx(2.58, abs=0.08)
+    test = curves["test"]["rdf"]
+    g = test.mean
+    assert test.grid[g.argmax()] == pytest.approx(2.58, abs=0.08)
     # neighbours within 3 A: the integral of g
-    r, width = test.rdf.grid, test.rdf.grid[1] - test.rdf.grid[0]
+    r, width = test.grid, test.grid[1] - test.grid[0]
     inside = r < 3.0
     neighbours = (4 * np.pi * r[inside] ** 2 * g[inside]).sum() * width * density.mean()
     assert neighbours == pytest.approx(5.2, abs=0.2)
@@ -54,13 +53,13 @@ def test_asi_is_liquid_silicon(asi, curves):
 
 def test_random_positions_score_as_in_the_paper(asi, curves):
     """Every multi-step method of the paper's Table 1 stands at 0.68 to 0.70 and 0.0026 to 0.0029 after one step."""
-    test, train = curves
+    test = curves["test"]
     # many cells: the innermost bins of g(r) hold few pairs of an ideal gas, and their noise adds to the RMSD
     rows = np.tile(asi.indices("test"), 2)
-    ceiling = ideal_gas_ceiling(test, asi.cells[rows].astype(float), asi.counts[rows])
-    assert ceiling.rdf_rmsd == pytest.approx(0.70, abs=0.02)
-    assert ceiling.adf_rmsd == pytest.approx(0.00285, abs=0.0001)
-    floor = noise_floor(test.rdf, train.rdf, 64)
+    gas = ideal_gas(asi.cells[rows].astype(float), asi.counts[rows])
+    assert curve_rmsd(rdf(gas).mean, test["rdf"].mean) == pytest.approx(0.70, abs=0.02)
+    assert curve_rmsd(adf(gas).mean, test["adf"].mean) == pytest.approx(0.00285, abs=0.0001)
+    floor = noise_floor(test["rdf"], curves["train"]["rdf"], 64)
     assert 0.008 < floor.value < 0.04
 
 
@@ -71,7 +70,7 @@ def test_snapshots_of_a_melt_are_independent(asi):
     values = []
     for group in groups:
         rows = np.flatnonzero(train.groups == group)[:40]
-        values.append(structural_curves(train.subset(rows)).rdf.values)
+        values.append(rdf(train.subset(rows)).values)
     within = np.mean([v.var(axis=0, ddof=1).mean() for v in values])
     between = np.var([v.mean(axis=0) for v in values], axis=0, ddof=1).mean()
     # for independent snapshots the means of 40 scatter with 1/40 of the variance; allow a factor of four

@@ -270,13 +270,27 @@ def test_no_property_has_the_name_of_a_column_or_key_of_the_benchmark(tmp_path):
     """The reserved names are those of the columns that an evaluation makes and of the keys of exported structures."""
     dataset = synthetic_dataset(8, formal_charges={"Si": 4, "O": -2})
     frames = [dataset.atoms(k) for k in range(2)]
+    write(tmp_path / "own.extxyz", frames, format="extxyz")
     names = dataset.property_names
-    table = evaluate(frames, dataset, targets={name: [1.0, 2.0] for name in names}, structural=False).table
+    table = evaluate(
+        frames, dataset, targets={name: [1.0, 2.0] for name in names}, metrics=("coordination",)
+    ).table
     columns = {*table.columns, *frames[0].info, "structure"} - set(names)
-    assert {"charge", "energy_per_atom", "group", f"target_{names[0]}", f"{names[0]}_failure"} <= columns
+    expected = {
+        "charge",
+        "energy_per_atom",
+        "group",
+        "coordination_Si_O",
+        f"target_{names[0]}",
+        f"{names[0]}_failure",
+    }
+    assert expected <= columns
     for column in columns:
         with pytest.raises(AmsbenchError, match=f"'{column}' is what amsbench calls a column of its own"):
-            import_structures(tmp_path / "none", tmp_path / "own.npz", name="own-glass", properties=(column,))
+            import_structures(
+                tmp_path / "own.extxyz", tmp_path / "own.npz", name="own-glass", properties=(column,)
+            )
+    assert not (tmp_path / "own.npz").exists()
 
 
 def test_nothing_is_overwritten(frames, importing, tmp_path):

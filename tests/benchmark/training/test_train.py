@@ -321,3 +321,21 @@ def test_a_notebook_has_device_and_progress(tiny_asi, tmp_path, monkeypatch):
     with pytest.raises(AmsbenchError, match="no CUDA device is available here for 'cuda:1'"):
         amsbench.train("material-sde", tiny_asi, output=tmp_path / "b", device="cuda:1", **options)
     assert not (tmp_path / "b").exists()
+
+
+def test_the_best_checkpoint_is_chosen_by_the_validation_loss_of_the_method(tiny_asi, tmp_path, monkeypatch):
+    """Two batches per validation; the training loss itself falls, and would make the last checkpoint the best."""
+    values = iter([3.0, 3.0, 1.0, 1.0, 2.0, 2.0])
+    monkeypatch.setattr(
+        MaterialSDE, "validation_loss", lambda self, batch, noise, *, teacher: torch.tensor(next(values))
+    )
+    losses(tiny_asi, tmp_path)
+    assert load_checkpoint(tmp_path / "best.safetensors").record["validation_loss"] == 1.0
+    assert load_checkpoint(tmp_path / "last.safetensors").record["validation_loss"] == 2.0
+
+
+def test_a_task_that_the_method_does_not_support_is_refused(tiny_asi, tmp_path, monkeypatch):
+    monkeypatch.setattr(MaterialSDE, "supports", classmethod(lambda cls, task: "it needs two elements"))
+    with pytest.raises(AmsbenchError, match="cannot be trained on 'asi': it needs two elements"):
+        losses(tiny_asi, tmp_path)
+    assert not any(tmp_path.iterdir())

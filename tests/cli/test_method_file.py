@@ -1,0 +1,66 @@
+"""A method in a file of its own: trained and run without installation, its source in the key of its results."""
+
+import json
+
+import pytest
+from ase.io import write
+
+from amsbench.benchmark import registry
+from amsbench.benchmark.scaffold import write_package
+from amsbench.testing import synthetic_dataset
+
+
+@pytest.fixture
+def method_file(tmp_path, monkeypatch):
+    """The method that ``amsbench new-method`` writes, as a single file."""
+    monkeypatch.setattr(registry, "_LOCAL", {})
+    write_package("method", "mean-flow", tmp_path / "package")
+    path = tmp_path / "meanflow.py"
+    path.write_text((tmp_path / "package" / "amsbench_mean_flow.py").read_text())
+    return path
+
+
+@pytest.fixture
+def data(amsbench, tmp_path):
+    glass = synthetic_dataset(16)
+    frames = [glass.atoms(k) for k in range(16)]
+    write(tmp_path / "own.extxyz", frames, format="extxyz")
+    assert amsbench("data", "import", "own.extxyz", "--name", "own-glass")[0] == 0
+    return "--dataset", "own-glass", "--data", "own-glass.npz"
+
+
+def test_train_and_run(amsbench, method_file, data, tmp_path):
+    small = ("--samples", 16, "--cores", 1, "--set", 'network={"hidden": 16}')
+    code, _, err = amsbench("train", "--method", "./meanflow.py", *data, *small)
+    assert code == 0, err
+    assert (tmp_path / "runs" / "mean-flow-own-glass" / "best.safetensors").is_file()
+    run = ("run", "--method", "./meanflow.py:MeanFlowMethod", *data, "--protocol", "quick")
+    short = ("--steps", "1", "--count", 3, "--cores", 1)
+    code, out, err = amsbench(*run, *short)
+    assert code == 0, err
+    assert "mean-flow" in out
+    first = list((tmp_path / "results" / "own-glass").glob("mean-flow-*.json"))
+    assert len(first) == 1
+    # another source is another result, though the checkpoint is the same
+    method_file.write_text(method_file.read_text() + "\n# changed\n")
+    registry._LOCAL.clear()
+    assert amsbench(*run, *short)[0] == 0
+    both = list((tmp_path / "results" / "own-glass").glob("mean-flow-*.json"))
+    assert len(both) == 2
+    assert len({json.loads(path.read_text())["key"]["checkpoint_hash"] for path in both}) == 2
+
+
+def test_mistakes(amsbench, mistake, method_file, tmp_path):
+    run = ("run", "--dataset", "asi", "--method")
+    mistake(amsbench(*run, "none.py"), "no file none.py")
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    mistake(amsbench(*run, "empty.py"), "empty.py defines 0 methods", "empty.py:MyMethod")
+    (tmp_path / "broken.py").write_text("x = 1\nimport no_such_module\n")
+    mistake(amsbench(*run, "broken.py"), "broken.py cannot be imported", "no_such_module", "(line 2)")
+    (tmp_path / "syntax.py").write_text("x = 1\nx =\n")
+    mistake(amsbench(*run, "syntax.py"), "syntax.py cannot be imported", "(line 2)")
+    mistake(amsbench(*run, "meanflow.py:Other"), "no Method called 'Other'", "MeanFlowMethod")
+    taken = method_file.read_text().replace('name = "mean-flow"', 'name = "amshortcut"')
+    (tmp_path / "taken.py").write_text(taken)
+    mistake(amsbench(*run, "taken.py"), "'amshortcut', which is taken by an installed one")
+    assert not (tmp_path / "results").exists()
