@@ -29,7 +29,8 @@ def differentiable() -> Iterator[None]:
     evaluations have to lie inside; a later ``backward()`` need not.
 
     Outside, the fast paths give first derivatives by reverse mode, with respect to node features and parameters;
-    any other derivative raises ``AmsbenchError``. docs/speed.md has the cost.
+    any other derivative raises ``AmsbenchError``. An evaluation inside takes about five times as long as by the native
+    kernel, a directional derivative 13 to 21 times (docs/speed.md).
     """
     token = _differentiable.set(True)
     try:
@@ -139,10 +140,11 @@ def normalised(x: Tensor, eps: float = 1e-5) -> Tensor:
     return centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps)
 
 
-def refuse_cell_derivatives(cells: Tensor) -> None:
-    """Raise AmsbenchError where cells [s, 3, 3] carry a derivative, which the neighbour search would drop."""
-    reverse = cells.requires_grad and torch.is_grad_enabled()
-    if reverse or forward_ad.unpack_dual(cells).tangent is not None:
+def refuse_cell_derivatives(vectors: Tensor) -> None:
+    """Raise AmsbenchError if lattice vectors or periodic shifts [..., 3] carry a derivative, which the fast paths and
+    their neighbour search would drop."""
+    reverse = vectors.requires_grad and torch.is_grad_enabled()
+    if reverse or forward_ad.unpack_dual(vectors).tangent is not None:
         raise _refusal("derivatives with respect to cells")
 
 

@@ -13,7 +13,12 @@ from ...benchmark.interface.neighbour_graph import Graph
 from ...errors import AmsbenchError
 from . import edge_sums_differentiable, edge_sums_native, edge_sums_triton
 from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
-from .derivatives import is_differentiable, refuse_transforms, without_position_gradient
+from .derivatives import (
+    is_differentiable,
+    refuse_cell_derivatives,
+    refuse_transforms,
+    without_position_gradient,
+)
 from .edge_sums_torch import grouped, raise_glibc_mmap_threshold, sum_over_groups
 from .layer import EdgeSums, EGNNLayer
 from .neighbour_table import NeighbourTable
@@ -42,6 +47,8 @@ class EGNN(nn.Module):
         if not is_differentiable():
             refuse_transforms()
             positions = without_position_gradient(positions)
+            if isinstance(graph, Graph):
+                refuse_cell_derivatives(graph.shifts)
         sums = self.edge_sums(graph, positions, h)
         x = positions[:, None]
         for layer in self.layers:

@@ -1,8 +1,7 @@
-"""The backbone by every path: ``pytest tests/speed --benchmark-enable``.
+"""Speed of the network by every implementation: ``pytest tests/speed --benchmark-enable``.
 
-Each group is one question, and the numbers in brackets are ratios to its fastest path; the reference is the
-network as anyone would write it. All run in one process, on one thread unless AMSBENCH_SPEED_THREADS says
-otherwise: compare ratios within one run.
+Numbers in brackets are ratios to the fastest implementation of a group. The reference is the network in plain torch.
+All run in one process, on one thread or AMSBENCH_SPEED_THREADS of them; compare ratios within one run only.
 """
 
 import os
@@ -21,7 +20,7 @@ from amsbench.methods.egnn.reference import ReferenceEGNN
 from amsbench.methods.material_method import MATERIAL_NETWORKS
 
 EDGE = 17.05
-"""A, the edge of a cell of liquid silicon with 256 atoms."""
+"""Edge of a cell of liquid silicon with 256 atoms, A."""
 
 PATHS = {
     "reference": {},
@@ -31,6 +30,14 @@ PATHS = {
     "native float32": {"AMSBENCH_NATIVE": "1", "AMSBENCH_NATIVE_LEVEL": "float32"},
     "differentiable": {},
 }
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(os.environ.get("AMSBENCH_SPEED_THREADS", "1")))
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +54,12 @@ def network(request):
 
 @pytest.fixture(params=PATHS)
 def call(request, network, structures, benchmark, monkeypatch):
-    """The network on one structure, with its graph at hand; the benchmark's group gets the network's name."""
+    """The module and a function that evaluates it on one structure; adds the preset to the name of the group."""
     name, egnn = network
     for variable, value in PATHS[request.param].items():
         monkeypatch.setenv(variable, value)
     if request.param.startswith("native") and not edge_sums_native.info()["active"]:
         pytest.skip(f"no native kernel: {edge_sums_native.info()['reason']}")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(int(os.environ.get("AMSBENCH_SPEED_THREADS", "1")))
     benchmark.group = f"{benchmark.group}, {name} network"
     module = ReferenceEGNN(egnn) if request.param == "reference" else egnn
     h, positions = torch.randn(256, egnn.config.hidden), structures.positions
@@ -64,8 +69,7 @@ def call(request, network, structures, benchmark, monkeypatch):
         with differentiable() if request.param == "differentiable" else nullcontext():
             return module(h, positions, graph)
 
-    yield module, forward
-    torch.set_num_threads(threads)
+    return module, forward
 
 
 @pytest.mark.benchmark(group="forward", min_rounds=15, warmup=True, warmup_iterations=2)

@@ -244,6 +244,17 @@ def test_fast_paths_refuse_derivatives_of_the_geometry(fast_case, name):
         reverse_derivative(*fast_case.along(name))
 
 
+def test_fast_paths_refuse_a_graph_whose_shifts_have_derivatives(fast_case):
+    structures = replace(fast_case.batch, cells=fast_case.batch.cells.clone().requires_grad_())
+    backbone = fast_case.denoiser.backbone
+    h = torch.ones(len(structures.positions), 32, dtype=structures.positions.dtype)
+    with differentiable():
+        graph = fast_case.denoiser.neighbours(structures)
+        backbone(h, structures.positions, graph)
+    with pytest.raises(AmsbenchError, match="with respect to cells"):
+        backbone(h, structures.positions, graph)
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 @pytest.mark.parametrize("name", INPUTS)
 def test_fast_paths_refuse_forward_mode(fast_case, name, enabled):
