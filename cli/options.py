@@ -71,10 +71,14 @@ def method_name(text: str) -> str:
 def metric_names(text: str | None) -> tuple[str, ...]:
     """Names of registered metrics; AmsbenchError for one that is unknown, before any work."""
     from ..benchmark import registry
+    from ..metrics.metric import PropertyMetric
 
     names = names_in(text)
     for name in names:
-        registry.target("metrics", name)
+        if issubclass(registry.load("metrics", name), PropertyMetric):
+            raise AmsbenchError(
+                f"'{name}' is a property with targets; give it with --properties or as a target"
+            )
     return names
 
 
