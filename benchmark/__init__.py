@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..methods.conditioning import FlexiblePropertyEmbedding, with_hidden_labels
     from ..methods.denoiser import FlexibleDenoiser
     from ..methods.egnn.config import EGNNConfig
+    from ..methods.egnn.derivatives import differentiable, differentiable_neighbour_graph
     from ..methods.egnn.network import EGNN
     from ..methods.processes import ElementProcess, PositionProcess
     from ..methods.state import Prediction, State
@@ -46,6 +47,7 @@ _HOMES = {
     "..methods.conditioning": ("FlexiblePropertyEmbedding", "with_hidden_labels"),
     "..methods.denoiser": ("FlexibleDenoiser",),
     "..methods.egnn.config": ("EGNNConfig",),
+    "..methods.egnn.derivatives": ("differentiable", "differentiable_neighbour_graph"),
     "..methods.egnn.network": ("EGNN",),
     "..methods.processes": ("ElementProcess", "PositionProcess"),
     "..methods.state": ("Prediction", "State"),
@@ -100,6 +102,8 @@ __all__ = [
     "Structures",
     "Task",
     "cartesian",
+    "differentiable",
+    "differentiable_neighbour_graph",
     "fractional",
     "inverse_design_plans",
     "minimum_image",

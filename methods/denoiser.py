@@ -22,6 +22,7 @@ from .egnn.derivatives import (
     refuse_cell_derivatives,
     refuse_transforms,
 )
+from .egnn.neighbour_table import NeighbourCapacity, NeighbourTable, neighbour_table
 from .egnn.network import EGNN
 from .state import Prediction, State
 
@@ -35,7 +36,7 @@ ITERATIONS = 8
 LEAST_FRACTION = 3e-4
 """Floor of a fraction, a tenth of an atom in the cells of the training."""
 
-_places: ContextVar[edge_sums_triton.NeighbourCapacity | None] = ContextVar("places", default=None)
+_places: ContextVar[NeighbourCapacity | None] = ContextVar("places", default=None)
 """Capacity that ``FlexibleDenoiser.deferred_overflow_check`` set for this thread; several threads may sample from one
 network."""
 
@@ -93,23 +94,19 @@ class FlexibleDenoiser(nn.Module):
         return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
 
     @contextmanager
-    def deferred_overflow_check(self, structures: Structures) -> Iterator[edge_sums_triton.NeighbourCapacity]:
+    def deferred_overflow_check(self, structures: Structures) -> Iterator[NeighbourCapacity]:
         """Neighbour tables of these and all their later states without a look whether every neighbour had room,
         which would wait for the device; who asks for this calls ``check`` of what it gives in the end."""
         cutoff = self.backbone.config.cutoff
         usable = edge_sums_triton.usable(self.backbone.config, structures.positions)
-        places = (
-            edge_sums_triton.NeighbourCapacity.expected(structures, cutoff)
-            if usable
-            else edge_sums_triton.NeighbourCapacity(capacity=0)
-        )
+        places = NeighbourCapacity.expected(structures, cutoff) if usable else NeighbourCapacity(capacity=0)
         before = _places.set(places)
         try:
             yield places
         finally:
             _places.reset(before)
 
-    def neighbours(self, structures: Structures) -> Graph | edge_sums_triton.NeighbourTable:
+    def neighbours(self, structures: Structures) -> Graph | NeighbourTable:
         """All pairs within the cutoff, in the form that the backbone takes on this device."""
         cutoff = self.backbone.config.cutoff
         if is_differentiable():
@@ -120,10 +117,10 @@ class FlexibleDenoiser(nn.Module):
             return neighbour_graph(structures, cutoff)
         given = _places.get()
         if given is not None:
-            return edge_sums_triton.neighbour_table(structures, cutoff, given)
-        places = edge_sums_triton.NeighbourCapacity.expected(structures, cutoff)
+            return neighbour_table(structures, cutoff, given)
+        places = NeighbourCapacity.expected(structures, cutoff)
         while True:
-            table = edge_sums_triton.neighbour_table(structures, cutoff, places)
+            table = neighbour_table(structures, cutoff, places)
             if places.check():
                 return table
 

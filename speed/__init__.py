@@ -1,1 +1,1 @@
-"""How fast this machine computes the networks, by every path."""
+"""Measurements of speed: networks, neighbour lists, generation, training and evaluation."""

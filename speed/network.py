@@ -1,9 +1,8 @@
-"""How fast this machine runs what amsbench computes: the tools of ``amsbench bench``, networks and neighbour lists.
+"""Speed of networks and neighbour lists on this machine (``amsbench bench``).
 
-Paths through the same work are timed in turns within one process, each by its best round, so that a ratio survives
-a busy machine. FLOPs are those that the function needs in its cheapest form (node parts taken once per atom, moments
-of the directions instead of Phi of every edge), whatever a path spends; the limit is the time they take at the peak
-that was measured for matrix products of the same type.
+Implementations of the same computation (paths) run in turns within one process, and the best round of each counts, so
+that other load on the machine changes ratios little. FLOP are those of the cheapest form of the function (node products
+once per atom, moments of the directions instead of Phi of every edge), the same for all paths.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from torch import Tensor
 from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from ..benchmark.interface.structures import Structures
 from ..methods.egnn import edge_sums_native, edge_sums_triton
+from ..methods.egnn.neighbour_table import NeighbourCapacity, NeighbourTable, neighbour_table
 from ..methods.egnn.network import EGNN
 from ..methods.egnn.reference import ReferenceEGNN
 from ..methods.material_method import MATERIAL_NETWORKS
@@ -28,13 +28,14 @@ ATOMS = 256
 DENSITY = ATOMS / 17.05**3
 """Atoms per A^3 of liquid silicon."""
 CUTOFF = 6.5
-"""A, of the neighbour lists; the networks bring their own."""
+"""Cutoff of the measured neighbour lists in A; networks have their own."""
 BYTES_PER_STRUCTURE = 2**29
-"""What a training step of the reference keeps on a GPU for each structure, in the wide network and with a margin."""
+"""Memory of a training step of the reference on a GPU per structure, for the wide network, with a margin."""
 ONE_THREAD = ", one thread"
-"""After a path's name: the same on one thread, to see what the others are worth."""
+"""Ending of the name of a path that is measured again on one thread."""
 FLOAT32_ERROR = 1e-4
-"""Relative deviation that no float32 path has, and that every path with bfloat16 products exceeds tenfold."""
+"""Relative deviation from the reference above the deviation of all float32 paths, and a tenth of that of paths with
+bfloat16 products."""
 
 
 def network_presets() -> list[str]:
@@ -43,7 +44,7 @@ def network_presets() -> list[str]:
 
 
 def silicon(count: int, device: torch.device) -> Structures:
-    """Cubes of 256 atoms at the density of liquid silicon, at random places."""
+    """``count`` cubic cells of 256 silicon atoms at random positions, with the density of liquid silicon."""
     edge = (ATOMS / DENSITY) ** (1 / 3)
     start = Structures.empty_cells(
         (torch.eye(3) * edge).repeat(count, 1, 1), torch.full((count,), ATOMS), torch.zeros(count, 0)
@@ -56,16 +57,17 @@ PLAIN: dict[str, str | None] = {"AMSBENCH_NATIVE": "0", "AMSBENCH_TRITON": "0", 
 
 
 def network_paths(network: EGNN, h: Tensor) -> dict[str, dict[str, str | None]]:
-    """The paths that a network with node features ``h`` can take here, and the environment that chooses each."""
+    """Names of the paths that can compute a network for node features ``h``, and the environment variables that select
+    each."""
     paths = {"torch": PLAIN}
     if h.is_cuda:
-        for kind in ("float32", "bfloat16"):
-            chosen = PLAIN | {"AMSBENCH_TRITON": kind}
-            with environment(chosen):
+        for products in ("float32", "bfloat16"):
+            variables = PLAIN | {"AMSBENCH_TRITON": products}
+            with environment(variables):
                 if edge_sums_triton.usable(network.config, h):
-                    paths[f"triton {kind}"] = chosen
+                    paths[f"triton {products}"] = variables
         return paths
-    if hasattr(torch.backends.mkldnn, "matmul"):  # older torch has no choice of the type
+    if hasattr(torch.backends.mkldnn, "matmul"):  # since torch 2.9
         paths["torch float32"] = PLAIN | {"AMSBENCH_NATIVE_LEVEL": "float32"}
     best = PLAIN | {"AMSBENCH_NATIVE": None}
     with environment(best):
@@ -78,7 +80,8 @@ def network_paths(network: EGNN, h: Tensor) -> dict[str, dict[str, str | None]]:
 
 
 def network_rows(name: str, device: torch.device) -> Iterator[Row]:
-    """Forward and training step of one network preset: the reference, then every path of this device."""
+    """Times of an evaluation and of a training step of one network preset, by the reference and by every path of the
+    device."""
     torch.manual_seed(0)
     network = EGNN(MATERIAL_NETWORKS[name]).to(device)
     count = _structures_at_once(device)
@@ -103,14 +106,12 @@ def network_rows(name: str, device: torch.device) -> Iterator[Row]:
             torch.set_num_threads(threads)
             return outputs
 
-    places = edge_sums_triton.NeighbourCapacity.expected(structures, config.cutoff)
+    capacity = NeighbourCapacity.expected(structures, config.cutoff)
     tables = {
-        path: edge_sums_triton.neighbour_table(structures, config.cutoff, places)
-        for path in choices
-        if "triton" in path
+        path: neighbour_table(structures, config.cutoff, capacity) for path in choices if "triton" in path
     }
-    wanted = call("reference", False)
-    errors = {path: _deviation(call(path, False), wanted) for path in choices}
+    expected = call("reference", False)
+    errors = {path: _deviation(call(path, False), expected) for path in choices}
     for training in (False, True):
         best = race({path: partial(call, path, training) for path in choices}, device)
         work = flops(config, len(positions), len(graph.receivers), training=training)
@@ -128,7 +129,7 @@ def network_rows(name: str, device: torch.device) -> Iterator[Row]:
 
 
 def _structures_at_once(device: torch.device) -> int:
-    """What fills a GPU and leaves room for the reference; on a CPU one structure already takes milliseconds."""
+    """Structures in one call: 1 on a CPU; on a GPU as many as the reference has memory for, at most 64."""
     if device.type == "cpu":
         return 1
     memory = torch.cuda.get_device_properties(device).total_memory
@@ -136,48 +137,47 @@ def _structures_at_once(device: torch.device) -> int:
 
 
 def product_type(error: float) -> str:
-    """The type of the matrix products behind outputs that deviate so far from the reference's.
-
-    Measured rather than asked for: torch takes bfloat16 or float32 by what the processor has.
-    """
+    """Type of the matrix products, ``bfloat16`` or ``float32``, for outputs with this relative error."""
+    # the environment does not determine it: torch uses bfloat16 if the processor has it
     return "bfloat16" if error > FLOAT32_ERROR else "float32"
 
 
 def network_error(network: EGNN, device: torch.device) -> float:
-    """Relative deviation of a network from its reference, by the path that it takes without being asked."""
+    """Relative deviation of the outputs of a network, by its default path, from those of the reference."""
     structures = silicon(1, device)
     config, positions = network.config, structures.positions
     graph = neighbour_graph(structures, config.cutoff)
     h = torch.randn(len(positions), config.hidden, generator=torch.Generator().manual_seed(1)).to(device)
-    edges: Graph | edge_sums_triton.NeighbourTable = graph
+    edges: Graph | NeighbourTable = graph
     if edge_sums_triton.usable(config, h):
-        edges = edge_sums_triton.neighbour_table(
-            structures, config.cutoff, edge_sums_triton.NeighbourCapacity.expected(structures, config.cutoff)
+        edges = neighbour_table(
+            structures, config.cutoff, NeighbourCapacity.expected(structures, config.cutoff)
         )
     with torch.no_grad():
         return _deviation(network(h, positions, edges), ReferenceEGNN(network)(h, positions, graph))
 
 
-def _deviation(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> float:
-    return max(float((a - b).norm() / b.norm()) for a, b in zip(found, wanted, strict=True))
+def _deviation(outputs: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
+    """Largest relative deviation of an output, in the Euclidean norm."""
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(outputs, expected, strict=True))
 
 
 def neighbour_rows(device: torch.device) -> Iterator[Row]:
-    """Neighbour lists, in seconds per atom, on the device where the network wants them."""
+    """Times of neighbour lists per atom, on the device on which the network needs them."""
     for count in (1, 64):
         structures = silicon(count, device)
-        places = edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
+        capacity = NeighbourCapacity.expected(structures, CUTOFF)
 
-        def listed(native: str | None, structures: Structures = structures) -> Any:
+        def build_list(native: str | None, structures: Structures = structures) -> Any:
             with environment({"AMSBENCH_NATIVE": native, "AMSBENCH_NATIVE_LEVEL": None}):
                 return neighbour_graph(structures, CUTOFF)
 
-        paths: dict[str, Callable[[], Any]] = {"vesin": partial(listed, "0")}
+        paths: dict[str, Callable[[], Any]] = {"vesin": partial(build_list, "0")}
         with environment({"AMSBENCH_NATIVE": None}):
             if neighbour_list.active():
-                paths["native"] = partial(listed, None)
+                paths["native"] = partial(build_list, None)
         if device.type == "cuda" and edge_sums_triton.info()["active"]:
-            paths["triton"] = partial(edge_sums_triton.neighbour_table, structures, CUTOFF, places)
+            paths["triton"] = partial(neighbour_table, structures, CUTOFF, capacity)
         best = race(paths, device, seconds=SECONDS / 2)
         for path, seconds in best.items():
             yield Row(

@@ -1,4 +1,4 @@
-"""Speed of what surrounds the network (``amsbench bench``): generation, training, curves, files, start-up."""
+"""Speed of generation, training, distribution functions, files and start (``amsbench bench``)."""
 
 from __future__ import annotations
 
@@ -39,14 +39,15 @@ STRUCTURES = 10_000
 PAPER_SECONDS = {1: 132.0, 250: 3.6 * 3600}
 """Seconds for 10,000 structures of a-Si by AMShortcut and by material SDE on the paper's GPU (its Table 1)."""
 GENERATING = {"cpu": 15.0, "cuda": 120.0}
-"""Seconds that a generation may take; what does not fit into them is extrapolated."""
+"""Seconds of a measured generation; the time of 10,000 structures is extrapolated from it."""
 BATCH = {"cpu": 4, "cuda": 64}
-"""Structures in a training step: the default of ``amsbench train``, and what a GPU needs to be busy."""
+"""Structures in a training step: on a CPU the default of ``amsbench train``, on a GPU enough to use all of it."""
 FRAMES_WRITTEN = 200
+"""Structures in the measured file."""
 
 
 def generation_rows(device: torch.device) -> Iterator[Row]:
-    """10,000 structures of a-Si from the released networks in 1 step and in 250, beside the paper's times."""
+    """Times of generating 10,000 structures of a-Si with the released networks in 1 and 250 steps, and the paper's."""
     for steps, name in ((1, "amshortcut"), (250, "material-sde")):
         method = load_checkpoint_for(name, "asi", device=device.type).method
         assert isinstance(method, MaterialSDE)
@@ -71,11 +72,11 @@ def generation_rows(device: torch.device) -> Iterator[Row]:
 
 
 def _generated(method: MaterialSDE, steps: int, device: torch.device) -> tuple[int, float]:
-    """How many structures were generated, whole batches in the time there is for it, and in how many seconds."""
+    """Number of structures in as many whole batches as fit into GENERATING, at least one, and the seconds they took."""
     atoms = int(start_cells(method, 1, None)[1][0])
     batch = ATOMS_PER_BATCH[device.type] // atoms
     if device.type == "cpu":
-        batch *= torch.get_num_threads()  # one for each of the threads that generate
+        batch *= torch.get_num_threads()  # one batch per thread
 
     def timed(count: int, steps: int) -> float:
         cells, counts = start_cells(method, count, None)
@@ -83,21 +84,21 @@ def _generated(method: MaterialSDE, steps: int, device: torch.device) -> tuple[i
             method, cells=cells, counts=counts, steps=steps, sampler=method.samplers[0].name
         ).seconds
 
-    tried = min(steps, 10)
-    for_batch = timed(batch, tried) * steps / tried
-    count = max(1, int(GENERATING[device.type] / for_batch)) * batch
+    trial_steps = min(steps, 10)
+    batch_seconds = timed(batch, trial_steps) * steps / trial_steps
+    count = max(1, int(GENERATING[device.type] / batch_seconds)) * batch
     count = min(count, STRUCTURES)
     return count, timed(count, steps)
 
 
 def _forward_work(method: MaterialSDE, atoms: float, volume: float) -> float:
-    """FLOP of one network evaluation on one structure, its atoms at random places."""
+    """FLOP of one network evaluation on one structure with atoms at random positions in ``volume`` (A^3)."""
     config = method.denoiser.backbone.config
     return flops(config, atoms, expected_edges(atoms, volume, config.cutoff))
 
 
 def training_rows(device: torch.device) -> Iterator[Row]:
-    """Steps of real trainings, data and optimiser included, in seconds per structure."""
+    """Times of training steps per structure, with data and optimiser, and of the data alone."""
     dataset = load_dataset("asi")
     task = task_of(dataset, ())
     for kind in (MaterialSDE, AMShortcut):
@@ -107,7 +108,7 @@ def training_rows(device: torch.device) -> Iterator[Row]:
         train = dataset.split("train")
         volume = float(np.abs(np.linalg.det(train.cells)).mean())
         forward = _forward_work(method, float(train.counts.mean()), volume)
-        # a shortcut loss: two evaluations of the moving average, one of the network with its gradient
+        # a shortcut loss has two evaluations of the moving average and one of the network with its gradient
         work = forward * (3 + method.config.get("consistency_share", 0.0) * (2 + 3))
         group = f"training {kind.name}, {size} at a time"
         products = product_type(network_error(method.denoiser.backbone, device))
@@ -128,18 +129,15 @@ def training_rows(device: torch.device) -> Iterator[Row]:
 
 
 def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.device) -> tuple[float, float]:
-    """Seconds of a training step, and of its data and noise alone.
-
-    The first is a mean, because not every step has every part of the loss.
-    """
+    """Mean seconds of a training step, and seconds of its data and noise alone."""
     from lightning.fabric import Fabric
 
     fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=1)
-    with tempfile.TemporaryDirectory() as folder:  # nothing is written there, but a trainer wants one
-        # at a rate that changes nothing, so that no training can diverge
+    with tempfile.TemporaryDirectory() as folder:  # required by the trainer; nothing is written
+        # the learning rate is so small that weights stay as they are and the training cannot diverge
         options = TrainingOptions(samples_seen=10**9, batch_size=size, learning_rate=1e-9)
         trainer = Trainer(fabric, method, dataset, Path(folder), options, None)
-        trainer.step = options.steps // 2  # beyond the warm-up, where every part of the loss is there
+        trainer.step = options.steps // 2  # after the warm-up, when the loss has all of its parts
         batches = trainer.batches()
 
         def step() -> None:
@@ -149,6 +147,7 @@ def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.dev
         for _ in range(5):
             step()
         wait(device)
+        # a mean, because not every step has every part of the loss
         began, done = time.perf_counter(), 0
         while done < 5 or time.perf_counter() - began < 2 * SECONDS:
             step()
@@ -160,13 +159,13 @@ def _trained(method: MaterialSDE, dataset: Dataset, size: int, device: torch.dev
 
 
 def _both_curves(structures: list[Atoms], executor: Executor | None) -> tuple[Curves, Curves]:
-    """g(r) and P(theta) as an evaluation computes them."""
+    """g(r) and P(theta) of the structures, computed as in an evaluation."""
     radial, angular = (curves_in_chunks(curve, structures, executor=executor) for curve in (rdf, adf))
     return radial, angular
 
 
 def curve_rows(processes: int) -> Iterator[Row]:
-    """g(r) and P(theta) of 10,000 structures of 256 atoms: ASE, then this package by every path."""
+    """Times of g(r) and P(theta) of 10,000 structures of 256 atoms, by ASE and by every path of this package."""
     from ase.geometry.rdf import get_rdf
 
     cpu = torch.device("cpu")
@@ -175,16 +174,16 @@ def curve_rows(processes: int) -> Iterator[Row]:
     many = [few[k % len(few)] for k in range(STRUCTURES)]
     group = f"g(r), P(theta) of {STRUCTURES:,} structures"
 
-    def plainly() -> Any:
+    def curves_by_vesin() -> Any:
         with environment({"AMSBENCH_NATIVE": "0"}):
             return rdf(few), adf(few)
 
-    wanted = get_rdf(few[0], 5.0, 100)[0]
-    error = float(np.linalg.norm(rdf(few[:1]).values[0] - wanted) / np.linalg.norm(wanted))
-    ways: dict[str, Callable[[], Any]] = {"ASE": partial(get_rdf, few[0], 5.0, 100)}
+    expected = get_rdf(few[0], 5.0, 100)[0]
+    error = float(np.linalg.norm(rdf(few[:1]).values[0] - expected) / np.linalg.norm(expected))
+    paths: dict[str, Callable[[], Any]] = {"ASE": partial(get_rdf, few[0], 5.0, 100)}
     if neighbour_list.active():
-        ways["vesin"] = plainly
-    best = race(ways, cpu)
+        paths["vesin"] = curves_by_vesin
+    best = race(paths, cpu)
     ase = best["ASE"] * STRUCTURES
     yield Row(group=group, path="ASE, g(r) alone", unit="run", seconds=ase, part=1, ratio=1.0)
     if "vesin" in best:
@@ -193,19 +192,19 @@ def curve_rows(processes: int) -> Iterator[Row]:
             group=group, path="vesin and numpy", unit="run", seconds=seconds, part=len(few), ratio=ase / seconds
         )  # fmt: skip
     with local_pool(processes) as pool:
-        ways = {"one process": partial(_both_curves, many, None)}
+        paths = {"one process": partial(_both_curves, many, None)}
         if processes > 1:
-            ways[f"{processes} processes"] = partial(_both_curves, many, pool)
-        whole = race(ways, cpu, rounds=2, seconds=0.0)
+            paths[f"{processes} processes"] = partial(_both_curves, many, pool)
+        best = race(paths, cpu, rounds=2, seconds=0.0)
     path = "native" if neighbour_list.active() else "vesin and numpy"
-    for name, seconds in whole.items():
+    for name, seconds in best.items():
         yield Row(
             group=group, path=f"{path}, {name}", unit="run", seconds=seconds, ratio=ase / seconds, error=error
         )  # fmt: skip
 
 
 def file_rows() -> Iterator[Row]:
-    """Writing 10,000 structures of 256 atoms."""
+    """Time of writing 10,000 structures of 256 atoms."""
     test = load_dataset("asi").split("test")
     frames = [test.atoms(k % len(test)) for k in range(FRAMES_WRITTEN)]
     with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +222,7 @@ def file_rows() -> Iterator[Row]:
 
 
 def start_rows(device: torch.device) -> Iterator[Row]:
-    """One structure by the command line, from an empty process to the file, and what importing torch takes of it."""
+    """Times of ``amsbench generate`` for one structure, from the start of the process, and of importing torch."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["generate", "--method", "amshortcut", "--dataset", "asi", "--steps", "1"]
         arguments += ["--device", device.type, "--cores", str(torch.get_num_threads())]
@@ -232,10 +231,10 @@ def start_rows(device: torch.device) -> Iterator[Row]:
             "importing torch alone": ["import torch"],
             "amsbench generate": ["from amsbench.cli.main import main; main()", *arguments],
         }
-        ways = {
+        commands = {
             name: partial(subprocess.run, [sys.executable, "-c", *program], check=True, capture_output=True)
             for name, program in programs.items()
         }
-        best = race(ways, torch.device("cpu"), rounds=2, seconds=0.0)
+        best = race(commands, torch.device("cpu"), rounds=2, seconds=0.0)
     for name, seconds in best.items():
         yield Row(group="start to end, one structure", path=name, unit="run", seconds=seconds)

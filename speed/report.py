@@ -1,4 +1,4 @@
-"""The rows of a speed measurement as text."""
+"""Measurements of speed as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def format_header(facts: Mapping[str, Any], peak: Mapping[str, float]) -> list[str]:
-    """What stands above the table: versions, device, active paths, peaks."""
+    """Lines above the table: versions, device, active kernels, peaks."""
     kernel, lists = facts["native network kernel"], facts["native neighbour lists"]
     return [
         ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
@@ -26,14 +26,14 @@ def format_header(facts: Mapping[str, Any], peak: Mapping[str, float]) -> list[s
 
 
 def table_of(rows: Iterable[Row], peak: Mapping[str, float]) -> Table:
-    """The measurements as a table; a group is named once, at its first row."""
+    """The measurements as a table, with the name of each group in its first row."""
     from ..leaderboards.tables.text_table import Table
 
-    lines, before = [], None
+    lines, last_group = [], None
     for row in rows:
         gflops, share, limit = row.against(peak).values()
         lines.append((
-            "" if row.group == before else row.group,
+            "" if row.group == last_group else row.group,
             format_label(row),
             format_time(row.seconds) + format_unit(row),
             "-" if row.ratio is None else format_digits(row.ratio),
@@ -42,33 +42,34 @@ def table_of(rows: Iterable[Row], peak: Mapping[str, float]) -> Table:
             "-" if limit is None else format_time(limit),
             "-" if row.error is None else f"{row.error:.1e}",
         ))  # fmt: skip
-        before = row.group
+        last_group = row.group
     return Table(
         title="Speed",
         columns=("what", "path", "time", "ratio", "GFLOP/s", "of peak", "limit", "error"),
         rows=tuple(lines),
         caption=(
-            "time: the best round, paths of one kind in turns; of training steps the mean. 'from' so many: the "
-            "rest is extrapolated.",
-            "ratio: how many times as fast as the first row of its kind. error: relative deviation from it.",
-            "GFLOP/s: operations of the function in its cheapest form, whatever a path spends. of peak, limit: "
-            "their share of the measured peak for the type of the path's products, and the time at that peak.",
+            "time: the best round of each path, with the paths of a group in turns; of training steps the mean. "
+            "'from N': extrapolated from N.",
+            "ratio: speed relative to the first row of the group. error: relative deviation from its output.",
+            "GFLOP/s: operations of the cheapest form of the function, the same for all paths. of peak: their "
+            "share of the measured peak of the type of the path's products. limit: time at that peak.",
         ),
         records=(),
     )
 
 
 def format_label(row: Row) -> str:
-    """The path, and from how many the time is extrapolated."""
+    """Name of the path, with the number of measured structures or steps if the time is extrapolated."""
     return row.path if row.part is None else f"{row.path} (from {row.part:,})"
 
 
 def format_unit(row: Row) -> str:
+    """``/atom`` or ``/structure`` for times per atom or structure, otherwise empty."""
     return f"/{row.unit}" if row.unit in ("atom", "structure") else ""
 
 
 def format_time(seconds: float) -> str:
-    """Three digits in the unit that suits: 3.60 h, 132 s, 1.25 ms, 210 ns."""
+    """A time with three digits in a suitable unit: 3.60 h, 132 s, 1.25 ms, 210 ns."""
     for unit, size in (("h", 3600.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size * (1.5 if unit == "h" else 1.0):
             return f"{format_digits(seconds / size)} {unit}"
@@ -76,7 +77,7 @@ def format_time(seconds: float) -> str:
 
 
 def format_digits(value: float) -> str:
-    """A number with three digits, or all of those before its point."""
+    """A number with three digits, or with all digits before the decimal point."""
     if value >= 99.95:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""Timing of computing paths against each other, and the peaks of the machine."""
+"""Timing of several implementations in turns, and measurement of the peaks of the machine."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from ..metrics.neighbours import neighbour_list
 from ..version import __version__
 
 ROUNDS, SECONDS, LONGEST = 5, 2.0, 10.0
-"""Every path runs at least this often, and all of a group together at least this long; twice is enough where they
-take longer than LONGEST."""
-
+"""Every path runs at least ROUNDS times, and all paths of a group run for at least SECONDS. After LONGEST seconds two
+rounds are enough."""
 
 PEAK_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192, 16384)}
-"""Edges of square matrices whose products may reach the peak: large ones on many cores, small ones on a busy machine,
-where they fit between what else is running."""
+"""Sizes of the square matrices for the peaks. Large ones reach the peak on many cores; small ones reach it on a busy
+machine, because they finish between other processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One measurement.
 
-    group, path: what was computed, and how
-    unit: what ``seconds``, those of the best round, are for
-    part: how many were measured where the time of all is extrapolated
-    ratio: how many times as fast as the first row of its group
-    work, products: useful FLOP in these seconds, and the type of most of them, a name in ``peaks``
-    error: relative deviation from the reference's output
+    group, path: the computation and its implementation
+    unit: ``seconds``, the time of the best round, is per call, run, atom or structure
+    part: number of structures or steps that were measured, if the time of all is extrapolated from them
+    ratio: speed relative to the first row of the group
+    work: useful FLOP in ``seconds``
+    products: type of most products, a name in ``peaks``
+    error: relative deviation of the output from that of the reference
     """
 
     group: str
@@ -56,13 +56,14 @@ class Row:
     error: float | None = None
 
     def against(self, peak: Mapping[str, float]) -> dict[str, float | None]:
-        """Useful GFLOP/s, their share of the peak [FLOP/s] for their type, and the time [s] at that peak."""
+        """gflops: useful GFLOP/s; share: their share of the peak (FLOP/s) of their type; limit: seconds at the peak."""
         if self.work is None or self.products is None:
             return dict.fromkeys(("gflops", "share", "limit"))
-        speed, most = self.work / self.seconds, peak[self.products]
-        return {"gflops": speed / 1e9, "share": speed / most, "limit": self.work / most}
+        speed, highest = self.work / self.seconds, peak[self.products]
+        return {"gflops": speed / 1e9, "share": speed / highest, "limit": self.work / highest}
 
     def as_json(self, peak: Mapping[str, float]) -> dict[str, Any]:
+        """All fields and the numbers of ``against``."""
         return asdict(self) | self.against(peak)
 
 
@@ -73,20 +74,20 @@ def race(
     rounds: int | None = None,
     seconds: float | None = None,
 ) -> dict[str, float]:
-    """Best seconds of each path, all run in turns.
+    """Seconds of the best round of each path; the paths run in turns.
 
-    rounds, seconds: at least so many, for at least so long; ROUNDS and SECONDS where None
+    rounds, seconds: least number of rounds and least time of all rounds; None: ROUNDS and SECONDS
     """
     rounds = ROUNDS if rounds is None else rounds
-    until = SECONDS if seconds is None else seconds
+    least_seconds = SECONDS if seconds is None else seconds
     best = dict.fromkeys(paths, math.inf)
-    for function in paths.values():  # compiles, packs weights, fills caches
+    for function in paths.values():  # not counted: compiles, packs weights, fills caches
         function()
         wait(device)
     began, done = time.perf_counter(), 0
     while True:
         spent = time.perf_counter() - began
-        if (done >= rounds and spent >= until) or (done >= 2 and spent > LONGEST):
+        if (done >= rounds and spent >= least_seconds) or (done >= 2 and spent > LONGEST):
             return best
         for name, function in paths.items():
             start = time.perf_counter()
@@ -97,14 +98,16 @@ def race(
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was asked for."""
+    """Wait until the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def flops(config: EGNNConfig, atoms: float, edges: float, *, training: bool = False) -> float:
-    """Multiplications and additions of one evaluation, or of one with its gradient, which has three times the
-    products: each once forwards, and once for either factor."""
+    """FLOP of one evaluation of the network or, with ``training``, of one with its gradient.
+
+    A gradient has three times the products: one of the evaluation, and one for each factor.
+    """
     h, total = config.hidden, 0.0
     for k in range(config.layers):
         incoming = 1 if k == 0 else config.channels
@@ -120,33 +123,30 @@ def flops(config: EGNNConfig, atoms: float, edges: float, *, training: bool = Fa
 
 
 def expected_edges(atoms: float, volume: float, cutoff: float) -> float:
-    """Directed edges of ``atoms`` at random places in ``volume`` [A^3]."""
+    """Expected number of directed edges of ``atoms`` at random positions in ``volume`` (A^3), for a cutoff in A."""
     return atoms * atoms / volume * 4 / 3 * math.pi * cutoff**3
 
 
 def peaks(device: torch.device) -> dict[str, float]:
-    """Measured FLOP/s of matrix products on the threads at hand, by type: the best size and library.
-
-    What else runs can only lower them, so of several measurements the highest holds.
-    """
-    found = {}
+    """Measured FLOP/s of matrix products on the current threads by type: the highest over sizes and libraries."""
+    highest = {}
     for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        found[name] = 0.0
+        highest[name] = 0.0
         for size in PEAK_SIZES[device.type]:
             a = torch.randn(size, size, device=device).to(kind)
-            ways: dict[str, Callable[[], Any]] = {"torch": partial(torch.mm, a, a.t())}
+            libraries: dict[str, Callable[[], Any]] = {"torch": partial(torch.mm, a, a.t())}
             if device.type == "cpu" and kind == torch.float32 and torch.backends.mkldnn.is_available():
-                # torch takes MKL, which on AMD processors is half as fast
+                # torch uses MKL, which on AMD processors is half as fast
                 packed = a.to_mkldnn()
-                ways["oneDNN"] = partial(torch.nn.functional.linear, packed, packed)
-            best = race(ways, device, seconds=SECONDS / 4)
-            found[name] = max(found[name], 2 * size**3 / min(best.values()))
-    return found
+                libraries["oneDNN"] = partial(torch.nn.functional.linear, packed, packed)
+            best = race(libraries, device, seconds=SECONDS / 4)
+            highest[name] = max(highest[name], 2 * size**3 / min(best.values()))
+    return highest
 
 
 @contextmanager
 def environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """The process's environment with some variables set, or unset where None."""
+    """Context in which environment variables are set, or unset for None; restored at the end."""
     before = {name: os.environ.get(name) for name in values}
     _set(values)
     try:
@@ -164,7 +164,7 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What the measurements depend on: versions, processor, threads, the paths that are active here."""
+    """Versions, device, processor, threads and active kernels, on which measurements depend."""
     versions = {"amsbench": __version__, "python": platform.python_version(), "torch": torch.__version__}
     for name in ("triton", "numpy", "ase", "vesin", "lightning"):
         try:
@@ -182,7 +182,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def computing_paths() -> dict[str, dict[str, Any]]:
-    """What of the package's own kernels runs here, and why the others do not, by name."""
+    """State of the package's kernels on this machine by name, as returned by their ``info``."""
     return {
         "native network kernel": edge_sums_native.info(),
         "native neighbour lists": neighbour_list.info(),

@@ -11,11 +11,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class EGNNConfig:
-    """Size of the backbone.
+    """Size of the network.
 
-    edge_features: ``radial`` (a basis of 32 functions of the distance and invariants of the current channel
-        positions in every layer) or ``tanh`` (the paper's one scalar, Eq. 12)
-    neighbours: the normalisation of sums over edges
+    hidden: width of the node features
+    channels: position vectors per atom (B.4)
+    cutoff: A
+    neighbours: number by which sums over edges are divided
+    radial: number of radial basis functions
+    edge_features: ``radial`` (radial basis functions of the distance, and in every layer after the first the invariant
+        of Eq. 12 of each channel) or ``tanh`` (the invariants of Eq. 12 alone, as in the paper)
     """
 
     hidden: int = 64
@@ -28,40 +32,43 @@ class EGNNConfig:
 
 
 def smooth_cutoff(distance: Tensor, cutoff: float) -> Tensor:
-    """2 tanh(1 - min(r, r_cut) / r_cut)^2 (Eq. 15): zero with zero slope at the cutoff."""
+    """2 tanh(1 - min(r, r_cut) / r_cut)^2 (Eq. 15), which goes to zero at the cutoff with zero slope.
+
+    distance [...], cutoff: A
+    """
     return 2 * torch.tanh(1 - distance.clamp(max=cutoff) / cutoff) ** 2
 
 
 def tanh_distance(squared: Tensor, cutoff: float) -> Tensor:
-    """tanh(d^2 / r_cut^2) * 2 - 1 (Eq. 12)."""
+    """The invariant 2 tanh(d^2 / r_cut^2) - 1 (Eq. 12) of squared distances [...] in A^2."""
     return torch.tanh(squared / cutoff**2) * 2 - 1
 
 
 class RadialBasis(nn.Module):
-    """Bell-shaped functions of the distance, (1 - u^2)^3 for u = |r - centre| / support < 1, on an even grid.
-
-    They look like Gaussians, but end: the tails of a Gaussian are denormal numbers, which slow every matrix
-    product that they enter several times over.
-    """
+    """Radial basis of ``count`` functions (1 - u^2)^3, u = |r - centre| / support < 1, with evenly spaced centres from
+    0 to the cutoff."""
 
     centres: Tensor
 
     def __init__(self, count: int, cutoff: float) -> None:
         super().__init__()
         self.register_buffer("centres", torch.linspace(0, cutoff, count), persistent=False)
+        # They resemble Gaussians, but are exactly zero outside their support. The tails of Gaussians are denormal
+        # numbers, which make matrix products several times slower.
         self.support = 3 * cutoff / (count - 1)
 
     def forward(self, distance: Tensor) -> Tensor:
-        """[e] -> [e, count]."""
+        """Distances [e], A -> basis functions [e, count]."""
         u = (distance[:, None] - self.centres) / self.support
         return torch.relu(1 - u**2) ** 3
 
 
 @dataclass(frozen=True)
 class Messages:
-    """The edge function of one layer but for its weights, which are ``EGNNLayer.edge_parameters`` in that order.
+    """Sizes of the edge function of one layer, whose weights are ``EGNNLayer.edge_parameters``.
 
-    channels: of positions, out and in
+    channels: number of position channels, out and in
+    cutoff: A
     """
 
     hidden: int

@@ -46,7 +46,7 @@ def is_differentiable() -> bool:
 def _refusal(derivative: str) -> AmsbenchError:
     return AmsbenchError(
         f"the fast paths of the network have no {derivative}; evaluate the network inside "
-        "'with differentiable():' from amsbench.methods.egnn.derivatives"
+        "'with differentiable():' (from amsbench.benchmark import differentiable)"
     )
 
 

@@ -1,8 +1,8 @@
-/* The edge part of one message-passing layer, forward and backward, for one range of edges (see native.py).
+/* The sum of messages over a range of edges in one message-passing layer, and its gradients (see edge_sums_native.py).
  *
- * Plain C with a plain interface: no Python or torch headers, opened with ctypes. The body is compiled once for
- * each instruction set and chosen at run time, so one binary runs on every processor. All matrix products are of
- * blocks of 32 edges, whose tables stay in the first- and second-level caches from gather to scatter.
+ * Plain C without headers of Python or torch, opened with ctypes. The body is compiled once for each instruction set
+ * and chosen at run time, so one binary runs on every processor. Matrix products are of blocks of 32 edges, whose
+ * tables stay in the first- and second-level caches from gather to scatter.
  */
 #include <math.h>
 #include <stdint.h>
@@ -20,17 +20,17 @@
 #include <unistd.h>
 #endif
 
-/* Mirrored field by field in native.py. */
+/* The same fields in the same order as in _Arguments of edge_sums_native.py. */
 typedef struct {
     int64_t level, nodes, edge_start, edge_stop;
     int64_t hidden, radial;
     int64_t lanes_in;  /* channels in, padded: 1 or 8 */
     int64_t lanes_out; /* channels out, padded: 16 where lanes_in is 1, else even and at most 8 */
-    int64_t need_x;    /* backward: fill grad_x */
-    int64_t base;      /* backward: grad_sender and grad_x begin at this node */
+    int64_t need_x;    /* backward: whether to compute grad_x */
+    int64_t base;      /* backward: first node of grad_sender and grad_x */
     const int64_t *receivers, *senders;
     const float *shifts;   /* [e, 3] */
-    const float *distance; /* [e], of the atoms' own positions */
+    const float *distance; /* [e], of the input positions of the network */
     const float *smooth;   /* [e], the smooth cutoff */
     const float *receiver; /* [n, 2 hidden] */
     const float *sender;   /* [n, 2 hidden] */
@@ -59,7 +59,7 @@ typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float v16u __attribute__((vector_size(64), aligned(4), may_alias));
 
-/* phi has one column per (out, in); a multiple of 32 columns for the tiles */
+/* Columns of phi: one per (out, in), padded to a multiple of 32 for the tiles. */
 static int64_t shift_columns(const Args *a) {
     int64_t used = a->lanes_in == 1 ? 16 : a->lanes_out * 8;
     return (used + 31) / 32 * 32;
@@ -102,7 +102,7 @@ BEGIN_TARGET("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,fma")
 #undef SUFFIX
 END_TARGET
 
-/* The kernel hands out the tile registers only on request; once per process is enough. */
+/* Linux gives a process access to the tile registers on request, once per process. */
 static int tiles_allowed(void) {
     enum { REQUEST = 0x1023, TILE_DATA = 18 };
     return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
@@ -127,13 +127,13 @@ static int highest_level(void) { return PLAIN; }
 
 EXPORT int amsbench_edge_abi(void) { return ABI; }
 
-/* The best instruction set of this processor and operating system, of the levels above. */
+/* The highest of the levels that this processor and operating system have. */
 EXPORT int amsbench_edge_level(void) { return highest_level(); }
 
-/* 0, or 1: edges not sorted by receiver or out of range, 2: no memory, 3: unknown level. */
+/* Returns 0, or 1: edges not sorted by receiver or out of range, 2: no memory, 3: unknown level. */
 EXPORT int amsbench_edge_run(const Args *a, int backward) {
 #if X86
-    /* denormal numbers cost a hundred cycles each; the caller's setting comes back below */
+    /* denormal numbers are treated as zero, since each takes a hundred cycles; the setting is restored below */
     unsigned control = _mm_getcsr();
     _mm_setcsr(control | 0x8040);
 #endif
@@ -171,8 +171,8 @@ static void team_member(void *data) {
     }
 }
 
-/* Several jobs on the threads of an OpenMP runtime, whose GOMP_parallel the caller has found: those that torch's own
- * operations have just left are still awake there, and would stand in the way of any others. */
+/* Runs several jobs on the threads of torch's OpenMP runtime, of which ``parallel`` is GOMP_parallel. Its threads are
+ * still awake after an operation of torch, and would compete with other threads for the cores. */
 EXPORT int amsbench_edge_team(void (*parallel)(void (*)(void *), void *, unsigned, unsigned), const Args *const *jobs,
                               int64_t count, int backward) {
     Team team = {jobs, count, 0, backward, 0};
@@ -181,7 +181,7 @@ EXPORT int amsbench_edge_team(void (*parallel)(void (*)(void *), void *, unsigne
 }
 #endif
 
-/* Distances and smooth cutoffs 2 tanh(1 - min(r, r_cut) / r_cut)^2 of all edges; failures as above. */
+/* Distances and smooth cutoffs 2 tanh(1 - min(r, r_cut) / r_cut)^2 of all edges; returns as above. */
 EXPORT int amsbench_edge_distances(int64_t level, int64_t edges, int64_t nodes, const int64_t *receivers,
                                    const int64_t *senders, const float *shifts, const float *positions, double cutoff,
                                    float *distance, float *smooth) {
@@ -194,6 +194,6 @@ EXPORT int amsbench_edge_distances(int64_t level, int64_t edges, int64_t nodes, 
 }
 
 #if defined(_WIN32)
-/* the build tools of Windows insist on this name; nothing imports the library as a module */
+/* the build tools of Windows require this name; the library is never imported as a module */
 EXPORT void *PyInit__edge_kernel(void) { return 0; }
 #endif

@@ -1,4 +1,4 @@
-/* Gradients through a layer for one LEVEL (see edge_kernel_body.h). */
+/* Gradients of a layer for one LEVEL (see edge_kernel_body.h). */
 
 /* Gradients of m, of the gate and of the message layer: dz into DZ. */
 INLINE void FN(message_back)(Space *s, const Args *a) {
@@ -60,7 +60,7 @@ INLINE void FN(shift_back)(Space *s, const Args *a, const int in, const int vect
     const int X = s->columns, plane = BLOCK * in, columns = 16 * vectors;
     for (int g = 0; g < s->segments; g++) {
         const float *g2 = a->grad_out_x + s->node[g] * a->lanes_out * 3;
-        /* the gradient with respect to (out, direction), at every column of phi that it meets */
+        /* gradient of (out, direction), repeated for all columns of phi that it multiplies */
         float *gx = s->g2, *gy = gx + 64, *gz = gy + 64;
         for (int c = 0; c < columns; c++) gx[c] = g2[c / in * 3], gy[c] = g2[c / in * 3 + 1], gz[c] = g2[c / in * 3 + 2];
         for (int f = 0; f < columns; f += 2 * VW) {
@@ -103,7 +103,7 @@ INLINE void FN(shift_back)(Space *s, const Args *a, const int in, const int vect
     }
 }
 
-/* From the first layer to the nodes; DPRE for the weights. */
+/* Gradients of the nodes from that of the first layer, which is kept in DPRE for the gradients of the weights. */
 INLINE void FN(first_layer_back)(Space *s, const Args *a) {
     const int h2 = 2 * s->h;
     FN(product)(s->DZ, s->h, s->message_t, 0, s->DACT, h2, s->h, s->h);
@@ -131,7 +131,7 @@ INLINE void FN(first_layer_back)(Space *s, const Args *a) {
 INLINE void FN(geometry_back)(Space *s, const Args *a, const int in) {
     const int plane = BLOCK * in;
     const float scale = (float)(4 / (a->cutoff * a->cutoff));
-    for (int e = 0; in > 1 && e < BLOCK; e++) ST8(s->INV + 8 * e, LD8(s->DINV + 16 * e)); /* now their gradients */
+    for (int e = 0; in > 1 && e < BLOCK; e++) ST8(s->INV + 8 * e, LD8(s->DINV + 16 * e)); /* INV now holds the gradients */
     for (int v = 0; v < plane; v += VW) {
         vec x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
         vec dx = LD(s->DD + v), dy = LD(s->DD + plane + v), dz = LD(s->DD + 2 * plane + v);

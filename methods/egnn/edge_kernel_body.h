@@ -1,10 +1,10 @@
-/* The body of the edge kernel, compiled once for each LEVEL. `vec` is the widest vector of the level, of VW floats,
- * and loops over columns go on by VW or two of them. From LEVEL == BF16 on, activations and weights of the matrix
- * products are bfloat16 in tiles, and everything else, sums included, is float32. */
+/* The body of the edge kernel, compiled once for each LEVEL. `vec` is the widest vector of the level, with VW floats;
+ * loops over columns advance by one or two vectors. From LEVEL == BF16 on, activations and weights of matrix products
+ * are bfloat16 in tiles; everything else, sums included, is float32. */
 
 #if LEVEL >= BF16
 typedef uint16_t FN(act);
-#define DEPTH 4 /* blocks whose weight gradients are taken in one pass over the accumulators */
+#define DEPTH 4 /* blocks whose weight gradients are added in one pass over the accumulators */
 #else
 typedef float FN(act);
 #endif
@@ -51,7 +51,7 @@ INLINE float FN(hsum)(vec v) {
 #endif
 }
 
-/* max(v, 0); NaN stays NaN. */
+/* max(v, 0), and NaN for NaN. */
 INLINE vec FN(positive)(vec v) {
 #if LEVEL >= AVX512
     return (vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v);
@@ -60,12 +60,12 @@ INLINE vec FN(positive)(vec v) {
 #endif
 }
 
-/* 1 / (1 + exp(-p)); NaN stays NaN. 2^f by minimax polynomials: relative errors 7e-5 (where it is rounded to
- * bfloat16 anyway) and 7e-8. */
+/* 1 / (1 + exp(-p)), and NaN for NaN. 2^f by minimax polynomials with relative errors of 7e-5, where the result is
+ * rounded to bfloat16, and of 7e-8. */
 INLINE vec FN(sigmoid)(vec p) {
     vec t = p * -1.44269504088896341f;
 #if LEVEL >= BF16
-    vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09); /* t less the whole number below */
+    vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09); /* t minus the largest integer below it */
     vec e = 0.9999252213663745f + f * (0.6958335220630307f + f * (0.2260671784313209f + f * 0.07802451946805947f));
     e = (vec)_mm512_scalef_ps((__m512)e, (__m512)t);
     return (vec)_mm512_rcp14_ps((__m512)(e + 1.0f));
@@ -82,7 +82,7 @@ INLINE vec FN(sigmoid)(vec p) {
 #else
     ivec over = t > 126.0f, under = t < -126.0f;
     t = (vec)((over & (ivec)(ZERO + 126.0f)) | (under & (ivec)(ZERO - 126.0f)) | (~(over | under) & (ivec)t));
-    vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the sum is rounded to a whole number in its low bits */
+    vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the low bits of the sum hold t rounded to an integer */
     vec f = t - (shifted - 12582912.0f);
     vec e = 0.6931469670420414f +
             f * (0.24022119720074642f +
@@ -104,7 +104,7 @@ INLINE vec FN(root)(vec v) {
 #endif
 }
 
-/* Two vectors of neighbouring columns into a row of activations. */
+/* Stores two vectors of adjacent columns in a row of activations. */
 INLINE void FN(put)(act_t *p, vec low, vec high) {
 #if LEVEL >= BF16
     _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));

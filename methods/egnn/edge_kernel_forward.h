@@ -1,14 +1,14 @@
-/* The tables of a block of edges, and the layer forwards, for one LEVEL (see edge_kernel_body.h). */
+/* The tables of a block of edges, and the forward pass of a layer, for one LEVEL (see edge_kernel_body.h). */
 
 typedef struct {
     int h, radial, in, columns, vectors;
-    int used, width; /* columns of the edge features, and padded */
-    int count, segments;                        /* real edges of the block; runs of edges with one receiver */
+    int used, width; /* columns of the edge features without and with padding */
+    int count, segments;                        /* edges of the block; runs of edges with one receiver */
     int64_t edge, node[BLOCK];
     int first[BLOCK + 1];
     float *space;
-    act_t *edge_w, *message_w, *shift_w;       /* packed for forward */
-    act_t *edge_t, *message_t, *shift_t;       /* and for the way back */
+    act_t *edge_w, *message_w, *shift_w;       /* packed for the forward pass */
+    act_t *edge_t, *message_t, *shift_t;       /* packed for the backward pass */
     act_t *F, *ACT, *DZ, *DPHI, *DPRE;
     float *PRE, *Z, *SLOPE, *PHI, *DACT, *DINV;
     float *D, *Q, *W, *T, *INV, *DIR, *DUP, *DD, *SMOOTH, *FEATURE;
@@ -21,7 +21,7 @@ typedef struct {
 
 static void *FN(take)(char **at, int64_t bytes) {
     void *p = *at;
-    /* an odd number of cache lines between tables, so that they do not share the same sets */
+    /* an odd number of cache lines per table, so that equal rows of the tables are in different cache sets */
     *at += (bytes + 63) / 64 * 64 + 64;
     return p;
 }
@@ -103,7 +103,7 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
     return 0;
 }
 
-/* The next edges, at most BLOCK, and the runs of equal receivers among them. */
+/* Loads the next edges, at most BLOCK, and finds the runs of equal receivers among them. */
 static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
     int64_t left = a->edge_stop - edge;
     s->edge = edge;
@@ -120,7 +120,7 @@ static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
         last = i;
     }
     s->first[s->segments] = s->count;
-    if (s->count < BLOCK) { /* rows without an edge must not add anything to the sums over all rows */
+    if (s->count < BLOCK) { /* rows without an edge must be zero in the sums over all rows */
         memset(s->F, 0, sizeof(act_t) * BLOCK * s->width);
         memset(s->D, 0, sizeof(float) * 3 * BLOCK * s->in);
         memset(s->SMOOTH, 0, sizeof(float) * BLOCK * s->in);
@@ -134,7 +134,7 @@ static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
     return 0;
 }
 
-/* Vectors, cutoff-weighted directions and invariants of a block; tables [3][edge][channel] and [edge][channel]. */
+/* Edge vectors, directions times cutoff and invariants of a block; tables [3][edge][channel] and [edge][channel]. */
 INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
     const int plane = BLOCK * in;
     const float scale = (float)(2 / (a->cutoff * a->cutoff));
@@ -176,13 +176,13 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
 #else
         ST8(row, LD8(s->INV + 8 * e));
 #endif
-        for (int k = 0; k < 3; k++) { /* twice, as 16 columns of phi belong to two outgoing channels */
+        for (int k = 0; k < 3; k++) { /* stored twice, because 16 columns of phi belong to two outgoing channels */
             v8 d = LD8(s->DIR + k * plane + 8 * e);
             ST8(s->DUP + (k * BLOCK + e) * 16, d);
             ST8(s->DUP + (k * BLOCK + e) * 16 + 8, d);
         }
     }
-    /* bells (1 - u^2)^3 around even centres; a support is three steps */
+    /* radial basis (1 - u^2)^3 with evenly spaced centres; the support is three spacings */
     const float per_support = (float)((s->radial - 1) / (3 * a->cutoff));
     for (int f = 0; f < s->radial; f += 2 * VW) {
         const vec first = LD(s->centres + f), second = LD(s->centres + f + VW);
@@ -196,7 +196,7 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
     }
 }
 
-/* silu of both halves of the first layer into ACT; on the way back its slope replaces PRE. */
+/* Stores silu of both halves of the first layer in ACT; in the backward pass its derivative replaces PRE. */
 INLINE void FN(first_layer)(Space *s, const Args *a, const int backward) {
     const int h2 = 2 * s->h;
     FN(product)(s->F, s->width, s->edge_w, 0, s->PRE, h2, h2, LEVEL == BF16 ? s->used : s->width);

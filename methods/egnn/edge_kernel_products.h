@@ -1,4 +1,4 @@
-/* Matrix products of the edge kernel for one LEVEL (see edge_kernel_body.h): of bfloat16 tiles, or of float32. */
+/* Matrix products of the edge kernel for one LEVEL (see edge_kernel_body.h), of bfloat16 tiles or in float32. */
 
 #if LEVEL >= BF16
 
@@ -145,9 +145,9 @@ static void FN(product)(const act_t *A, int lda, const act_t *W, const float *bi
 }
 #endif
 
-/* Sums over edges, C [M, N] = A^T B, want the edges in pairs along the rows of B and along those of A^T.
- * Both orders come from interleaving the rows of two edges, which takes the columns of each group of 32 in the
- * order of `unshuffled` below; that is undone at the very end. Tiles lie [column group][slot]. */
+/* Sums over edges, C [M, N] = A^T B, need the edges in pairs along the rows of B and of A^T. Both are made by
+ * interleaving the rows of two edges, which permutes the columns of each group of 32 as in `unshuffled` below. The
+ * permutation is undone at the end. Tiles are stored as [column group][slot]. */
 static void FN(pair_rows)(const act_t *X, int ld, int columns, act_t *tiles, int slot) {
     for (int g = 0; g < columns; g += 32) {
         act_t *low = tiles + ((int64_t)(g / 16) * DEPTH + slot) * 512, *high = low + DEPTH * 512;
@@ -266,7 +266,7 @@ static void FN(unpack)(const float *C, int M, int N, int M_used, int N_used, flo
 
 #else /* float32 */
 
-#define WIDE (LEVEL == AVX512 ? 4 : 2) /* vectors of a row in registers, times four rows */
+#define WIDE (LEVEL == AVX512 ? 4 : 2) /* vectors of a row in registers, for each of four rows */
 
 static void FN(tiles_begin)(void) {}
 static void FN(tiles_end)(void) {}

@@ -1,12 +1,12 @@
-"""The edge part of a message-passing layer as one native kernel on the CPU (edge_kernel.c).
+"""The sum of messages over edges by one native kernel on the CPU (edge_kernel.c), without tables of all edges.
 
-The kernel is the same function as ``EGNNLayer._messages`` under ``sum_over_edges``, from gather to sum, without
-tables of all edges. It is used where it applies and was built; otherwise the torch code runs, with which the
-tests compare it. Two environment variables, read at every call:
+The kernel is used if it was built and supports the network (``usable``); otherwise edge_sums_torch.py is used, with
+which tests compare it. Two environment variables are read at every call:
 
 AMSBENCH_NATIVE: ``0`` switches the kernel off
-AMSBENCH_NATIVE_LEVEL: ``plain``, ``avx2``, ``avx512`` (float32), ``bf16`` (AVX-512 with bfloat16 products) or ``amx``
-    (the same in tiles) instead of the best that the processor has; ``float32`` is the best of the float32 ones
+AMSBENCH_NATIVE_LEVEL: instruction set ``plain``, ``avx2``, ``avx512`` (all in float32), ``bf16`` (AVX-512 with
+    bfloat16 products) or ``amx`` (bfloat16 products in tiles); the default is the best of the processor, and
+    ``float32`` the best of the first three
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from .layer import EGNNLayer
 
 ABI = 4
-"""Counts changes of the structure below, so that a library of an older build is never called."""
+"""Version of the interface of the library; a library with another version is not used."""
 
 LANES = 8
-"""Channels are padded to this many, and the kernel has no more."""
+"""Channels are padded to this number, the largest that the kernel supports."""
 
 
 class _Arguments(ctypes.Structure):
-    """``Args`` of edge_kernel.c."""
+    """The structure ``Args`` of edge_kernel.c."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in (
@@ -91,7 +91,8 @@ def _active() -> tuple[bool, str]:
 
 
 def info() -> dict[str, Any]:
-    """What runs and why: built, active, level, mode (bfloat16 or float32), threads, reason."""
+    """State of the kernel: built and active (bool), level (instruction set or None), mode (bfloat16, float32 or None),
+    threads (number), reason (text)."""
     active, reason = _active()
     level = PRODUCT_LEVELS[LIBRARY.level()] if active else None
     return {
@@ -105,7 +106,7 @@ def info() -> dict[str, Any]:
 
 
 def usable(config: EGNNConfig, h: Tensor) -> bool:
-    """Whether the kernel can take the layers of a network for node features of this device and type."""
+    """Whether the kernel can compute a network of this configuration for the device and type of ``h`` [n, hidden]."""
     return (
         h.device.type == "cpu"
         and h.dtype == torch.float32
@@ -119,7 +120,10 @@ def usable(config: EGNNConfig, h: Tensor) -> bool:
 
 
 def edge_inputs(graph: Graph, positions: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
-    """Distances and smooth cutoffs (``smooth_cutoff``) of all edges [e], without gradients."""
+    """Distances [e] in A and smooth cutoffs [e] (``smooth_cutoff``) of all edges, without gradients.
+
+    positions [n, 3], cutoff: A
+    """
     inputs = [t.long().contiguous() for t in (graph.receivers, graph.senders)]
     inputs += [t.detach().float().contiguous() for t in (graph.shifts, positions)]
     distance, smooth = torch.empty(2, len(inputs[0]), dtype=torch.float32, device="cpu")
@@ -133,12 +137,12 @@ def edge_inputs(graph: Graph, positions: Tensor, cutoff: float) -> tuple[Tensor,
 def sum_messages(
     layer: EGNNLayer, graph: Graph, edges: tuple[Tensor, Tensor], nodes: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """What ``sum_over_edges`` gives for ``layer._messages``; only where ``usable``.
+    """The sums of Eq. 13 over edges, as by ``edge_sums_torch.sum_over_edges``. Requires ``usable``.
 
-    edges: distance [e], of which the kernel makes the radial basis itself, and smooth cutoff [e], both of
-        ``edge_inputs``; no gradient flows into them
+    edges: distance [e] and smooth cutoff [e] from ``edge_inputs``, taken as constants; the kernel computes the radial
+        basis from the distance
     nodes: receiver part [n, 2 hidden], sender part [n, 2 hidden], positions [n, channels_in, 3]
-    returns [n, hidden] and [n, channels_out, 3]; once differentiable
+    returns [n, hidden] and [n, channels_out, 3], with first derivatives by reverse mode
     """
     for t in edges:
         if t.shape != graph.receivers.shape:
@@ -147,7 +151,7 @@ def sum_messages(
     x, edge_w = nodes[2].transpose(1, 2), layer.edge.weight
     shift_w = layer.shift.weight.unflatten(0, layer.channels)
     shift_b = layer.shift.bias.view(layer.channels)
-    # padding is left to autograd, so the kernel sees 1 or 8 channels and nothing else
+    # padded by torch, so that autograd removes the padding from gradients and the kernel has 1 or 8 channels
     if incoming > 1:
         lanes, width = outgoing + outgoing % 2, LANES - incoming
         if width:
@@ -169,6 +173,8 @@ _PARAMETERS = ("edge_w", "message_w", "message_b", "gate_w", "gate_b", "shift_w"
 
 
 class _SumMessages(ReverseModeFunction):
+    """``sum_messages`` of padded tensors, in the order of ``_Call``."""
+
     @staticmethod
     def forward(
         ctx: Any, graph: Graph, edges: tuple[Tensor, Tensor], config: EGNNConfig, lanes: int, *tensors: Tensor
@@ -185,14 +191,18 @@ class _SumMessages(ReverseModeFunction):
     @first_derivatives_only
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
-        receiver, sender, x, *parameters = ctx.saved_tensors  # also tells of tensors changed in place
+        receiver, sender, x, *parameters = (
+            ctx.saved_tensors
+        )  # raises an error for tensors that were changed in place
         need_x = ctx.needs_input_grad[6]
-        into = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in (receiver, sender, x)]
+        node_grads = [
+            torch.zeros_like(t, memory_format=torch.contiguous_format) for t in (receiver, sender, x)
+        ]
         out = {"grad_out_h": grads[0].contiguous(), "grad_out_x": grads[1].contiguous()}
         senders = call.tensors["senders"].numpy()
-        jobs, sums, parts = [], [], []
+        jobs, weight_grads, parts = [], [], []
         for start, stop in call.ranges:
-            # a range of receivers has senders in its own structures only, so its share of the nodes is small
+            # the senders of a range of receivers are in the same structures, so a range needs few of the nodes
             low, high = (
                 (int(senders[start:stop].min()), int(senders[start:stop].max()) + 1)
                 if stop > start
@@ -202,26 +212,28 @@ class _SumMessages(ReverseModeFunction):
             low, high = min(low, first), max(high, last)
             whole = len(call.ranges) == 1
             low, high = (0, len(receiver)) if whole else (low, high)
-            mine = into[1:] if whole else [torch.zeros(high - low, *t.shape[1:]) for t in into[1:]]
+            part = (
+                node_grads[1:] if whole else [torch.zeros(high - low, *t.shape[1:]) for t in node_grads[1:]]
+            )
             weights = [torch.zeros(p.shape) for p in parameters]
             names = {f"grad_{name}": t for name, t in zip(_PARAMETERS, weights, strict=True)}
             jobs.append((start, stop, {
-                **out, **names, "grad_receiver": into[0], "grad_sender": mine[0], "grad_x": mine[1],
+                **out, **names, "grad_receiver": node_grads[0], "grad_sender": part[0], "grad_x": part[1],
                 "need_x": need_x, "base": low,
             }))  # fmt: skip
-            sums.append(weights)
+            weight_grads.append(weights)
             if not whole:
-                parts.append((low, high, mine))
+                parts.append((low, high, part))
         call.run(jobs, backward=True)
-        for low, high, mine in parts:
-            for total, part in zip(into[1:], mine, strict=True):
-                total[low:high] += part
-        totals = [torch.stack(t).sum(0) if len(t) > 1 else t[0] for t in zip(*sums, strict=True)]
-        return (None, None, None, None, into[0], into[1], into[2] if need_x else None, *totals)
+        for low, high, part in parts:
+            for total, values in zip(node_grads[1:], part, strict=True):
+                total[low:high] += values
+        totals = [torch.stack(t).sum(0) if len(t) > 1 else t[0] for t in zip(*weight_grads, strict=True)]
+        return (None, None, None, None, *node_grads[:2], node_grads[2] if need_x else None, *totals)
 
 
 class _Call:
-    """The inputs of one call, held for the backward pass, and the ranges of edges of its threads."""
+    """The inputs of one layer, kept for the backward pass, and the ranges of edges of its threads."""
 
     def __init__(
         self,
@@ -250,7 +262,7 @@ class _Call:
         self.ranges = self._split(torch.get_num_threads())
 
     def _split(self, threads: int) -> list[tuple[int, int]]:
-        """Ranges of edges of about equal length that begin with a receiver."""
+        """Ranges of edges of about equal length; all edges of a receiver are in one range."""
         threads = max(1, min(threads, self.count // 1024))
         if threads == 1:
             return [(0, self.count)]
@@ -262,12 +274,17 @@ class _Call:
         return [(a, b) for a, b in pairwise(cuts) if b > a]
 
     def nodes_between(self, start: int, stop: int) -> tuple[int, int]:
+        """The first receiver of a range of edges, and the one after its last."""
         if stop <= start:
             return 0, 0
         receivers = self.tensors["receivers"]
         return int(receivers[start]), int(receivers[stop - 1]) + 1
 
     def run(self, jobs: list[tuple[int, int, dict[str, Any]]], backward: bool) -> None:
+        """Run the kernel for each job, one per thread: first edge, edge after the last, further arguments.
+
+        Raises ValueError for edges that are not sorted by receiver or name missing atoms.
+        """
         library = LIBRARY.functions
         arguments = [self._arguments(*job) for job in jobs]
         team = _openmp_team()
@@ -276,13 +293,13 @@ class _Call:
             _raise(library.amsbench_edge_team(team, pointers, len(jobs), int(backward)))
             return
 
-        def one(of_job: _Arguments) -> int:
-            return int(library.amsbench_edge_run(ctypes.byref(of_job), int(backward)))
+        def run_one(job: _Arguments) -> int:
+            return int(library.amsbench_edge_run(ctypes.byref(job), int(backward)))
 
         _raise(
-            max(worker_threads("edges", len(jobs)).map(one, arguments))
+            max(worker_threads("edges", len(jobs)).map(run_one, arguments))
             if len(jobs) > 1
-            else one(arguments[0])
+            else run_one(arguments[0])
         )
 
     def _arguments(self, start: int, stop: int, extra: dict[str, Any]) -> _Arguments:
@@ -293,21 +310,20 @@ class _Call:
 
 @lru_cache(maxsize=1)
 def _openmp_team() -> int | None:
-    """The address of GOMP_parallel in torch's OpenMP runtime, or None where torch has another one.
-
-    Its threads stay awake for some milliseconds after an operation of torch. On them the kernel begins at once; on
-    threads of its own, which have to be woken and find the processor taken, two cores are hardly faster than one.
-    """
+    """Address of GOMP_parallel in torch's OpenMP runtime, or None if torch uses another runtime."""
+    # The threads of this runtime keep spinning for some milliseconds after an operation of torch. The kernel starts on
+    # them at once. Threads of its own would have to be woken and would share the cores with the spinning ones: measured
+    # on two cores, they are hardly faster than one thread.
     try:
         address = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
-    except (AttributeError, OSError, TypeError):  # there is no such function, or no such lookup (Windows)
+    except (AttributeError, OSError, TypeError):  # no such function, or no such lookup (Windows)
         return None
     return address if hasattr(LIBRARY.functions, "amsbench_edge_team") else None
 
 
 def _raise(failed: int) -> None:
     if failed == 1:
-        raise ValueError("edges are not sorted by receiver or name atoms that there are not")
+        raise ValueError("edges are not sorted by receiver, or name atoms that do not exist")
     if failed == 2:
         raise MemoryError("no memory for the workspace of the edge kernel")
     if failed:

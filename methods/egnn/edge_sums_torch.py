@@ -1,10 +1,10 @@
-"""The sum of messages over edges in plain torch: what runs without a compiler, on any device and in float64.
+"""The sum of messages over edges in torch operations, for any device and type and without a C compiler.
 
-The tables of a message-passing layer have one row per edge, a hundred times the size of the node tables, and
-writing them to memory costs more than computing them. Here receivers of about equal degree stand together in
-groups of a few thousand edges, padded to [receivers, degree]. What belongs to a receiver is then broadcast
-rather than gathered, and every sum over its edges is a small matrix product. The backward pass is written out
-and computes each group again instead of keeping it: of the edges, memory holds no more than their inputs.
+Tables with one row per edge are a hundred times the size of tables with one row per atom, and writing them to memory
+takes more time than computing them. Here receivers with similar numbers of edges are computed in groups of a few
+thousand edges, padded to [receivers, degree]. Features of receivers are broadcast instead of gathered, and sums over
+edges are small matrix products. The backward pass is written out and computes each group again, so that only the
+inputs of the edges are kept in memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -26,16 +27,22 @@ from .config import Messages
 from .derivatives import ReverseModeFunction, first_derivatives_only
 
 CHUNK = {"cpu": 2048, "cuda": 32768}
-"""Slots for edges in a group. On the CPU 1,500 to 4,000 do alike: fewer cost calls, more cost cache."""
+"""Places for edges in a group. On the CPU 1,500 to 4,000 are equally fast; smaller groups take more calls, larger ones
+leave the cache."""
 
-# glibc hands large tables back to the system when they are freed, and the next one faults in every page anew.
-# From the largest table freed so far, up to 32 MB, it learns how much to keep: a training step is a third faster.
-torch.empty(31 << 20, dtype=torch.uint8, device="cpu")
+
+@lru_cache(maxsize=1)
+def raise_glibc_mmap_threshold() -> None:
+    """Make glibc keep freed blocks of up to 31 MB in the process, by allocating and freeing one; once per process."""
+    # glibc returns blocks above its mmap threshold to the system when they are freed, and every page of the next
+    # block is then mapped anew. The threshold, at most 32 MB, rises to the size of the largest block freed so far.
+    # Measured: a training step takes a third less time.
+    torch.empty(31 << 20, dtype=torch.uint8, device="cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The edges of r receivers, d slots for each; where there is no edge the smooth cutoff is 0.
+    """The edges of r receivers in d places each; the smooth cutoff of places without an edge is 0.
 
     receivers [r], senders [r d], shifts [r, d, 3, 1], features [r d, width], smooth [r, d]
     """
@@ -56,9 +63,9 @@ def sum_over_edges(
 ) -> tuple[Tensor, Tensor]:
     """Sum a_ij m_ij c_ij and Phi_ij d_ij / (|d_ij| + 1) c_ij (Eq. 13) over the edges of each receiver.
 
-    edge_inputs: features [e, width] and smooth cutoff [e]; no gradient flows into them
+    edge_inputs: features [e, width] and smooth cutoff [e], taken as constants
     node_inputs: receiver part [n, 2 hidden], sender part [n, 2 hidden], positions [n, channels in, 3]
-    returns [n, hidden] and [n, channels out, 3]; once differentiable
+    returns [n, hidden] and [n, channels out, 3], with first derivatives by reverse mode
     """
     return sum_over_groups(messages, grouped(graph, *edge_inputs), node_inputs, parameters)
 
@@ -69,14 +76,18 @@ def sum_over_groups(
     node_inputs: tuple[Tensor, Tensor, Tensor],
     parameters: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """The same for edges that are grouped already, once for all layers."""
-    receiver, sender, x = (t.to(parameters[0].dtype) for t in node_inputs)  # autocast may have changed it
+    """``sum_over_edges`` for the result of ``grouped``, which all layers share."""
+    # autocast may have changed the type
+    receiver, sender, x = (t.to(parameters[0].dtype) for t in node_inputs)
     h, total = _SumOverEdges.apply(messages, groups, receiver, sender, x.transpose(1, 2), *parameters)
     return h, total.transpose(1, 2)
 
 
 def grouped(graph: Graph, features: Tensor, smooth: Tensor) -> list[Group]:
-    """All edges in groups of receivers, those with the most edges first."""
+    """All edges in groups of receivers in the order of their number of edges, largest first.
+
+    features [e, width], smooth [e]
+    """
     if not len(graph.receivers):
         return []
     counts = torch.bincount(graph.receivers)
@@ -85,30 +96,33 @@ def grouped(graph: Graph, features: Tensor, smooth: Tensor) -> list[Group]:
     sizes, groups, first = counts[counts > 0].tolist(), [], 0
     chunk = CHUNK.get(smooth.device.type, CHUNK["cuda"])
     while first < len(sizes):
-        # oneDNN compiles every product for its shape, and few shapes come back often: degrees in steps of 8,
-        # and of receivers what fills a chunk or, at the end, quarters of it
+        # oneDNN compiles each product for its shape, so shapes should repeat: degrees are multiples of 8, and the
+        # number of receivers fills a chunk or, in the last group of a degree, quarters of one
         depth = -(-sizes[first] // 8) * 8
         full = max(1, chunk // depth)
-        here, quarter = min(full, len(sizes) - first), -(-full // 4)
-        index = torch.arange(first, first + min(full, -(-here // quarter) * quarter), device=order.device)
-        real = (index < first + here)[:, None]
+        members, quarter = min(full, len(sizes) - first), -(-full // 4)
+        index = torch.arange(first, first + min(full, -(-members // quarter) * quarter), device=order.device)
+        real = (index < first + members)[:, None]
         rows, degrees = (t[index.clamp(max=len(sizes) - 1)] for t in (order, counts))
-        slots = torch.arange(depth, device=order.device)
-        edges = (starts[rows, None] + torch.minimum(slots, degrees[:, None] - 1)).flatten()
+        places = torch.arange(depth, device=order.device)
+        # places without an edge repeat the last edge of the receiver
+        edges = (starts[rows, None] + torch.minimum(places, degrees[:, None] - 1)).flatten()
         groups.append(Group(
             receivers=rows,
             senders=graph.senders.index_select(0, edges),
             shifts=graph.shifts.index_select(0, edges).view(len(rows), depth, 3, 1),
             features=features.index_select(0, edges),
             smooth=torch.where(
-                real & (slots < degrees[:, None]), smooth.index_select(0, edges).view(-1, depth), 0.0
+                real & (places < degrees[:, None]), smooth.index_select(0, edges).view(-1, depth), 0.0
             ),
         ))  # fmt: skip
-        first += here
+        first += members
     return groups
 
 
 class _SumOverEdges(ReverseModeFunction):
+    """``sum_over_groups`` with positions and their sums as [n, 3, channels]."""
+
     @staticmethod
     def forward(ctx: Any, messages: Messages, groups: list[Group], *tensors: Tensor) -> tuple[Tensor, Tensor]:
         ctx.messages, ctx.groups = messages, groups
@@ -116,7 +130,7 @@ class _SumOverEdges(ReverseModeFunction):
         receiver = tensors[0]
         h = receiver.new_zeros(len(receiver), messages.hidden)
         x = receiver.new_zeros(len(receiver), 3, messages.channels[0])
-        with _own_precision(receiver):
+        with _bfloat16_products(receiver):
             for group in groups:
                 for t, sums in zip((h, x), _Pass(messages, group, tensors).sums(), strict=True):
                     t.index_add_(0, group.receivers, sums)
@@ -126,17 +140,17 @@ class _SumOverEdges(ReverseModeFunction):
     @first_derivatives_only
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         tensors, need_x = ctx.saved_tensors, ctx.needs_input_grad[4]
-        into = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in tensors]
-        with _own_precision(tensors[0]):
+        totals = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in tensors]
+        with _bfloat16_products(tensors[0]):
             for group in ctx.groups:
-                _Pass(ctx.messages, group, tensors).pull(grads, into, need_x)
-        return (None, None, *into)
+                _Pass(ctx.messages, group, tensors).add_gradients(grads, totals, need_x)
+        return (None, None, *totals)
 
 
 class _Pass:
-    """The edge function on one group, [r, d] slots: computed when it is made, then summed or differentiated.
+    """The edge function on one group of [r, d] places, computed by the constructor; then summed or differentiated.
 
-    ``x`` and what follows from it are [..., 3, channels] here, so that Phi becomes one matrix.
+    Positions and vectors are [..., 3, channels], so that Phi is one matrix.
     """
 
     def __init__(self, messages: Messages, group: Group, tensors: Sequence[Tensor]) -> None:
@@ -144,13 +158,13 @@ class _Pass:
         self.group, self.shape = group, group.smooth.shape
         self.hidden, self.cutoff = messages.hidden, messages.cutoff
         self.edge_w, self.message_w, self.gate_w = edge_w, message_w, gate_w
-        # from (channels in, hidden) to channels out
+        # [channels out, channels in * hidden]
         self.shift_w, self.shift_b = shift_w.view(messages.channels[0], -1), shift_b.view(messages.channels)
         # index_select is twice as fast as indexing with a tensor
-        there = x.index_select(0, group.senders).unflatten(0, self.shape)
-        self.d = x.index_select(0, group.receivers)[:, None] - there - group.shifts
+        at_sender = x.index_select(0, group.senders).unflatten(0, self.shape)
+        self.d = x.index_select(0, group.receivers)[:, None] - at_sender - group.shifts
         squared = self.d.square().sum(2)
-        # the square root of 0 has no gradient, and two atoms may sit on top of each other
+        # the square root of 0 has no gradient, and two atoms may be at the same point
         self.distance = torch.sqrt(squared + 1e-12)
         self.scale = group.smooth[..., None] / (self.distance + 1)
         self.direction = self.d * self.scale[:, :, None]
@@ -172,73 +186,77 @@ class _Pass:
         self.m = functional.silu(self.u)
         self.gate = torch.sigmoid(torch.addmv(gate_b, self.m, gate_w[0])).view(self.shape)
         self.weight = self.gate * group.smooth
-        # sum_j (W a_ij + b) d_ij = W (sum_j a_ij d_ij) + b sum_j d_ij: Phi_ij itself is never needed
+        # sum_j (W a_ij + b) d_ij = W (sum_j a_ij d_ij) + b sum_j d_ij does not need Phi_ij = W a_ij + b of every edge
         self.moments = torch.bmm(self.direction.flatten(2).transpose(1, 2), self.for_shift)
         self.directions = self.direction.sum(1)
 
     def _halves(self, t: Tensor) -> tuple[Tensor, ...]:
-        """[r d, 2 hidden] -> two [r, d, hidden], for the message and for Phi."""
+        """[r d, 2 hidden] -> [r, d, hidden] for the message and [r, d, hidden] for Phi."""
         return t.unflatten(0, self.shape).split(self.hidden, dim=-1)
 
     def sums(self) -> tuple[Tensor, Tensor]:
-        """[r, hidden] and [r, 3, channels out]."""
+        """Both sums of the receivers of the group: [r, hidden] and [r, 3, channels out]."""
         messages = torch.bmm(self.weight[:, None], self.m.unflatten(0, self.shape))[:, 0]
         moves = self.moments.view(*self.directions.shape[:2], -1) @ self.shift_w.t()
         return messages, moves + self.directions @ self.shift_b.t()
 
-    def pull(self, grads: Sequence[Tensor], into: Sequence[Tensor], need_x: bool) -> None:
-        """Add the gradients that follow from those of the sums, of all nodes, to ``into``."""
+    def add_gradients(self, grads: Sequence[Tensor], totals: Sequence[Tensor], need_x: bool) -> None:
+        """Add the gradients of all inputs to ``totals``.
+
+        grads: gradients of both sums of all nodes
+        """
         group, hidden = self.group, self.hidden
-        g_receiver, g_sender, g_x, g_edge_w, *g_norms = into[:-6]
-        g_message_w, g_message_b, g_gate_w, g_gate_b, g_shift_w, g_shift_b = into[-6:]
+        g_receiver, g_sender, g_x, g_edge_w, *g_norms = totals[:-6]
+        g_message_w, g_message_b, g_gate_w, g_gate_b, g_shift_w, g_shift_b = totals[-6:]
         grad_h, grad_x = (g.index_select(0, group.receivers) for g in grads)
-        into_a = torch.empty_like(self.a)
+        grad_a = torch.empty_like(self.a)
 
         m = self.m.unflatten(0, self.shape)
-        into_gate = torch.bmm(m, grad_h[:, :, None])[..., 0] * self.weight * (1 - self.gate)
-        g_gate_w[0].addmv_(self.m.t(), into_gate.flatten())
-        g_gate_b += into_gate.sum()
-        # the gradient of m: weight * grad_h + into_gate * gate_w
-        into_m = torch.bmm(
-            torch.stack([self.weight, into_gate], dim=-1),
+        grad_gate = torch.bmm(m, grad_h[:, :, None])[..., 0] * self.weight * (1 - self.gate)
+        g_gate_w[0].addmv_(self.m.t(), grad_gate.flatten())
+        g_gate_b += grad_gate.sum()
+        # the gradient of m: weight * grad_h + grad_gate * gate_w
+        grad_m = torch.bmm(
+            torch.stack([self.weight, grad_gate], dim=-1),
             torch.stack([grad_h, self.gate_w.expand_as(grad_h)], dim=1),
         )
-        into_u = torch.ops.aten.silu_backward(into_m.flatten(0, 1), self.u)
-        g_message_w.addmm_(into_u.t(), self.a[:, :hidden])
-        g_message_b += into_u.sum(0)
-        torch.mm(into_u, self.message_w, out=into_a[:, :hidden])
+        grad_u = torch.ops.aten.silu_backward(grad_m.flatten(0, 1), self.u)
+        g_message_w.addmm_(grad_u.t(), self.a[:, :hidden])
+        g_message_b += grad_u.sum(0)
+        torch.mm(grad_u, self.message_w, out=grad_a[:, :hidden])
 
         outputs = grad_x.flatten(0, 1)
         g_shift_w.view_as(self.shift_w).addmm_(outputs.t(), self.moments.view(len(outputs), -1))
         g_shift_b.view_as(self.shift_b).addmm_(outputs.t(), self.directions.flatten(0, 1))
-        into_moments = (outputs @ self.shift_w).view_as(self.moments)
-        torch.bmm(self.direction.flatten(2), into_moments, out=self._halves(into_a)[1])
+        grad_moments = (outputs @ self.shift_w).view_as(self.moments)
+        torch.bmm(self.direction.flatten(2), grad_moments, out=self._halves(grad_a)[1])
 
-        into_z = torch.ops.aten.silu_backward(into_a, self.z)
+        grad_z = torch.ops.aten.silu_backward(grad_a, self.z)
         if self.norm is not None:
-            into_z = self.norm.pull(into_z, g_norms)
-        g_edge_w.addmm_(into_z.t(), self.features)
-        g_receiver.index_add_(0, group.receivers, into_z.unflatten(0, self.shape).sum(1))
-        g_sender.index_add_(0, group.senders, into_z)
+            grad_z = self.norm.add_gradients(grad_z, g_norms)
+        g_edge_w.addmm_(grad_z.t(), self.features)
+        g_receiver.index_add_(0, group.receivers, grad_z.unflatten(0, self.shape).sum(1))
+        g_sender.index_add_(0, group.senders, grad_z)
         if need_x:
-            into_direction = torch.bmm(self.for_shift, into_moments.transpose(1, 2)).view_as(self.d)
-            into_direction += (grad_x @ self.shift_b)[:, None]
-            into_d = self._pull_geometry(into_direction, into_z)
-            g_x.index_add_(0, group.receivers, into_d.sum(1))
-            g_x.index_add_(0, group.senders, into_d.flatten(0, 1), alpha=-1)
+            grad_direction = torch.bmm(self.for_shift, grad_moments.transpose(1, 2)).view_as(self.d)
+            grad_direction += (grad_x @ self.shift_b)[:, None]
+            grad_d = self._edge_vector_gradient(grad_direction, grad_z)
+            g_x.index_add_(0, group.receivers, grad_d.sum(1))
+            g_x.index_add_(0, group.senders, grad_d.flatten(0, 1), alpha=-1)
 
-    def _pull_geometry(self, into_direction: Tensor, into_z: Tensor) -> Tensor:
-        """The gradient of d from those of d_ij / (|d_ij| + 1) c_ij and of the invariants."""
-        along = (into_direction * self.d).sum(2)
+    def _edge_vector_gradient(self, grad_direction: Tensor, grad_z: Tensor) -> Tensor:
+        """Gradient of the edge vectors d from that of d_ij / (|d_ij| + 1) c_ij and, through the invariants, from that
+        of the first edge layer."""
+        along = (grad_direction * self.d).sum(2)
         radial = -along * self.scale / ((self.distance + 1) * self.distance)
         if self.tanh is not None:
-            into_tanh = into_z @ self.edge_w[:, -self.tanh.shape[-1] :]
-            radial += into_tanh.view_as(radial) * (1 - self.tanh**2) * (4 / self.cutoff**2)
-        return into_direction.mul_(self.scale[:, :, None]).add_(self.d * radial[:, :, None])
+            grad_tanh = grad_z @ self.edge_w[:, -self.tanh.shape[-1] :]
+            radial += grad_tanh.view_as(radial) * (1 - self.tanh**2) * (4 / self.cutoff**2)
+        return grad_direction.mul_(self.scale[:, :, None]).add_(self.d * radial[:, :, None])
 
 
 class _Norm:
-    """Two LayerNorms side by side, of [e, 2 hidden]; weights are weight, bias, weight, bias."""
+    """Two LayerNorms, one for each half of the columns of [e, 2 hidden]; weights: weight, bias, weight, bias."""
 
     def __init__(self, z: Tensor, weights: Sequence[Tensor]) -> None:
         hidden = len(weights[0])
@@ -247,35 +265,35 @@ class _Norm:
         self.normed, self.weight = normed.view_as(z), torch.cat(list(weights[::2]))
         self.output = torch.addcmul(torch.cat(list(weights[1::2])), self.normed, self.weight)
 
-    def pull(self, grad: Tensor, into: Sequence[Tensor]) -> Tensor:
-        """The gradient of z; those of the weights are added to ``into``."""
+    def add_gradients(self, grad: Tensor, totals: Sequence[Tensor]) -> Tensor:
+        """Gradient of z [e, 2 hidden]; adds the gradients of the weights to ``totals``."""
         sums = (grad * self.normed).sum(0), grad.sum(0)
-        for k, total in enumerate(into):
+        for k, total in enumerate(totals):
             total += sums[k % 2].chunk(2)[k // 2]
-        found = torch.ops.aten.native_layer_norm_backward(
+        grad_z = torch.ops.aten.native_layer_norm_backward(
             (grad * self.weight).view_as(self.z), self.z, [self.z.shape[1]], self.mean, self.rstd, None, None,
             [True, False, False],
         )[0]  # fmt: skip
-        return found.view_as(grad)
+        return grad_z.view_as(grad)
 
 
 _precision = threading.Lock()
 _precision_users: list[str] = []
-"""One entry per thread inside ``_own_precision``: what the setting, which is the process's, was before the first."""
+"""One entry per thread inside ``_bfloat16_products``: the setting of the process before the first of them."""
 
 
 @contextmanager
-def _own_precision(example: Tensor) -> Iterator[None]:
-    """Outside autocast, have oneDNN take float32 matrix products, in bfloat16 where it has tiles (AMX) for them.
+def _bfloat16_products(example: Tensor) -> Iterator[None]:
+    """Context without autocast in which oneDNN computes float32 matrix products on the CPU, in bfloat16 with AMX.
 
-    Without tiles it computes them in float32 all the same, on AMD processors twice as fast as MKL. As in the
-    native kernel, a float32 level in AMSBENCH_NATIVE_LEVEL keeps them exact: they are then left to MKL.
+    Without AMX oneDNN computes them in float32, on AMD processors twice as fast as MKL. As for the native kernel, a
+    float32 level in AMSBENCH_NATIVE_LEVEL selects float32 products, which MKL then computes.
     """
     backend = getattr(torch.backends.mkldnn, "matmul", None)  # since torch 2.9
     exact = os.environ.get("AMSBENCH_NATIVE_LEVEL", "") not in ("", *BFLOAT16)
-    wanted = example.device.type == "cpu" and example.dtype == torch.float32 and not exact
+    applies = example.device.type == "cpu" and example.dtype == torch.float32 and not exact
     with torch.autocast(example.device.type, enabled=False):
-        if backend is None or not wanted:
+        if backend is None or not applies:
             yield
             return
         with _precision:

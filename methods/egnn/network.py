@@ -1,7 +1,7 @@
 """The E(n)-equivariant backbone with several vector channels per atom (paper, B.4).
 
-The first layer of every edge MLP acts on [H_i, H_j, e_ij]. It is computed as W_r H_i + W_s H_j + W_e e_ij with
-the node products taken once per atom, which is the same function with a fifth of the multiplications.
+The first layer of the edge MLPs acts on [H_i, H_j, e_ij]. It is computed as W_r H_i + W_s H_j + W_e e_ij with one
+product per atom for W_r H_i and W_s H_j, which is the same function with a fifth of the multiplications.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from ...errors import AmsbenchError
 from . import edge_sums_differentiable, edge_sums_native, edge_sums_triton
 from .config import EGNNConfig, RadialBasis, smooth_cutoff, tanh_distance
 from .derivatives import is_differentiable, refuse_transforms, without_position_gradient
-from .edge_sums_torch import grouped, sum_over_groups
+from .edge_sums_torch import grouped, raise_glibc_mmap_threshold, sum_over_groups
 from .layer import EdgeSums, EGNNLayer
+from .neighbour_table import NeighbourTable
 
 
 class EGNN(nn.Module):
-    """The stack of layers: node features and positions in, node features and a displacement out."""
+    """Message-passing layers that update node features and displace atoms (B.4)."""
 
     def __init__(self, config: EGNNConfig) -> None:
         super().__init__()
@@ -31,13 +32,13 @@ class EGNN(nn.Module):
         )
         self.basis = RadialBasis(config.radial, config.cutoff)
 
-    def forward(
-        self, h: Tensor, positions: Tensor, graph: Graph | edge_sums_triton.NeighbourTable
-    ) -> tuple[Tensor, Tensor]:
-        """h [n, hidden], positions [n, 3] -> h [n, hidden], displacement X^(0) - X^(L) [n, 3] (B.4).
+    def forward(self, h: Tensor, positions: Tensor, graph: Graph | NeighbourTable) -> tuple[Tensor, Tensor]:
+        """Node features h [n, hidden] and positions [n, 3], A -> h [n, hidden], displacement X^(0) - X^(L) [n, 3], A
+        (B.4).
 
         Derivatives with respect to positions, in forward mode and of second order need ``differentiable``.
         """
+        raise_glibc_mmap_threshold()
         if not is_differentiable():
             refuse_transforms()
             positions = without_position_gradient(positions)
@@ -47,19 +48,18 @@ class EGNN(nn.Module):
             h, x = layer(h, x, sums)
         return h, positions - x[:, 0]
 
-    def edge_sums(
-        self, graph: Graph | edge_sums_triton.NeighbourTable, positions: Tensor, h: Tensor
-    ) -> EdgeSums:
-        """What sums over the edges in every layer, by the fastest means there are for these node features."""
+    def edge_sums(self, graph: Graph | NeighbourTable, positions: Tensor, h: Tensor) -> EdgeSums:
+        """The function that sums messages over edges in every layer: the fastest one for the device and type of the
+        node features h [n, hidden]."""
         if is_differentiable():
-            if isinstance(graph, edge_sums_triton.NeighbourTable):
+            if isinstance(graph, NeighbourTable):
                 raise AmsbenchError(
                     "a neighbour table of the GPU's kernels has no derivatives; find the neighbours inside "
                     "'with differentiable():' as well"
                 )
             inputs = self._edge_inputs(graph, positions)
             return lambda layer, nodes: edge_sums_differentiable.sum_messages(layer, graph, inputs, nodes)
-        if isinstance(graph, edge_sums_triton.NeighbourTable):
+        if isinstance(graph, NeighbourTable):
             return lambda layer, nodes: edge_sums_triton.sum_messages(layer, graph, nodes)
         if edge_sums_native.usable(self.config, h):
             edges = edge_sums_native.edge_inputs(graph, positions, self.config.cutoff)
@@ -68,10 +68,10 @@ class EGNN(nn.Module):
         return lambda layer, nodes: sum_over_groups(layer._messages, groups, nodes, layer.edge_parameters)
 
     def grown_from(self, other: EGNN) -> dict[str, Tensor]:
-        """A state for this network in which it does what ``other``, of at most as many layers, does.
+        """State dict with which this network computes the same function as ``other``, which may have fewer layers.
 
-        The first layers and the last are those of ``other``; the ones between add nothing to features and positions
-        until training makes them.
+        The first layers and the last one are copied from ``other``. The layers between add zero to features and
+        positions.
         """
         extra = self.config.layers - other.config.layers
         if extra <= 0:
@@ -87,7 +87,7 @@ class EGNN(nn.Module):
         return state
 
     def _edge_inputs(self, graph: Graph, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [e, width] and smooth cutoff [e] of all edges."""
+        """Edge features [e, width] and smooth cutoff [e] of all edges, for positions [n, 3] in A."""
         config = self.config
         squared = (graph.vectors(positions) ** 2).sum(-1)
         distance = torch.sqrt(squared + 1e-12)

@@ -1,7 +1,6 @@
-"""The network of paper B.4 as anyone would write it first: gather, concatenate, MLP, index_add.
+"""The network of paper B.4 in its most direct form: gather, concatenate, MLP, index_add.
 
-Nothing here is clever, and that is its use. It is the oracle of the tests, which hold every faster path to
-its outputs and gradients, and the yardstick: every ratio of speed or memory that amsbench quotes is against it.
+Tests compare outputs and gradients of the faster implementations with it, and ratios of speed and memory refer to it.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from .network import EGNN
 
 
 class ReferenceLayer(nn.Module):
-    """One round of messages (Eq. 13) with k vector channels in and out."""
+    """One message-passing layer (Eq. 13) with k position channels in and out."""
 
     def __init__(self, config: EGNNConfig) -> None:
         super().__init__()
         hidden, k = config.hidden, config.channels
-        literal = config.edge_features == "tanh"
-        width = 2 * hidden + (1 if literal else config.radial) + k
+        as_in_paper = config.edge_features == "tanh"
+        width = 2 * hidden + (1 if as_in_paper else config.radial) + k
         self.config = config
         self.node_norm = LayerNorm(hidden)
         self.phi_e = nn.Sequential(
             nn.Linear(width, hidden),
-            LayerNorm(hidden) if literal else nn.Identity(),
+            LayerNorm(hidden) if as_in_paper else nn.Identity(),
             nn.SiLU(),
             nn.Linear(hidden, hidden),
             nn.SiLU(),
@@ -36,7 +35,7 @@ class ReferenceLayer(nn.Module):
         self.gate = nn.Sequential(nn.Linear(hidden, 1), nn.Sigmoid())
         self.phi_x = nn.Sequential(
             nn.Linear(width, hidden),
-            LayerNorm(hidden) if literal else nn.Identity(),
+            LayerNorm(hidden) if as_in_paper else nn.Identity(),
             nn.SiLU(),
             nn.Linear(hidden, k * k),
         )
@@ -45,7 +44,8 @@ class ReferenceLayer(nn.Module):
     def forward(
         self, h: Tensor, x: Tensor, graph: Graph, edges: Tensor, smooth: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """h [n, hidden], x [n, k, 3], edges [e, width], smooth [e] -> new h, new x."""
+        """Node features h [n, hidden], positions x [n, k, 3], edge features [e, width], smooth cutoff [e] -> updated
+        h and x."""
         config = self.config
         i, j = graph.receivers, graph.senders
         normed = self.node_norm(h)
@@ -64,7 +64,8 @@ class ReferenceLayer(nn.Module):
 
 
 class ReferenceEGNN(nn.Module):
-    """The same function as an ``EGNN``, of which it copies the weights."""
+    """The same function as an ``EGNN``, with a copy of its weights; for second derivatives in nested forward mode it
+    needs ``differentiable``, too."""
 
     def __init__(self, network: EGNN) -> None:
         super().__init__()
@@ -75,7 +76,8 @@ class ReferenceEGNN(nn.Module):
         self.load_state_dict({name: t.detach() for name, t in reference_weights(network).items()})
 
     def forward(self, h: Tensor, positions: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
-        """h [n, hidden], positions [n, 3] -> h [n, hidden], displacement X^(0) - X^(L) [n, 3] (B.4)."""
+        """Node features h [n, hidden] and positions [n, 3], A -> h [n, hidden], displacement X^(0) - X^(L) [n, 3], A
+        (B.4)."""
         config = self.config
         squared = (graph.vectors(positions) ** 2).sum(-1)
         distance = torch.sqrt(squared + 1e-12)
@@ -89,11 +91,11 @@ class ReferenceEGNN(nn.Module):
 
 
 def reference_weights(network: EGNN) -> dict[str, Tensor]:
-    """The state of a ``ReferenceEGNN`` as a differentiable function of the parameters of an ``EGNN``.
+    """State dict of a ``ReferenceEGNN`` as a differentiable function of the parameters of an ``EGNN``.
 
-    The blocks of the first edge layers are put side by side again. Where all channels are equal, in the first
-    round, ``EGNN`` has one: its weight is shared out evenly among them, and their invariants get weights of 0.
-    So do the channels that nobody reads, in the last round, and ``EGNN`` does not have.
+    The three blocks of the first edge layers are concatenated. In the first layer all channels are equal and ``EGNN``
+    has one: its weight is divided evenly among the channels of the reference, whose invariants have weights of zero.
+    In the last layer, the weights of the channels that ``EGNN`` does not compute are zero.
     """
     config = network.config
     state: dict[str, Tensor] = {}
@@ -114,8 +116,8 @@ def reference_weights(network: EGNN) -> dict[str, Tensor]:
         for name, t in (("weight", layer.shift.weight), ("bias", layer.shift.bias)):
             t = t.unflatten(0, layer.channels)
             t = t.expand(outgoing, config.channels, *t.shape[2:]) * (incoming / config.channels)
-            unread = t.new_zeros(config.channels - outgoing, *t.shape[1:])
-            parts[f"phi_x.3.{name}"] = torch.cat([t, unread]).flatten(0, 1)
+            unused = t.new_zeros(config.channels - outgoing, *t.shape[1:])
+            parts[f"phi_x.3.{name}"] = torch.cat([t, unused]).flatten(0, 1)
         copied = {
             "node_norm": layer.node_norm,
             "phi_e.1": layer.edge_norm,

@@ -1,6 +1,6 @@
-"""Gradients through the edge part of a layer (``triton_kernels.layer_forward``), which they compute once more.
+"""Gradients of ``triton_forward.layer_forward``, whose edge functions are computed again, in Triton.
 
-A program goes over many atoms and keeps its own sums of the gradients of the weights, which ``fused.py`` adds up.
+Each program computes many atoms and sums its own gradients of the weights; edge_sums_triton.py adds up the programs.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from .triton_forward import (
 
 @triton.jit
 def _through_first_layer(
-    change, grad_sender, grad_x, w_lanes, j, there, dx, dy, dz, cutoff, half, HIDDEN: tl.constexpr,
+    change, grad_sender, grad_x, w_lanes, j, real, dx, dy, dz, cutoff, half, HIDDEN: tl.constexpr,
     LANES: tl.constexpr, CHANNELS: tl.constexpr, NEED_X: tl.constexpr, TYPE: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """Hand the gradient ``change`` [e, hidden] of ``first_layer`` on to senders and channel positions; returns
-    what the receiver's own position gets, three rows of [lanes]."""
+    """Add the gradient of the first edge layer, ``change`` [e, hidden], to those of senders and their positions.
+
+    Returns the three components [lanes] of the gradient of the receiver's position.
+    """
     h, lane = tl.arange(0, HIDDEN), tl.arange(0, LANES)
     tl.atomic_add(
         grad_sender + j[:, None] * (2 * HIDDEN) + half + h[None, :],
         change,
-        mask=there[:, None],
+        mask=real[:, None],
         sem="relaxed",
     )
     gx, gy, gz = three_zeros(LANES)
@@ -43,7 +45,7 @@ def _through_first_layer(
         factor = of_invariants * (1 - t * t) * (4 / (cutoff * cutoff))
         dx, dy, dz = dx * factor, dy * factor, dz * factor
         gx, gy, gz = tl.sum(dx, 0), tl.sum(dy, 0), tl.sum(dz, 0)
-        mask = there[:, None] & (lane < CHANNELS)[None, :]
+        mask = real[:, None] & (lane < CHANNELS)[None, :]
         at = grad_x + j[:, None] * (3 * CHANNELS) + lane[None, :]
         tl.atomic_add(at, -dx, mask=mask, sem="relaxed")
         tl.atomic_add(at + CHANNELS, -dy, mask=mask, sem="relaxed")
@@ -56,16 +58,16 @@ def message_backward(
     senders, geometry, counts, plane, capacity, nodes,
     receiver, sender, x, edge_w, message_w, message_b, gate_w, gate_b, cutoff, spacing,
     grad_h,  # [n, hidden]
-    grad_receiver,  # [n, 2 hidden]: the first half; the second is that of shift_backward, as in edge_part
+    grad_receiver,  # [n, 2 hidden]: the first half; shift_backward writes the second, also of edge_part
     grad_sender,  # [n, 2 hidden]: the first half, added to
     grad_x,  # [n, 3, channels], added to
     edge_part,  # [programs, radial + channels, 2 hidden]: the first half
     message_part,  # [programs, hidden, hidden]
-    vector_part,  # [programs, 3, hidden]: message_b, gate_w, gate_b (in the first place)
+    vector_part,  # [programs, 3, hidden]: message_b, gate_w, gate_b (in the first column)
     HIDDEN: tl.constexpr, RADIAL: tl.constexpr, CHANNELS: tl.constexpr, NEED_X: tl.constexpr,
     EDGES: tl.constexpr, TYPE: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """Gradients through the messages of ``layer_forward``; those of the weights as one part per program."""
+    """Gradients of the sum of messages of ``layer_forward``, separately for each program for the weights."""
     LANES: tl.constexpr = 16
     h, lane = tl.arange(0, HIDDEN), tl.arange(0, LANES)
     radial = tl.arange(0, RADIAL)
@@ -85,7 +87,7 @@ def message_backward(
         of_receiver = tl.zeros([HIDDEN], tl.float32)
         gx, gy, gz = three_zeros(LANES)
         for start in range(0, count, EDGES):
-            there, j, sx, sy, sz, distance, smooth = load_edges(
+            real, j, sx, sy, sz, distance, smooth = load_edges(
                 senders, geometry, plane, row, start, count, EDGES
             )
             basis = radial_basis(distance, spacing, RADIAL)
@@ -94,7 +96,7 @@ def message_backward(
                 wx, wy, wz = differences(x, i, j, sx, sy, sz, LANES, CHANNELS)
                 invariants = channel_invariants(wx, wy, wz, cutoff)
             first = first_layer(
-                part, sender, w_basis, w_lanes, j, there, basis, invariants, 0, HIDDEN, CHANNELS, TYPE, DOT
+                part, sender, w_basis, w_lanes, j, real, basis, invariants, 0, HIDDEN, CHANNELS, TYPE, DOT
             )
             s_first = sigmoid(first)
             active = first * s_first
@@ -117,7 +119,7 @@ def message_backward(
             if CHANNELS > 1:
                 of_lanes += product(tl.trans(invariants), change, TYPE, DOT)
             px, py, pz = _through_first_layer(
-                change, grad_sender, grad_x, w_lanes, j, there, wx, wy, wz, cutoff, 0,
+                change, grad_sender, grad_x, w_lanes, j, real, wx, wy, wz, cutoff, 0,
                 HIDDEN, LANES, CHANNELS, NEED_X, TYPE, DOT,
             )  # fmt: skip
             gx, gy, gz = gx + px, gy + py, gz + pz
@@ -157,7 +159,7 @@ def shift_backward(
     HIDDEN: tl.constexpr, RADIAL: tl.constexpr, CHANNELS: tl.constexpr, OUTGOING: tl.constexpr,
     NEED_X: tl.constexpr, EDGES: tl.constexpr, TYPE: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """Gradients through the coordinates of ``layer_forward``; those of the weights as one part per program."""
+    """Gradients of the sum of displacements of ``layer_forward``, separately for each program for the weights."""
     LANES: tl.constexpr = 16
     COLUMNS: tl.constexpr = OUTGOING * CHANNELS
     h, lane, column = tl.arange(0, HIDDEN), tl.arange(0, LANES), tl.arange(0, COLUMNS)
@@ -179,7 +181,7 @@ def shift_backward(
         gx, gy, gz = three_zeros(LANES)
         qx, qy, qz = three_zeros(CHANNELS)
         for start in range(0, count, EDGES):
-            there, j, sx, sy, sz, distance, smooth = load_edges(
+            real, j, sx, sy, sz, distance, smooth = load_edges(
                 senders, geometry, plane, row, start, count, EDGES
             )
             basis = radial_basis(distance, spacing, RADIAL)
@@ -188,7 +190,7 @@ def shift_backward(
                 wx, wy, wz = differences(x, i, j, sx, sy, sz, LANES, CHANNELS)
                 invariants = channel_invariants(wx, wy, wz, cutoff)
             first = first_layer(
-                part, sender, w_basis, w_lanes, j, there, basis, invariants, HIDDEN,
+                part, sender, w_basis, w_lanes, j, real, basis, invariants, HIDDEN,
                 HIDDEN, CHANNELS, TYPE, DOT,
             )  # fmt: skip
             s_first = sigmoid(first)
@@ -211,7 +213,7 @@ def shift_backward(
             qx, qy, qz = qx + tl.sum(cx, 0), qy + tl.sum(cy, 0), qz + tl.sum(cz, 0)
             if NEED_X:
                 of_j = grad_x + j[:, None] * (3 * CHANNELS) + channel[None, :]
-                mask = there[:, None] & (channel >= 0)[None, :]
+                mask = real[:, None] & (channel >= 0)[None, :]
                 tl.atomic_add(of_j, -cx, mask=mask, sem="relaxed")
                 tl.atomic_add(of_j + CHANNELS, -cy, mask=mask, sem="relaxed")
                 tl.atomic_add(of_j + 2 * CHANNELS, -cz, mask=mask, sem="relaxed")
@@ -226,7 +228,7 @@ def shift_backward(
             if CHANNELS > 1:
                 of_lanes += product(tl.trans(invariants), change, TYPE, DOT)
             px, py, pz = _through_first_layer(
-                change, grad_sender, grad_x, w_lanes, j, there, wx, wy, wz, cutoff, HIDDEN,
+                change, grad_sender, grad_x, w_lanes, j, real, wx, wy, wz, cutoff, HIDDEN,
                 HIDDEN, LANES, CHANNELS, NEED_X, TYPE, DOT,
             )  # fmt: skip
             gx, gy, gz = gx + px, gy + py, gz + pz

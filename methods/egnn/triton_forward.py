@@ -1,12 +1,12 @@
-"""The edge part of the denoiser's layers as one fused kernel for the GPU, in Triton.
+"""The sum of messages over edges as one fused kernel for the GPU, in Triton.
 
-One program owns a receiving atom at a time and walks over its neighbours in tiles of EDGES: gather, edge MLPs, gate
-and both sums stay in registers, so that no table of edges but the neighbour list itself is ever in memory. Products
-are of TYPE (bfloat16, or float32 for comparisons), everything else, sums and coordinates included, is float32.
-Gradients are in ``triton_backward.py``, neighbour tables in ``triton_neighbours.py``; ``fused.py`` has the functions
-that call the kernels. The notation is that of ``egnn.EGNNLayer``.
+One program computes one receiving atom at a time, over its neighbours in tiles of EDGES: gather, edge MLPs, gate and
+both sums stay in registers, so that the neighbour table is the only table of edges in memory. Products are in TYPE
+(bfloat16, or float32 for comparisons), everything else, sums and coordinates included, in float32. The kernels are
+called from edge_sums_triton.py. The notation is that of ``layer.EGNNLayer``.
 
-Rows of edges are addressed with 64 bits, rows of atoms with 32, for which ``fused.MOST_ATOMS`` leaves room.
+Rows of edges are addressed with 64 bits, rows of atoms with 32, which limits a batch to
+``edge_sums_triton.MOST_ATOMS``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ def sigmoid(v):
 
 @triton.jit
 def tanh(v):
-    """For v >= 0, where nothing overflows to a number that is not one."""
+    """For v >= 0, where an overflow of the exponential gives 1."""
     return 1 - 2 / (tl.exp(2 * v) + 1)
 
 
 @triton.jit
 def product(a, b, TYPE: tl.constexpr, DOT: tl.constexpr):
-    """Matrix product with factors rounded to TYPE, handed over as DOT: the interpreter cannot multiply bfloat16."""
+    """Matrix product of factors that are rounded to TYPE and multiplied in DOT, since the interpreter cannot multiply
+    bfloat16."""
     return tl.dot(a.to(TYPE).to(DOT), b.to(TYPE).to(DOT), input_precision="ieee")
 
 
@@ -40,22 +41,24 @@ def three_zeros(SIZE: tl.constexpr):
 
 @triton.jit
 def load_edges(senders, geometry, plane, row, start, count, EDGES: tl.constexpr):
-    """One tile of edges: senders, shifts, distance and smooth cutoff, which is 0 beyond the last edge."""
+    """One tile of edges: whether real is an edge, sender, shift, distance, and smooth cutoff, which is 0 beyond the
+    last edge."""
     k = start + tl.arange(0, EDGES)
-    there = k < count
+    real = k < count
     at, wide = row + k, tl.cast(plane, tl.int64)
-    j = tl.load(senders + at, mask=there, other=0)
-    sx = tl.load(geometry + at, mask=there, other=0.0)
-    sy = tl.load(geometry + wide + at, mask=there, other=0.0)
-    sz = tl.load(geometry + 2 * wide + at, mask=there, other=0.0)
-    distance = tl.load(geometry + 3 * wide + at, mask=there, other=0.0)
-    smooth = tl.load(geometry + 4 * wide + at, mask=there, other=0.0)
-    return there, j, sx, sy, sz, distance, smooth
+    j = tl.load(senders + at, mask=real, other=0)
+    sx = tl.load(geometry + at, mask=real, other=0.0)
+    sy = tl.load(geometry + wide + at, mask=real, other=0.0)
+    sz = tl.load(geometry + 2 * wide + at, mask=real, other=0.0)
+    distance = tl.load(geometry + 3 * wide + at, mask=real, other=0.0)
+    smooth = tl.load(geometry + 4 * wide + at, mask=real, other=0.0)
+    return real, j, sx, sy, sz, distance, smooth
 
 
 @triton.jit
 def differences(x, i, j, sx, sy, sz, LANES: tl.constexpr, CHANNELS: tl.constexpr):
-    """Three components of d [e, lanes] of all channels of x [n, 3, channels]; 0 in lanes without a channel."""
+    """The three components [e, lanes] of the edge vectors of all channels of x [n, 3, channels]; 0 in lanes without a
+    channel."""
     lane = tl.arange(0, LANES)
     used = lane < CHANNELS
     of_i = x + i * (3 * CHANNELS) + lane
@@ -74,7 +77,7 @@ def differences(x, i, j, sx, sy, sz, LANES: tl.constexpr, CHANNELS: tl.constexpr
 
 @triton.jit
 def radial_basis(distance, spacing, RADIAL: tl.constexpr):
-    """The radial basis [e, radial] of ``egnn.RadialBasis``."""
+    """The radial basis [e, radial] of ``config.RadialBasis``."""
     u = (distance[:, None] - tl.arange(0, RADIAL)[None, :] * spacing) / (3 * spacing)
     bell = tl.maximum(1 - u * u, 0.0)
     return bell * bell * bell
@@ -82,7 +85,7 @@ def radial_basis(distance, spacing, RADIAL: tl.constexpr):
 
 @triton.jit
 def channel_invariants(dx, dy, dz, cutoff):
-    """tanh(d^2 / r_cut^2) * 2 - 1 of every lane."""
+    """The invariants 2 tanh(d^2 / r_cut^2) - 1 of all lanes (Eq. 12)."""
     return 2 * tanh((dx * dx + dy * dy + dz * dz) / (cutoff * cutoff)) - 1
 
 
@@ -90,7 +93,7 @@ def channel_invariants(dx, dy, dz, cutoff):
 def load_edge_weights(
     edge_w, half, HIDDEN: tl.constexpr, RADIAL: tl.constexpr, LANES: tl.constexpr, CHANNELS: tl.constexpr
 ):
-    """The rows of the basis and of the invariants in one half of the first edge layers."""
+    """The weights of the radial basis and of the invariants in one half of the first edge layers."""
     h, radial, lane = half + tl.arange(0, HIDDEN), tl.arange(0, RADIAL), tl.arange(0, LANES)
     of_basis = tl.load(edge_w + radial[:, None] * (2 * HIDDEN) + h[None, :])
     of_lanes = of_basis
@@ -102,15 +105,15 @@ def load_edge_weights(
 
 @triton.jit
 def first_layer(
-    of_receiver, sender, w_basis, w_lanes, j, there, basis, invariants, half,
+    of_receiver, sender, w_basis, w_lanes, j, real, basis, invariants, half,
     HIDDEN: tl.constexpr, CHANNELS: tl.constexpr, TYPE: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """Edge MLP up to its first activation [e, hidden]: columns from ``half`` on."""
+    """The first edge layer before its activation [e, hidden]: columns from ``half`` on."""
     total = product(basis, w_basis, TYPE, DOT)
     if CHANNELS > 1:
         total += product(invariants, w_lanes, TYPE, DOT)
     h = half + tl.arange(0, HIDDEN)
-    total += tl.load(sender + j[:, None] * (2 * HIDDEN) + h[None, :], mask=there[:, None], other=0.0)
+    total += tl.load(sender + j[:, None] * (2 * HIDDEN) + h[None, :], mask=real[:, None], other=0.0)
     return total + of_receiver[None, :]
 
 
@@ -129,7 +132,7 @@ def layer_forward(
     HIDDEN: tl.constexpr, RADIAL: tl.constexpr, CHANNELS: tl.constexpr, OUTGOING: tl.constexpr,
     EDGES: tl.constexpr, TYPE: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """a_ij m_ij c_ij and Phi_ij d_ij / (|d_ij| + 1) c_ij summed over the neighbours of each atom (paper, Eq. 13)."""
+    """a_ij m_ij c_ij and Phi_ij d_ij / (|d_ij| + 1) c_ij summed over the neighbours of each atom (Eq. 13)."""
     LANES: tl.constexpr = 16  # of the invariants, for the smallest matrix product
     COLUMNS: tl.constexpr = OUTGOING * CHANNELS
     h, column, out = tl.arange(0, HIDDEN), tl.arange(0, COLUMNS), tl.arange(0, OUTGOING)
@@ -147,7 +150,7 @@ def layer_forward(
         gathered = tl.zeros([HIDDEN], tl.float32)
         tx, ty, tz = three_zeros(OUTGOING)
         for start in range(0, count, EDGES):
-            there, j, sx, sy, sz, distance, smooth = load_edges(
+            real, j, sx, sy, sz, distance, smooth = load_edges(
                 senders, geometry, plane, row, start, count, EDGES
             )
             basis = radial_basis(distance, spacing, RADIAL)
@@ -156,7 +159,7 @@ def layer_forward(
                 wx, wy, wz = differences(x, i, j, sx, sy, sz, LANES, CHANNELS)
                 invariants = channel_invariants(wx, wy, wz, cutoff)
             first = first_layer(
-                of_message, sender, m_basis, m_lanes, j, there, basis, invariants, 0,
+                of_message, sender, m_basis, m_lanes, j, real, basis, invariants, 0,
                 HIDDEN, CHANNELS, TYPE, DOT,
             )  # fmt: skip
             m = product(first * sigmoid(first), w_message, TYPE, DOT) + b_message[None, :]
@@ -165,7 +168,7 @@ def layer_forward(
             gathered += tl.sum(m * gate[:, None], 0)
 
             first = first_layer(
-                of_shift, sender, s_basis, s_lanes, j, there, basis, invariants, HIDDEN,
+                of_shift, sender, s_basis, s_lanes, j, real, basis, invariants, HIDDEN,
                 HIDDEN, CHANNELS, TYPE, DOT,
             )  # fmt: skip
             phi = product(first * sigmoid(first), w_shift, TYPE, DOT) + b_shift[None, :]

@@ -1,4 +1,4 @@
-"""Neighbour tables on the GPU, in Triton: one program finds all neighbours of one atom."""
+"""Neighbour tables on the GPU, in Triton: one program per atom."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def neighbour_table(
     cells,  # [s, 3, 3]
     offsets,  # [s + 1] first atom of each structure
     batch,  # [n] structure of each atom
-    images,  # [s, 3] images beyond the nearest that may be in reach, each way
+    images,  # [s, 3] images beyond the nearest that may be within the cutoff, in each direction
     cutoff,
-    capacity,  # neighbours that a row has room for
-    counts,  # [n] out: neighbours found, also those without room
+    capacity,  # places for neighbours in a row
+    counts,  # [n] out: number of neighbours, also of those without a place
     senders,  # [n, capacity] out
     geometry,  # [5, n, capacity] out: shift (3), distance, smooth cutoff
     plane,  # n * capacity
     BLOCK: tl.constexpr,
 ):
-    """All atoms and images within the cutoff of one atom."""
+    """Write all atoms and images within the cutoff of one atom into its row."""
     i = tl.program_id(0)
     s = tl.load(batch + i)
     first, last = tl.load(offsets + s), tl.load(offsets + s + 1)
@@ -41,7 +41,7 @@ def neighbour_table(
     cx, cy, cz = tl.load(cell + 6), tl.load(cell + 7), tl.load(cell + 8)
     na, nb, nc = tl.load(images + 3 * s), tl.load(images + 3 * s + 1), tl.load(images + 3 * s + 2)
     row, wide = i.to(tl.int64) * capacity, tl.cast(plane, tl.int64)
-    found = 0
+    count = 0
     for start in range(first, last, BLOCK):
         j = start + tl.arange(0, BLOCK)
         inside = j < last
@@ -61,7 +61,7 @@ def neighbour_table(
                     squared = (dx - sx) * (dx - sx) + (dy - sy) * (dy - sy) + (dz - sz) * (dz - sz)
                     itself = (j == i) & (ma == 0) & (mb == 0) & (mc == 0)
                     near = inside & (squared < cutoff * cutoff) & (itself == 0)
-                    place = found + tl.cumsum(near.to(tl.int32), 0) - 1
+                    place = count + tl.cumsum(near.to(tl.int32), 0) - 1
                     room = near & (place < capacity)
                     distance = tl.sqrt(squared + 1e-12)
                     decay = tanh(tl.maximum(1 - distance / cutoff, 0.0))
@@ -72,5 +72,5 @@ def neighbour_table(
                     tl.store(geometry + 2 * wide + at, sz, mask=room)
                     tl.store(geometry + 3 * wide + at, distance, mask=room)
                     tl.store(geometry + 4 * wide + at, 2 * decay * decay, mask=room)
-                    found += tl.sum(near.to(tl.int32), 0)
-    tl.store(counts + i, found)
+                    count += tl.sum(near.to(tl.int32), 0)
+    tl.store(counts + i, count)

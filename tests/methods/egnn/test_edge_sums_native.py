@@ -137,7 +137,7 @@ def test_a_failure_in_one_of_several_threads_is_told(monkeypatch, team):
     senders[-1] = 40
     case.graph = Graph(receivers=case.graph.receivers, senders=senders, shifts=case.graph.shifts)
     torch.set_num_threads(4)
-    with torch.no_grad(), pytest.raises(ValueError, match="name atoms that there are not"):
+    with torch.no_grad(), pytest.raises(ValueError, match="name atoms that do not exist"):
         case.native_sums(*case.nodes)
 
 

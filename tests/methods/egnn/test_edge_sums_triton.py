@@ -17,6 +17,7 @@ from amsbench.methods.denoiser import FlexibleDenoiser
 from amsbench.methods.egnn import edge_sums_triton
 from amsbench.methods.egnn.config import EGNNConfig
 from amsbench.methods.egnn.derivatives import differentiable
+from amsbench.methods.egnn.neighbour_table import EDGES, NeighbourCapacity, NeighbourTable, neighbour_table
 from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN, reference_weights
 from amsbench.methods.material_sde import MaterialSDE
@@ -62,8 +63,8 @@ def edges_of(table):
 
 
 def test_neighbour_table_has_the_edges_of_the_graph(structures):
-    places = edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
-    table = edge_sums_triton.neighbour_table(structures, CUTOFF, places)
+    places = NeighbourCapacity.expected(structures, CUTOFF)
+    table = neighbour_table(structures, CUTOFF, places)
     graph = neighbour_graph(structures, CUTOFF)
     wanted = sorted(
         (int(i), int(j), *(round(v, 2) + 0.0 for v in shift.tolist()))
@@ -78,10 +79,10 @@ def test_neighbour_table_has_the_edges_of_the_graph(structures):
 
 def test_a_table_that_was_too_small_is_noticed_and_grows():
     crowded = cells_of([[5, 0, 0], [0, 5, 0], [0, 0, 5]])
-    places = edge_sums_triton.NeighbourCapacity(capacity=edge_sums_triton.EDGES)
-    edge_sums_triton.neighbour_table(crowded, 2 * CUTOFF, places)
+    places = NeighbourCapacity(capacity=EDGES)
+    neighbour_table(crowded, 2 * CUTOFF, places)
     assert not places.check()
-    edge_sums_triton.neighbour_table(crowded, 2 * CUTOFF, places)
+    neighbour_table(crowded, 2 * CUTOFF, places)
     assert places.check()
 
 
@@ -129,9 +130,7 @@ def test_network_and_its_gradients(monkeypatch, structures, config, mode, tolera
     monkeypatch.setenv("AMSBENCH_NATIVE", "0")
     plain, plain_grads = outputs_and_gradients(egnn, egnn, h, structures.positions, graph)
     monkeypatch.setenv("AMSBENCH_TRITON", mode)
-    table = edge_sums_triton.neighbour_table(
-        structures, CUTOFF, edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
-    )
+    table = neighbour_table(structures, CUTOFF, NeighbourCapacity.expected(structures, CUTOFF))
     found, grads = outputs_and_gradients(egnn, egnn, h, structures.positions, table)
     for ours, theirs, oracle in zip(found, plain, wanted, strict=True):
         assert error(ours, theirs) < tolerance
@@ -148,9 +147,7 @@ def test_network_and_its_gradients(monkeypatch, structures, config, mode, tolera
 def test_gradients_of_the_positions(structures):
     """A network whose positions come from elsewhere: the first layer hands their gradient on too."""
     egnn, graph = network(SMALL), neighbour_graph(structures, CUTOFF)
-    table = edge_sums_triton.neighbour_table(
-        structures, CUTOFF, edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
-    )
+    table = neighbour_table(structures, CUTOFF, NeighbourCapacity.expected(structures, CUTOFF))
     h = torch.randn(len(structures.positions), SMALL.hidden).to(DEVICE)
     layer = egnn.layers[1]
     x = torch.randn(len(h), 8, 3, generator=torch.Generator().manual_seed(2)).to(DEVICE)
@@ -166,9 +163,7 @@ def test_gradients_of_the_positions(structures):
 def test_derivatives_that_the_kernels_lack_are_refused(structures):
     egnn, h = network(SMALL), torch.randn(len(structures.positions), SMALL.hidden).to(DEVICE)
     positions = structures.positions.clone().requires_grad_()
-    table = edge_sums_triton.neighbour_table(
-        structures, CUTOFF, edge_sums_triton.NeighbourCapacity.expected(structures, CUTOFF)
-    )
+    table = neighbour_table(structures, CUTOFF, NeighbourCapacity.expected(structures, CUTOFF))
     h.requires_grad_()
     features, shift = egnn(h, positions, table)
     (gradient,) = torch.autograd.grad(features.sum() + shift.sum(), h, create_graph=True)
@@ -184,7 +179,7 @@ def test_derivatives_that_the_kernels_lack_are_refused(structures):
 
 def test_the_denoiser_leaves_the_kernels_where_it_has_to_be_differentiable(silicon, structures):
     denoiser = FlexibleDenoiser(silicon, SMALL).to(DEVICE)
-    assert isinstance(denoiser.neighbours(structures), edge_sums_triton.NeighbourTable)
+    assert isinstance(denoiser.neighbours(structures), NeighbourTable)
     with differentiable():
         assert isinstance(denoiser.neighbours(structures), Graph)
 
@@ -218,9 +213,9 @@ def test_sampling_starts_again_where_a_table_was_too_small(monkeypatch, silicon)
     with torch.no_grad():
         wanted = method.sample(start, 1, "ode", StructureNoise([20], [1], DEVICE))
         monkeypatch.setattr(
-            edge_sums_triton.NeighbourCapacity,
+            NeighbourCapacity,
             "expected",
-            classmethod(lambda cls, *_: cls(capacity=edge_sums_triton.EDGES // 4)),
+            classmethod(lambda cls, *_: cls(capacity=EDGES // 4)),
         )
         found = method.sample(start, 1, "ode", StructureNoise([20], [1], DEVICE))
     assert torch.allclose(found.positions, wanted.positions, atol=1e-5)
