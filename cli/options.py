@@ -344,10 +344,10 @@ def announce(run: Run, workers: int) -> None:
         f"{run.source.name} on {name}: {len(trials)} results ({', '.join(plan.name for plan in run.plans)}; {facts}), "
         f"{' or '.join(map(str, counts))} structures each, protocol '{run.plans[0].protocol}'{model}."
     )
-    for (computed, left_out), step_counts in run.merged_samplers().items():
+    for (computed, left_out), merged_steps in run.merged_samplers().items():
         say(
             f"{', '.join(left_out)} {'take' if len(left_out) > 1 else 'takes'} the same steps as {computed} at "
-            f"{', '.join(map(str, step_counts))} steps: computed once."
+            f"{', '.join(map(str, merged_steps))} steps: computed once."
         )
     if len(missing) < len(trials):
         say(f"{len(trials) - len(missing)} of them are in {run.store.folder} already.")
