@@ -1,4 +1,4 @@
-"""``amsbench bench``: what it counts, how it times, what it extrapolates, what it writes and what it refuses."""
+"""``amsbench bench``: FLOP, timing, extrapolation, output and errors."""
 
 import json
 import os
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 def regular_graph(atoms, degree):
-    """Every atom has the same number of neighbours, so that the groups of the torch path hold no padding."""
+    """Every atom has the same number of neighbours, so that groups of the torch implementation have no padding."""
     generator = torch.Generator().manual_seed(0)
     count = atoms * degree
     return Graph(
@@ -40,7 +40,7 @@ def regular_graph(atoms, degree):
 
 
 def product(into, a, b, *_, **__):
-    """FLOP of the products that torch's counter does not know, from the shapes of their arguments."""
+    """FLOP of products that torch does not count, from the shapes of their arguments."""
     return 2 * a[0] * a[1] * (b[1] if len(b) > 1 else 1)
 
 
@@ -53,11 +53,11 @@ def counted(function):
     return counter.get_total_flops()
 
 
-# -- what is counted -----------------------------------------------------------------------------------------
+# -- FLOP -----------------------------------------------------------------------------------------
 
 
 def test_flops_of_one_layer_by_hand():
-    """One layer has one channel in and out, so no invariants: 3 components of one direction."""
+    """A single layer has one channel in and out, hence no invariants and the 3 components of one direction."""
     h, radial, atoms, edge_count = 32, 32, 5, 70
     both_mlps_on_the_basis = radial * 2 * h
     message, gate, weighted_sum = h * h, h, h
@@ -73,15 +73,15 @@ def test_flops_of_one_layer_by_hand():
 
 @pytest.mark.parametrize("edge_features", ["radial", "tanh"])
 def test_flops_are_those_of_the_products(monkeypatch, edge_features):
-    """The torch path takes the products of the cheapest form, beside those with biases, a thousandth."""
+    """The torch implementation computes the products of the cheapest form, and a thousandth more for biases."""
     monkeypatch.setitem(edge_sums_torch.CHUNK, "cpu", 2048)
     monkeypatch.setenv("AMSBENCH_NATIVE", "0")
     config = EGNNConfig(hidden=32, layers=3, edge_features=edge_features)
     model, graph = EGNN(config), regular_graph(64, 32)
     h, x = torch.randn(64, 32), torch.randn(64, 3)
     with torch.no_grad():
-        found = counted(lambda: model(h, x, graph))
-    assert timing.flops(config, 64, 64 * 32) == pytest.approx(found, rel=0.003)
+        counted_flops = counted(lambda: model(h, x, graph))
+    assert timing.flops(config, 64, 64 * 32) == pytest.approx(counted_flops, rel=0.003)
 
 
 def test_a_gradient_costs_three_times_the_products():
@@ -99,25 +99,25 @@ def test_a_gradient_costs_three_times_the_products():
 
 def test_expected_edges_of_an_ideal_gas():
     structures = network.silicon(4, CPU)
-    found = len(network.neighbour_graph(structures, network.CUTOFF).receivers) / 4
+    edges = len(network.neighbour_graph(structures, network.CUTOFF).receivers) / 4
     volume = float(torch.linalg.det(structures.cells[0]))
-    assert timing.expected_edges(256, volume, network.CUTOFF) == pytest.approx(found, rel=0.03)
+    assert timing.expected_edges(256, volume, network.CUTOFF) == pytest.approx(edges, rel=0.03)
 
 
 def test_a_row_against_the_peak():
     row = timing.Row(group="g", path="p", unit="call", seconds=2.0, work=6e9, products="bfloat16")
-    found = row.against({"float32": 1e9, "bfloat16": 12e9})
-    assert found == {"gflops": 3.0, "share": 0.25, "limit": 0.5}
+    numbers = row.against({"float32": 1e9, "bfloat16": 12e9})
+    assert numbers == {"gflops": 3.0, "share": 0.25, "limit": 0.5}
     bare = timing.Row(group="g", path="p", unit="call", seconds=2.0)
     assert bare.against({}) == {"gflops": None, "share": None, "limit": None}
 
 
-# -- how it is timed -----------------------------------------------------------------------------------------
+# -- timing -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that only the timed functions move; gives what makes them and the log of their calls."""
+    """Replaces the clock: returns a maker of functions that advance it by given seconds, and the log of their calls."""
     now, calls = [0.0], []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
 
@@ -140,7 +140,7 @@ def test_race_takes_the_best_round_of_every_path_but_the_first(clock):
     assert calls == ["a", "b"] * 4
 
 
-def test_race_goes_on_as_long_as_it_was_told(clock):
+def test_race_lasts_at_least_the_given_seconds(clock):
     takes, calls = clock
     timing.race({"a": takes("a", 0.25)}, CPU, rounds=1, seconds=1.0)
     assert len(calls) == 1 + 4
@@ -204,7 +204,7 @@ def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
 @pytest.mark.skipif(not edge_sums_native.info()["active"], reason="no native kernel")
 def test_several_threads_are_compared_with_one(monkeypatch, quick):
     monkeypatch.setitem(MATERIAL_NETWORKS, "tiny", EGNNConfig(hidden=32, layers=2))
-    torch.set_num_threads(2)  # until the end of the test: the fixture one_thread sets it back
+    torch.set_num_threads(2)  # the fixture one_thread restores it after the test
     seen = []
     for row in network.network_rows("tiny", CPU):
         seen.append(row.path)
@@ -220,13 +220,13 @@ def test_no_native_rows_where_the_kernel_does_not_apply():
 
 @pytest.mark.parametrize(("cost", "parts"), [(0.01, (1_500, 4)), (1e-6, (None, None))])
 def test_generation_is_extrapolated_from_what_time_allows(monkeypatch, cost, parts):
-    """``cost`` seconds a network evaluation: 10,000 of them in 1 step whatever share was generated."""
+    """``cost``: seconds of a network evaluation of one structure."""
     monkeypatch.setitem(pipeline.GENERATING, "cpu", 15.0)
     monkeypatch.setitem(pipeline.ATOMS_PER_BATCH, "cpu", 1_024)
-    asked = []
+    requests = []
 
     def generate(method, *, cells, counts, steps, sampler):
-        asked.append((method.name, len(cells), steps))
+        requests.append((method.name, len(cells), steps))
         return SimpleNamespace(seconds=len(cells) * steps * cost)
 
     monkeypatch.setattr(pipeline, "generate_structures", generate)
@@ -237,8 +237,8 @@ def test_generation_is_extrapolated_from_what_time_allows(monkeypatch, cost, par
         assert row.part == part
         assert row.ratio == pytest.approx(pipeline.PAPER_SECONDS[steps] / row.seconds)
         assert row.work == pytest.approx(steps * rows[1].work)
-    assert asked[1] == ("amshortcut", parts[0] or 10_000, 1)
-    assert asked[3] == ("material-sde", parts[1] or 10_000, 250)
+    assert requests[1] == ("amshortcut", parts[0] or 10_000, 1)
+    assert requests[3] == ("material-sde", parts[1] or 10_000, 250)
 
 
 def test_training_steps_are_real_and_leave_nothing_behind(monkeypatch, quick, tmp_path):
@@ -276,7 +276,7 @@ def test_curves_are_those_of_ase(monkeypatch, quick):
 
 @pytest.fixture
 def bench(monkeypatch, capsys, tmp_path):
-    """Calls the command in this process, in an empty folder; returns exit code, output and messages."""
+    """A function that runs the command in this process and an empty folder; returns exit code, output and messages."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
@@ -296,14 +296,14 @@ def test_table_and_json(bench, quick, tmp_path):
     output = tmp_path / "new" / "speed.json"
     code, out, err = bench("--device", "cpu", "--cores", 1, "--only", "neighbours", "--output-file", output)
     assert code == 0, err
-    found = json.loads(output.read_text())
-    assert set(found) == {"environment", "peaks", "rows"}
-    assert found["environment"]["threads"] == 1
-    assert found["environment"]["versions"]["torch"] == torch.__version__
-    assert all(found["peaks"][name] > 0 for name in ("float32", "bfloat16"))
+    stored = json.loads(output.read_text())
+    assert set(stored) == {"environment", "peaks", "rows"}
+    assert stored["environment"]["threads"] == 1
+    assert stored["environment"]["versions"]["torch"] == torch.__version__
+    assert all(stored["peaks"][name] > 0 for name in ("float32", "bfloat16"))
     fields = {*timing.Row.__dataclass_fields__, "gflops", "share", "limit"}
-    assert {row["path"] for row in found["rows"]} >= {"vesin"}
-    for row in found["rows"]:
+    assert {row["path"] for row in stored["rows"]} >= {"vesin"}
+    for row in stored["rows"]:
         assert set(row) == fields
         line = f"{row['path']}, {report.format_time(row['seconds'])}/atom"
         assert f"{row['group']}: {line}" in err
@@ -326,7 +326,7 @@ def test_table_and_json(bench, quick, tmp_path):
         (("--output-file", "."), ("--output-file", "folder")),
     ],
 )
-def test_mistakes_are_told_before_anything_is_measured(bench, monkeypatch, tmp_path, arguments, words):
+def test_mistakes_are_reported_before_anything_is_measured(bench, monkeypatch, tmp_path, arguments, words):
     monkeypatch.setattr(timing, "peaks", lambda device: pytest.fail("it measured"))
     more = () if "--output-file" in arguments else ("--output-file", tmp_path / "new" / "speed.json")
     code, out, err = bench(*arguments, *more)
@@ -363,8 +363,8 @@ def test_times_have_three_digits_and_a_unit(seconds, text):
     assert report.format_time(seconds) == text
 
 
-def test_every_group_has_what_measures_it(capsys):
-    made = list(speed.makers(tuple(speed.GROUPS), ("standard", "wide"), CPU))
-    assert len(made) == len(speed.GROUPS) + 1
-    assert np.all([callable(maker) for maker in made])
+def test_every_group_has_a_measurement(capsys):
+    makers = list(speed.makers(tuple(speed.GROUPS), ("standard", "wide"), CPU))
+    assert len(makers) == len(speed.GROUPS) + 1
+    assert np.all([callable(maker) for maker in makers])
     assert len(list(speed.makers(("files",), ("standard",), CPU))) == 1

@@ -1,6 +1,8 @@
 """Derivatives of the denoiser against finite differences, and the refusal of those that the fast paths lack."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -161,6 +163,29 @@ def test_the_total_derivative_along_a_path_needs_no_reverse_mode(case):
         _, derivative = jvp(case.value, (start,), (directions,))
     torch.testing.assert_close(derivative.detach(), expected, rtol=1e-6, atol=1e-8)
     assert any(bool(g.any()) for g in torch.autograd.grad(derivative, parameters, materialize_grads=True))
+
+
+def test_the_example_of_the_documentation(silica, small_batch):
+    page = (Path(__file__).parents[3] / "docs" / "speed.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    batch = small_batch(3, 2, sizes=(9, 12), dtype=torch.float64)
+    case = DenoiserCase(silica, batch, CONFIGS["radial"])
+    structures = replace(batch, properties=case.inputs["properties"])
+    state = State(structures=structures, elements=case.inputs["elements"])
+    names = {
+        "denoiser": case.denoiser,
+        "state": state,
+        "null": case.null,
+        "t": case.inputs["t"],
+        "dt": case.inputs["dt"],
+        "v": case.directions["positions"],
+    }
+    exec(example, names)
+    with torch.no_grad():
+        steps = [names["drift"](batch.positions + s * names["v"], names["t"] + s) for s in (1e-5, -1e-5)]
+    torch.testing.assert_close(
+        names["derivative"].detach(), (steps[0] - steps[1]) / 2e-5, rtol=1e-5, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("edge_features", ["radial", "tanh"])

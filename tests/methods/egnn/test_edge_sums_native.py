@@ -1,4 +1,4 @@
-"""The native edge kernel against the torch code that it stands for."""
+"""The native edge kernel against the torch implementation."""
 
 import math
 from dataclasses import replace
@@ -67,7 +67,7 @@ class Case:
 
 
 def error(ours, theirs):
-    """Relative error in the Euclidean norm; where there is nothing to divide by, the absolute one."""
+    """Relative error in the Euclidean norm, or the absolute error for values near zero."""
     return float((ours - theirs).detach().norm() / theirs.detach().norm().clamp(min=1e-6))
 
 
@@ -95,7 +95,7 @@ def test_bfloat16_stays_within_its_rounding(monkeypatch, level, hidden, channels
     pairs = list(zip(case.results(case.native_sums), case.results(case.torch_sums), strict=True))
     assert max(error(*pair) for pair in pairs[:2]) < 5e-3
     assert max(error(*pair) for pair in pairs[2:]) < 2e-2
-    assert error(*pairs[0]) > 1e-5  # and it is this path that ran
+    assert error(*pairs[0]) > 1e-5  # the products were in bfloat16
 
 
 @pytest.mark.parametrize("level", AVAILABLE)
@@ -110,11 +110,11 @@ def test_every_length_of_the_last_block(monkeypatch, level, edges):
     assert bool((results[1][-1] == 0).all())
 
 
-@pytest.mark.parametrize("threads", ["of OpenMP", "of its own"])
+@pytest.mark.parametrize("threads", ["of OpenMP", "of Python"])
 @pytest.mark.parametrize("level", AVAILABLE)
 def test_threads_share_the_edges(monkeypatch, level, threads):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
-    if threads == "of its own":
+    if threads == "of Python":
         monkeypatch.setattr(edge_sums_native, "_openmp_team", lambda: None)
     elif edge_sums_native._openmp_team() is None:
         pytest.skip("torch has another OpenMP runtime here")
@@ -129,7 +129,7 @@ def test_threads_share_the_edges(monkeypatch, level, threads):
 
 
 @pytest.mark.parametrize("team", [True, False])
-def test_a_failure_in_one_of_several_threads_is_told(monkeypatch, team):
+def test_a_failure_in_one_of_several_threads_is_raised(monkeypatch, team):
     if not team:
         monkeypatch.setattr(edge_sums_native, "_openmp_team", lambda: None)
     case = Case(32, 8, 8, atoms=40, edges=5000)
@@ -142,7 +142,7 @@ def test_a_failure_in_one_of_several_threads_is_told(monkeypatch, team):
 
 
 @pytest.mark.parametrize("level", AVAILABLE)
-def test_nan_reaches_neighbours_and_nobody_else(monkeypatch, level):
+def test_nan_reaches_neighbours_and_no_other_atoms(monkeypatch, level):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
     case = Case(32, 8, 8, atoms=60, edges=150)
     with torch.no_grad():
@@ -152,14 +152,14 @@ def test_nan_reaches_neighbours_and_nobody_else(monkeypatch, level):
         spoilt, moved = case.native_sums(*case.nodes)
     graph = case.graph
     position = (graph.senders == 11) | (graph.receivers == 11)
-    hit = torch.zeros(60, dtype=torch.bool)
-    hit[graph.receivers[(graph.senders == 7) | position]] = True
-    assert bool(hit.any())
-    assert torch.equal(spoilt.isnan().any(-1), hit)
-    assert torch.equal(spoilt[~hit], clean[~hit])
-    hit[:] = False
-    hit[graph.receivers[position]] = True
-    assert torch.equal(moved.isnan().flatten(1).any(-1), hit)
+    reached = torch.zeros(60, dtype=torch.bool)
+    reached[graph.receivers[(graph.senders == 7) | position]] = True
+    assert bool(reached.any())
+    assert torch.equal(spoilt.isnan().any(-1), reached)
+    assert torch.equal(spoilt[~reached], clean[~reached])
+    reached[:] = False
+    reached[graph.receivers[position]] = True
+    assert torch.equal(moved.isnan().flatten(1).any(-1), reached)
 
 
 def test_strided_inputs_are_read_as_they_are():
@@ -214,7 +214,7 @@ def backbone(**options):
 
 
 @pytest.mark.parametrize("level", ["float32", *BFLOAT16])
-def test_a_whole_network_trains_the_same_with_and_without(monkeypatch, level):
+def test_a_network_has_the_same_gradients_with_and_without_the_kernel(monkeypatch, level):
     limit = 2e-2 if level in BFLOAT16 else 1e-4
     network, h, structures = backbone()
     graph = neighbour_graph(structures, CUTOFF)
@@ -229,7 +229,7 @@ def test_a_whole_network_trains_the_same_with_and_without(monkeypatch, level):
     assert 0 < error(gradients[1], gradients[0]) < limit
 
 
-def test_displacements_turn_with_the_positions():
+def test_displacements_rotate_with_the_positions():
     network, h, structures = backbone()
     graph = neighbour_graph(structures, CUTOFF)
     rotation, _ = torch.linalg.qr(torch.randn(3, 3))
@@ -241,7 +241,7 @@ def test_displacements_turn_with_the_positions():
     assert error(other, shift @ rotation) < 1e-2
 
 
-def test_what_the_kernel_does_not_do_is_left_to_torch(monkeypatch):
+def test_networks_that_the_kernel_does_not_support_are_computed_by_torch(monkeypatch):
     h = torch.zeros(1, 32)
     assert edge_sums_native.usable(EGNNConfig(hidden=32), h) == edge_sums_native.info()["active"]
     assert not edge_sums_native.usable(EGNNConfig(hidden=32), h.double())
@@ -258,8 +258,8 @@ def test_what_the_kernel_does_not_do_is_left_to_torch(monkeypatch):
 
 def test_info_and_an_unknown_level(monkeypatch):
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "plain")
-    found = edge_sums_native.info()
-    assert (found["active"], found["level"], found["mode"]) == (True, "plain", "float32")
+    state = edge_sums_native.info()
+    assert (state["active"], state["level"], state["mode"]) == (True, "plain", "float32")
     monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", "avx1024")
     with pytest.raises(AmsbenchError, match="avx1024"):
         edge_sums_native.info()

@@ -1,4 +1,4 @@
-"""The GPU's kernels: run by Triton's interpreter on the CPU, compiled for GPUs, and run on one where there is one."""
+"""The GPU's kernels: in Triton's interpreter on the CPU, compiled for GPUs, and on a GPU if there is one."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def kernels(monkeypatch):
 
 
 def cells_of(*cells):
-    """Structures with a few atoms in each cell, some of them outside of it."""
+    """Structures with a few atoms in each cell, some of them outside the cell."""
     matrices = torch.tensor(cells, dtype=torch.float32)
     counts = torch.arange(len(cells)) * 3 + 4
     start = Structures.empty_cells(matrices, counts, torch.zeros(len(cells), 0))
@@ -63,27 +63,27 @@ def edges_of(table):
 
 
 def test_neighbour_table_has_the_edges_of_the_graph(structures):
-    places = NeighbourCapacity.expected(structures, CUTOFF)
-    table = neighbour_table(structures, CUTOFF, places)
+    capacity = NeighbourCapacity.expected(structures, CUTOFF)
+    table = neighbour_table(structures, CUTOFF, capacity)
     graph = neighbour_graph(structures, CUTOFF)
-    wanted = sorted(
+    expected = sorted(
         (int(i), int(j), *(round(v, 2) + 0.0 for v in shift.tolist()))
         for i, j, shift in zip(graph.receivers, graph.senders, graph.shifts, strict=True)
     )
-    assert torch.allclose(edges_of(table), torch.tensor(wanted), atol=0.011)
-    assert places.check()
+    assert torch.allclose(edges_of(table), torch.tensor(expected), atol=0.011)
+    assert capacity.check()
     distances = graph.vectors(structures.positions).norm(dim=1).cpu()
     filled = torch.arange(table.capacity) < table.counts.cpu()[:, None]
     assert torch.allclose(table.geometry[3].cpu()[filled].sort().values, distances.sort().values, atol=1e-4)
 
 
-def test_a_table_that_was_too_small_is_noticed_and_grows():
+def test_a_table_that_is_too_small_is_detected_and_enlarged():
     crowded = cells_of([[5, 0, 0], [0, 5, 0], [0, 0, 5]])
-    places = NeighbourCapacity(capacity=EDGES)
-    neighbour_table(crowded, 2 * CUTOFF, places)
-    assert not places.check()
-    neighbour_table(crowded, 2 * CUTOFF, places)
-    assert places.check()
+    capacity = NeighbourCapacity(capacity=EDGES)
+    neighbour_table(crowded, 2 * CUTOFF, capacity)
+    assert not capacity.check()
+    neighbour_table(crowded, 2 * CUTOFF, capacity)
+    assert capacity.check()
 
 
 def network(config):
@@ -126,16 +126,16 @@ def test_network_and_its_gradients(monkeypatch, structures, config, mode, tolera
     def oracle_of(*arguments):
         return functional_call(reference, reference_weights(egnn), arguments)
 
-    wanted, wanted_grads = outputs_and_gradients(oracle_of, egnn, h, structures.positions, graph)
+    expected, expected_grads = outputs_and_gradients(oracle_of, egnn, h, structures.positions, graph)
     monkeypatch.setenv("AMSBENCH_NATIVE", "0")
     plain, plain_grads = outputs_and_gradients(egnn, egnn, h, structures.positions, graph)
     monkeypatch.setenv("AMSBENCH_TRITON", mode)
     table = neighbour_table(structures, CUTOFF, NeighbourCapacity.expected(structures, CUTOFF))
-    found, grads = outputs_and_gradients(egnn, egnn, h, structures.positions, table)
-    for ours, theirs, oracle in zip(found, plain, wanted, strict=True):
+    outputs, grads = outputs_and_gradients(egnn, egnn, h, structures.positions, table)
+    for ours, theirs, oracle in zip(outputs, plain, expected, strict=True):
         assert error(ours, theirs) < tolerance
         assert error(ours, oracle) < tolerance
-    for ours, theirs, oracle in zip(grads, plain_grads, wanted_grads, strict=True):
+    for ours, theirs, oracle in zip(grads, plain_grads, expected_grads, strict=True):
         assert (ours is None) == (theirs is None)
         if theirs is None:
             assert oracle is None or not oracle.any()
@@ -145,19 +145,19 @@ def test_network_and_its_gradients(monkeypatch, structures, config, mode, tolera
 
 
 def test_gradients_of_the_positions(structures):
-    """A network whose positions come from elsewhere: the first layer hands their gradient on too."""
+    """Gradients with respect to the position channels of a layer in the middle of the network."""
     egnn, graph = network(SMALL), neighbour_graph(structures, CUTOFF)
     table = neighbour_table(structures, CUTOFF, NeighbourCapacity.expected(structures, CUTOFF))
     h = torch.randn(len(structures.positions), SMALL.hidden).to(DEVICE)
     layer = egnn.layers[1]
     x = torch.randn(len(h), 8, 3, generator=torch.Generator().manual_seed(2)).to(DEVICE)
-    found = []
+    gradients = []
     for neighbours in (graph, table):
         at = x.clone().requires_grad_()
         sums = egnn.edge_sums(neighbours, structures.positions, h)
         out_h, out_x = layer(h, at, sums)
-        found.append(torch.autograd.grad(out_h.sum() + (out_x**2).sum(), at)[0])
-    assert error(found[1], found[0]) < 2e-5
+        gradients.append(torch.autograd.grad(out_h.sum() + (out_x**2).sum(), at)[0])
+    assert error(gradients[1], gradients[0]) < 2e-5
 
 
 def test_derivatives_that_the_kernels_lack_are_refused(structures):
@@ -177,7 +177,7 @@ def test_derivatives_that_the_kernels_lack_are_refused(structures):
         egnn(h, positions, table)
 
 
-def test_the_denoiser_leaves_the_kernels_where_it_has_to_be_differentiable(silicon, structures):
+def test_a_differentiable_denoiser_uses_the_graph_instead_of_the_table(silicon, structures):
     denoiser = FlexibleDenoiser(silicon, SMALL).to(DEVICE)
     assert isinstance(denoiser.neighbours(structures), NeighbourTable)
     with differentiable():
@@ -185,7 +185,7 @@ def test_the_denoiser_leaves_the_kernels_where_it_has_to_be_differentiable(silic
 
 
 def test_samples_agree_with_those_of_the_torch_code(monkeypatch, silica):
-    """The same noise, once through the kernels and once without: they differ by rounding alone."""
+    """For the same noise, samples with and without the kernels differ by rounding only."""
     torch.manual_seed(0)
     config = MaterialSDE.default_config("standard", silica)
     config["network"] |= {"hidden": 32, "layers": 2, "radial": 16}
@@ -193,36 +193,36 @@ def test_samples_agree_with_those_of_the_torch_code(monkeypatch, silica):
     start = Structures.empty_cells(
         torch.eye(3)[None] * 6.0, torch.tensor([23]), torch.full((1, 2), torch.nan)
     ).to(DEVICE)
-    made = []
+    samples = []
     with torch.no_grad():
         for mode in ("0", "float32"):
             monkeypatch.setenv("AMSBENCH_TRITON", mode)
-            made.append(method.sample(start, 2, "ancestral", StructureNoise([23], [1], DEVICE)))
+            samples.append(method.sample(start, 2, "ancestral", StructureNoise([23], [1], DEVICE)))
             backend = method.backend()
     assert backend == "triton float32"
-    assert torch.allclose(made[0].positions, made[1].positions, atol=1e-3)
-    assert torch.equal(made[0].species, made[1].species)
+    assert torch.allclose(samples[0].positions, samples[1].positions, atol=1e-3)
+    assert torch.equal(samples[0].species, samples[1].species)
 
 
-def test_sampling_starts_again_where_a_table_was_too_small(monkeypatch, silicon):
+def test_sampling_is_repeated_if_a_table_was_too_small(monkeypatch, silicon):
     torch.manual_seed(0)
     config = MaterialSDE.default_config("standard", silicon)
     config["network"] |= {"hidden": 32, "layers": 2, "radial": 16, "cutoff": CUTOFF}
     method = MaterialSDE(silicon, config).to(DEVICE).eval()
     start = Structures.empty_cells(torch.eye(3)[None] * 6.0, torch.tensor([20]), torch.zeros(1, 0)).to(DEVICE)
     with torch.no_grad():
-        wanted = method.sample(start, 1, "ode", StructureNoise([20], [1], DEVICE))
+        expected = method.sample(start, 1, "ode", StructureNoise([20], [1], DEVICE))
         monkeypatch.setattr(
             NeighbourCapacity,
             "expected",
             classmethod(lambda cls, *_: cls(capacity=EDGES // 4)),
         )
-        found = method.sample(start, 1, "ode", StructureNoise([20], [1], DEVICE))
-    assert torch.allclose(found.positions, wanted.positions, atol=1e-5)
+        repeated = method.sample(start, 1, "ode", StructureNoise([20], [1], DEVICE))
+    assert torch.allclose(repeated.positions, expected.positions, atol=1e-5)
 
 
 def test_a_step_never_waits_for_the_device(silicon):
-    """No operation of a prediction hands a number of the device to Python."""
+    """No operation of a prediction copies a number from the device to Python."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     waits = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")
@@ -268,13 +268,13 @@ def test_device_noise_is_normal_and_uniform():
     assert abs(float(u.mean()) - 0.5) < 5 * (1 / 12 / 12000) ** 0.5
 
 
-def test_unknown_mode_is_one_sentence(monkeypatch):
+def test_an_unknown_mode_is_an_error_of_one_sentence(monkeypatch):
     monkeypatch.setenv("AMSBENCH_TRITON", "float16")
     with pytest.raises(AmsbenchError, match="AMSBENCH_TRITON is 'float16'"):
         edge_sums_triton.info()
 
 
-def test_without_a_device_the_reason_is_said(monkeypatch):
+def test_without_a_device_the_reason_is_given(monkeypatch):
     monkeypatch.delenv("AMSBENCH_TRITON")
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -314,15 +314,15 @@ for kernel, constants in jobs:
     }}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     options = dict(num_warps={warps}, num_stages=1)
-    made = triton.compile(source, target=GPUTarget("cuda", {capability}, 32), options=options)
-    print(kernel.__name__, made.metadata.shared, len(made.asm["cubin"]))
+    compiled = triton.compile(source, target=GPUTarget("cuda", {capability}, 32), options=options)
+    print(kernel.__name__, compiled.metadata.shared, len(compiled.asm["cubin"]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton compiles on Linux only")
 @pytest.mark.parametrize(("capability", "hidden", "warps"), [(80, 64, 4), (90, 64, 4), (90, 128, 8)])
 def test_kernels_compile_for_gpus(tmp_path, capability, hidden, warps):
-    """Down to machine code, which needs no GPU; shared memory as every GPU since 2020 has it."""
+    """Compilation to machine code needs no GPU; the kernels fit into the shared memory of all GPUs since 2020."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     code = COMPILE.format(capability=capability, hidden=hidden, warps=warps)
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""The torch code of the edges against the network as anyone would write it: values, gradients, memory."""
+"""The torch implementation of the edges against the reference network: values, gradients, memory."""
 
 import math
 
@@ -24,7 +24,7 @@ def torch_code(monkeypatch, one_thread):
 
 
 class Case:
-    """A network with every weight at work, and liquid silicon with its density."""
+    """A network with random weights, and atoms at random positions with the density of liquid silicon."""
 
     def __init__(self, config, atoms=40, dtype=torch.float64):
         torch.manual_seed(0)
@@ -104,7 +104,7 @@ def test_symmetries_of_the_reference(network):
 
 
 def peak_memory(function):
-    """The most bytes that a call holds at once, counted from the allocations: the same in every run."""
+    """Largest number of bytes that a call holds at once, from its allocations, which are the same in every run."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         function()
     held = peak = 0
@@ -127,7 +127,7 @@ def test_a_training_step_takes_an_eighth_of_the_memory(network):
 
 
 def test_groups_hold_every_edge_once():
-    """Also those of atoms with very many neighbours, and atoms without any are in no group."""
+    """Edges of atoms with very many neighbours included; atoms without neighbours are in no group."""
     generator = torch.Generator().manual_seed(0)
     counts = torch.randint(0, 90, (200,), generator=generator)
     counts[7], counts[50], counts[-1] = 0, CHUNK["cpu"] + 300, 0
@@ -137,34 +137,34 @@ def test_groups_hold_every_edge_once():
         senders=torch.randint(0, 200, (edges,), generator=generator),
         shifts=torch.randn(edges, 3, generator=generator),
     )
-    number = torch.arange(1.0, edges + 1)  # as the cutoff, so that each edge is known by it
+    number = torch.arange(1.0, edges + 1)  # given as the cutoff, to identify each edge
     seen = []
     for group in grouped(graph, number[:, None], number):
         real = group.smooth > 0
-        found = (group.smooth[real] - 1).long()
-        seen.append(found)
-        assert torch.equal(group.receivers[:, None].expand_as(real)[real], graph.receivers[found])
-        assert torch.equal(group.senders.view_as(real)[real], graph.senders[found])
-        assert torch.equal(group.shifts[real][..., 0], graph.shifts[found])
-        assert torch.equal(group.features.view_as(real)[real], number[found])
-        # padding stays among the receiver's own edges, so that a NaN spreads no further
-        own = graph.receivers[(group.features.long() - 1).flatten()].view_as(real)
-        assert torch.equal(own, group.receivers[:, None].expand_as(real))
+        edge_numbers = (group.smooth[real] - 1).long()
+        seen.append(edge_numbers)
+        assert torch.equal(group.receivers[:, None].expand_as(real)[real], graph.receivers[edge_numbers])
+        assert torch.equal(group.senders.view_as(real)[real], graph.senders[edge_numbers])
+        assert torch.equal(group.shifts[real][..., 0], graph.shifts[edge_numbers])
+        assert torch.equal(group.features.view_as(real)[real], number[edge_numbers])
+        # padding repeats an edge of the same receiver, so that a NaN reaches no other receiver
+        receivers = graph.receivers[(group.features.long() - 1).flatten()].view_as(real)
+        assert torch.equal(receivers, group.receivers[:, None].expand_as(real))
     assert torch.equal(torch.cat(seen).sort().values, torch.arange(edges))
 
 
-def test_nan_reaches_neighbours_and_nobody_else():
+def test_nan_reaches_neighbours_and_no_other_atoms():
     case = Case(EGNNConfig(hidden=32, layers=1, cutoff=3.0), atoms=120)
     clean, _ = case.outputs(case.network)
     case.structures.positions[11] = math.nan
     spoilt, moved = case.outputs(case.network)
-    hit = torch.zeros(120, dtype=torch.bool)
-    hit[case.graph.receivers[case.graph.senders == 11]] = True
-    hit[11] = True
-    assert 1 < int(hit.sum()) < 60
-    assert torch.equal(spoilt.isnan().any(-1), hit)
-    assert torch.equal(moved.isnan().any(-1), hit)
-    assert torch.equal(spoilt[~hit], clean[~hit])
+    reached = torch.zeros(120, dtype=torch.bool)
+    reached[case.graph.receivers[case.graph.senders == 11]] = True
+    reached[11] = True
+    assert 1 < int(reached.sum()) < 60
+    assert torch.equal(spoilt.isnan().any(-1), reached)
+    assert torch.equal(moved.isnan().any(-1), reached)
+    assert torch.equal(spoilt[~reached], clean[~reached])
 
 
 @pytest.mark.parametrize("atoms", [0, 1, 3])
@@ -179,7 +179,7 @@ def test_atoms_without_neighbours(atoms):
 
 
 def test_default_products_stay_within_their_rounding(monkeypatch):
-    """Without a float32 level oneDNN may take products in bfloat16, and does where there is AMX."""
+    """Without a float32 level, oneDNN computes products in bfloat16 if the processor has AMX."""
     case = Case(MATERIAL_NETWORKS["standard"], dtype=torch.float32)
     exact, gradients = case.outputs(case.network), case.gradients(case.network)
     monkeypatch.delenv("AMSBENCH_NATIVE_LEVEL")
