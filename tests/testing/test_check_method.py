@@ -5,6 +5,7 @@ import random
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -305,7 +306,7 @@ class ReversedTime(Wrong):
 
     samplers = (Sampler(name="ode", title="reversed times"),)
     # a single layer hardly depends on the time
-    settings = {"network": SMALL["network"] | {"layers": 2}}
+    settings: ClassVar = {"network": SMALL["network"] | {"layers": 2}}
 
 
 class OtherNoiseScale(Wrong):
