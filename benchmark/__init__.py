@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..methods.processes import ElementProcess, PositionProcess
     from ..methods.state import Prediction, State
     from ..metrics.distribution_functions import Curves
-    from ..metrics.metric import CurveMetric, Material, Metric, Quantity, StructureMetric
+    from ..metrics.metric import CurveMetric, Material, Metric, PropertyMetric, Quantity, StructureMetric
     from ..metrics.potentials.potential import EvaluationFailed
     from .datasets.definition import DatasetDefinition, Measurement, Property, SimulationFailed
     from .interface.evaluation_plan import EvaluationPlan, inverse_design_plans, structural_plan
@@ -56,7 +56,14 @@ _HOMES = {
     ".interface.evaluation_plan": ("EvaluationPlan", "inverse_design_plans", "structural_plan"),
     # a metric
     "..metrics.distribution_functions": ("Curves",),
-    "..metrics.metric": ("CurveMetric", "Material", "Metric", "Quantity", "StructureMetric"),
+    "..metrics.metric": (
+        "CurveMetric",
+        "Material",
+        "Metric",
+        "PropertyMetric",
+        "Quantity",
+        "StructureMetric",
+    ),
     "..metrics.potentials.potential": ("EvaluationFailed",),
     # a baseline that is not trained
     ".runs.non_learned": ("NonLearnedBaseline",),
@@ -86,6 +93,7 @@ __all__ = [
     "Prediction",
     "ProductType",
     "Property",
+    "PropertyMetric",
     "Quantity",
     "Sampler",
     "SimulationFailed",

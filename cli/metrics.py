@@ -25,34 +25,49 @@ def metrics_command(
 ) -> None:
     """List the registered metrics, or show what one of them measures, why, and how it has been verified."""
     from ..benchmark import registry
-    from ..metrics.metric import CurveMetric
+    from ..metrics.metric import CurveMetric, PropertyMetric, StructureMetric
 
     if name is not None:
         for line in metric_lines(registry.load("metrics", name), terminal_width() or WIDTH):
             print(line)
         return
     classes = [registry.load("metrics", item) for item in registry.names("metrics")]
-    for curves, head in ((True, "mean curves of a set of structures"), (False, "numbers per structure")):
+    for base, head in (
+        (CurveMetric, "mean curves of a set of structures"),
+        (StructureMetric, "numbers per structure"),
+        (PropertyMetric, "properties with targets"),
+    ):
         print(f"{head}:")
         for metric in classes:
-            if issubclass(metric, CurveMetric) is curves:
+            if issubclass(metric, base):
                 unit = f" ({metric.unit})" if metric.unit else ""
                 print(f"  {metric.name:18} {metric.title}{unit}")
-    print("properties with targets, by dataset: 'amsbench datasets'")
 
 
 def metric_lines(metric: type[Metric], width: int) -> Iterator[str]:
     """The page of a metric as text: title, unit, direction, needs, version, rationale, evidence."""
+    from ..benchmark import registry
     from ..benchmark.evaluation.descriptor_means import STANDARD_DESCRIPTORS
     from ..benchmark.evaluation.evaluate import STANDARD_CURVES
+    from ..metrics.metric import PropertyMetric
 
-    standard = metric.name in (*STANDARD_CURVES, *STANDARD_DESCRIPTORS)
+    if issubclass(metric, PropertyMetric):
+        datasets = [
+            name
+            for name in registry.names("datasets")
+            if metric.name in {item.name for item in registry.load("datasets", name).properties}
+        ]
+        measured = f"where it has targets, on {', '.join(datasets) or 'no registered dataset'}"
+    elif metric.name in (*STANDARD_CURVES, *STANDARD_DESCRIPTORS):
+        measured = "always"
+    else:
+        measured = f"with --metrics {metric.name}"
     facts = {
         "unit": metric.unit or "none",
         "read as": metric.direction,
         "needs": ", ".join(metric.needs) or "structures alone",
         "version": str(metric.version),
-        "measured": "always" if standard else f"with --metrics {metric.name}",
+        "measured": measured,
         "rationale": metric.rationale,
         "evidence": metric.evidence,
     }

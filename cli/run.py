@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .formatting import duration
+from .generators import announce, chosen_source
 from .options import (
     CheckpointFile,
     Cores,
@@ -17,9 +18,7 @@ from .options import (
     MethodName,
     MetricNames,
     Seed,
-    announce,
     chosen_plans,
-    chosen_source,
     method_name,
     metric_names,
     names_in,

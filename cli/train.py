@@ -9,6 +9,7 @@ import typer
 
 from ..benchmark.training.options import TrainingOptions
 from ..errors import AmsbenchError
+from .generators import train_with_bars, training_folder
 from .options import (
     Cores,
     DataFile,
@@ -19,8 +20,6 @@ from .options import (
     changed_settings,
     method_name,
     property_names,
-    train_with_bars,
-    training_folder,
 )
 from .progress import say
 

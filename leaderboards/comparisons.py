@@ -1,9 +1,8 @@
-"""Which results may stand in one table, and in which column: numbers of different conditions are never mixed.
+"""Results grouped for tables: comparisons of equal conditions, and within them entries, one per model and sampler.
 
-A board holds the cells that share dataset, protocol, sample count, targets, cells and metrics. Within it a
-column is one trained model with one sampler. Two checkpoints, seeds or precisions of a method are two
-columns; another protocol, dataset file or count is another board. Nothing is left out because something newer
-exists.
+A comparison holds the results that share dataset, protocol, number of structures, targets, cells and metrics. Within
+it an entry is one trained model with one sampler. Two checkpoints, seeds or precisions of a method are two entries;
+another protocol, dataset file or number of structures is another comparison. No result is left out.
 """
 
 from __future__ import annotations
@@ -18,121 +17,135 @@ from ..benchmark.training.budgets import BUDGETS
 from ..errors import AmsbenchError
 from . import reported_values
 
+SHORTCUT = "shortcut"
+"""How the label of a step begins that a network has learnt to take in one evaluation."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One trained model with one sampler; ``cells`` by step count, fewest first."""
+    """One trained model with one sampler, or one non-learned baseline.
+
+    results: by step count, fewest first
+    has_shortcuts: whether the method takes learnt shortcuts in any of the results at hand
+    """
 
     label: str
-    cells: dict[int, Result]
+    results: dict[int, Result]
+    has_shortcuts: bool = False
 
     @property
     def first(self) -> Result:
-        return next(iter(self.cells.values()))
+        return next(iter(self.results.values()))
 
     @property
     def method(self) -> str:
         return self.first.key.method
 
     def step_label(self, steps: int) -> str:
-        """The mode of a cell where the step count changes what a step of this column is, else nothing.
+        """The label of a step where it differs from the usual one of the entry, else an empty string.
 
-        AMShortcut's cells of many steps are always labelled: they are its SDE, not its shortcut.
+        The usual step is a shortcut where the method has shortcuts, otherwise that of the fewest steps.
         """
-        mode = self.cells[steps].step_label
-        usual = mode.startswith("shortcut") if self.method == "amshortcut" else mode == self.first.step_label
-        return "" if usual else mode
+        label = self.results[steps].step_label
+        usual = label.startswith(SHORTCUT) if self.has_shortcuts else label == self.first.step_label
+        return "" if usual else label
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Cells that may be compared with each other.
+    """Results that may be compared with each other.
 
-    columns: models, which take steps
-    yardsticks: what takes none
+    entries: trained models
+    non_learned: baselines without steps
     budget: ``budget_label`` of every model
     """
 
     label: str
     budget: str = ""
-    columns: tuple[Entry, ...]
-    yardsticks: tuple[Entry, ...] = ()
+    entries: tuple[Entry, ...]
+    non_learned: tuple[Entry, ...] = ()
 
     @property
     def key(self) -> ResultKey:
-        """The key of one of the cells; what makes a board is the same in all of them."""
-        return (self.columns or self.yardsticks)[0].first.key
+        """The key of one of the results; the conditions of the comparison are the same in all of them."""
+        return (self.entries or self.non_learned)[0].first.key
 
     @property
-    def cells(self) -> list[Result]:
-        """Those of the models."""
-        return [cell for column in self.columns for cell in column.cells.values()]
+    def results(self) -> list[Result]:
+        """The results of trained models."""
+        return [result for entry in self.entries for result in entry.results.values()]
 
     @property
     def steps(self) -> tuple[int, ...]:
-        return tuple(sorted({steps for column in self.columns for steps in column.cells}))
+        return tuple(sorted({steps for entry in self.entries for steps in entry.results}))
 
 
-def boards(cells: Iterable[Result], kind: str) -> list[Comparison]:
-    """The cells of one kind (``structural`` or ``inverse-design``) in boards and columns.
+def comparisons_of(results: Iterable[Result], kind: str) -> list[Comparison]:
+    """The results of one kind (``structural`` or ``inverse-design``) in comparisons and entries.
 
-    AmsbenchError where there are none, or where two different results claim the same key.
+    AmsbenchError where there are none.
     """
-    every = list(cells)
-    chosen = [cell for cell in every if cell.key.kind == kind]
+    every = list(results)
+    chosen = [result for result in every if result.key.kind == kind]
     if not chosen:
         raise AmsbenchError(
-            f"no {kind} results among the {len(every)} cells found; "
+            f"no {kind} results among the {len(every)} results here; "
             f"run 'amsbench run' on a dataset with a {kind} comparison, or give another folder with --results"
         )
-    groups: dict[tuple[str, str], list[Result]] = {}
-    yardsticks: dict[str, list[Result]] = {}
-    for cell in _unique(chosen):
-        identity = _board_identity(cell)
-        if cell.key.steps == NO_STEPS:
-            yardsticks.setdefault(identity, []).append(cell)
+    with_shortcuts = {result.key.method for result in every if result.step_label.startswith(SHORTCUT)}
+    models: dict[tuple[str, str], list[Result]] = {}
+    non_learned: dict[str, list[Result]] = {}
+    for result in _without_copies(chosen):
+        conditions = _conditions(result)
+        if result.key.steps == NO_STEPS:
+            non_learned.setdefault(conditions, []).append(result)
         else:
-            groups.setdefault((identity, budget_label(cell)), []).append(cell)
-    for identity in yardsticks.keys() - {identity for identity, _ in groups}:
-        groups[identity, ""] = []  # nothing but yardsticks
-    # a yardstick has no training: it stands beside models of every budget
-    boarded = sorted(
-        ((group, yardsticks.get(identity, []), budget) for (identity, budget), group in groups.items()),
-        key=lambda board: _board_order((board[0] or board[1])[0].key, board[2]),
+            models.setdefault((conditions, budget_label(result)), []).append(result)
+    for conditions in non_learned.keys() - {conditions for conditions, _ in models}:
+        models[conditions, ""] = []  # a comparison of non-learned baselines alone
+    # a non-learned baseline has no training: it stands beside models of every budget
+    groups = sorted(
+        ((group, non_learned.get(conditions, []), budget) for (conditions, budget), group in models.items()),
+        key=lambda group: _comparison_order((group[0] or group[1])[0].key, group[2]),
     )
-    firsts = [(group or others)[0] for group, others, _ in boarded]
+    firsts = [(group or others)[0] for group, others, _ in groups]
     labels = disambiguate_labels(
         [
-            _board_label(first.key) + (f", {budget}" if budget else "")
-            for first, (*_, budget) in zip(firsts, boarded, strict=True)
+            _comparison_label(first.key) + (f", {budget}" if budget else "")
+            for first, (*_, budget) in zip(firsts, groups, strict=True)
         ],
-        [_conditions(first) for first in firsts],
+        [_conditions_in_words(first) for first in firsts],
     )
     return [
-        Comparison(label=label, budget=budget, columns=_columns(group), yardsticks=_columns(others))
-        for label, (group, others, budget) in zip(labels, boarded, strict=True)
+        Comparison(
+            label=label,
+            budget=budget,
+            entries=_entries(group, with_shortcuts),
+            non_learned=_entries(others, with_shortcuts),
+        )
+        for label, (group, others, budget) in zip(labels, groups, strict=True)
     ]
 
 
-def budget_label(cell: Result) -> str:
-    """What stands in the title of tables where every model had the same budget; nothing for best efforts."""
-    options = cell.training.get("options") or {}
-    if options.get("samples_seen") == BUDGETS["fixed"] and cell.training.get("init_from") is None:
+def budget_label(result: Result) -> str:
+    """The training budget of a model of the fixed budget; empty for models trained without that limit."""
+    options = result.training.get("options") or {}
+    if options.get("samples_seen") == BUDGETS["fixed"] and result.training.get("init_from") is None:
         return f"fixed budget of {BUDGETS['fixed']:,} structures seen in training"
     return ""
 
 
 def disambiguate_labels(labels: Sequence[str], facts: Sequence[dict[str, str]]) -> list[str]:
-    """Labels made unique: those that occur more than once get the facts in which they differ."""
-    often = Counter(labels)
-    made = []
-    for label, own in zip(labels, facts, strict=True):
-        if often[label] > 1:
+    """Labels made unique by appending the facts in which equal labels differ."""
+    counts = Counter(labels)
+    unique = []
+    for label, own_facts in zip(labels, facts, strict=True):
+        if counts[label] > 1:
             rivals = [other for name, other in zip(labels, facts, strict=True) if name == label]
-            differing = [name for name in own if len({other[name] for other in rivals}) > 1]
-            label = ", ".join([label, *(f"{name} {own[name]}" for name in differing)])
-        made.append(label)
-    return made
+            differing = [name for name in own_facts if len({other[name] for other in rivals}) > 1]
+            label = ", ".join([label, *(f"{name} {own_facts[name]}" for name in differing)])
+        unique.append(label)
+    return unique
 
 
 def targets_text(key: ResultKey) -> str:
@@ -151,61 +164,82 @@ def unit_of(dataset: str, name: str) -> str:
     return next((reported.unit for reported in reported_values.reported_errors(dataset, name)), "")
 
 
-def _unique(cells: Sequence[Result]) -> list[Result]:
-    """The cells without repetitions (one folder may hold a copy of another's cells)."""
-    found: dict[str, Result] = {}
-    for cell in cells:
-        known = found.setdefault(cell.key.digest, cell)
-        if known != cell:
+def with_unit(dataset: str, name: str) -> str:
+    """``shear_modulus (GPa)``."""
+    unit = unit_of(dataset, name)
+    return f"{name} ({unit})" if unit else name
+
+
+def training_label(result: Result) -> str:
+    """``All``: trained on all design properties; ``Target``: trained on the conditioning properties alone.
+
+    Any other set of properties is spelled out; a model trained on none has no label.
+    """
+    trained = set(result.trained_on)
+    if not trained:
+        return ""
+    if result.key.dataset in registry.names("datasets"):
+        design = registry.load("datasets", result.key.dataset).design_properties
+        if trained == set(design):
+            return "All"
+    if trained == set(result.conditioned_on):
+        return "Target"
+    return "trained on " + ", ".join(sorted(trained))
+
+
+def _without_copies(results: Sequence[Result]) -> list[Result]:
+    unique: dict[str, Result] = {}
+    for result in results:
+        if unique.setdefault(result.key.digest, result) != result:
             raise AmsbenchError(
-                f"two different results are called {cell.key.stem}; "
+                f"two different results are called {result.key.stem}; "
                 "keep one of the two files in the results folder"
             )
-    return list(found.values())
+    return list(unique.values())
 
 
-_OF_A_COLUMN = {"method", "checkpoint_hash", "sampler", "sampler_version", "steps", "precision", "seed"}
-"""Parts of a key that may differ within a board; all others are the same."""
+_OF_AN_ENTRY = {"method", "checkpoint_hash", "sampler", "sampler_version", "steps", "precision", "seed"}
+"""Parts of a key that may differ within a comparison; all others are the same."""
 
 
-def _board_identity(cell: Result) -> str:
-    return repr((cell.key.model_dump(exclude=_OF_A_COLUMN), cell.structural and cell.structural.reference))
+def _conditions(result: Result) -> str:
+    reference = result.structural and result.structural.reference
+    return repr((result.key.model_dump(exclude=_OF_AN_ENTRY), reference))
 
 
-def _conditions(cell: Result) -> dict[str, str]:
-    """What tells boards of one label apart, in words."""
-    key = cell.key
+def _conditions_in_words(result: Result) -> dict[str, str]:
+    key = result.key
     return {
         "dataset file": key.dataset_hash[:8],
         "metrics": key.metrics_version,
         "targets": targets_text(key),
         "cube": "none" if key.cube is None else f"{key.cube:g} Å",
-        "reference": cell.structural.reference if cell.structural else "none",
+        "reference": result.structural.reference if result.structural else "none",
     }
 
 
-def _board_label(key: ResultKey) -> str:
+def _comparison_label(key: ResultKey) -> str:
     protocol = f"protocol {key.protocol} version {key.protocol_version}"
     return f"{key.dataset}, {key.plan}, {protocol}, {key.count:,} structures"
 
 
-def _board_order(key: ResultKey, budget: str) -> tuple:
+def _comparison_order(key: ResultKey, budget: str) -> tuple:
     conditions = key.protocol, key.dataset_hash, key.metrics_version
     return key.dataset, key.plan, -key.count, *conditions, budget, key.digest
 
 
-def _columns(cells: Sequence[Result]) -> tuple[Entry, ...]:
+def _entries(results: Sequence[Result], with_shortcuts: set[str]) -> tuple[Entry, ...]:
     groups: dict[tuple, list[Result]] = {}
-    for cell in cells:
-        key = cell.key
+    for result in results:
+        key = result.key
         sampler = key.sampler, key.sampler_version
-        identity = key.method, *sampler, cell.trained_on, key.checkpoint_hash, key.precision, key.seed
-        groups.setdefault(identity, []).append(cell)
-    samplers = {(cell.key.method, cell.key.sampler) for cell in cells}
+        identity = key.method, *sampler, result.trained_on, key.checkpoint_hash, key.precision, key.seed
+        groups.setdefault(identity, []).append(result)
+    samplers = {(result.key.method, result.key.sampler) for result in results}
     several = {method for method, number in Counter(m for m, _ in samplers).items() if number > 1}
-    ordered = sorted(groups.values(), key=lambda group: _column_order(group[0]))
+    ordered = sorted(groups.values(), key=lambda group: _entry_order(group[0]))
     labels = disambiguate_labels(
-        [_column_label(group[0], group[0].key.method in several) for group in ordered],
+        [_entry_label(group[0], group[0].key.method in several) for group in ordered],
         [
             {
                 "checkpoint": group[0].key.checkpoint_hash[:8],
@@ -217,41 +251,28 @@ def _columns(cells: Sequence[Result]) -> tuple[Entry, ...]:
         ],
     )
     return tuple(
-        Entry(label=label, cells={c.key.steps: c for c in sorted(group, key=lambda c: c.key.steps)})
+        Entry(
+            label=label,
+            results={result.key.steps: result for result in sorted(group, key=lambda r: r.key.steps)},
+            has_shortcuts=group[0].key.method in with_shortcuts,
+        )
         for label, group in zip(labels, ordered, strict=True)
     )
 
 
-def _column_label(cell: Result, several_samplers: bool) -> str:
-    """``material-sde ancestral (All)``: the paper's own sampler goes without saying."""
-    key = cell.key
+def _entry_label(result: Result, several_samplers: bool) -> str:
+    """``material-sde ancestral (All)``; the paper's own sampler of a method is not named."""
+    key = result.key
     usual = reported_values.SAMPLERS.get(key.method)
     named = several_samplers if usual is None else key.sampler != usual
-    training = training_label(cell)
+    training = training_label(result)
     return key.method + (f" {key.sampler}" if named else "") + (f" ({training})" if training else "")
 
 
-def training_label(cell: Result) -> str:
-    """``All``: trained on all design properties; ``Target``: trained on those asked for only.
-
-    Any other set of properties is spelled out; a model trained on none has no label.
-    """
-    trained = set(cell.trained_on)
-    if not trained:
-        return ""
-    if cell.key.dataset in registry.names("datasets"):
-        design = registry.load("datasets", cell.key.dataset).design_properties
-        if trained == set(design):
-            return "All"
-    if trained == set(cell.conditioned_on):
-        return "Target"
-    return "trained on " + ", ".join(sorted(trained))
-
-
-def _column_order(cell: Result) -> tuple:
-    key = cell.key
-    known = reported_values.METHODS
-    rank = known.index(key.method) if key.method in known else len(known)
+def _entry_order(result: Result) -> tuple:
+    key = result.key
+    methods = reported_values.METHODS
+    rank = methods.index(key.method) if key.method in methods else len(methods)
     unusual = key.sampler != reported_values.SAMPLERS.get(key.method, key.sampler)
-    model = rank, key.method, training_label(cell)
+    model = rank, key.method, training_label(result)
     return *model, unusual, key.sampler, -key.sampler_version, key.checkpoint_hash, key.seed, key.precision

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ SAMPLERS = {"material-ode": "ode", "material-sde": "euler-maruyama", "amshortcut
 """The sampler behind the paper's numbers, for the methods that the paper describes itself."""
 
 COUNTS = {"structural": 10_000, "inverse-design": 2_000}
-"""Structures per cell of the paper's tables, to which all times are scaled."""
+"""Structures per result of the paper, to which all times are scaled."""
 
 STRUCTURAL_DATASET = "asi"
 """The one dataset whose structure the paper reports."""
@@ -32,30 +33,38 @@ TARGETS: dict[tuple[str, str], tuple[float, float]] = {
     ("meg", "li_concentration"): (15.0, 15.0),
     ("meg", "shear_modulus"): (10.0, 70.0),
 }
-"""First and last value that the paper asked for, by dataset and property (section 5.5)."""
-
-SDE_FROM = 10
-"""The paper samples AMShortcut by its SDE from this step count on."""
+"""First and last target of the paper, by dataset and property (section 5.5)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedStructure:
-    """One cell of Table 1; ``seconds`` are for 10,000 structures."""
+    """One result of Table 1.
+
+    curves: RMSD by name of the curve metric
+    step_label: kind of step where it is not the method's usual one
+    seconds: generation time of 10,000 structures
+    """
 
     method: str
     steps: int
-    rdf_rmsd: float | None
-    adf_rmsd: float | None
+    step_label: str
+    curves: Mapping[str, float | None]
     seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedErrors:
-    """One cell of Table 2 or 3; ``training`` is ``All`` or ``Target``, ``mape`` in percent."""
+    """One result of Table 2 or 3.
+
+    training: ``All`` or ``Target``, as of ``comparisons.training_label``
+    mae, rmse: in ``unit``
+    mape: percent
+    """
 
     method: str
     training: str
     steps: int
+    step_label: str
     unit: str
     mae: float | None
     rmse: float | None
@@ -72,19 +81,18 @@ def reported_errors(dataset: str, name: str) -> tuple[ReportedErrors, ...]:
     return _errors().get((dataset, name), ())
 
 
-def reported_mode(method: str, steps: int) -> str | None:
-    """``SDE`` where the paper took AMShortcut's SDE instead of its shortcut, else None."""
-    return "SDE" if method == "amshortcut" and steps >= SDE_FROM else None
-
-
 @cache
 def _structure() -> tuple[ReportedStructure, ...]:
     return tuple(
         ReportedStructure(
             method=row["method"],
             steps=int(row["steps"]),
-            rdf_rmsd=_number(row["rdf_rmsd"]),
-            adf_rmsd=_number(row["adf_rmsd"]),
+            step_label=row["step_label"],
+            curves={
+                name.removesuffix("_rmsd"): _number(value)
+                for name, value in row.items()
+                if name.endswith("_rmsd")
+            },
             seconds=_number(row["seconds_per_10000"]),
         )
         for row in _rows("structural_asi.csv")
@@ -93,20 +101,21 @@ def _structure() -> tuple[ReportedStructure, ...]:
 
 @cache
 def _errors() -> dict[tuple[str, str], tuple[ReportedErrors, ...]]:
-    found: dict[tuple[str, str], tuple[ReportedErrors, ...]] = {}
+    errors: dict[tuple[str, str], tuple[ReportedErrors, ...]] = {}
     for row in _rows("inverse_design.csv"):
         reported = ReportedErrors(
             method=row["method"],
             training=row["conditioned_on"].capitalize(),
             steps=int(row["steps"]),
+            step_label=row["step_label"],
             unit=row["unit"],
             mae=_number(row["mae"]),
             rmse=_number(row["rmse"]),
             mape=_number(row["mape_percent"]),
         )
         place = row["dataset"], row["property"]
-        found[place] = (*found.get(place, ()), reported)
-    return found
+        errors[place] = (*errors.get(place, ()), reported)
+    return errors
 
 
 def _rows(name: str) -> list[dict[str, str]]:

@@ -47,8 +47,8 @@ class Material(Protocol):
 class Metric(ABC):
     """What all metrics declare.
 
-    A plug-in derives from ``CurveMetric`` (one curve per structure, compared as a mean over the set) or from
-    ``StructureMetric`` (one or more numbers per structure).
+    A plug-in derives from ``CurveMetric`` (one curve per structure, compared as a mean over the set), from
+    ``StructureMetric`` (one or more numbers per structure) or from ``PropertyMetric`` (a property with targets).
     """
 
     name: ClassVar[str]
@@ -140,3 +140,14 @@ class StructureMetric(Metric):
             if quantity.spread:
                 summaries[f"{quantity.name}_std"] = float(column.std()) if len(column) else None
         return summaries
+
+
+class PropertyMetric(Metric):
+    """A property with targets, which each dataset measures in its own way (``DatasetDefinition.measure``).
+
+    The class holds what is the same for every dataset: name, unit, rationale, evidence. Obtained values are compared
+    with the targets by the errors of ``metrics.inverse_design``.
+    """
+
+    direction = "near the target"
+    needs = ("dataset property",)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..benchmark.datasets.dataset import Dataset, task_of
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import BatchNoise, NoiseSource, StructureNoise, structure_seeds
-from ..benchmark.interface.structures import Structures, add_ghosts
+from ..benchmark.interface.structures import Structures, add_ghosts, fractional
 from ..benchmark.interface.task import Task
 from ..benchmark.training.train import with_changes
 from .checks import fail
@@ -43,6 +43,9 @@ STIR = 0.3
 """Noise on every weight, over the root of the number of its inputs: layers that begin as zeros would hide a fault."""
 
 
+LEAST_SPREAD = 0.25
+"""Of a cell's edge; positions that spread over less are taken for another unit."""
+
 _surprises = itertools.count(1)
 
 
@@ -66,16 +69,14 @@ class Probe:
 
     @cached_property
     def dataset(self) -> Dataset:
-        # the task of the smallest cells says how large they have to be
         small = synthetic_dataset(**TASKS[self.name])
-        task = task_of(small, small.definition.design_properties)
-        cutoff = self._built(task).cutoff
-        # sheared, and up to 5 % smaller than asked for
-        return (
-            small
-            if 1.15 * cutoff <= LEAST_CELL
-            else synthetic_dataset(cell=1.15 * cutoff, **TASKS[self.name])
-        )
+        # cells are sheared, and up to 5 % smaller than requested
+        least = 1.15 * self.with_dataset(small).cutoff
+        return small if least <= LEAST_CELL else synthetic_dataset(cell=least, **TASKS[self.name])
+
+    def with_dataset(self, dataset: Dataset) -> Method:
+        """The method for the task of a dataset, newly built."""
+        return self._built(task_of(dataset, dataset.definition.design_properties))
 
     @cached_property
     def task(self) -> Task:
@@ -190,6 +191,23 @@ class Probe:
         if not isinstance(losses.get("loss"), Tensor):
             fail(f"training_loss has no tensor under 'loss'; it returned {sorted(losses)}")
         return losses
+
+
+def unit_hint(sample: Structures) -> str:
+    """A sentence if the positions of every structure spread over a small part of its cell; otherwise ''."""
+    fractions = fractional(sample.positions, sample)
+    spread = max(
+        float((values.amax(0) - values.amin(0)).max())
+        for values in fractions.split(sample.counts.tolist())
+        if len(values) > 1
+    )
+    edge = float(torch.linalg.vector_norm(sample.cells[0], dim=-1).max())
+    if not 0 < spread < LEAST_SPREAD:
+        return ""
+    return (
+        f"positions spread over {spread * edge:.2g} A in a cell of {edge:.3g} A: they seem to be fractional "
+        "coordinates or nanometres; samplers return angstrom"
+    )
 
 
 def sampler_names(method: Method) -> list[str]:

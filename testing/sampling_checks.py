@@ -12,7 +12,7 @@ from ..benchmark.interface.structures import Structures
 from ..metrics.distribution_functions import rdf
 from ..metrics.structural_errors import curve_rmsd
 from .checks import Check, require
-from .method_probe import TOLERANCE, Probe, TransformedNoise, sampler_names
+from .method_probe import TOLERANCE, Probe, TransformedNoise, sampler_names, unit_hint
 from .training_checks import trained
 
 STEPS = (1, 2, 3, 11)
@@ -181,7 +181,8 @@ def translation_equivariance(probe: Probe) -> None:
         gap = float(near.abs().max()) if torch.equal(moved.species, made.species) else float("inf")
         require(
             gap <= TOLERANCE[probe.settings.precision],
-            f"sampler '{sampler}' makes another structure where all atoms begin elsewhere ({_distance(gap)}); only "
+            unit_hint(made)
+            or f"sampler '{sampler}' makes another structure where all atoms begin elsewhere ({_distance(gap)}); only "
             "differences of positions, by periodic images, may be read",
         )
 
@@ -198,8 +199,9 @@ def rotation_equivariance(probe: Probe) -> None:
         gap = probe.difference(found, made.with_positions(made.positions @ rotation.T))
         require(
             gap <= TOLERANCE[probe.settings.precision],
-            f"sampler '{sampler}' makes another structure in a rotated cell ({_distance(gap)}), though the class says "
-            "it is rotation_equivariant",
+            unit_hint(made)
+            or f"sampler '{sampler}' makes another structure in a rotated cell ({_distance(gap)}), though the class "
+            "is rotation_equivariant",
         )
 
 

@@ -157,6 +157,30 @@ class SyntheticGlass(DatasetDefinition):
         return energy / len(atoms), float(np.linalg.norm(forces, axis=1).max())
 
 
+PAIR_BOND = 1.6
+"""Distance of the two atoms of a structure in ``pair_dataset``, angstrom."""
+
+
+def pair_dataset(samples: int, *, cell: float, seed: int = 0) -> Dataset:
+    """Structures of two silicon atoms at a distance of PAIR_BOND in a cubic cell of edge ``cell``, angstrom."""
+    from ase import Atoms
+
+    random = np.random.default_rng(seed)
+    definition = SyntheticGlass(("Si",), ghost_density=None, properties=())
+    structures = []
+    for _ in range(samples):
+        direction = random.normal(size=3)
+        bond = PAIR_BOND * direction / np.linalg.norm(direction)
+        first = cell * random.random(3)
+        atoms = Atoms("Si2", positions=[first, first + bond], cell=np.eye(3) * cell, pbc=True)
+        atoms.wrap()
+        structures.append(atoms)
+    arrays = encode_structures(structures, definition.elements)
+    arrays |= {"properties": np.zeros((samples, 0)), "groups": np.arange(samples)}
+    provenance = {"dataset": "pairs", "recipe": "reduced", "seed": seed}
+    return dataset_in_memory(definition, arrays, provenance, "pair_dataset()")
+
+
 def synthetic_dataset(
     samples: int = 24,
     *,

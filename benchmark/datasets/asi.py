@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 SAMPLE_TEMPERATURE = 2500.0
 """K, the temperature of the snapshots."""
 MELT_TEMPERATURE = 3000.0
-"""K, where the memory of the crystal is lost."""
+"""K, where the crystal melts."""
 TIME_STEP = 0.003
 """ps; energy drifts by 0.14 meV per atom in 20 ps."""
 LIQUID_DENSITY = 0.0517
-"""Atoms per A^3 of the liquid at 2500 K and zero pressure; the starting crystal has it too."""
+"""Atoms per A^3 of the liquid at 2500 K and zero pressure, and of the starting crystal."""
 FIRST_PEAK = 2.58
 """A, the first peak of the radial distribution function."""
 MEMORY_LOSS = 5.0
-"""The melt counts as independent of its start after this many squared neighbour distances of displacement."""
+"""Mean squared displacement, in squared neighbour distances, from which on a melt is independent of the crystal."""
 
 DURATIONS: dict[Recipe, dict[str, float]] = {
     "paper": {"heat": 200.0, "melt": 300.0, "cool": 500.0, "hold": 300.0},
     "reduced": {"heat": 10.0, "melt": 20.0, "cool": 20.0, "hold": 20.0},
 }
-"""ps of the four stages."""
+"""Durations of the four stages, ps."""
 SNAPSHOTS: dict[Recipe, int] = {"paper": 1, "reduced": 80}
 SNAPSHOT_SPACING = 1.0
-"""ps; the coherent intermediate scattering function has decayed by then."""
+"""ps, after which the coherent intermediate scattering function has decayed."""
 
 PAPER_STEPS = (1, 2, 3, 4, 5, 10, 25, 50, 100, 250)
 ASI_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
@@ -47,7 +47,7 @@ ASI_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "standard": (256, (1, 2, 3, 4, 5, 10, 25)),
     "paper": (10_000, PAPER_STEPS),
 }
-"""Structures and step counts of each evaluation protocol."""
+"""Structures and step counts of each protocol."""
 
 
 class AmorphousSilicon(DatasetDefinition):
@@ -62,10 +62,10 @@ class AmorphousSilicon(DatasetDefinition):
     split_fractions: ClassVar[tuple[float, float, float]] = (0.75, 0.08, 0.17)
 
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
-        """Crystal -> 2500 to 3000 K -> 3000 K -> cool to 2500 K -> 2500 K -> snapshots, at zero pressure."""
+        """Settings of: crystal, 2500 to 3000 K, 3000 K, cooling to 2500 K, 2500 K, snapshots, at zero pressure."""
         return {
             "atoms": 256,
-            # 256 atoms of diamond do not fill a cube (8 k^3 atoms); fcc sites do, and the melt forgets them.
+            # diamond cubes have 8 k^3 atoms and fcc cubes 4 k^3, of which one is 256; the melt does not depend on it
             "start": "4 x 4 x 4 face-centred cubic cells at the density of the liquid",
             "ensemble": "NPT, isotropic (cubic cell), zero pressure, Nose-Hoover",
             "time_step_ps": TIME_STEP,
@@ -78,14 +78,14 @@ class AmorphousSilicon(DatasetDefinition):
         }
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        """Structure only: cells and atom counts of the training set, the paper's step counts."""
+        """One structural plan: cells and atom counts of the training set, the paper's step counts."""
         return (structural_plan(protocol, 1, *ASI_PLAN_SIZES[protocol]),)
 
     def samples_per_simulation(self, recipe: Recipe) -> int:
         return SNAPSHOTS[recipe]
 
     def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
-        """One melt and ``samples`` of its snapshots."""
+        """``samples`` snapshots of one melt."""
         duration = DURATIONS[recipe]
         with molecular_dynamics(_crystal(), STILLINGER_WEBER_SILICON, time_step=TIME_STEP) as dynamics:
             dynamics.set_velocities(SAMPLE_TEMPERATURE, seed)
@@ -109,5 +109,5 @@ def _check_melted(displacement: float) -> None:
     needed = MEMORY_LOSS * FIRST_PEAK**2
     if not np.isfinite(displacement) or displacement < needed:
         raise SimulationFailed(
-            f"the melt kept its memory: mean squared displacement {displacement:.1f} A^2, needed {needed:.1f}"
+            f"the melt depends on its crystal: mean squared displacement {displacement:.1f} A^2, needed {needed:.1f}"
         )

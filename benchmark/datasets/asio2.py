@@ -28,21 +28,21 @@ VOLUME_FACTOR = 4.0
 TIME_STEP = 0.0005
 """ps; at 3500 K a step of 1 fs drifts by 50 meV per atom and ps."""
 MELT_TEMPERATURE = 3500.0
-"""K, from where the melt is quenched."""
+"""K, from which the melt is quenched."""
 HOT_TEMPERATURE = 5000.0
-"""K, where the reduced recipe starts: what takes 100 ps at 3500 K takes 10 ps here."""
+"""K, at which the reduced recipe starts, because diffusion is ten times faster than at 3500 K."""
 COLD_TIME_STEP: dict[Recipe, float] = {"paper": TIME_STEP, "reduced": 0.001}
-"""ps, at the temperature of the sample."""
+"""Time step at the temperature of the sample, ps."""
 SAMPLE_TEMPERATURE = 300.0
 """K, the temperature of the sample."""
 QUENCH_FORCE = 0.01
-"""eV/A, where the minimisation that is the quench ends."""
+"""eV/A, largest force at the end of the quench, which is a minimisation."""
 QUENCH_STEPS = 5_000
-"""Cap on the minimisation; what is left of the forces is lost in the heat of 300 K."""
+"""Largest number of minimisation steps; remaining forces are small against those of thermal motion at 300 K."""
 START_STEPS = 500
-"""The random start is only relaxed as far as it takes to survive the first steps of dynamics."""
+"""Minimisation steps of the random packing, enough for stable first steps of dynamics."""
 LEAST_DENSITY = 0.03
-"""Atoms per A^3, half of the glass: below it the melt has evaporated."""
+"""Atoms per A^3, half of the glass; a less dense sample has evaporated."""
 
 MELT: dict[Recipe, tuple[tuple[float, float, float], ...]] = {
     "paper": ((MELT_TEMPERATURE, MELT_TEMPERATURE, 2000.0),),
@@ -54,13 +54,13 @@ MELT: dict[Recipe, tuple[tuple[float, float, float], ...]] = {
 }
 """Stages of the melt: first and last temperature (K), duration (ps)."""
 ANNEAL = 10.0
-"""ps at the temperature of the sample after the quench."""
+"""Time at the temperature of the sample after the quench, ps."""
 
 _Plan = tuple[int, tuple[int, ...], float, dict[str, tuple[float, float]]]
-_INSIDE = {"shear_modulus": (18.0, 29.0), "ring_size": (4.65, 5.45)}
+_TRAINING_RANGE = {"shear_modulus": (18.0, 29.0), "ring_size": (4.65, 5.45)}
 ASIO2_PLAN_SIZES: dict[str, _Plan] = {
-    "quick": (16, (1, 5, 25), 14.0, _INSIDE),
-    "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _INSIDE),
+    "quick": (16, (1, 5, 25), 14.0, _TRAINING_RANGE),
+    "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _TRAINING_RANGE),
     "paper": (
         2_000,
         (1, 5, 10, 25, 50, 100, 250),
@@ -70,9 +70,8 @@ ASIO2_PLAN_SIZES: dict[str, _Plan] = {
 }
 """Structures, step counts, edge of the cubes (A), first and last target (GPa, Si atoms) of each protocol.
 
-The paper asks for moduli and rings far outside of what the data has. The other protocols go from the 5th to the 95th
-percentile of the training glasses, where a target can be met and obedience be told from its absence; their cubes have
-the size of the training cells.
+The paper's targets lie far outside the range of the labels. Those of the other protocols go from the 5th to the 95th
+percentile of the training glasses, where targets can be met; their cubes have the size of the training cells.
 """
 
 
@@ -101,7 +100,7 @@ class AmorphousSilica(DatasetDefinition):
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
-        """Random packing -> minimise -> melt -> minimise (quench) -> 300 K; the last is the sample."""
+        """Settings of: random packing, minimisation, melt, minimisation (quench), 300 K, where the sample is taken."""
         return {
             "atoms": [3 * units for units in FORMULA_UNITS],
             "start": "random positions without overlap of covalent spheres, in a cube",
@@ -116,7 +115,7 @@ class AmorphousSilica(DatasetDefinition):
         }
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        """Inverse design of each trained property on its own."""
+        """One plan of inverse design per design property."""
         count, steps, cube, targets = ASIO2_PLAN_SIZES[protocol]
         return inverse_design_plans(
             protocol, 2, count, steps, cube, {name: {name: targets[name]} for name in self.design_properties}
@@ -146,21 +145,20 @@ class AmorphousSilica(DatasetDefinition):
         return [glass]
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
-        """Rings are counted on the structure as it is, moduli on the relaxed one.
+        """Ring size of the structure as it is, moduli of the relaxed structure.
 
-        Every structure gets a value or a reason for each property, labels and generated ones by the
-        same rules; a structure with overlapping atoms has neither rings nor moduli.
+        Every property gets a value or the reason of its failure; structures with overlapping atoms have neither rings
+        nor moduli.
         """
-        asked = [item.name for item in self.properties] if names is None else names
-        wanted = {self.property_named(name).name for name in asked}
+        requested = [item.name for item in self.properties] if names is None else names
+        properties = {self.property_named(name).name for name in requested}
         if len(atoms) == 0:
-            return failed(wanted, "no atoms")
+            return failed(properties, "no atoms")
         if has_overlap(atoms):
-            return failed(wanted, "atoms overlap")
-        rings = _ring_size(atoms) if "ring_size" in wanted else Measurement()
-        elastic = (
-            moduli(atoms, TERSOFF_SILICA, wanted & set(STRAINS)) if wanted & set(STRAINS) else Measurement()
-        )
+            return failed(properties, "atoms overlap")
+        rings = _ring_size(atoms) if "ring_size" in properties else Measurement()
+        elastic_names = properties & set(STRAINS)
+        elastic = moduli(atoms, TERSOFF_SILICA, elastic_names) if elastic_names else Measurement()
         return Measurement(
             values={**rings.values, **elastic.values}, failures={**rings.failures, **elastic.failures}
         )

@@ -1,7 +1,7 @@
-"""Building a dataset: independent simulations in a pool, each stored as soon as it is finished.
+"""Building a dataset: independent simulations in a pool of processes, each stored as soon as it is finished.
 
-Finished simulations lie in ``<output>.parts/``; a build that was killed goes on from there and loses only
-what was running. The packed file is refreshed while the build goes on, so it can be used before the end.
+Finished simulations are stored in ``<output>.parts/``; a build that was killed resumes from them and loses running
+simulations only. The packed file is rewritten from time to time, so that it can be used before the build ends.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from .definition import DatasetDefinition, Recipe, SimulationFailed
 from .storage import decode_structures, encode_structures
 
 BuildProgress = Callable[[str, int, int], None]
-"""Called with the stage (``simulate`` or ``label``), how many simulations passed it, and how many in all."""
+"""Called with the stage (``simulate`` or ``label``), the number of simulations that passed it, and their total."""
 
 SIMULATION_ATTEMPTS = 5
-"""A simulation that fails this often in one build is given up; the next build goes on with new seeds."""
+"""Failed attempts after which a simulation is abandoned; the next build continues with new seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """What a build has put into its file."""
+    """Contents of the file of a build."""
 
     path: Path
     content_hash: str
@@ -44,11 +44,11 @@ class BuildReport:
     simulation_failures: list[str] = field(default_factory=list)
     """One reason per failed attempt; the simulation was repeated with another seed."""
     abandoned: list[int] = field(default_factory=list)
-    """Simulations that failed at every attempt and are not in the file."""
+    """Numbers of the simulations that failed at every attempt and are not in the file."""
     labelled: dict[str, int] = field(default_factory=dict)
-    """Samples that have a value, per property."""
+    """Number of samples with a value, by property."""
     label_failures: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Samples that could not be measured, per property and reason."""
+    """Number of samples that could not be measured, by property and reason."""
 
 
 def build_dataset(
@@ -64,15 +64,15 @@ def build_dataset(
     refresh: int = 8,
     progress: BuildProgress | None = None,
 ) -> BuildReport:
-    """Simulate, label and pack ``samples`` samples into ``output``, going on where an earlier build stopped.
+    """Simulate and label ``samples`` samples, write them to ``output``, and resume an earlier build of the same file.
 
-    seed: everything random follows from (seed, number of the simulation, attempt)
+    seed: all random numbers follow from (seed, number of the simulation, attempt)
     workers: processes of the local pool, one simulation each
-    executor: used instead of a local pool, for example a cluster's
-    properties: what to measure on the samples, all by default; a later build measures what is missing
-    refresh: the packed file is rewritten after so many finished simulations
-    Raises AmsbenchError when the parts beside ``output`` were made with other arguments or another build of them is
-    running, when a worker dies, or when no simulation succeeds.
+    executor: used instead of the local pool, for example one of a cluster
+    properties: properties to measure, by default all; a later build measures missing ones
+    refresh: number of finished simulations after which the packed file is rewritten
+    Raises AmsbenchError if the parts beside ``output`` were made with other arguments or by a build that is running, if
+    a worker dies, or if no simulation succeeds.
     """
     if samples < 1 or workers < 1:
         raise AmsbenchError(f"a build needs at least one sample and one worker, not {samples} and {workers}")
@@ -83,42 +83,47 @@ def build_dataset(
     )
     parts = BuildCache.open(path, definition, recipe=recipe, seed=seed)
     per_simulation = definition.samples_per_simulation(recipe)
-    wanted = {
+    samples_by_simulation = {
         index: min(per_simulation, samples - index * per_simulation)
         for index in range(math.ceil(samples / per_simulation))
     }
     pool = local_pool(workers) if executor is None else nullcontext(executor)
     with exclusive_lock(parts.folder), pool as running:
-        _Build(definition, parts, wanted, names, progress, refresh, samples).run(running, workers)
-    return _report(parts, samples, sorted(set(wanted) - set(parts.finished(wanted))))
+        build = _Build(definition, parts, samples_by_simulation, names, progress, refresh, samples)
+        build.run(running, workers)
+    finished = parts.finished(samples_by_simulation)
+    return _report(parts, samples, sorted(set(samples_by_simulation) - set(finished)))
 
 
 class _Build:
-    """The schedule of one build: labels of finished simulations go before new simulations."""
+    """Schedule of one build; finished simulations are labelled before new ones are started.
+
+    requested: number of samples of each simulation, by its number
+    """
 
     def __init__(
         self,
         definition: DatasetDefinition,
         parts: BuildCache,
-        wanted: dict[int, int],
+        requested: dict[int, int],
         names: tuple[str, ...],
         progress: BuildProgress | None,
         refresh: int,
         samples: int,
     ) -> None:
-        self._definition, self._parts, self._wanted, self._names = definition, parts, wanted, names
+        self._definition, self._parts, self._requested, self._names = definition, parts, requested, names
         self._progress, self._refresh, self._samples = progress, refresh, samples
-        finished = parts.finished(wanted)
+        finished = parts.finished(requested)
         unlabelled = [index for index in finished if parts.missing_labels(index, self._names)]
         self._done = {"simulate": len(finished), "label": len(finished) - len(unlabelled)}
         self._queue = deque([("label", index) for index in unlabelled])
-        self._queue.extend(("simulate", index) for index in wanted if index not in set(finished))
+        self._queue.extend(("simulate", index) for index in requested if index not in set(finished))
 
     def run(self, executor: Executor, workers: int) -> None:
         running: dict[Future[Any], tuple[str, int]] = {}
         since_refresh = 0
         for stage in self._done:
-            self._tell(stage)
+            self._report(stage)
         while self._queue or running:
             while self._queue and len(running) < workers:
                 task = self._queue.popleft()
@@ -150,7 +155,7 @@ class _Build:
             self._parts.recipe,
             self._parts.seed,
             index,
-            self._wanted[index],
+            self._requested[index],
             first_attempt,
         )
 
@@ -161,17 +166,17 @@ class _Build:
             self._parts.store_failures(index, result.failures)
             if result.arrays is None:
                 return
-            self._parts.store_simulation(index, result.arrays, self._wanted[index], result.seconds)
+            self._parts.store_simulation(index, result.arrays, self._requested[index], result.seconds)
             if self._parts.missing_labels(index, self._names):
                 self._queue.appendleft(("label", index))
             else:
                 self._done["label"] += 1
         self._done[stage] += 1
-        self._tell(stage)
+        self._report(stage)
 
-    def _tell(self, stage: str) -> None:
+    def _report(self, stage: str) -> None:
         if self._progress is not None and (stage == "simulate" or self._names):
-            self._progress(stage, self._done[stage], len(self._wanted))
+            self._progress(stage, self._done[stage], len(self._requested))
 
 
 @dataclass(frozen=True)
@@ -206,20 +211,20 @@ def _label(
 
 
 def simulation_seed(seed: int, index: int, attempt: int) -> int:
-    """The seed of one attempt at one simulation, in the range that LAMMPS takes (1 to 900,000,000)."""
+    """Seed of one attempt at one simulation, within LAMMPS' range from 1 to 900,000,000."""
     return int(np.random.SeedSequence((seed, index, attempt)).generate_state(1)[0]) % 900_000_000 + 1
 
 
 def _report(parts: BuildCache, samples: int, abandoned: list[int]) -> BuildReport:
     packed = parts.pack(samples)
-    facts = packed.provenance
+    provenance = packed.provenance
     return BuildReport(
         path=parts.output,
         content_hash=packed.content_hash,
-        samples=facts["samples"],
-        simulations=facts["simulations"],
-        simulation_failures=facts["simulation_failures"],
+        samples=provenance["samples"],
+        simulations=provenance["simulations"],
+        simulation_failures=provenance["simulation_failures"],
         abandoned=abandoned,
-        labelled=facts["labelled"],
-        label_failures=facts["label_failures"],
+        labelled=provenance["labelled"],
+        label_failures=provenance["label_failures"],
     )

@@ -1,4 +1,4 @@
-"""The finished simulations of a build, beside its output, and how they are packed into the one file."""
+"""Cache of the finished simulations of a build, and their packing into one dataset file."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ STRUCTURE_ARRAYS = ("fractional", "cells", "species", "counts")
 
 @dataclass(frozen=True)
 class PackedPart:
-    """What was written into the packed file."""
+    """Hash and provenance of a packed file."""
 
     content_hash: str
     provenance: dict[str, Any]
 
 
 class BuildCache:
-    """The folder ``<output>.parts``: one npz per simulation, one JSON of labels, one of failed attempts."""
+    """Folder ``<output>.parts`` with an npz of structures and JSON files of labels and failures per simulation."""
 
     def __init__(self, output: Path, definition: DatasetDefinition, made_with: dict[str, Any]) -> None:
         self.output = output
@@ -39,10 +39,10 @@ class BuildCache:
 
     @classmethod
     def open(cls, output: Path, definition: DatasetDefinition, *, recipe: Recipe, seed: int) -> BuildCache:
-        """The parts beside ``output``, new or of an earlier build with the same arguments.
+        """The cache beside ``output``, new or of an earlier build with the same arguments.
 
-        A packed file without parts (one that comes with the package, say) is unpacked, and the build goes on from it.
-        AmsbenchError when they were made with another dataset, recipe, seed, protocol or potential.
+        A packed file without a cache, such as a bundled one, is unpacked, so that the build continues from it. Raises
+        AmsbenchError if the cache was made with another dataset, recipe, seed, protocol or potential.
         """
         made_with = {
             "dataset": definition.name,
@@ -52,22 +52,22 @@ class BuildCache:
             "engine": definition.engine(),
         }
         manifest = _folder(output) / "build.json"
-        known = manifest.is_file()
-        if known:
+        exists = manifest.is_file()
+        if exists:
             _check_made_with(_read_json(manifest), made_with, manifest.parent)
         elif output.exists():
             arrays, metadata, _ = read_packed(output)
             _check_made_with(metadata["provenance"], made_with, output)
         parts = cls(output, definition, made_with)
-        if not known:
+        if not exists:
             if output.exists():
                 parts._unpack(arrays)
-            # last, so that an interrupted unpacking is done again
+            # written last, so that an interrupted unpacking is repeated
             _write_json(manifest, made_with)
         return parts
 
     def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
-        """Make parts of a packed file's simulations; labels that failed there are measured again."""
+        """Store the simulations and labels of a packed file in the cache; failed labels are measured again."""
         names = [item.name for item in self._definition.properties]
         ends = np.cumsum(arrays["counts"])
         for group in np.unique(arrays["groups"]):
@@ -75,7 +75,7 @@ class BuildCache:
             start, stop = ends[rows[0]] - arrays["counts"][rows[0]], ends[rows[-1]]
             pieces = {name: arrays[name][start:stop] for name in ("fractional", "species")}
             pieces |= {name: arrays[name][rows] for name in ("cells", "counts")}
-            # the file does not say how long a simulation took
+            # the file does not hold the time of a simulation
             self.store_simulation(int(group), pieces, len(rows), float("nan"))
             values = [
                 {name: float(value) for name, value in zip(names, row, strict=True) if np.isfinite(value)}
@@ -84,22 +84,26 @@ class BuildCache:
             if any(values):
                 self.store_labels(int(group), [{"values": item, "failures": {}} for item in values])
 
-    def finished(self, wanted: dict[int, int] | None = None) -> list[int]:
-        """Numbers of the stored simulations, in order; of those in ``wanted`` that have as many samples."""
+    def finished(self, requested: dict[int, int] | None = None) -> list[int]:
+        """Sorted numbers of the stored simulations, or of those with at least the requested number of samples.
+
+        requested: number of samples by simulation; None for all stored simulations
+        """
         numbers = sorted(int(path.stem.split("-")[1]) for path in self.folder.glob("simulation-*.npz"))
-        if wanted is None:
+        if requested is None:
             return numbers
-        return [n for n in numbers if n in wanted and self._requested(n) >= wanted[n]]
+        return [n for n in numbers if n in requested and self._requested(n) >= requested[n]]
 
     def arrays(self, index: int) -> dict[str, np.ndarray]:
-        """The packed structures of one simulation."""
+        """Packed arrays of the structures of one simulation."""
         stored = self._read(index)
         return {name: stored[name] for name in STRUCTURE_ARRAYS}
 
     def store_simulation(
         self, index: int, arrays: dict[str, np.ndarray], requested: int, seconds: float
     ) -> None:
-        # A longer run of the same simulation has other structures after the old ones; labels start anew.
+        """Store the structures of one simulation, with the number of requested samples and its time in seconds."""
+        # a longer run of the same simulation has other structures after the old ones, so all are labelled again
         self._labels_path(index).unlink(missing_ok=True)
         extra = {"requested": np.array(requested), "seconds": np.array(seconds)}
         write_npz(self._simulation_path(index), {**arrays, **extra})
@@ -112,22 +116,22 @@ class BuildCache:
     def store_failures(self, index: int, reasons: list[str]) -> None:
         """Add failed attempts at one simulation to those of earlier builds."""
         if reasons:
-            known = self.failures(index)
-            _write_json(self.folder / f"failures-{index:05d}.json", {"reasons": [*known, *reasons]})
+            earlier = self.failures(index)
+            _write_json(self.folder / f"failures-{index:05d}.json", {"reasons": [*earlier, *reasons]})
 
     def labels(self, index: int) -> list[dict[str, Any]]:
-        """Values and failures of each sample of one simulation, as far as they were measured."""
+        """Measured values and failures of each sample of one simulation."""
         path = self._labels_path(index)
         if path.is_file():
             return _read_json(path)["labels"]
         return [{"values": {}, "failures": {}} for _ in self.arrays(index)["counts"]]
 
     def missing_labels(self, index: int, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The properties that were neither measured nor tried for one simulation."""
+        """Properties without a value or a failure for some sample of one simulation."""
         if not names:
             return ()
         tried = [set(item["values"]) | set(item["failures"]) for item in self.labels(index)]
-        return tuple(name for name in names if any(name not in known for known in tried))
+        return tuple(name for name in names if any(name not in of_sample for of_sample in tried))
 
     def store_labels(self, index: int, measured: list[dict[str, Any]]) -> None:
         """Add measurements to those of one simulation."""
@@ -137,19 +141,14 @@ class BuildCache:
         ]
         _write_json(self._labels_path(index), {"labels": merged})
 
-    def forget_labels(self) -> None:
-        """Delete all labels, so that the next build measures them again."""
-        for path in self.folder.glob("labels-*.json"):
-            path.unlink()
-
     def pack(self, samples: int) -> PackedPart:
-        """Write the first ``samples`` samples of what is there into the output file."""
+        """Write the first ``samples`` stored samples to the output file; AmsbenchError if there are none."""
         finished = self.finished()
         if not finished:
             reasons = Counter(self._all_failures()).most_common(1)
             raise AmsbenchError(
                 f"no simulation of '{self._definition.name}' succeeded"
-                + (f"; the commonest reason: {reasons[0][0]}" if reasons else "")
+                + (f"; the most frequent reason: {reasons[0][0]}" if reasons else "")
             )
         names = [item.name for item in self._definition.properties]
         pieces: list[dict[str, np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""What a dataset is: its definition (a plug-in) and its loaded form."""
+"""Loaded datasets, and the tasks and training samples made of them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A loaded dataset: ``n`` atoms in all, ``s`` samples, ``p`` properties.
+    """A loaded dataset of ``s`` samples with ``n`` atoms in all and ``p`` properties.
 
     positions [n, 3]: angstrom, float32, wrapped into the cell
     cells [s, 3, 3]: angstrom, float32, rows are lattice vectors
     species [n]: int64, index into ``definition.elements``
     counts [s]: int64, atoms of each sample
-    properties [s, p]: float32 in the units of ``definition.properties``, NaN where a label is missing
-    groups [s]: int64, the independent simulation (melt) that a sample came from
+    properties [s, p]: float32 in the units of ``definition.properties``, NaN for missing labels
+    groups [s]: int64, number of the independent simulation (melt) of each sample
     splits [s]: int8, index into SPLITS
     provenance: recipe, protocol, seeds, potential hash, LAMMPS version, failure counts
-    content_hash: sha256 of everything above
+    content_hash: sha256 of all arrays and the metadata
+    path: file of the dataset, for messages
     """
 
     definition: DatasetDefinition
@@ -52,7 +53,7 @@ class Dataset:
 
     @property
     def offsets(self) -> np.ndarray:
-        """Start of each sample in the packed arrays, and the end of the last one: [s + 1]."""
+        """First atom of each sample in the packed arrays, and the end of the last: [s + 1]."""
         return np.concatenate([[0], np.cumsum(self.counts)])
 
     def indices(self, split: Split) -> np.ndarray:
@@ -60,7 +61,7 @@ class Dataset:
         return np.flatnonzero(self.splits == SPLITS.index(split))
 
     def subset(self, indices: np.ndarray) -> Dataset:
-        """The samples at ``indices``, in that order; provenance and hash stay those of the file."""
+        """Dataset of the samples at ``indices``, in that order; provenance and hash stay those of the file."""
         offsets = self.offsets
         rows = (
             np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in indices])
@@ -79,11 +80,11 @@ class Dataset:
         )
 
     def split(self, split: Split) -> Dataset:
-        """The samples of one split."""
+        """Dataset of the samples of one split."""
         return self.subset(self.indices(split))
 
     def atoms(self, index: int) -> Atoms:
-        """One sample as ASE Atoms, its labels in ``info``."""
+        """One sample as ASE Atoms, with its labels, group and split in ``info``."""
         from ase import Atoms
 
         start, stop = self.offsets[index], self.offsets[index + 1]
@@ -104,7 +105,7 @@ class Dataset:
 
 
 def samples_of(dataset: Dataset, task: Task) -> list[Any]:
-    """torch-geometric samples with the task's properties, which any loader or network of that library takes."""
+    """Samples as torch-geometric ``Data`` with ``pos``, ``cell``, ``species`` and the task's ``properties``."""
     from torch_geometric.data import Data
 
     columns = [dataset.property_names.index(name) for name in task.properties]
@@ -125,7 +126,10 @@ def samples_of(dataset: Dataset, task: Task) -> list[Any]:
 
 
 def task_of(dataset: Dataset, properties: tuple[str, ...]) -> Task:
-    """The task of learning ``dataset`` conditioned on ``properties`` (statistics of the training split)."""
+    """Task of a method on ``dataset`` conditioned on ``properties``, with the statistics of the training split.
+
+    Raises AmsbenchError for unknown properties and for those with less than two different labels.
+    """
     train = dataset.split("train")
     columns = []
     for name in properties:
@@ -139,8 +143,8 @@ def task_of(dataset: Dataset, properties: tuple[str, ...]) -> Task:
             )
         if column.std() == 0:
             raise AmsbenchError(
-                f"property '{name}' is {column[0]:.6g} in all of the training split of {dataset.path}; there is "
-                "nothing to learn about it"
+                f"property '{name}' is {column[0]:.6g} in all of the training split of {dataset.path}; nothing "
+                "can be learnt about it, leave it out"
             )
         columns.append(column)
     charges = dataset.definition.formal_charges

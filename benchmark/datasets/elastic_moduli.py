@@ -1,4 +1,4 @@
-"""Moduli of glasses, or why there are none."""
+"""Elastic moduli of glasses as labels, or the reasons why they cannot be measured."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STRAINS = {"shear_modulus": (3, 4, 5), "youngs_modulus": (0, 1, 2)}
 
 
 def moduli(atoms: Atoms, potential: Potential, names: set[str]) -> Measurement:
-    """The wanted moduli (GPa) by finite strains: relax, strain, relax the atoms again; each needs three strains."""
-    # ASE's optimizers take a second to import, which listing the datasets should not cost.
+    """Named moduli (GPa) by finite strains: relax, strain, relax the atoms again; three strains for each modulus."""
+    # imported here, because ASE's optimizers take a second to import and listing the datasets does not need them
     from ...metrics.elasticity.finite_strain import elastic_constants, relax
     from ...metrics.potentials.lammps_calculator import LammpsCalculator
 
@@ -40,7 +40,7 @@ def moduli(atoms: Atoms, potential: Potential, names: set[str]) -> Measurement:
 
 
 def moduli_of(elastic: ElasticConstants, names: Iterable[str]) -> Measurement:
-    """The wanted moduli (GPa) where a stable structure has them."""
+    """Named moduli (GPa) of elastic constants; failures where the constants are those of an unstable structure."""
     values, failures = {}, {}
     if "shear_modulus" in names:
         if np.all(np.diag(elastic.stiffness)[3:] > 0):
@@ -56,5 +56,5 @@ def moduli_of(elastic: ElasticConstants, names: Iterable[str]) -> Measurement:
 
 
 def failed(names: Iterable[str], reason: str) -> Measurement:
-    """None of the named properties, for one reason."""
+    """Measurement without values: all named properties failed for one reason."""
     return Measurement(failures=dict.fromkeys(names, reason))

@@ -1,4 +1,4 @@
-"""Datasets of one's own structures: their definition lies in the file with the data."""
+"""Definition of imported datasets, which is stored in the file with the data."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 NO_CALCULATOR = "imported property: no calculator"
-"""Why an imported property is not measured on generated structures."""
+"""Reason why an imported property is not measured on generated structures."""
 
 IMPORTED_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "quick": (32, (1, 2, 5, 10, 25)),
     "standard": (256, (1, 2, 3, 4, 5, 10, 25)),
     "paper": (10_000, (1, 2, 3, 4, 5, 10, 25, 50, 100, 250)),
 }
-"""Structures and step counts of each protocol: those of ``asi``, the quick one with fewer structures."""
+"""Structures and step counts of each protocol: as of ``asi``, with fewer structures for ``quick``."""
 
 
 class ImportedStructures(DatasetDefinition):
-    """Structures that somebody else made. There is no simulation, no calculator and no potential for them."""
+    """Imported structures, for which there is no simulation, no calculator and no potential."""
 
     def __init__(
         self, *, name: str, elements: Sequence[str], ghost_density: float | None, properties: Sequence[str]
@@ -33,7 +33,7 @@ class ImportedStructures(DatasetDefinition):
             Property(name=item, unit="as imported", description=f"'{item}' of the imported structures")
             for item in properties
         ]
-        # what other definitions have as class variables is this one's own
+        # class variables of other definitions are attributes of the instance here
         vars(self).update(
             name=name,
             title=f"imported structures of {', '.join(elements)}",
@@ -45,7 +45,7 @@ class ImportedStructures(DatasetDefinition):
 
     @classmethod
     def from_json(cls, name: str, data: Mapping[str, Any]) -> ImportedStructures:
-        """AmsbenchError where that is not what ``to_json`` gave."""
+        """Definition of what ``to_json`` returned; AmsbenchError for other data."""
         try:
             return cls(name=name, **data)
         except TypeError as error:
@@ -54,7 +54,7 @@ class ImportedStructures(DatasetDefinition):
             ) from error
 
     def to_json(self) -> dict[str, Any]:
-        """What the file has to hold beside the name."""
+        """The definition without its name, as JSON data for the dataset file."""
         return {
             "elements": list(self.elements),
             "ghost_density": self.ghost_density,
@@ -68,13 +68,13 @@ class ImportedStructures(DatasetDefinition):
         return 1
 
     def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
-        raise SimulationFailed(f"'{self.name}' was imported; nobody here knows how to simulate it")
+        raise SimulationFailed(f"'{self.name}' was imported; there is no simulation for it")
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        """Structure only, in the cells of the training set: targets could not be measured."""
+        """One structural plan in the cells of the training set; targets could not be measured."""
         return (structural_plan(protocol, 1, *IMPORTED_PLAN_SIZES[protocol]),)
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
-        """No value, and the reason."""
-        asked = [item.name for item in self.properties] if names is None else names
-        return Measurement(failures={self.property_named(name).name: NO_CALCULATOR for name in asked})
+        """A failure for every property, since there is no calculator."""
+        names = [item.name for item in self.properties] if names is None else names
+        return Measurement(failures={self.property_named(name).name: NO_CALCULATOR for name in names})

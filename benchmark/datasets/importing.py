@@ -109,11 +109,11 @@ def _check_columns(definition: DatasetDefinition, properties: Sequence[str]) -> 
     charged = SimpleNamespace(
         elements=definition.elements, formal_charges=dict.fromkeys(definition.elements, 1)
     )
-    taken = {*_EXPORTED_KEYS, *registry.names("metrics")}
+    taken = set(_EXPORTED_KEYS)
     for name in registry.names("metrics"):
         metric = registry.load("metrics", name)
         if issubclass(metric, StructureMetric):
-            taken |= {quantity.name for quantity in metric().quantities(charged)}
+            taken |= {name, *(quantity.name for quantity in metric().quantities(charged))}
     for item in properties:
         if item in taken or item.startswith("target_") or item.endswith("_failure"):
             raise AmsbenchError(

@@ -1,4 +1,4 @@
-"""What a dataset file holds: checks, summaries, and how a reduced recipe compares with the paper's."""
+"""Dataset files: checks, summaries, and comparison of a reduced recipe with the paper's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def verify(path: str | Path) -> dict[str, Any]:
 
 
 def info(dataset: Dataset) -> dict[str, Any]:
-    """A summary of a dataset as plain JSON data: sizes, splits, density (g/cm^3), labels, provenance."""
+    """Summary of a dataset as plain JSON data: sizes, splits, density (g/cm^3), labels, provenance."""
     counts = dataset.counts
     density = mass_density(dataset)
     return {
@@ -71,33 +71,35 @@ def info(dataset: Dataset) -> dict[str, Any]:
 
 
 def deviations(dataset: Dataset) -> dict[str, tuple[Any, Any]]:
-    """What the protocol of a dataset's simulations and the paper's have different, {name: (this, paper's)}; nothing
-    where the file does not say how it was made."""
+    """Settings in which a dataset's simulations differ from the paper's recipe, {name: (dataset's, paper's)}.
+
+    Empty if the file does not say how it was made.
+    """
     if "protocol" not in dataset.provenance:
         return {}
-    here, paper = flat(dataset.provenance["protocol"]), flat(dataset.definition.simulation_recipe("paper"))
+    used, paper = flat(dataset.provenance["protocol"]), flat(dataset.definition.simulation_recipe("paper"))
     return {
-        name: (here.get(name), paper.get(name)) for name in here | paper if here.get(name) != paper.get(name)
+        name: (used.get(name), paper.get(name)) for name in used | paper if used.get(name) != paper.get(name)
     }
 
 
 def flat(protocol: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings with their names joined by points."""
-    found: dict[str, Any] = {}
+    """Nested settings as one table, the names of the levels joined by points."""
+    settings: dict[str, Any] = {}
     for name, value in protocol.items():
-        found |= flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {before + name: value}
-    return found
+        settings |= flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {before + name: value}
+    return settings
 
 
 def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str, Any]:
-    """How samples of a shorter recipe differ from those of the paper's, as plain JSON data.
+    """Comparison of samples of a reduced recipe with samples of the paper's, as plain JSON data.
 
-    energies: of at most so many samples of each, spread evenly, the energy is computed; 0 for none
-    Each quantity has ``reduced`` and ``paper`` (mean, std, samples), their ``difference`` of means and its
-    ``standard_error``, so that a difference within the scatter of a few paper-length samples shows as such.
-    ``rdf_rmsd`` is between the two mean curves, r < 5 A; ``rdf_floor`` is what as many reduced samples as there are
-    of the paper's score on average.
-    AmsbenchError when they are not of the same dataset.
+    Each quantity has ``reduced`` and ``paper`` (mean, std, samples), the ``difference`` of their means and its
+    ``standard_error``, which tells it from the scatter of a few samples. ``rdf_rmsd`` is the RMSD of the two mean RDFs,
+    r < 5 A; ``rdf_floor`` is the expected RMSD of as many reduced samples as there are of the paper's recipe.
+
+    energies: largest number of samples, evenly spread, whose energy is computed for each recipe; 0 for none
+    Raises AmsbenchError if the two are not of the same dataset.
     """
     if reduced.definition.name != paper.definition.name:
         raise AmsbenchError(
@@ -110,9 +112,9 @@ def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str
         quantities["energy_per_atom"] = _difference(*(_energies(item, energies) for item in both))
     for column, name in _columns(reduced):
         labels = [item.properties[:, column].astype(np.float64) for item in both]
-        known = [values[np.isfinite(values)] for values in labels]
-        if all(len(values) for values in known):
-            quantities[name] = _difference(*known)
+        measured = [values[np.isfinite(values)] for values in labels]
+        if all(len(values) for values in measured):
+            quantities[name] = _difference(*measured)
     ours, theirs = rdf(reduced), rdf(paper)
     return {
         "dataset": reduced.definition.name,
@@ -124,7 +126,7 @@ def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str
 
 
 def mass_density(dataset: Dataset) -> np.ndarray:
-    """Density of each sample, g/cm^3, [s]."""
+    """Mass density of each sample [s], g/cm^3."""
     from ase.data import atomic_masses, atomic_numbers
 
     masses = np.array([atomic_masses[atomic_numbers[symbol]] for symbol in dataset.definition.elements])
@@ -143,18 +145,18 @@ def _split_counts(dataset: Dataset) -> dict[str, int]:
 
 def _label_facts(dataset: Dataset, column: int) -> dict[str, Any]:
     values = dataset.properties[:, column].astype(np.float64)
-    known = values[np.isfinite(values)]
+    labels = values[np.isfinite(values)]
     facts: dict[str, Any] = {
         "unit": dataset.definition.properties[column].unit,
-        "labelled": len(known),
-        "coverage": len(known) / len(values),
+        "labelled": len(labels),
+        "coverage": len(labels) / len(values),
     }
-    if len(known):
+    if len(labels):
         facts |= {
-            "mean": float(known.mean()),
-            "std": float(known.std()),
-            "min": float(known.min()),
-            "max": float(known.max()),
+            "mean": float(labels.mean()),
+            "std": float(labels.std()),
+            "min": float(labels.min()),
+            "max": float(labels.max()),
         }
     return facts
 
@@ -165,7 +167,7 @@ def _energies(dataset: Dataset, at_most: int) -> np.ndarray:
 
 
 def _difference(reduced: np.ndarray, paper: np.ndarray) -> dict[str, Any]:
-    """Means, standard deviations and the difference; one sample has no scatter of its own, so it has no std."""
+    """Means, standard deviations (None for a single sample), difference of the means and its standard error."""
     both = {
         recipe: {
             "mean": float(values.mean()),
@@ -174,7 +176,7 @@ def _difference(reduced: np.ndarray, paper: np.ndarray) -> dict[str, Any]:
         }
         for recipe, values in (("reduced", reduced), ("paper", paper))
     }
-    # The scatter of the larger set stands for both: a few samples do not measure their own.
+    # the standard deviation of the larger set is used for both, because that of a few samples is too uncertain
     scatter = both["reduced"]["std"]
     error = None if scatter is None else float(scatter * np.sqrt(1 / len(reduced) + 1 / len(paper)))
     return {**both, "difference": float(paper.mean() - reduced.mean()), "standard_error": error}

@@ -21,55 +21,57 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 SIZE: dict[Recipe, int] = {"paper": 800, "reduced": 216}
-"""Atoms of a glass, about: neutral cells of whole atoms are up to 15 away."""
+"""Approximate number of atoms of a glass; the nearest neutral cell of whole atoms may differ by up to 15."""
 VOLUME_FACTOR = 4.0
 """Volume of the starting cube over the volume of all atoms as spheres of their covalent radii."""
 TIME_STEP = 0.002
-"""ps."""
+"""Time step, ps."""
 COUPLING = {"thermostat": 0.2, "barostat": 2.0, "pressure": 1.0}
 """Relaxation times of the Nose-Hoover thermostat and barostat (ps), pressure (bar)."""
 START_FORCE, START_STEPS = 0.1, 500
-"""eV/A and steps: the packing is relaxed as far as it takes to survive the first steps of dynamics."""
+"""Largest force (eV/A) and steps of the packing's minimisation, enough for stable first steps of dynamics."""
 
 HEATING = (2200.0, 9000.0)
-"""K, the range in which evaporation is looked for."""
+"""Range of temperatures of the search for evaporation, K."""
 HEATING_TIME: dict[Recipe, float] = {"paper": 120.0, "reduced": 24.0}
-"""ps."""
+"""Duration of the heating, ps."""
 HEATING_POINTS = 68
-"""Means of temperature and pressure, one for every 100 K."""
+"""Number of mean temperatures and pressures of the heating, one for every 100 K."""
 SETTLING = 2.0
-"""ps at the lowest temperature, before the heating and as the first part of the melt."""
+"""Time at the lowest temperature before the heating, and at the start of the melt, ps."""
 ROOM = 2.0
-"""Edge of the cell in which the melt may evaporate, over its own."""
+"""Edge of the cell of the heating over the edge of the packing."""
 MELT_SHARE = 0.75
-"""Temperature of the melt over that of evaporation."""
+"""Temperature of the melt over the temperature of evaporation."""
 MELT: dict[Recipe, tuple[float, float]] = {"paper": (400.0, 800.0), "reduced": (10.0, 50.0)}
-"""ps; how long the melt lasts, and at most if some element has not diffused by then."""
+"""Shortest and longest duration of the melt, ps; it ends when every element has diffused."""
 DIFFUSED = 3.0
-"""A; every element's root mean square displacement in the melt, about the distance of two cations."""
+"""Root mean square displacement that every element must reach in the melt, angstrom: about the distance of two
+cations."""
 QUENCH_RATE: dict[Recipe, float] = {"paper": 5.0, "reduced": 100.0}
 """K/ps."""
 SAMPLE_TEMPERATURE = 300.0
-"""K."""
+"""Temperature of the sample, K."""
 HOLD: dict[Recipe, float] = {"paper": 300.0, "reduced": 10.0}
-"""ps at the temperature of the sample."""
+"""Time at the temperature of the sample, ps."""
 LEAST_DENSITY = 0.03
-"""Atoms per A^3, well below half of any of the glasses: the melt has evaporated."""
+"""Atoms per A^3, well below half of any glass; a less dense sample has evaporated."""
 
 LITHIUM_RICH = 12.0
-"""Percent of all atoms. Only 132 of the 9,240 compositions have more."""
+"""Lithium in percent of all atoms; only 132 of the 9,240 compositions have more."""
 LITHIUM_RICH_SHARE: dict[Recipe, float] = {"paper": 132 / 9240, "reduced": 0.2}
-"""Share of the glasses that have one of these; in the paper's recipe all compositions are equally likely."""
+"""Fraction of the glasses with these compositions; in the paper's recipe all compositions are equally likely."""
 
 LITHIUM_GAP = (8.5, 12.5)
-"""Percent of all atoms. Hardly any composition has as much: between those with 30 and with 40 % of the cations."""
+"""Range of lithium in percent of all atoms that hardly any composition has. It lies between the compositions with 30 %
+and with 40 % of the cations."""
 GAP_GLASSES = range(240, 272)
-"""Numbers of the glasses of the reduced recipe that are evenly spread over it, so that a model can learn it."""
+"""Numbers of the glasses of the reduced recipe that are spread evenly over that range."""
 GAP_WIDTH = 0.5
-"""Percent of all atoms; how far a composition may be from the number that is drawn."""
+"""Largest distance of a composition from the drawn lithium content, percent of all atoms."""
 
 _Targets = dict[str, dict[str, tuple[float, float]]]
-_INSIDE: _Targets = {
+_TRAINING_RANGE: _Targets = {
     "youngs_modulus": {"youngs_modulus": (55.0, 95.0), "li_concentration": (15.0, 15.0)},
     "shear_modulus": {"shear_modulus": (18.0, 42.0)},
     "li_concentration": {"li_concentration": (0.0, 15.0)},
@@ -79,11 +81,11 @@ _PAPER: _Targets = {
     "shear_modulus": {"shear_modulus": (10.0, 70.0)},
 }
 MEG_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...], float, _Targets]] = {
-    "quick": (8, (1, 5, 25), 14.0, _INSIDE),
-    "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _INSIDE),
+    "quick": (8, (1, 5, 25), 14.0, _TRAINING_RANGE),
+    "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _TRAINING_RANGE),
     "paper": (2_000, (1, 5, 10, 25, 50, 100, 250), 23.0, _PAPER),
 }
-"""Structures, step counts, edge of the cubes (A), first and last target of each plan."""
+"""Structures, step counts, edge of the cubes (A), and first and last targets of each plan, by protocol."""
 
 
 class MultiElementGlass(DatasetDefinition):
@@ -110,7 +112,7 @@ class MultiElementGlass(DatasetDefinition):
     split_fractions: ClassVar[tuple[float, float, float]] = (0.8, 0.08, 0.12)
 
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:
-        """Random packing -> where it evaporates -> melt below that -> quench -> 300 K; the last is the sample."""
+        """Settings of: random packing, search for evaporation, melt below it, quench, 300 K; the last is the sample."""
         return {
             "atoms": SIZE[recipe],
             "compositions": len(_compositions()[0]),
@@ -138,7 +140,7 @@ class MultiElementGlass(DatasetDefinition):
         }
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        """A combination as in the paper's Table 3, Young's modulus at fixed lithium, and single properties."""
+        """Plans for Young's modulus at fixed lithium, as in the paper's Table 3, and for single properties."""
         return inverse_design_plans(protocol, 2, *MEG_PLAN_SIZES[protocol])
 
     def samples_per_simulation(self, recipe: Recipe) -> int:
@@ -156,32 +158,31 @@ class MultiElementGlass(DatasetDefinition):
         return random_composition(recipe, random)
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
-        """Lithium is counted on the structure as it is, moduli are measured on the relaxed one."""
-        asked = [item.name for item in self.properties] if names is None else names
-        wanted = {self.property_named(name).name for name in asked}
+        """Lithium content of the structure as it is, moduli of the relaxed structure."""
+        requested = [item.name for item in self.properties] if names is None else names
+        properties = {self.property_named(name).name for name in requested}
         if len(atoms) == 0:
-            return failed(wanted, "no atoms")
+            return failed(properties, "no atoms")
         values = {}
-        if "li_concentration" in wanted:
+        if "li_concentration" in properties:
             values["li_concentration"] = 100 * float(np.mean(atoms.symbols == "Li"))
         elastic = Measurement()
-        if wanted & set(STRAINS):
-            if has_overlap(atoms):
-                elastic = failed(wanted & set(STRAINS), "atoms overlap")
-            else:
-                elastic = _moduli(atoms, wanted & set(STRAINS))
+        elastic_names = properties & set(STRAINS)
+        if elastic_names:
+            overlap = has_overlap(atoms)
+            elastic = failed(elastic_names, "atoms overlap") if overlap else _moduli(atoms, elastic_names)
         return Measurement(values=values | elastic.values, failures=elastic.failures)
 
 
 class _InLithiumGap(MultiElementGlass):
-    """Glasses of the reduced recipe whose lithium is in LITHIUM_GAP; those of the paper's are as all others."""
+    """Glasses with lithium in LITHIUM_GAP in the reduced recipe, and of any composition in the paper's."""
 
     def composition(self, recipe: Recipe, random: np.random.Generator) -> Composition:
         if recipe == "paper":
             return super().composition(recipe, random)
-        found, lithium = _compositions()
+        choices, lithium = _compositions()
         near = np.flatnonzero(np.abs(lithium - random.uniform(*LITHIUM_GAP)) <= GAP_WIDTH)
-        return found[int(random.choice(near))]
+        return choices[int(random.choice(near))]
 
 
 def _gap_protocol(recipe: Recipe) -> dict[str, Any]:
@@ -205,16 +206,16 @@ def _moduli(atoms: Atoms, names: set[str]) -> Measurement:
 
 @cache
 def _compositions() -> tuple[tuple[Composition, ...], np.ndarray]:
-    """All compositions and their lithium, percent of all atoms."""
-    found = tuple(compositions())
-    return found, np.array([100 * item.fractions["Li"] for item in found])
+    """All compositions, and their lithium contents [n] in percent of all atoms."""
+    items = tuple(compositions())
+    return items, np.array([100 * item.fractions["Li"] for item in items])
 
 
 def random_composition(recipe: Recipe, random: np.random.Generator) -> Composition:
-    """One of the compositions; the reduced recipe draws those rich in lithium more often."""
-    found, lithium = _compositions()
+    """A random composition; the reduced recipe draws those rich in lithium more often."""
+    choices, lithium = _compositions()
     weights = sampling_weights(lithium, LITHIUM_RICH, LITHIUM_RICH_SHARE[recipe])
-    return found[int(random.choice(len(found), p=weights))]
+    return choices[int(random.choice(len(choices), p=weights))]
 
 
 def melt_quench(
@@ -226,9 +227,10 @@ def melt_quench(
     size: int | None = None,
     quench_rate: float | None = None,
 ) -> Atoms:
-    """A glass at 300 K; SimulationFailed where the melt does not boil, does not diffuse or evaporates.
+    """A glass at 300 K; SimulationFailed if the melt does not boil, does not diffuse or evaporates.
 
-    size, quench_rate: about how many atoms, and K/ps; those of the recipe by default
+    size: approximate number of atoms, by default that of the recipe
+    quench_rate: K/ps, by default that of the recipe
     """
     counts = composition.atoms(size or SIZE[recipe])
     symbols = [element for element, count in counts.items() for _ in range(count)]
@@ -251,7 +253,7 @@ def _dynamics(start: Atoms) -> Any:
 
 
 def boiling_point(start: Atoms, duration: float, seed: int) -> float:
-    """The temperature (K) at which a drop of the melt begins to evaporate, heated for ``duration`` ps."""
+    """Temperature (K) at which a drop of the melt starts to evaporate, when it is heated for ``duration`` ps."""
     with _dynamics(start) as dynamics:
         dynamics.minimise(force=START_FORCE, max_steps=START_STEPS)
         dynamics.set_velocities(HEATING[0], seed)
@@ -261,39 +263,42 @@ def boiling_point(start: Atoms, duration: float, seed: int) -> float:
 
 
 def kink(temperatures: np.ndarray, pressures: np.ndarray) -> float:
-    """Where the pressure leaves the straight line of low temperatures: T* of the least-squares fit
-    p = a + b T + c max(0, T - T*), K.
+    """Temperature T* (K) of the least-squares fit p = a + b T + c max(0, T - T*).
 
-    temperatures [n] in K, pressures [n] in any unit. SimulationFailed where the pressure never rises above the line.
+    There the pressure leaves the straight line of low temperatures.
+
+    temperatures [n]: K
+    pressures [n]: any unit
+    Raises SimulationFailed if the pressure does not rise above the line.
     """
     low, high = (float(np.quantile(temperatures, share)) for share in (0.1, 0.95))
-    at = np.linspace(low, high, 200)
-    best, errors = [], []
-    for value in at:
+    candidates = np.linspace(low, high, 200)
+    slopes, errors = [], []
+    for value in candidates:
         columns = np.stack(
             [np.ones_like(temperatures), temperatures, np.maximum(0, temperatures - value)], axis=1
         )
         solution = np.linalg.lstsq(columns, pressures, rcond=None)[0]
-        best.append(solution[2])
+        slopes.append(solution[2])
         errors.append(float(((columns @ solution - pressures) ** 2).sum()))
     chosen = int(np.argmin(errors))
-    if best[chosen] <= 0:
+    if slopes[chosen] <= 0:
         raise SimulationFailed("no temperature of evaporation: the pressure does not leave its line upwards")
-    return float(at[chosen])
+    return float(candidates[chosen])
 
 
 def _melt(dynamics: MolecularDynamics, temperature: float, least: float, most: float, seed: int) -> None:
-    """Constant pressure until every element has diffused; SimulationFailed where one does not."""
+    """Run at constant pressure until every element has diffused; SimulationFailed if one has not after ``most`` ps."""
     dynamics.minimise(force=START_FORCE, max_steps=START_STEPS)
     dynamics.set_velocities(temperature, seed)
     dynamics.npt(temperature, temperature, SETTLING)
     dynamics.track_displacement()
-    gone, slowest = 0.0, 0.0
-    while gone < least or (slowest < DIFFUSED**2 and gone < most):
+    elapsed, slowest = 0.0, 0.0
+    while elapsed < least or (slowest < DIFFUSED**2 and elapsed < most):
         dynamics.npt(temperature, temperature, least / 2)
-        gone += least / 2
+        elapsed += least / 2
         slowest = min(dynamics.displacements().values())
     if slowest < DIFFUSED**2:
         raise SimulationFailed(
-            f"an element moved by {slowest**0.5:.1f} A only in {gone:.0f} ps at {temperature:.0f} K"
+            f"an element moved by {slowest**0.5:.1f} A only in {elapsed:.0f} ps at {temperature:.0f} K"
         )

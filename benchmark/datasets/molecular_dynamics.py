@@ -1,4 +1,4 @@
-"""Molecular dynamics of a periodic cell: the few steps that melt-quench protocols are made of."""
+"""Molecular dynamics of a periodic cell in LAMMPS: the steps of melt-quench simulations."""
 
 from __future__ import annotations
 
@@ -22,17 +22,21 @@ BAROSTAT_TIME = 1.0
 """Relaxation time of the isotropic Nose-Hoover barostat, ps."""
 
 SAMPLING = 5
-"""Steps between the pressures that a heating curve averages."""
+"""Time steps between the pressures averaged in a heating curve."""
 
 NEIGHBOUR_SKIN = 1.0
-"""A; with LAMMPS' 2 A the lists of these short-ranged potentials cost more than rebuilding them saves."""
+"""Angstrom; LAMMPS' default of 2 A makes the neighbour lists of these short-ranged potentials longer, which costs more
+time than the rarer rebuilding saves."""
 PACKING_TRIES = 200_000
-"""Random places that are tried for an atom of a packing before it counts as stuck."""
+"""Random positions tried for an atom of a packing before the packing counts as stuck."""
 PACKING_BATCH = 200
 
 
 class MolecularDynamics:
-    """One periodic system in LAMMPS; times in ps, temperatures in K, lengths in angstrom."""
+    """Molecular dynamics of one periodic system; times in ps, temperatures in K, lengths in angstrom.
+
+    Every method that runs LAMMPS raises SimulationFailed if the run fails.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,12 @@ class MolecularDynamics:
         barostat: float = BAROSTAT_TIME,
         pressure: float = 0.0,
     ) -> None:
-        """Relaxation times of thermostat and barostat in ps, pressure of constant-pressure runs in bar."""
+        """Set up the system.
+
+        thermostat, barostat: relaxation times, ps
+        pressure: pressure of constant-pressure runs, bar
+        Raises ValueError for cells that are not orthorhombic along x, y and z, and SimulationFailed for lost atoms.
+        """
         self._engine = engine
         self._atoms = atoms
         self._time_step = time_step
@@ -64,20 +73,20 @@ class MolecularDynamics:
         engine.commands_list(potential.commands())
         engine.commands_list([f"timestep {time_step!r}", "thermo 1000000", "thermo_modify lost error"])
         engine.command(f"neighbor {NEIGHBOUR_SKIN} bin")
-        # Without a first evaluation there is no energy to ask for.
+        # the energy exists only after a first evaluation
         self._run("run 0 post no")
 
     def set_time_step(self, time_step: float) -> None:
-        """Time step of the runs that follow, ps."""
+        """Set the time step (ps) of the following runs."""
         self._time_step = time_step
         self._run(f"timestep {time_step!r}")
 
     def set_velocities(self, temperature: float, seed: int) -> None:
-        """Maxwell-Boltzmann velocities without a net momentum."""
+        """Draw Maxwell-Boltzmann velocities without net momentum."""
         self._run(f"velocity all create {temperature!r} {seed} mom yes rot no dist gaussian loop all")
 
     def nvt(self, start: float, stop: float, duration: float) -> None:
-        """Constant volume, temperature going linearly from ``start`` to ``stop``."""
+        """Run at constant volume while the temperature changes linearly from ``start`` to ``stop``."""
         self._run(
             f"fix nvt all nvt temp {start!r} {stop!r} {self._thermostat}",
             f"run {self._steps(duration)}",
@@ -87,13 +96,13 @@ class MolecularDynamics:
     def heating_curve(
         self, start: float, stop: float, duration: float, points: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Heat at constant volume; temperatures [points] (K) and pressures [points] (bar), means of equal times."""
+        """Heat at constant volume; mean temperatures [points] (K) and pressures [points] (bar) of equal intervals."""
         every = max(1, self._steps(duration) // points // SAMPLING) * SAMPLING
         self._run(
             f"fix nvt all nvt temp {start!r} {stop!r} {self._thermostat}",
             f"fix mean all ave/time {SAMPLING} {every // SAMPLING} {every} c_thermo_temp c_thermo_press",
         )
-        # the first mean is due when the step count is a multiple of its period
+        # LAMMPS averages over intervals that end at multiples of their length
         now = int(self._engine.extract_global("ntimestep"))
         first = -now % every
         last = now + first + points * every
@@ -108,18 +117,18 @@ class MolecularDynamics:
         return temperatures, pressures
 
     def give_room(self, factor: float) -> None:
-        """Every edge of the cell times ``factor``, the atoms where they are in the middle: a melt becomes a drop."""
+        """Scale the cell's edges by ``factor`` around the unchanged atoms, so that a melt becomes a drop."""
         self._run(f"change_box all x scale {factor!r} y scale {factor!r} z scale {factor!r} units box")
 
     def npt(self, start: float, stop: float, duration: float) -> None:
-        """Constant pressure (isotropic), temperature going linearly from ``start`` to ``stop``."""
+        """Run at constant isotropic pressure while the temperature changes linearly from ``start`` to ``stop``."""
         self._start_npt(start, stop)
         self._run(f"run {self._steps(duration)}", "unfix npt")
 
     def npt_snapshots(self, temperature: float, count: int, spacing: float) -> list[Atoms]:
-        """The present structure and those ``spacing`` ps apart that follow, ``count`` in all.
+        """``count`` structures of a constant-pressure run, ``spacing`` ps apart, the first being the present one.
 
-        Thermostat and barostat run through: restarting them would set the cell's momentum to zero each time.
+        Thermostat and barostat are not restarted between them, because that would reset the cell's momentum.
         """
         self._start_npt(temperature, temperature)
         snapshots = [self.snapshot()]
@@ -130,15 +139,15 @@ class MolecularDynamics:
         return snapshots
 
     def minimise(self, *, force: float, max_steps: int) -> None:
-        """Go to the next local minimum of the energy in the present cell: the instant quench."""
+        """Minimise the energy in the present cell (instant quench), to forces below ``force`` (eV/A)."""
         self._run("min_style cg", f"minimize 0.0 {force!r} {max_steps} {10 * max_steps}")
 
     def track_displacement(self) -> None:
-        """Start the clock of ``displacement``."""
+        """Set the reference positions of ``displacement`` and ``displacements``."""
         self._run("compute displacement all msd com yes", "compute displacements all displace/atom")
 
     def displacement(self) -> float:
-        """Mean squared displacement since ``track_displacement``, A^2, without the drift of the whole."""
+        """Mean squared displacement since ``track_displacement``, A^2, without the drift of the centre of mass."""
         return float(self._engine.numpy.extract_compute("displacement", 0, 1)[3])
 
     def displacements(self) -> dict[str, float]:
@@ -154,7 +163,7 @@ class MolecularDynamics:
         return float(self._engine.get_thermo("pe")) / len(self._atoms)
 
     def snapshot(self) -> Atoms:
-        """The present structure, wrapped into its cell; SimulationFailed when it is no longer finite."""
+        """Present structure, wrapped into its cell; SimulationFailed if positions or energy are not finite."""
         from ase import Atoms
 
         low, high = (np.array(corner) for corner in self._engine.extract_box()[:2])
@@ -180,7 +189,7 @@ class MolecularDynamics:
             try:
                 self._engine.command(command)
             except Exception as error:
-                # LAMMPS raises bare Exception; a run that lost atoms or blew up is worth another seed.
+                # LAMMPS raises bare Exception; the build repeats a run that lost atoms or diverged with another seed
                 raise SimulationFailed(f"LAMMPS stopped at '{command}': {error}") from error
 
 
@@ -188,16 +197,16 @@ class MolecularDynamics:
 def molecular_dynamics(
     atoms: Atoms, potential: Potential, *, time_step: float, **coupling: float
 ) -> Iterator[MolecularDynamics]:
-    """``MolecularDynamics`` of ``atoms`` (step in ps), its LAMMPS instance closed at the end."""
+    """Context with a ``MolecularDynamics`` of ``atoms`` (time step in ps); LAMMPS is closed at its end."""
     with lammps_session() as engine:
         yield MolecularDynamics(engine, atoms, potential, time_step=time_step, **coupling)
 
 
 def random_packing(symbols: list[str], volume_factor: float, random: np.random.Generator) -> Atoms:
-    """Atoms at random positions of a cube, no two closer than the sum of their covalent radii.
+    """Atoms at random positions in a periodic cube, no two closer than the sum of their covalent radii.
 
-    volume_factor: volume of the cube over the volume of all atoms as spheres of their covalent radii
-    Raises SimulationFailed when the packing gets stuck, which above a factor of 4 it practically does not.
+    volume_factor: volume of the cube over the total volume of the atoms as spheres of their covalent radii
+    Raises SimulationFailed if no position is found for an atom, which hardly happens for factors above 4.
     """
     from ase import Atoms
     from ase.data import atomic_numbers, covalent_radii
@@ -205,7 +214,7 @@ def random_packing(symbols: list[str], volume_factor: float, random: np.random.G
     radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in symbols])
     edge = float((volume_factor * (4 / 3 * math.pi * radii**3).sum()) ** (1 / 3))
     positions = np.empty((len(symbols), 3))
-    # Large atoms first: there is always room for a small one, not for a large one.
+    # large atoms first, because small ones find a position more easily
     placed: list[int] = []
     for index in np.argsort(-radii, kind="stable").tolist():
         positions[index] = _free_place(positions[placed], radii[placed] + radii[index], edge, random)

@@ -1,4 +1,4 @@
-"""The packed file of a dataset: one ``.npz`` without code in it, checked by hash when it is read.
+"""Packed dataset files: one ``.npz`` without pickled objects, whose hash is checked when it is read.
 
 Arrays (``s`` samples, ``n`` atoms in all, ``p`` properties):
 fractional [n, 3] uint16 (2.6e-4 A in a cell of 17 A), cells [s, 3, 3] float64 in angstrom, species [n] uint8,
@@ -44,26 +44,26 @@ _METADATA = {"dataset": str, "elements": list, "properties": list, "provenance":
 
 
 def bundled_path(name: str) -> Path:
-    """Where a dataset that comes with the package lies: ``benchmark/datasets/bundled/<name>.npz``."""
+    """Path of a bundled dataset: ``benchmark/datasets/bundled/<name>.npz``."""
     return Path(__file__).parent / "bundled" / f"{name}.npz"
 
 
 def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
-    """The dataset called ``name``: the bundled file, or the one at ``path``, which may be of imported structures.
+    """The dataset called ``name`` from its bundled file, or from the file at ``path``, also of imported structures.
 
-    AmsbenchError when the file is missing, damaged, of another format version or of another dataset.
+    Raises AmsbenchError if the file is missing, damaged, of another format version or of another dataset.
     """
     if path is None:
-        known = registry.names("datasets")
-        if name not in known:
+        names = registry.names("datasets")
+        if name not in names:
             raise AmsbenchError(
                 f"unknown dataset '{name}' (one of your own is given with its file, --data); "
-                f"{registry.near_matches(name, known)}"
+                f"{registry.near_matches(name, names)}"
             )
         path = bundled_path(name)
         if not path.is_file():
             raise AmsbenchError(
-                f"no data of '{name}' comes with this installation; build it with "
+                f"no data of '{name}' are bundled with this installation; build them with "
                 f"'amsbench data build {name} --output-file {name}.npz' and pass that file"
             )
     dataset = load_dataset_file(path)
@@ -73,8 +73,10 @@ def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
 
 
 def load_dataset_file(path: str | Path) -> Dataset:
-    """Read and check a packed file; the dataset's plug-in is found by the name stored in it, and the definition of
-    imported structures lies in the file."""
+    """Dataset of a packed file, with all checks.
+
+    The definition is that of the registered dataset named in the file, or, for imported structures, in the file itself.
+    """
     path = Path(path)
     arrays, metadata, content_hash = read_packed(path)
     definition: DatasetDefinition
@@ -89,9 +91,9 @@ def load_dataset_file(path: str | Path) -> Dataset:
 def dataset_in_memory(
     definition: DatasetDefinition, arrays: dict[str, np.ndarray], provenance: dict[str, Any], path: str
 ) -> Dataset:
-    """What ``load_dataset_file`` gives after ``save_dataset`` of the same, without the file.
+    """The dataset that ``load_dataset_file`` would return after ``save_dataset``, without the file.
 
-    path: what messages call it
+    path: name of the dataset's file in messages
     """
     arrays, _, content_hash = _packed(definition, arrays, provenance)
     return _unpacked(definition, arrays, provenance, content_hash, path)
@@ -123,7 +125,7 @@ def _unpacked(
 def save_dataset(
     path: str | Path, definition: DatasetDefinition, arrays: dict[str, np.ndarray], provenance: dict[str, Any]
 ) -> str:
-    """Write a packed file in one go and return its content hash.
+    """Write a packed file atomically and return its content hash.
 
     arrays: as in the module's docstring, without ``splits``, which follow from ``groups``
     provenance: plain JSON data
@@ -137,7 +139,7 @@ def save_dataset(
 def _packed(
     definition: DatasetDefinition, arrays: dict[str, np.ndarray], provenance: dict[str, Any]
 ) -> tuple[dict[str, np.ndarray], str, str]:
-    """Arrays with their splits, metadata as JSON text, and the hash of both."""
+    """Arrays with splits added, metadata as JSON text, and the hash of both."""
     arrays = {**arrays, "splits": splits_of_groups(arrays["groups"], definition.split_fractions)}
     metadata = {
         "format": DATASET_FORMAT,
@@ -154,7 +156,7 @@ def _packed(
 
 
 def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
-    """The checked arrays, metadata and content hash of a packed file."""
+    """Arrays, metadata and content hash of a packed file; AmsbenchError if it is missing, damaged or edited."""
     if not path.is_file():
         raise AmsbenchError(f"there is no dataset file {path}")
     contents = read_npz(path)
@@ -221,7 +223,7 @@ def _what_is_wrong(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> s
 
 
 def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:
-    """Write a compressed npz that is either there in full or not at all."""
+    """Write a compressed npz atomically."""
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as stream:
@@ -231,11 +233,11 @@ def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz, none of which can run code; AmsbenchError when it is truncated or no npz."""
+    """All arrays of an npz without pickled objects; AmsbenchError if it is truncated or no npz."""
     if not zipfile.is_zipfile(path):
         raise AmsbenchError(f"{path} is truncated or is not an amsbench file")
     try:
-        # Opened here: numpy leaves the file open when the archive in it is damaged.
+        # opened here, because numpy leaves the file open if the archive is damaged
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -243,7 +245,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def encode_structures(structures: Sequence[Atoms], elements: Sequence[str]) -> dict[str, np.ndarray]:
-    """``fractional``, ``cells``, ``species`` and ``counts`` of structures, as they are stored."""
+    """Arrays ``fractional``, ``cells``, ``species`` and ``counts`` of structures, in the file's format."""
     for atoms in structures:
         foreign = set(atoms.get_chemical_symbols()) - set(elements)
         if foreign:
@@ -260,13 +262,13 @@ def encode_structures(structures: Sequence[Atoms], elements: Sequence[str]) -> d
 
 
 def decode_positions(fractional: np.ndarray, cells: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Cartesian positions [n, 3] in angstrom, float64, inside the cell."""
+    """Cartesian positions [n, 3] inside the cells, angstrom, float64."""
     sample = np.repeat(np.arange(len(counts)), counts)
     return np.einsum("ni,nij->nj", fractional / FRACTION_STEPS, cells[sample])
 
 
 def decode_structures(arrays: dict[str, np.ndarray], elements: Sequence[str]) -> list[Atoms]:
-    """The stored structures as ASE Atoms; labels are measured on these, so a file reproduces its labels."""
+    """Stored structures as ASE Atoms; labels are measured on them, so that a file reproduces its labels."""
     from ase import Atoms
 
     positions = decode_positions(arrays["fractional"], arrays["cells"], arrays["counts"])
@@ -283,10 +285,10 @@ def decode_structures(arrays: dict[str, np.ndarray], elements: Sequence[str]) ->
 
 
 def splits_of_groups(groups: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
-    """Split index [s] of samples by their group alone, so that a growing dataset moves nothing.
+    """Split index [s] of samples, which follows from their group alone, so that a growing dataset moves no sample.
 
-    The fractional part of ``(group + 1/2) * golden ratio`` fills [0, 1) evenly from the first groups on
-    (Fibonacci hashing), so that also a handful of melts has the wanted shares.
+    The fractional part of ``(group + 1/2) * golden ratio`` fills [0, 1) evenly from the first groups on (Fibonacci
+    hashing), so that even a few melts have nearly the given fractions.
     """
     place = (np.asarray(groups, dtype=np.float64) + 0.5) * ((1 + 5**0.5) / 2) % 1.0
     edges = np.cumsum(fractions)[:-1]
@@ -294,7 +296,7 @@ def splits_of_groups(groups: np.ndarray, fractions: tuple[float, float, float]) 
 
 
 def export_extxyz(dataset: Dataset, output: str | Path, split: Split | None = None) -> int:
-    """Write all samples, or those of one split, as extended XYZ; returns how many."""
+    """Write all samples, or those of one split, as extended XYZ and return their number."""
     from ase.io import write
 
     chosen = np.arange(len(dataset)) if split is None else dataset.indices(split)

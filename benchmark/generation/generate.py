@@ -16,7 +16,7 @@ from ..interface.method import Method
 from ..interface.noise import structure_noise, structure_seeds
 from ..interface.structures import Structures
 from ..interface.task import Task
-from ..system.devices import current_device, synchronise
+from ..system.devices import synchronise
 from .cells import check_cells
 from .threads import SharedThreads
 
@@ -82,7 +82,7 @@ def generate_structures(
 
     def sample(rows: slice, steps: int) -> tuple[Structures, float, float]:
         """Structures of a batch, and the times at which their sampling started and ended."""
-        with torch.no_grad(), current_device(device):
+        with torch.no_grad():
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
             started = time.perf_counter()
             noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)

@@ -36,8 +36,8 @@ class Graph:
 def neighbour_graph(structures: Structures, cutoff: float) -> Graph:
     """Graph of all pairs closer than ``cutoff`` (angstrom) in each structure, searched on the CPU in float64.
 
-    In small cells an atom has several images of another within the cutoff; each is an edge. Raises AmsbenchError
-    for positions that are not finite.
+    In small cells several images of an atom are within the cutoff of another; each of them is an edge. Raises
+    AmsbenchError for positions that are not finite.
     """
     positions = structures.positions.detach()
     arrays = neighbour_list(

@@ -71,7 +71,7 @@ class Structures:
 
     @classmethod
     def empty_cells(cls, cells: Tensor, counts: Tensor, properties: Tensor) -> Structures:
-        """Start of a sampling: cells [s, 3, 3], atom counts [s], targets [s, p]; positions and species are zero."""
+        """Start of a sampling: cells [s, 3, 3], atom counts [s], targets [s, p]; zero positions and species."""
         total = int(counts.sum())
         return cls(
             positions=cells.new_zeros(total, 3),
@@ -84,7 +84,7 @@ class Structures:
 
     @classmethod
     def from_atoms(cls, frames: Sequence[Atoms], elements: Sequence[str], properties: int = 0) -> Structures:
-        """From ASE Atoms, with ``properties`` absent (NaN) properties; AmsbenchError for unknown elements."""
+        """From ASE Atoms, with ``properties`` NaN properties; AmsbenchError for an element not in ``elements``."""
         index = {symbol: k for k, symbol in enumerate(elements)}
         species: list[int] = []
         for number, frame in enumerate(frames):

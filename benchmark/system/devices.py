@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -62,14 +61,6 @@ def pick_device(name: str) -> str:
         devices = ", ".join(f"cuda:{k}" for k in range(gpus))
         raise AmsbenchError(f"there is no device '{name}' here; use {devices} or cpu")
     return name
-
-
-def current_device(device: torch.device) -> AbstractContextManager[object]:
-    """Context in which ``device`` is CUDA's current device; nothing changes for the CPU.
-
-    Triton launches its kernels on the current device, whichever device the tensors are on.
-    """
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def synchronise(device: torch.device) -> None:

@@ -95,8 +95,8 @@ def map_with_timeout(
     Exceptions of the function are raised.
     """
     if executor is None:
-        for job in jobs:
-            yield _limited(limit, function, *job)
+        for args in jobs:
+            yield _limited(limit, function, *args)
         return
     # no more jobs at a time than keep the workers busy: when a process dies, all running jobs must be repeated
     window = 2 * getattr(executor, "workers", available_cores())

@@ -16,7 +16,7 @@ from .. import registry
 from ..datasets.dataset import Dataset, task_of
 from ..generation.cells import cell_heights
 from ..interface.method import Method, method_class
-from ..system.devices import current_device, pick_device
+from ..system.devices import pick_device
 from ..system.files import check_writable, exclusive_lock
 from .checkpoints import load_checkpoint
 from .options import TrainingOptions, TrainingProgress
@@ -85,7 +85,7 @@ def train_method(
         "options": asdict(options),
         "init_from": origin,
     }
-    with exclusive_lock(output), current_device(fabric.device):
+    with exclusive_lock(output):
         trainer.resume(settings_of_training)
         trainer.run()
     return output / "best.safetensors"

@@ -6,19 +6,18 @@ import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ...benchmark.runs.results import Result, ResultStore
+from ...benchmark.runs.results import Result, ResultKey
 from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
 from .. import reported_values
-from ..comparisons import Comparison, Entry, boards, unit_of
-from ..tables.formatting import decimal
-from ..tables.inverse_design import coverage_text, errors_of
-from ..tables.step_table import scaled_seconds, step_text
-from ..tables.structural import DECIMALS, structural_score
+from ..comparisons import Comparison, Entry, comparisons_of, with_unit
+from ..tables.formatting import coverage_text, decimal, joined, steps_text
+from ..tables.quantities import curve_metric
+from ..tables.result_numbers import property_errors, scaled_seconds, structural_scores
 from .plot_style import (
     Point,
     draw,
@@ -33,24 +32,32 @@ from .plot_style import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def save_figures(
-    store: ResultStore, output_folder: Path | str, cells: Sequence[Result] | None = None
-) -> list[Path]:
-    """Draw every figure that the results, or some cells of them, allow into ``output_folder`` as PNG; gives the files.
+class ResultFiles(Protocol):
+    """Where results and the files beside them lie: a ``ResultStore``, or several folders together."""
 
-    Per structural table the RDF and ADF errors; per property asked for its error, and the obtained against
-    the target values of the single structures, which are read from the parquet files beside the cells.
-    Raises AmsbenchError where there are no results, where a parquet file is missing or damaged, and where the
-    folder cannot be written.
+    def path(self, key: ResultKey, suffix: str = ".json") -> Path:
+        """The file of a result with this suffix."""
+        ...
+
+
+def save_figures(store: ResultFiles, output_folder: Path | str, results: Sequence[Result]) -> list[Path]:
+    """Draw every figure that the results allow into ``output_folder`` as PNG and return the files.
+
+    Per structural comparison the errors of its curves; per property with targets its error, and the obtained against
+    the target values of the single structures, which are read from the parquet files beside the results.
+    AmsbenchError where there are no results, where a parquet file is missing or damaged, and where the folder cannot
+    be written.
     """
     folder = Path(output_folder)
-    cells = list(store.results() if cells is None else cells)
-    kinds = {cell.key.kind for cell in cells}
+    kinds = {result.key.kind for result in results}
     if not kinds:
-        raise AmsbenchError(f"there are no results in {store.folder} to draw; run 'amsbench run' first")
+        raise AmsbenchError(
+            "there are no results to draw; run 'amsbench run' first or give another --results"
+        )
     check_writable(folder)
     paths: list[Path] = []
 
@@ -60,134 +67,155 @@ def save_figures(
         paths.append(path)
 
     if "structural" in kinds:
-        for board in _of_models(boards(cells, "structural")):
-            save(structural_figure(board), f"structural {board.label}")
+        for comparison in _with_models(comparisons_of(results, "structural")):
+            save(structural_figure(comparison), f"structural {comparison.label}")
     if "inverse-design" in kinds:
-        for board in _of_models(boards(cells, "inverse-design")):
-            for name in board.key.targets:
-                save(errors_figure(board, name), f"errors {name} {board.label}")
-                save(targets_figure(board, name, store), f"targets {name} {board.label}")
+        for comparison in _with_models(comparisons_of(results, "inverse-design")):
+            for name in comparison.key.targets:
+                save(errors_figure(comparison, name), f"errors {name} {comparison.label}")
+                save(targets_figure(comparison, name, store), f"targets {name} {comparison.label}")
     return paths
 
 
-def _of_models(boards: Sequence[Comparison]) -> list[Comparison]:
-    """Yardsticks take no steps: where there is nothing else, there are no curves."""
-    return [board for board in boards if board.columns]
+def _with_models(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those that have lines to draw: non-learned baselines take no steps."""
+    return [comparison for comparison in comparisons if comparison.entries]
 
 
-def structural_figure(board: Comparison) -> Figure:
-    """RDF and ADF errors against steps and time, with intervals, noise floor and the paper's curves."""
-    figure = new_figure(11.0, 8.4)
-    axes = figure.subplots(2, 2, sharex="col", sharey="row")
-    styles = styles_of(board.columns)
-    reported = reported_values.reported_structure(board.key.dataset)
+def structural_figure(comparison: Comparison) -> Figure:
+    """Errors of each curve against steps and time, with intervals, noise floor, ceiling and the paper's lines."""
+    scores = [structural_scores(result).curves for result in comparison.results]
+    names = list(dict.fromkeys(name for curves in scores for name in curves))
+    figure = new_figure(11.0, 4.2 * len(names))
+    axes = figure.subplots(len(names), 2, sharex="col", sharey="row", squeeze=False)
+    styles = styles_of(comparison.entries)
+    reported = reported_values.reported_structure(comparison.key.dataset)
     models = [(method, "") for method in dict.fromkeys(r.method for r in reported)]
-    for panels, name in zip(axes, DECIMALS, strict=True):
+    for panels, name in zip(axes, names, strict=True):
         for ax, cost in zip(panels, (_steps, scaled_seconds), strict=True):
-            for column in board.columns:
+            for entry in comparison.entries:
                 points = [
-                    Point(cost(cell), *_error(cell, name), bool(column.step_label(steps)))
-                    for steps, cell in column.cells.items()
+                    _curve_point(result, name, cost(result), bool(entry.step_label(steps)))
+                    for steps, result in entry.results.items()
+                    if name in structural_scores(result).curves
                 ]
-                draw(ax, points, styles[column.label])
+                draw(ax, points, styles[entry.label])
             for method, _ in models:
-                theirs = [
-                    (r.steps if cost is _steps else r.seconds, getattr(r, f"{name}_rmsd"))
+                line = [
+                    (r.steps if cost is _steps else r.seconds, r.curves.get(name))
                     for r in reported
                     if r.method == method
                 ]
-                draw_reported(ax, theirs, method)
-            for label, part in (("noise floor", "floor"), ("random positions", "ceiling")):
-                level(ax, label, [structural_score(cell, name, part) for cell in board.cells])
+                draw_reported(ax, line, method)
+            measured = [curves[name] for curves in scores if name in curves]
+            level(ax, "noise floor", [curve.floor for curve in measured])
+            level(ax, "random positions", [curve.ceiling for curve in measured])
             log_scales(ax)
-        panels[0].set_ylabel(f"{name.upper()} RMSD")
-    label_costs(axes[1], board, [r.steps for r in reported])
-    finish(figure, board, styles, f"Structure: {board.label}", models)
+        panels[0].set_ylabel(f"{curve_metric(name).head} RMSD")
+    label_costs(axes[-1], comparison, [r.steps for r in reported])
+    finish(figure, comparison, styles, f"Structure: {comparison.label}", models)
     return figure
 
 
-def errors_figure(board: Comparison, name: str) -> Figure:
-    """MAE of one property against steps and time, with intervals and the paper's curves.
+def errors_figure(comparison: Comparison, name: str) -> Figure:
+    """MAE of one property against steps and time, with intervals and the paper's lines.
 
-    The paper's tables give no times of inverse design, so its curves stand against steps only.
+    The paper's tables give no times of inverse design, so its lines stand against steps only.
     """
     figure = new_figure(11.0, 5.4)
     axes = figure.subplots(1, 2, sharey=True)
-    styles = styles_of(board.columns)
-    reported = reported_values.reported_errors(board.key.dataset, name)
+    styles = styles_of(comparison.entries)
+    reported = reported_values.reported_errors(comparison.key.dataset, name)
     models = list(dict.fromkeys((r.method, r.training) for r in reported))
     for ax, cost in zip(axes, (_steps, scaled_seconds), strict=True):
-        for column in board.columns:
+        for entry in comparison.entries:
             points = []
-            for steps, cell in column.cells.items():
-                row = errors_of(cell, name)
-                if row["mae"] is not None:
-                    limits = row["mae_low"], row["mae_high"]
-                    points.append(Point(cost(cell), row["mae"], *limits, bool(column.step_label(steps))))
-            draw(ax, points, styles[column.label])
+            for steps, result in entry.results.items():
+                errors = property_errors(result, name)
+                if errors.mae is not None:
+                    limits = errors.mae_interval
+                    low, high = (limits.low, limits.high) if limits else (None, None)
+                    points.append(Point(cost(result), errors.mae, low, high, bool(entry.step_label(steps))))
+            draw(ax, points, styles[entry.label])
         for model in models if cost is _steps else ():
-            theirs = [(r.steps, r.mae) for r in reported if (r.method, r.training) == model]
-            draw_reported(ax, theirs, *model)
-        level(ax, "training mean", [errors_of(cell, name)["training_mean_mae"] for cell in board.cells])
+            line = [(r.steps, r.mae) for r in reported if (r.method, r.training) == model]
+            draw_reported(ax, line, *model)
+        means = [property_errors(result, name).training_mean_mae for result in comparison.results]
+        level(ax, "training mean", means)
         log_scales(ax)
-    axes[0].set_ylabel(f"MAE of {_with_unit(board, name)}")
-    label_costs(axes, board, [r.steps for r in reported])
-    finish(figure, board, styles, f"Inverse design: {board.label}", models)
+    axes[0].set_ylabel(f"MAE of {with_unit(comparison.key.dataset, name)}")
+    label_costs(axes, comparison, [r.steps for r in reported])
+    finish(figure, comparison, styles, f"Inverse design: {comparison.label}", models)
     return figure
 
 
-def targets_figure(board: Comparison, name: str, store: ResultStore) -> Figure:
+def targets_figure(comparison: Comparison, name: str, store: ResultFiles) -> Figure:
     """Obtained against target value of every structure: a row per model, a column per step count.
 
     Where all targets are the same, histograms of the obtained values about the target.
     """
-    values = {cell.key.digest: structure_values(store, cell, name) for cell in board.cells}
-    first, last = sorted(board.key.targets[name])
+    values = {result.key.digest: structure_values(store, result, name) for result in comparison.results}
+    first, last = sorted(comparison.key.targets[name])
     low, high = _panel_limits([obtained for _, obtained in values.values()], first, last)
     constant = first == last
-    figure = new_figure(max(6.0, 1.4 + 2.2 * len(board.steps)), 1.4 + 2.3 * len(board.columns))
-    axes = figure.subplots(len(board.columns), len(board.steps), sharex=True, sharey=True, squeeze=False)
-    styles = styles_of(board.columns)
-    for panels, column in zip(axes, board.columns, strict=True):
-        for ax, steps in zip(panels, board.steps, strict=True):
-            if steps not in column.cells:
+    rows, columns = len(comparison.entries), len(comparison.steps)
+    figure = new_figure(max(6.0, 1.4 + 2.2 * columns), 1.4 + 2.3 * rows)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    styles = styles_of(comparison.entries)
+    for panels, entry in zip(axes, comparison.entries, strict=True):
+        for ax, steps in zip(panels, comparison.steps, strict=True):
+            if steps not in entry.results:
                 ax.set_facecolor("#F4F4F4")
                 continue
-            wanted, obtained = values[column.cells[steps].key.digest]
-            shown = np.clip(obtained, low, high)
-            outside = shown != obtained  # also where nothing was measured, which is not drawn
-            colour = styles[column.label].colour
+            target, obtained = values[entry.results[steps].key.digest]
             if constant:
-                ax.hist(shown[np.isfinite(shown)], list(np.linspace(low, high, 31)), color=colour)
-                ax.axvline(first, color="black", linewidth=1)
+                _draw_histogram(ax, obtained, first, (low, high), styles[entry.label].colour)
             else:
                 ax.plot([first, last], [first, last], color="black", linewidth=1)
-                ax.plot(wanted[~outside], shown[~outside], "o", color=colour, markersize=2.5, alpha=0.6)
-                edge = outside & np.isfinite(shown)
-                if edge.any():  # unclipped, so that an empty line would count as one at the figure's corner
-                    ax.plot(wanted[edge], shown[edge], "x", color=colour, markersize=4, clip_on=False)
-            ax.set_title(_panel_title(column, steps, name), fontsize=8)
+                _draw_obtained(ax, target, obtained, (low, high), styles[entry.label].colour)
+            ax.set_title(_panel_title(entry, steps, name), fontsize=8)
         axis = "structures" if constant else "obtained"
-        panels[0].set_ylabel("\n".join([*textwrap.wrap(column.label, 24), axis]), fontsize=8)
+        panels[0].set_ylabel("\n".join([*textwrap.wrap(entry.label, 24), axis]), fontsize=8)
     if not constant:
         axes[0, 0].set_ylim(low, high)
     for ax in axes[-1]:
         ax.set_xlabel("obtained" if constant else "target", fontsize=9)
     legend = (
-        "line: the target; outermost bars: all beyond" if constant else "line: as asked; x: beyond the panel"
+        "line: the target; outermost bars: all beyond"
+        if constant
+        else "line: obtained equals target; x: beyond the panel"
     )
-    set_title(figure, f"{_with_unit(board, name)}: {board.label}", legend)
+    set_title(figure, f"{with_unit(comparison.key.dataset, name)}: {comparison.label}", legend)
     return figure
 
 
-def structure_values(store: ResultStore, cell: Result, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Target and obtained value of each structure of a cell, NaN where it could not be measured: [s], [s].
+def _draw_histogram(
+    ax: Axes, obtained: np.ndarray, target: float, limits: tuple[float, float], colour: str
+) -> None:
+    shown = np.clip(obtained, *limits)
+    ax.hist(shown[np.isfinite(shown)], list(np.linspace(*limits, 31)), color=colour)
+    ax.axvline(target, color="black", linewidth=1)
 
-    AmsbenchError where the parquet file beside the cell is missing, damaged or belongs to another cell.
+
+def _draw_obtained(
+    ax: Axes, target: np.ndarray, obtained: np.ndarray, limits: tuple[float, float], colour: str
+) -> None:
+    shown = np.clip(obtained, *limits)
+    outside = shown != obtained  # also where nothing was measured, which is not drawn
+    ax.plot(target[~outside], shown[~outside], "o", color=colour, markersize=2.5, alpha=0.6)
+    edge = outside & np.isfinite(shown)
+    if edge.any():  # unclipped, so that an empty line would count as one at the figure's corner
+        ax.plot(target[edge], shown[edge], "x", color=colour, markersize=4, clip_on=False)
+
+
+def structure_values(store: ResultFiles, result: Result, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Target and obtained value of each structure of a result, NaN where it could not be measured: [s], [s].
+
+    AmsbenchError where the parquet file beside the result is missing, damaged or of another result.
     """
     import pandas as pd
 
-    path = store.path(cell.key, ".parquet")
+    path = store.path(result.key, ".parquet")
     if not path.is_file():
         raise AmsbenchError(
             f"{path} with the values of the single structures is missing; copy it beside its .json, "
@@ -201,41 +229,36 @@ def structure_values(store: ResultStore, cell: Result, name: str) -> tuple[np.nd
             f"{path} is damaged or lacks the columns {', '.join(names)}; "
             "delete it and its .json and run again"
         ) from error
-    if len(table) != cell.key.count:
+    if len(table) != result.key.count:
         raise AmsbenchError(
-            f"{path} has {len(table)} structures where its result has {cell.key.count}; "
+            f"{path} has {len(table)} structures where its result has {result.key.count}; "
             "delete it and its .json and run again"
         )
     return table[names[0]].to_numpy(dtype=float), table[name].to_numpy(dtype=float)
 
 
 def _panel_limits(obtained: Sequence[np.ndarray], first: float, last: float) -> tuple[float, float]:
-    """Limits that show the targets and nearly all that was obtained; far outliers would hide the rest."""
-    found = np.concatenate([values[np.isfinite(values)] for values in obtained])
-    low, high = (first, last) if len(found) == 0 else np.quantile(found, [0.01, 0.99])
+    """Limits that hold the targets and 98 % of the obtained values; far outliers would hide the rest."""
+    finite = np.concatenate([values[np.isfinite(values)] for values in obtained])
+    low, high = (first, last) if len(finite) == 0 else np.quantile(finite, [0.01, 0.99])
     low, high = min(low, first), max(high, last)
     margin = 0.05 * (high - low) or 1.0
     return float(low - margin), float(high + margin)
 
 
-def _panel_title(column: Entry, steps: int, name: str) -> str:
-    cell = column.cells[steps]
-    row = errors_of(cell, name)
-    first = " ".join(filter(None, [step_text(steps), column.step_label(steps)]))
-    correlation = "" if row["spearman"] is None else f", rank corr. {row['spearman']:.2f}"
-    second = f"MAE {decimal(row['mae'], 2)}{correlation}"
-    return "\n".join(filter(None, [first, second, coverage_text(row)]))
+def _panel_title(entry: Entry, steps: int, name: str) -> str:
+    errors = property_errors(entry.results[steps], name)
+    first = joined(steps_text(steps), entry.step_label(steps))
+    correlation = "" if errors.spearman is None else f", rank corr. {errors.spearman:.2f}"
+    second = f"MAE {decimal(errors.mae, 2)}{correlation}"
+    return "\n".join(filter(None, [first, second, coverage_text(errors.measured, errors.requested)]))
 
 
-def _with_unit(board: Comparison, name: str) -> str:
-    unit = unit_of(board.key.dataset, name)
-    return f"{name} ({unit})" if unit else name
+def _steps(result: Result) -> float:
+    return float(result.key.steps)
 
 
-def _steps(cell: Result) -> float:
-    return float(cell.key.steps)
-
-
-def _error(cell: Result, name: str) -> tuple[float, float | None, float | None]:
-    value, low, high = (structural_score(cell, name, part) for part in ("rmsd", "low", "high"))
-    return (value, low, high) if cell.key.count > 1 else (value, None, None)
+def _curve_point(result: Result, name: str, cost: float, labelled: bool) -> Point:
+    scores = structural_scores(result).curves[name]
+    single = result.key.count < 2  # a single structure has no interval
+    return Point(cost, scores.rmsd, None if single else scores.low, None if single else scores.high, labelled)

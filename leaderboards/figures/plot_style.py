@@ -15,22 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = {
-    "cdvae": "#CC79A7",
-    "mattergen": "#E69F00",
-    "graphite": "#8C6D46",
-    "material-ode": "#009E73",
-    "material-sde": "#0072B2",
-    "amshortcut": "#D55E00",
-}
-"""One colour per method, after Okabe and Ito, whose palette colour-blind readers can tell apart."""
+_PALETTE = ("#CC79A7", "#E69F00", "#8C6D46", "#009E73", "#0072B2", "#D55E00")
+_COLOURS = dict(zip(reported_values.METHODS, _PALETTE, strict=True))
+"""One colour per method of the paper, after Okabe and Ito, whose palette colour-blind readers can tell apart."""
 _MORE_COLOURS = ("#56B4E9", "#6A3D9A", "#7F7F7F", "#B2DF8A", "#000000")
 _MARKERS = "os^DvPX"
 _GREY = "#666666"
 
 
 class Point(NamedTuple):
-    """A cell in a panel: its cost, its error with the limits of that, and whether its mode is labelled."""
+    """A result in a panel: its cost, its error with the limits of its interval, and whether its step is labelled."""
 
     cost: float
     error: float
@@ -40,7 +34,7 @@ class Point(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How a column is drawn: the colour of its method, a marker of its own."""
+    """How an entry is drawn: the colour of its method, a marker of its own."""
 
     colour: str
     marker: str
@@ -68,20 +62,20 @@ def log_scales(ax: Axes) -> None:
         axis_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def styles_of(columns: Sequence[Entry]) -> dict[str, Style]:
-    """Colours by method; the columns of one method differ in their markers."""
-    others = [method for method in dict.fromkeys(c.method for c in columns) if method not in _COLOURS]
+def styles_of(entries: Sequence[Entry]) -> dict[str, Style]:
+    """Colours by method; the entries of one method differ in their markers."""
+    others = [method for method in dict.fromkeys(entry.method for entry in entries) if method not in _COLOURS]
     colours = _COLOURS | {m: _MORE_COLOURS[k % len(_MORE_COLOURS)] for k, m in enumerate(others)}
     used: dict[str, int] = {}
     styles = {}
-    for column in columns:
-        number = used[column.method] = used.get(column.method, -1) + 1
-        styles[column.label] = Style(colours[column.method], _MARKERS[number % len(_MARKERS)])
+    for entry in entries:
+        number = used[entry.method] = used.get(entry.method, -1) + 1
+        styles[entry.label] = Style(colours[entry.method], _MARKERS[number % len(_MARKERS)])
     return styles
 
 
 def draw(ax: Axes, points: Sequence[Point], style: Style) -> None:
-    """A line with error bars; labelled cells (AMShortcut's SDE) have hollow markers."""
+    """A line with error bars; results of another kind of step than the entry's usual one have hollow markers."""
     from matplotlib.lines import Line2D
 
     if not points:
@@ -103,7 +97,7 @@ def draw(ax: Axes, points: Sequence[Point], style: Style) -> None:
 def draw_reported(
     ax: Axes, points: Sequence[tuple[float | None, float | None]], method: str, training: str = ""
 ) -> None:
-    """A curve of the paper, dashed (dotted for models trained on the target alone); gaps where unreadable."""
+    """A line of the paper, dashed (dotted for models trained on the target alone); gaps where unreadable."""
     x = [np.nan if cost is None or error is None else cost for cost, error in points]
     y = [np.nan if cost is None or error is None else error for cost, error in points]
     ax.plot(x, y, **_reported_style(method, training))
@@ -119,7 +113,7 @@ def _reported_style(method: str, training: str) -> dict[str, Any]:
 
 
 def level(ax: Axes, label: str, values: Sequence[float]) -> None:
-    """A horizontal line, or a band where the level is not the same for all cells."""
+    """A horizontal line, or a band where the level is not the same for all results."""
     low, high = min(values), max(values)
     if high > low:
         ax.axhspan(low, high, color=_GREY, alpha=0.2, linewidth=0)
@@ -145,12 +139,12 @@ _SPACING = 1.2
 """Step counts closer than this factor share one tick label."""
 
 
-def label_costs(axes: Sequence[Axes], board: Comparison, steps: Sequence[int]) -> None:
-    """Step counts on the left, time in units that people use on the right."""
+def label_costs(axes: Sequence[Axes], comparison: Comparison, steps: Sequence[int]) -> None:
+    """Step counts on the left, time in seconds, minutes or hours on the right."""
     from matplotlib.ticker import NullLocator
 
     ticks: list[int] = []
-    for number in sorted({*board.steps, *steps}):
+    for number in sorted({*comparison.steps, *steps}):
         if not ticks or number > _SPACING * ticks[-1]:
             ticks.append(number)
     axes[0].set_xticks(ticks, [str(number) for number in ticks])
@@ -160,12 +154,14 @@ def label_costs(axes: Sequence[Axes], board: Comparison, steps: Sequence[int]) -
     for ax in axes:
         ax.xaxis.set_minor_locator(NullLocator())
     axes[0].set_xlabel("sampling steps")
-    axes[1].set_xlabel(f"generation time, scaled to {reported_values.COUNTS[board.key.kind]:,} structures")
+    axes[1].set_xlabel(
+        f"generation time, scaled to {reported_values.COUNTS[comparison.key.kind]:,} structures"
+    )
 
 
 def finish(
     figure: Figure,
-    board: Comparison,
+    comparison: Comparison,
     styles: dict[str, Style],
     title: str,
     reported: Sequence[tuple[str, str]],
@@ -178,10 +174,10 @@ def finish(
         for label, style in styles.items()
     ]
     labelled = {
-        column.step_label(steps)
-        for column in board.columns
-        for steps in column.cells
-        if column.step_label(steps)
+        entry.step_label(steps)
+        for entry in comparison.entries
+        for steps in entry.results
+        if entry.step_label(steps)
     }
     if labelled:
         handles.append(

@@ -1,94 +1,140 @@
-"""What the generated structures are made of, beside the training set.
+"""Descriptors of the generated structures beside those of the training set, and the cost of generation.
 
-A target can be met by the wrong substance.
+A target can be met by structures of another density or composition than the training set's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from ...metrics.metric import Quantity
 from .. import reported_values
-from ..comparisons import Comparison
-from .csv_records import Record
-from .formatting import decimal, duration
-from .step_table import scaled_seconds, step_text
-from .text_table import EMPTY, Table
+from .formatting import decimal, steps_text
+from .quantities import FRACTION, SPREAD, elements_in, quantities
+from .records import TRAINING_SET, ComparisonRecords, Values
+from .result_numbers import COST
+from .table_spec import Column, Row, TableSpec, as_duration, as_fixed
+from .text_table import EMPTY
 
-_FACTS = {
-    "density": ("density (g/cm³)", 1, 2),
-    "minimum_distance": ("shortest distance (Å)", 1, 2),
-    "energy_per_atom": ("energy (eV/atom)", 1, 3),
-    "largest_force": ("largest force (eV/Å)", 1, 2),
-    "atoms": ("atoms", 1, 1),
-    "neutral": ("neutral (%)", 100, 0),
-    "imbalance": ("charge per atom (e)", 1, 4),
-    "composition_distance": ("distance of compositions (%)", 100, 2),
-}
-"""Head, factor and decimals of what is known to be measured; anything else is shown under its own name."""
-_CHARGED = (
+_FIRST = ("density", "minimum_distance", "energy_per_atom", "largest_force", "atoms")
+"""Order of the first descriptors in the table; all others follow in their stored order."""
+
+_CHARGES = (
     "Charges are formal. Distance of compositions: mean over the elements of the Wasserstein distance between the "
     "fractions of an element in these structures and in the training set, in the first row for the held-out ones; "
     "a target of composition moves it."
 )
 
 
-def substance_table(board: Comparison, records: tuple[Record, ...]) -> Table:
-    """One row per result and one for the training set: composition, density, distances, energy, cost."""
-    columns = (*board.columns, *board.yardsticks)
-    every_cell = [cell for column in columns for cell in column.cells.values()]
-    training = {
-        str(sorted(cell.training_descriptors.items())): cell.training_descriptors for cell in every_cell
-    }
-    facts = [_row(known) for known in training.values()]
-    lines = [
-        (
-            ", ".join(filter(None, [column.label, step_text(steps), column.step_label(steps)])),
-            cell,
-        )
-        for column in columns
-        for steps, cell in column.cells.items()
-    ]
-    every = [*facts, *(_row(cell.descriptors) for _, cell in lines)]
-    heads = list(dict.fromkeys(head for row in every for head in row))
-    per = f"time per {reported_values.COUNTS[board.key.kind]:,}"
-    rows = [("training set", *(row.get(head, EMPTY) for head in heads), EMPTY, EMPTY) for row in facts]
-    for (label, cell), row in zip(lines, every[len(facts) :], strict=True):
-        cost = duration(scaled_seconds(cell)), str(cell.evaluations)
-        rows.append((label, *(row.get(head, EMPTY) for head in heads), *cost))
-    return Table(
-        title=f"Substance and cost: {board.label}",
-        columns=("structures", *heads, per, "network evaluations"),
+def descriptor_spec(records: ComparisonRecords) -> TableSpec:
+    """A row for the training set and one per result: composition, density, distances, energy, cost."""
+    comparison = records.comparison
+    rows = [Row(labels=(TRAINING_SET,), values={"": values}) for values in records.training_sets]
+    for entry in (*comparison.entries, *comparison.non_learned):
+        for steps in entry.results:
+            values = records.values(entry.label, steps)
+            if values is not None:
+                label = ", ".join(filter(None, [entry.label, steps_text(steps), values.step_label]))
+                rows.append(Row(labels=(label,), values={"": values}))
+    per = f"time per {reported_values.COUNTS[comparison.key.kind]:,}"
+    cost = (
+        Column(head=per, quantity=COST, statistic="seconds_scaled", text=as_duration),
+        Column(head="network evaluations", quantity=COST, statistic="evaluations", decimals=0),
+    )
+    charges = any(
+        values.number("composition_distance", "mean") is not None for values in records.training_sets
+    )
+    return TableSpec(
+        title=f"Descriptors and cost: {comparison.label}",
+        label_heads=("structures",),
+        columns=(*descriptor_columns(records), *cost),
         rows=tuple(rows),
+        step_labels=False,
         caption=(
             "Means over the structures (energy and force: medians; density ± standard deviation), energy and "
             "force under the potential that made the data, structures as generated. A property follows "
-            "density and composition: a target met by another substance than the training set's is not met.",
-            *([_CHARGED] if any("composition_distance" in known for known in training.values()) else []),
+            "density and composition: a target met by structures of another composition or density than the "
+            "training set's is not met.",
+            *([_CHARGES] if charges else []),
         ),
-        records=records,
+        records=(records,),
     )
 
 
-def _row(facts: Mapping[str, float | None]) -> dict[str, str]:
-    """Texts by head; two elements are shown as their ratio, more as the share of each."""
-    shares = {name.removeprefix("fraction_"): facts[name] for name in facts if name.startswith("fraction_")}
-    texts: dict[str, str] = {}
-    if len(shares) == 2:
-        (first, a), (second, b) = shares.items()
-        texts[f"{first}:{second}"] = EMPTY if a is None or not b else decimal(a / b, 3)
-    elif len(shares) > 2:
-        texts |= {
-            f"{symbol} (%)": EMPTY if share is None else f"{100 * share:.1f}"
-            for symbol, share in shares.items()
-        }
-    known = [name for name in _FACTS if name in facts]
-    shown = {*_FACTS, "density_std", *(f"fraction_{symbol}" for symbol in shares)}
-    further = [name for name in facts if name not in shown]
-    for name in known + further:
-        head, factor, places = _FACTS.get(name, (name, 1, 3))
-        value = facts[name]
-        texts[head] = decimal(None if value is None else factor * value, places)
-        spread = facts.get("density_std") if name == "density" else None
-        if spread is not None:
-            texts[head] += f" ± {decimal(spread, 2)}"
-    return texts
+def descriptor_columns(records: ComparisonRecords) -> tuple[Column, ...]:
+    """A column per descriptor that any result has; heads, factors and decimals are the metrics' own."""
+    stored: dict[str, None] = {}
+    for result in records.results:
+        stored |= dict.fromkeys([*result.training_descriptors, *result.descriptors])
+    elements = elements_in(stored)
+    declared = quantities(records.comparison.key.dataset, elements)
+    spreads = {name + SPREAD for name in stored}
+    names = [name for name in stored if not name.startswith(FRACTION) and name not in spreads]
+    ordered = [*(name for name in _FIRST if name in names), *(name for name in names if name not in _FIRST)]
+    columns = list(_composition_columns(elements, declared))
+    for name in ordered:
+        columns += _columns_of(declared.get(name, Quantity(name=name, head=name)))
+    return tuple(columns)
+
+
+def _columns_of(quantity: Quantity) -> list[Column]:
+    """The mean (or median), and behind it the standard deviation over structures where it is stored."""
+    mean = Column(
+        quantity=quantity.name,
+        statistic=quantity.summary,
+        head=quantity.head,
+        decimals=quantity.decimals,
+        factor=quantity.factor,
+    )
+    spread = Column(
+        quantity=quantity.name,
+        statistic="standard_deviation",
+        decimals=quantity.decimals,
+        factor=quantity.factor,
+        optional=True,
+        before=" ± ",
+    )
+    return [mean, spread]
+
+
+def _composition_columns(elements: Sequence[str], declared: Mapping[str, Quantity]) -> list[Column]:
+    """Of two elements their ratio, of more the share of each."""
+    if len(elements) == 2:
+        return [
+            Column(
+                quantity=FRACTION + elements[0],
+                statistic="mean",
+                head=f"{elements[0]}:{elements[1]}",
+                decimals=3,
+                text=_ratio_to(FRACTION + elements[1]),
+            )
+        ]
+    shares = [
+        declared.get(
+            FRACTION + element,
+            Quantity(name=FRACTION + element, head=f"{element} (%)", factor=100, decimals=1),
+        )
+        for element in elements
+    ]
+    return [
+        Column(
+            quantity=share.name,
+            statistic=share.summary,
+            head=share.head,
+            decimals=share.decimals,
+            factor=share.factor,
+            text=as_fixed,
+        )
+        for share in shares
+        if len(elements) > 2
+    ]
+
+
+def _ratio_to(other: str) -> Callable[[Values, Column], str]:
+    """The text of a mean divided by the mean of another quantity."""
+
+    def text(values: Values, column: Column) -> str:
+        first, second = values.number(column.quantity, "mean"), values.number(other, "mean")
+        return EMPTY if first is None or not second else decimal(first / second, column.decimals)
+
+    return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .text_table import EMPTY
 
 
@@ -32,3 +34,35 @@ def interval(low: float | None, high: float | None, places: int) -> str:
     if low is None or high is None:
         return ""
     return f" [{decimal(low, places)}, {decimal(high, places)}]"
+
+
+def fixed_decimal(value: float, places: int) -> str:
+    """A number with exactly ``places`` decimals, without a sign where it rounds to zero."""
+    text = f"{value:.{places}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def fixed_interval(low: float | None, high: float | None, places: int) -> str:
+    """`` [low, high]`` with exactly ``places`` decimals, or nothing where there is no interval."""
+    if low is None or high is None:
+        return ""
+    return f" [{fixed_decimal(low, places)}, {fixed_decimal(high, places)}]"
+
+
+def coverage_text(measured: float, requested: float) -> str:
+    """``(92.1% measured)`` where any structure failed; rounded down, so that a failure never shows as 100 %."""
+    if measured == requested:
+        return ""
+    return f"({math.floor(1000 * measured / requested) / 10:g}% measured)"
+
+
+def joined(*parts: str | None) -> str:
+    """The parts that are not empty, a space between them."""
+    return " ".join(part for part in parts if part)
+
+
+def steps_text(steps: int) -> str:
+    """``1 step``, ``5 steps``; empty for a non-learned baseline, which takes none."""
+    if steps == 0:
+        return ""
+    return f"{steps} step{'s' if steps > 1 else ''}"

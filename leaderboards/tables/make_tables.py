@@ -1,4 +1,4 @@
-"""The leaderboards as tables in the form of the paper's: step counts as rows, trained models as columns."""
+"""Tables of results in the form of the paper's: step counts as rows, trained models as columns."""
 
 from __future__ import annotations
 
@@ -9,54 +9,43 @@ from ...benchmark.runs.results import Result
 from ...errors import AmsbenchError
 from .inverse_design import inverse_design_tables
 from .structural import structural_tables
-from .text_table import FORMATS, Table, render
-
-__all__ = [
-    "FORMATS",
-    "KINDS",
-    "Table",
-    "chosen",
-    "inverse_design_tables",
-    "render",
-    "structural_tables",
-    "tables_of",
-]
+from .text_table import Table
 
 _MAKERS = {"structural": structural_tables, "inverse-design": inverse_design_tables}
 KINDS = tuple(_MAKERS)
 
 
 def chosen(
-    cells: Iterable[Result], methods: Iterable[str] | None = None, samplers: Iterable[str] | None = None
+    results: Iterable[Result], methods: Iterable[str] | None = None, samplers: Iterable[str] | None = None
 ) -> list[Result]:
-    """The cells of some methods and samplers, of all where None; AmsbenchError for a name that no cell has."""
-    left = list(cells)
-    for what, asked in (("method", methods), ("sampler", samplers)):
-        if asked is None:
+    """The results of some methods and samplers, of all where None; AmsbenchError for a name that no result has."""
+    remaining = list(results)
+    for field, requested in (("method", methods), ("sampler", samplers)):
+        if requested is None:
             continue
-        names = list(asked)
-        known = sorted({getattr(cell.key, what) for cell in left})
+        names = list(requested)
+        available = sorted({getattr(result.key, field) for result in remaining})
         for name in names:
-            if name not in known:
+            if name not in available:
                 raise AmsbenchError(
-                    f"there is no result of {what} '{name}' here; {near_matches(name, known)}"
+                    f"there is no result of {field} '{name}' here; {near_matches(name, available)}"
                 )
-        left = [cell for cell in left if getattr(cell.key, what) in names]
-    return left
+        remaining = [result for result in remaining if getattr(result.key, field) in names]
+    return remaining
 
 
 def tables_of(
-    cells: Iterable[Result], kind: str | None = None, *, with_paper: bool = False, detail: bool = False
+    results: Iterable[Result], kind: str | None = None, *, with_paper: bool = False, detail: bool = False
 ) -> list[Table]:
-    """The tables of one kind, or of every kind that there are results of.
+    """The tables of one kind, or of every kind that there are results of: one per comparison, or all with ``detail``.
 
     kind: ``structural``, ``inverse-design`` or None for both
-    Raises AmsbenchError where there are no such results, and for an unknown kind.
+    AmsbenchError where there are no such results, and for an unknown kind.
     """
-    every = list(cells)
+    every = list(results)
     if kind is not None and kind not in _MAKERS:
         raise AmsbenchError(f"unknown kind of table '{kind}'; known: {', '.join(KINDS)}")
-    kinds = [kind] if kind else [name for name in KINDS if any(cell.key.kind == name for cell in every)]
+    kinds = [kind] if kind else [name for name in KINDS if any(result.key.kind == name for result in every)]
     if not kinds:
         raise AmsbenchError(
             "there are no results to make a table of; run 'amsbench run' first or give another --results"

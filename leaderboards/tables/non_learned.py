@@ -1,48 +1,50 @@
-"""What a generative model has to be better than: structures without a model, and what they cost."""
+"""Structures made without a model: the scores that a generative model has to surpass, and their cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ...benchmark.runs.results import Result
 from .. import reported_values
-from ..comparisons import Comparison
-from .csv_records import Record
-from .formatting import duration
-from .step_table import scaled_seconds
-from .text_table import Table
+from .records import ComparisonRecords
+from .result_numbers import COST
+from .table_spec import Column, Row, TableSpec, as_duration
 
 
-def yardstick_tables(
-    board: Comparison, heads: Sequence[str], text: Callable[[Result, str], str], records: tuple[Record, ...]
-) -> list[Table]:
-    """The table of a board's yardsticks, or none.
+def non_learned_specs(records: ComparisonRecords, columns: Sequence[Column]) -> list[TableSpec]:
+    """The table of a comparison's non-learned baselines; none where there are none.
 
-    heads: what is measured; text: what a cell says of it
+    columns: the scores to show
     """
-    cells = [(column.label, cell) for column in board.yardsticks for cell in column.cells.values()]
-    if not cells:
+    comparison = records.comparison
+    rows = tuple(
+        Row(labels=(entry.label,), values={column.part: values for column in columns})
+        for entry in comparison.non_learned
+        for steps in entry.results
+        if (values := records.values(entry.label, steps)) is not None
+    )
+    if not rows:
         return []
-    rows = [
-        (
-            label,
-            *(text(cell, head) for head in heads),
-            duration(cell.seconds / cell.key.count),
-            duration(scaled_seconds(cell)),
+    machines = sorted(
+        {result.environment.device for entry in comparison.non_learned for result in entry.results.values()}
+    )
+    cost = [
+        Column(head=head, quantity=COST, statistic=statistic, text=as_duration)
+        for head, statistic in (
+            ("processor time per structure", "seconds_per_structure"),
+            (f"per {reported_values.COUNTS[comparison.key.kind]:,}", "seconds_scaled"),
         )
-        for label, cell in cells
     ]
-    per = f"per {reported_values.COUNTS[board.key.kind]:,}"
-    machines = sorted({cell.environment.device for _, cell in cells})
     return [
-        Table(
-            title=f"Yardsticks: {board.label}",
-            columns=("", *heads, "processor time per structure", per),
-            rows=tuple(rows),
+        TableSpec(
+            title=f"Non-learned baselines: {comparison.label}",
+            label_heads=("",),
+            columns=(*columns, *cost),
+            rows=rows,
+            step_labels=False,
             caption=(
-                "Structures without a model, which is not asked for targets: what a generative model has to be better "
-                f"than. Time of one core ({', '.join(machines)}), also where several worked.",
+                "Structures made without a model, which have no targets: the scores that a generative model has to "
+                f"surpass. Time of one core ({', '.join(machines)}), also where several worked.",
             ),
-            records=records,
+            records=(records,),
         )
     ]

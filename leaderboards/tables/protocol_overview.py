@@ -1,90 +1,128 @@
-"""All that was asked of the models under one protocol in one table (the form of the paper's Table 3)."""
+"""All targets of one protocol in one table (the form of the paper's Table 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...benchmark.runs.results import Result
 from .. import reported_values
-from ..comparisons import Comparison, unit_of
-from .captions import conditions
-from .csv_records import Record
-from .formatting import duration
-from .step_table import joined, scaled_seconds
-from .text_table import EMPTY, Table
+from ..comparisons import Comparison, with_unit
+from .captions import conditions, times_note
+from .formatting import joined
+from .records import ComparisonRecords, Values
+from .result_numbers import COST
+from .table_spec import Column, Level, Row, TableSpec, as_duration
+
+_CELLS = (
+    "Cells: MAE / RMSE / MAPE% of the obtained property against its target, over the structures that could be "
+    "measured, with their share where it is not all of them; r: their rank correlation."
+)
 
 
-def grouped(boards: Sequence[Comparison]) -> list[list[Comparison]]:
-    """Boards that differ in their targets alone, together; in the order of their first ones."""
+def grouped(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Comparisons that differ in their targets alone, together; in the order of their first ones."""
     groups: dict[tuple, list[Comparison]] = {}
-    for board in boards:
-        groups.setdefault(_identity(board), []).append(board)
+    for comparison in comparisons:
+        groups.setdefault(_identity(comparison), []).append(comparison)
     return list(groups.values())
 
 
-def overview_table(
-    group: Sequence[Comparison],
-    text: Callable[[Result, str], str],
-    mean: Callable[[Result, str], str],
-    records: tuple[Record, ...],
-) -> Table | None:
-    """A row per model and step count, a column per property and what was asked for with it.
+def overview_spec(
+    records: Sequence[ComparisonRecords],
+    columns_of: Callable[[str, str, str], tuple[Column, ...]],
+    *,
+    detail: bool,
+) -> TableSpec | None:
+    """A row per model and step count, a column per property and the targets beside it.
 
-    text: what a cell of the table says of a result and one of its properties
-    mean: the error of always answering the training mean, in the last row
-    records: those of the tables of the single properties
-    None where one property was asked for in one way: that has all of this in its own table.
+    records: of comparisons that differ in their targets alone
+    columns_of: from a property, a head and a part to the columns of its cell
+    None where there is one property with one set of targets, which has these numbers in its own table.
     """
-    group = [board for board in group if board.columns]
-    heads = [_head(board, name) for board in group for name in board.key.targets]
-    if len(heads) < 2:
-        return None
-    results = [
-        {(c.label, steps): c.cells[steps] for c in board.columns for steps in c.cells} for board in group
+    every_record = tuple(records)
+    records = [item for item in records if item.comparison.entries]
+    columns = [
+        column
+        for item in records
+        for name in item.comparison.key.targets
+        for column in columns_of(name, _head(item.comparison, name), item.comparison.label)
     ]
-    modes = {(c.label, steps): c.step_label(steps) for b in group for c in b.columns for steps in c.cells}
-    labels = list(dict.fromkeys(label for label, _ in modes))
-    rows = []
-    for place in sorted(modes, key=lambda place: (labels.index(place[0]), place[1])):
-        texts, times = [], []
-        for board, found in zip(group, results, strict=True):
-            cell = found.get(place)
-            texts += [EMPTY if cell is None else text(cell, name) for name in board.key.targets]
-            times += [] if cell is None else [scaled_seconds(cell)]
-        time = duration(sum(times) / len(times))
-        rows.append((place[0], joined(str(place[1]), modes[place]), *texts, time))
-    means = [mean(board.columns[0].first, name) for board in group for name in board.key.targets]
-    rows.append(("training mean", EMPTY, *means, EMPTY))
-    key = group[0].key
-    said = dict.fromkeys(sentence for board in group for sentence in conditions(board))
-    return Table(
+    if sum(bool(column.head) for column in columns) < 2:
+        return None
+    first = records[0].comparison
+    key = first.key
+    time = Column(
+        head=f"time per {reported_values.COUNTS[key.kind]:,}",
+        quantity=COST,
+        statistic="seconds_scaled",
+        text=as_duration,
+        part=COST,
+    )
+    return TableSpec(
         title=f"Inverse design: {key.dataset}, protocol {key.protocol} version {key.protocol_version}, "
-        f"{key.count:,} structures" + (f", {group[0].budget}" if group[0].budget else ""),
-        columns=("model", "steps", *heads, f"time per {reported_values.COUNTS[key.kind]:,}"),
-        rows=tuple(rows),
-        caption=(
-            "Cells: MAE / RMSE / MAPE% of the obtained property against its target, over the structures that could be "
-            "measured, with their share where it is not all of them; r: their rank correlation. Training mean: MAE of "
-            "always answering the mean of the training set. Time: of generation, mean over what was asked for.",
-            *said,
-        ),
-        records=records,
+        f"{key.count:,} structures" + (f", {first.budget}" if first.budget else ""),
+        label_heads=("model", "steps"),
+        columns=(*columns, time),
+        rows=_rows(records),
+        levels=(Level(label="training mean", statistic="training_mean_mae"),),
+        step_labels=False,
+        caption=_caption(records, detail),
+        records=every_record,
     )
 
 
-def _head(board: Comparison, name: str) -> str:
-    """``youngs_modulus (GPa), li_concentration 15 asked for too``."""
-    unit = unit_of(board.key.dataset, name)
+def _rows(records: Sequence[ComparisonRecords]) -> tuple[Row, ...]:
+    """A row per entry and step count, its values by the label of the comparison; the time is the mean over these."""
+    entries = [
+        (entry.label, steps)
+        for item in records
+        for entry in item.comparison.entries
+        for steps in entry.results
+    ]
+    labels = list(dict.fromkeys(label for label, _ in entries))
+    rows = []
+    for label, steps in sorted(set(entries), key=lambda place: (labels.index(place[0]), place[1])):
+        values = {
+            item.comparison.label: found
+            for item in records
+            if (found := item.values(label, steps)) is not None
+        }
+        seconds = [found.number(COST, "seconds_scaled") or 0.0 for found in values.values()]
+        mean = Values(numbers={(COST, "seconds_scaled"): sum(seconds) / len(seconds)})
+        step_label = list(values.values())[-1].step_label
+        rows.append(Row(labels=(label, joined(str(steps), step_label)), values=values | {COST: mean}))
+    return tuple(rows)
+
+
+def _caption(records: Sequence[ComparisonRecords], detail: bool) -> tuple[str, ...]:
+    first = records[0].comparison
+    if detail:
+        sentences = dict.fromkeys(sentence for item in records for sentence in conditions(item.comparison))
+        return (
+            f"{_CELLS} Training mean: MAE of always answering the mean of the training set. Time: of generation, mean "
+            "over the targets.",
+            *sentences,
+        )
+    return (
+        _CELLS,
+        "Rows have different numbers of steps, which the second column gives; time: of generation"
+        f"{times_note(first)}.",
+        f"{first.key.count:,} structures per result, protocol {first.key.protocol}; --detail adds a table per property "
+        "with intervals, correlations and failures, descriptors, training and hardware.",
+    )
+
+
+def _head(comparison: Comparison, name: str) -> str:
+    """``youngs_modulus (GPa), with li_concentration 15``: a property, and the other targets beside it."""
     others = [
         f"{other} {first:g}" + ("" if first == last else f" to {last:g}")
-        for other, (first, last) in board.key.targets.items()
+        for other, (first, last) in comparison.key.targets.items()
         if other != name
     ]
-    head = joined(name, f"({unit})" if unit else "")
+    head = with_unit(comparison.key.dataset, name)
     return f"{head}, with {', '.join(others)}" if others else head
 
 
-def _identity(board: Comparison) -> tuple:
-    key = board.key
+def _identity(comparison: Comparison) -> tuple:
+    key = comparison.key
     conditions = key.dataset, key.dataset_hash, key.protocol, key.protocol_version, key.metrics_version
-    return *conditions, key.count, key.cube, board.budget
+    return *conditions, key.count, key.cube, comparison.budget

@@ -1,221 +1,177 @@
-"""Tables of structural errors (Table 1 of the paper): RDF / ADF RMSD and generation time."""
+"""Tables of structural errors (Table 1 of the paper): RMSD of mean curves and generation time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
-from ...benchmark.evaluation.structural_scores import StructuralScores
+from ...benchmark.evaluation.evaluate import STANDARD_CURVES
 from ...benchmark.runs.results import Result
-from ...errors import AmsbenchError
-from ...metrics.bootstrap import Interval
-from .. import reported_values
-from ..comparisons import Comparison, Entry, boards
-from .captions import conditions, paper_note, steps_note, ties_note
-from .csv_records import Record, measured_record, reported_record
-from .descriptors import substance_table
-from .formatting import decimal, duration, interval
-from .non_learned import yardstick_tables
-from .step_table import (
-    TIED,
-    Place,
-    board_table,
-    format_range,
-    joined,
-    scaled_seconds,
-    stored_interval,
-    tied_for_best,
-)
+from ..comparisons import comparisons_of
+from .captions import conditions, paper_note, short_conditions, steps_note, ties_note, times_note
+from .descriptors import descriptor_spec
+from .non_learned import non_learned_specs
+from .quantities import curve_metric
+from .records import ComparisonRecords, records_of
+from .result_numbers import COST
+from .table_spec import Column, Level, TableSpec, as_duration, entry_labels, lay_out, rows_of_steps
 from .text_table import Table
 
-DECIMALS = {"rdf": 4, "adf": 5}
-"""Decimals of the errors."""
-
-Ties = dict[str, set[Place]]
+LEVELS = (
+    Level(label="noise floor", statistic="floor"),
+    Level(label="random positions", statistic="ceiling"),
+)
+LEVELS_SENTENCE = (
+    "Noise floor: what as many training structures score against the same reference; random positions: an ideal gas "
+    "in the same cells."
+)
 
 
 def structural_tables(
-    cells: Iterable[Result], *, with_paper: bool = False, detail: bool = False
+    results: Iterable[Result], *, with_paper: bool = False, detail: bool = False
 ) -> list[Table]:
-    """RDF and ADF errors with the generation time, one table per dataset and set of conditions.
+    """Errors of mean curves with the generation time, one table per dataset and set of conditions.
 
     with_paper: the paper's values as further columns, where it reports the dataset
-    detail: further tables with intervals, noise-corrected errors, Wasserstein distances, substance and cost
-    Raises AmsbenchError where there are no structural results.
+    detail: further tables with non-learned baselines, intervals, noise-corrected errors, Wasserstein distances,
+        descriptors and cost, and the full conditions in the captions
+    AmsbenchError where there are no structural results.
     """
-    made = []
-    for board in boards(cells, "structural"):
-        ties = structural_ties(board)
-        reported = reported_values.reported_structure(board.key.dataset) if with_paper else ()
-        records = _records(board, ties, reported)
-        if board.columns:
-            made.append(_errors(board, ties, reported, with_paper, records))
-        made += yardstick_tables(board, ("RDF RMSD / ADF RMSD",), _yardstick_text, records)
-        if detail and board.columns:
-            made += [_intervals(board, name, ties[name], records) for name in DECIMALS]
-            made.append(_wasserstein(board, records))
+    specs: list[TableSpec] = []
+    for comparison in comparisons_of(results, "structural"):
+        records = records_of(comparison, with_paper=with_paper)
+        heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in standard_curves(records))
+        if comparison.entries:
+            specs.append(_errors(records, with_paper=with_paper, detail=detail))
+        if detail or not comparison.entries:
+            specs += non_learned_specs(records, _curve_columns(records, head=heads))
+        if detail and comparison.entries:
+            specs += [_intervals(records, name) for name in records.curves]
+            specs += _wasserstein(records)
         if detail:
-            made.append(substance_table(board, records))
-    return made
+            specs.append(descriptor_spec(records))
+    return [lay_out(spec) for spec in specs]
 
 
-def _yardstick_text(cell: Result, head: str) -> str:
-    return " / ".join(
-        decimal(structural_score(cell, name, "rmsd"), places) for name, places in DECIMALS.items()
+def standard_curves(records: ComparisonRecords) -> tuple[str, ...]:
+    """The curves of the first table: the standard ones, or all where none of these was measured.
+
+    Each other curve has a table of its own among the detailed ones.
+    """
+    standard = tuple(name for name in STANDARD_CURVES if name in records.curves)
+    return standard or records.curves
+
+
+def rmsd_column(name: str, *, head: str = "", starred: bool = False) -> Column:
+    """The RMSD of a curve as its metric declares it."""
+    return Column(
+        quantity=name, statistic="rmsd", head=head, decimals=curve_metric(name).decimals, starred=starred
     )
 
 
-def structural_of(cell: Result) -> StructuralScores:
-    """The structural errors of a structural cell; AmsbenchError where it has none."""
-    if cell.structural is None:
-        raise AmsbenchError(
-            f"result {cell.key.stem} is structural but holds no structural errors; delete it and run it again"
-        )
-    return cell.structural
+def _curve_columns(
+    records: ComparisonRecords, *, head: str = "", starred: bool = False
+) -> tuple[Column, ...]:
+    names = standard_curves(records)
+    return tuple(rmsd_column(name, head=head if name == names[0] else "", starred=starred) for name in names)
 
 
-def structural_ties(board: Comparison) -> Ties:
-    """The cells tied for the best RDF and ADF of their row."""
-
-    return {name: tied_for_best(board, partial(error_interval, name)) for name in DECIMALS}
-
-
-def error_interval(name: str, cell: Result) -> Interval | None:
-    """The error ``rdf`` or ``adf`` with its interval; None for a single structure, which has none."""
-    value, low, high = (structural_score(cell, name, part) for part in ("rmsd", "low", "high"))
-    return stored_interval(value, low, high, cell.key.count)
+def error_columns(records: ComparisonRecords) -> tuple[Column, ...]:
+    """RMSD of the standard curves, and the generation time in brackets."""
+    seconds = Column(quantity=COST, statistic="seconds_scaled", text=as_duration, before=" ", pattern="({})")
+    return (*_curve_columns(records, starred=True), seconds)
 
 
-def structural_score(cell: Result, name: str, part: str) -> float:
-    """One number of the structural errors: ``structural_score(cell, "rdf", "floor")``."""
-    return float(getattr(structural_of(cell).curves[name], part))
-
-
-def _errors(
-    board: Comparison,
-    ties: Ties,
-    reported: Sequence[reported_values.ReportedStructure],
-    with_paper: bool,
-    records: tuple[Record, ...],
-) -> Table:
-    def text(column: Entry, steps: int) -> str:
-        cell = column.cells[steps]
-        errors = [
-            decimal(structural_score(cell, name, "rmsd"), places)
-            + TIED * ((column.label, steps) in ties[name])
-            for name, places in DECIMALS.items()
+def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> TableSpec:
+    comparison = records.comparison
+    heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in standard_curves(records))
+    ties = ties_note(records, standard_curves(records), "error", detail=detail)
+    if detail:
+        caption = [
+            *conditions(comparison),
+            f"Cells: {heads} (generation time, scaled to 10,000 structures).",
+            LEVELS_SENTENCE,
+            *ties,
+            *steps_note(comparison),
         ]
-        shown = f"{' / '.join(errors)} ({duration(scaled_seconds(cell))})"
-        return joined(shown, column.step_label(steps))
-
-    theirs = {(f"{r.method} (reported)", r.steps): _reported_text(r) for r in reported}
-    return board_table(
-        board,
+    else:
+        reference = comparison.entries[0].first.structural
+        against = f" against the {reference.reference} split" if reference else ""
+        caption = [
+            f"Cells: {heads}{against} (generation time scaled to 10,000 structures{times_note(comparison)}); noise "
+            "floor: as many training structures; random positions: an ideal gas.",
+            *ties,
+            short_conditions(comparison),
+        ]
+    return _by_steps(
+        records,
         "Structure",
-        text,
-        caption=[
-            *conditions(board),
-            "Cells: RDF RMSD / ADF RMSD (generation time, scaled to 10,000 structures).",
-            "Noise floor: what as many training structures score against the same reference; random "
-            "positions: an ideal gas in the same cells.",
-            *ties_note(any(ties.values()), "error"),
-            *steps_note(board),
-            *paper_note(board, "its training set", bool(reported), with_paper),
-        ],
-        records=records,
-        reported=theirs,
-        levels=_levels(board, tuple(DECIMALS)),
+        error_columns(records),
+        levels=LEVELS,
+        caption=[*caption, *paper_note(records, standard_curves(records), "its training set", with_paper)],
+        reported=standard_curves(records)[0],
     )
 
 
-def _levels(board: Comparison, names: Sequence[str]) -> dict[str, list[str]]:
-    """What training structures score and what an ideal gas does, for each column."""
-
-    def text(column: Entry, part: str) -> str:
-        return " / ".join(
-            format_range(column, partial(structural_score, name=name, part=part), DECIMALS[name])
-            for name in names
-        )
-
-    parts = {"noise floor": "floor", "random positions": "ceiling"}
-    return {label: [text(column, part) for column in board.columns] for label, part in parts.items()}
-
-
-def _reported_text(reported: reported_values.ReportedStructure) -> str:
-    rdf, adf = decimal(reported.rdf_rmsd, DECIMALS["rdf"]), decimal(reported.adf_rmsd, DECIMALS["adf"])
-    mode = reported_values.reported_mode(reported.method, reported.steps)
-    return joined(f"{rdf} / {adf} ({duration(reported.seconds)})", mode)
-
-
-def _intervals(board: Comparison, name: str, ties: set[Place], records: tuple[Record, ...]) -> Table:
-    def text(column: Entry, steps: int) -> str:
-        cell = column.cells[steps]
-        value, corrected = (
-            decimal(structural_score(cell, name, part), DECIMALS[name]) for part in ("rmsd", "corrected")
-        )
-        star = TIED * ((column.label, steps) in ties)
-        found = error_interval(name, cell)
-        limits = interval(found.low, found.high, DECIMALS[name]) if found else ""
-        return joined(f"{value}{star}{limits}, {corrected}", column.step_label(steps))
-
-    return board_table(
-        board,
-        f"{name.upper()} RMSD with intervals",
-        text,
+def _intervals(records: ComparisonRecords, name: str) -> TableSpec:
+    metric = curve_metric(name)
+    return _by_steps(
+        records,
+        f"{metric.head} RMSD with intervals",
+        (
+            Column(
+                quantity=name,
+                statistic="rmsd",
+                decimals=metric.decimals,
+                starred=True,
+                limits=("low", "high"),
+            ),
+            Column(quantity=name, statistic="corrected", decimals=metric.decimals, before=", "),
+        ),
+        levels=LEVELS,
         caption=[
-            f"Cells: {name.upper()} RMSD [95 % bootstrap interval over structures], and what is left of it "
+            f"Cells: {metric.head} RMSD [95 % bootstrap interval over structures], and what is left of it "
             "when the noise floor is taken off in quadrature.",
-            *ties_note(bool(ties), "error"),
+            *ties_note(records, (name,), "error", detail=True),
         ],
-        records=records,
-        levels=_levels(board, (name,)),
     )
 
 
-def _wasserstein(board: Comparison, records: tuple[Record, ...]) -> Table:
-    def text(column: Entry, steps: int) -> str:
-        found = structural_of(column.cells[steps]).curves
-        distances = f"{decimal(found['rdf'].wasserstein, 4)} / {decimal(found['adf'].wasserstein, 3)}"
-        return joined(distances, column.step_label(steps))
-
-    return board_table(
-        board,
-        "Wasserstein-1 distances",
-        text,
-        caption=["Cells: Wasserstein-1 distance from the reference of the RDF (Å) / of the ADF (degrees)."],
-        records=records,
+def _wasserstein(records: ComparisonRecords) -> list[TableSpec]:
+    """The distances of the curves that are distributions; no table where none is."""
+    metrics = [curve_metric(name) for name in records.curves]
+    metrics = [metric for metric in metrics if metric.distance_unit is not None]
+    if not metrics:
+        return []
+    columns = tuple(
+        Column(quantity=metric.name, statistic="wasserstein", decimals=metric.distance_decimals)
+        for metric in metrics
     )
+    units = " / ".join(f"of the {metric.head} ({metric.distance_unit})" for metric in metrics)
+    caption = [f"Cells: Wasserstein-1 distance from the reference {units}."]
+    return [_by_steps(records, "Wasserstein-1 distances", columns, levels=(), caption=caption)]
 
 
-def _records(
-    board: Comparison, ties: Ties, reported: Sequence[reported_values.ReportedStructure]
-) -> tuple[Record, ...]:
-    ours = [
-        measured_record(
-            column,
-            steps,
-            {"reference": structural_of(cell).reference}
-            | {
-                f"{name}_{part}": value
-                for name, scores in structural_of(cell).curves.items()
-                for part, value in scores.model_dump().items()
-                if part != "version"
-            }
-            | {f"{name}_tied_for_best": (column.label, steps) in ties[name] for name in DECIMALS},
-        )
-        for column in (*board.columns, *board.yardsticks)
-        for steps, cell in column.cells.items()
-    ]
-    theirs = [
-        reported_record(
-            board,
-            method=r.method,
-            steps=r.steps,
-            reference="train",
-            seconds_scaled=r.seconds,
-            rdf_rmsd=r.rdf_rmsd,
-            adf_rmsd=r.adf_rmsd,
-        )
-        for r in reported
-    ]
-    return (*ours, *theirs)
+def _by_steps(
+    records: ComparisonRecords,
+    title: str,
+    columns: tuple[Column, ...],
+    *,
+    levels: tuple[Level, ...],
+    caption: Sequence[str],
+    reported: str | None = None,
+) -> TableSpec:
+    """A table with a row per step count.
+
+    reported: quantity of which the paper's values are columns too
+    """
+    entries = entry_labels(records, reported)
+    return TableSpec(
+        title=f"{title}: {records.comparison.label}",
+        label_heads=("steps",),
+        columns=columns,
+        rows=rows_of_steps(records, entries),
+        entries=entries,
+        levels=levels,
+        caption=tuple(caption),
+        records=(records,),
+    )

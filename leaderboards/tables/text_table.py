@@ -21,10 +21,10 @@ class Table:
     """One table of a leaderboard.
 
     columns: heads of all columns, the one of the row labels first
-    rows: text of the cells, as many per row as there are columns
-    caption: sentences that say what the numbers are and under what conditions they hold
-    records: the numbers themselves, one flat row per result cell and property; tables that show the same
-        results share their records, and printing them together as csv gives each record once
+    rows: texts, as many per row as there are columns
+    caption: sentences on what the numbers are and under which conditions they hold
+    records: the numbers behind the table, one flat row each; tables of the same results share their records, and
+        printing them together as csv gives each record once
     """
 
     title: str
@@ -41,15 +41,20 @@ class Table:
 
 
 def render(
-    tables: Table | Iterable[Table], format: Format | str = "plain", *, width: int | None = None
+    tables: Table | Iterable[Table],
+    format: Format | str = "plain",
+    *,
+    width: int | None = None,
+    hint: str = "",
 ) -> str:
     """Tables as text: ``plain`` for a terminal, ``github`` (Markdown), ``latex`` (booktabs) or ``csv``.
 
     In ``plain`` a sentence of a caption is printed once, under the first table that has it.
-    ``csv`` is one long table of numbers, a row per result cell and property, for further work; the others
-    print the cells as text under a title and above a caption.
+    ``csv`` is one long table with a number per row, for further work; the others print the texts under a title and
+    above a caption.
     width: characters per line of ``plain``; a wider table is split into blocks of columns
-    Raises AmsbenchError for an unknown format.
+    hint: a sentence for the caption of a split table, on how to see fewer columns
+    AmsbenchError for an unknown format.
     """
     chosen = [tables] if isinstance(tables, Table) else list(tables)
     if format == "csv":
@@ -59,12 +64,14 @@ def render(
     if format == "latex":
         return "% needs \\usepackage{booktabs}\n" + "\n\n".join(map(_latex, chosen)) + "\n"
     if format == "plain":
-        # one screen after another: a sentence that stands under an earlier table holds for the later ones too
-        said: set[str] = set()
+        # tables follow each other on the screen: a sentence under an earlier table holds for the later ones too
+        printed: set[str] = set()
         texts = []
         for table in chosen:
-            fresh = tuple(sentence for sentence in table.caption if sentence not in said)
-            said.update(fresh)
+            split = len(_blocks(table, width)) > 1
+            caption = (*table.caption, hint) if split and hint else table.caption
+            fresh = tuple(sentence for sentence in caption if sentence not in printed)
+            printed.update(fresh)
             texts.append(_plain(replace(table, caption=fresh), width))
         return "\n\n".join(texts) + "\n"
     raise AmsbenchError(f"unknown table format '{format}'; known: {', '.join(FORMATS)}")

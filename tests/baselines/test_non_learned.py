@@ -211,7 +211,7 @@ def test_a_run_has_one_cell_without_steps_and_a_table(silicon_data, short, tmp_p
     assert (cell.key.steps, cell.evaluations, cell.training) == (NO_STEPS, 0, {})
     assert list(run.execute(None, Silent())) == [cell]  # read, not computed
     (table,) = tables_of([cell])
-    assert table.title.startswith("Yardsticks: asi")
+    assert table.title.startswith("Non-learned baselines: asi")
     assert [row[0] for row in table.rows] == ["simulation"]
     assert len(tables_of([cell], detail=True)) == 2
 

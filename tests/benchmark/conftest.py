@@ -1,4 +1,4 @@
-"""A tiny dataset file that needs no simulation, in the real format."""
+"""Tiny datasets that need no simulation."""
 
 import numpy as np
 import pytest

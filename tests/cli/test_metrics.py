@@ -21,7 +21,7 @@ def test_all_metrics_are_listed_with_their_kind(amsbench):
         assert f"  {name} " in out
 
 
-@pytest.mark.parametrize("name", ["sq", "energy"])
+@pytest.mark.parametrize("name", ["sq", "energy", "ring_size"])
 def test_a_metric_has_a_page(amsbench, name):
     code, out, _ = amsbench("metrics", name)
     metric = registry.load("metrics", name)
@@ -33,6 +33,12 @@ def test_a_metric_has_a_page(amsbench, name):
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_properties_of_datasets_have_the_unit_of_their_metric():
+    for name in registry.names("datasets"):
+        for item in registry.load("datasets", name).properties:
+            assert registry.load("metrics", item.name).unit == item.unit
+
+
 def test_structures_are_evaluated_with_further_metrics(amsbench, mistake, tmp_path):
     crystal = bulk("Si", "diamond", a=5.43, cubic=True) * (2, 2, 2)
     write(tmp_path / "crystal.extxyz", [crystal], format="extxyz")
@@ -41,6 +47,9 @@ def test_structures_are_evaluated_with_further_metrics(amsbench, mistake, tmp_pa
     assert code == 0, err
     assert "S(q) RMSD" in out
     assert "mean coordination_Si_Si: 4" in out
+    mistake(
+        amsbench(*call, "--metrics", "ring_size"), "'ring_size' is a property with targets", "--properties"
+    )
     mistake(amsbench(*call, "--metrics", "sqq"), "unknown metric 'sqq'", "did you mean 'sq'")
 
 

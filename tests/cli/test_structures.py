@@ -1,4 +1,4 @@
-"""Commands that read and write structure files: what they refuse before any work."""
+"""Commands that read and write structure files: refusals before any work."""
 
 import numpy as np
 import pytest

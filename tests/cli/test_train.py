@@ -1,10 +1,10 @@
-"""`amsbench train`, and which checkpoint `amsbench run` takes."""
+"""`amsbench train`, and the choice of a checkpoint by `amsbench run`."""
 
 import numpy as np
 import pytest
 from ase import Atoms
 
-from amsbench.benchmark.datasets.storage import encode_structures, save_dataset
+from amsbench.benchmark.datasets.storage import encode_structures, load_dataset_file, save_dataset
 from amsbench.benchmark.training import checkpoints, train
 from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
@@ -33,7 +33,7 @@ def options(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """Fails where a training begins."""
+    """Makes a test fail if a training starts."""
 
     def begun(*_, **__):
         raise AssertionError("a training began")
@@ -54,6 +54,16 @@ def test_run_takes_the_training_that_train_made(amsbench, mistake, options, tmp_
     assert "using the one trained in runs/amshortcut-asi" in err
     assert "amshortcut" in out
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["amshortcut-asi"]
+
+    other = tmp_path / "other.npz"
+    dataset = load_dataset_file(tmp_path / "tiny.npz")
+    frames = [dataset.atoms(k) for k in range(len(dataset) - 1)]
+    arrays = encode_structures(frames, ("Si",))
+    arrays |= {"properties": np.zeros((len(frames), 0)), "groups": np.arange(len(frames))}
+    save_dataset(other, dataset.definition, arrays, {"recipe": "made up for tests"})
+    mistake(
+        amsbench("run", *options[:-1], other, *RUN), "was trained on other data of 'asi' than", "other.npz"
+    )
 
     last = load_checkpoint(folder / "last.safetensors")
     save_checkpoint(folder / "last.safetensors", last.method, last.record | {"fraction": 0.5})

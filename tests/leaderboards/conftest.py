@@ -1,4 +1,4 @@
-"""Result cells made by hand, with numbers that the tests know."""
+"""Result results made by hand, with numbers that the tests know."""
 
 from collections.abc import Callable
 from typing import Any
@@ -84,7 +84,7 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
 
 @pytest.fixture
 def structural() -> Callable[..., Result]:
-    """A structural cell: ``structural(0.3, 0.001, steps=5)``; intervals of +- 10 % by default."""
+    """A structural result: ``structural(0.3, 0.001, steps=5)``; intervals of +- 10 % by default."""
 
     def make(rdf: float, adf: float, spread: float = 0.1, **changes: Any) -> Result:
         own = {name: changes.pop(name) for name in list(changes) if name not in ResultKey.model_fields}
@@ -112,7 +112,7 @@ def structural() -> Callable[..., Result]:
 
 @pytest.fixture
 def inverse() -> Callable[..., Result]:
-    """An inverse-design cell on ``asio2``: ``inverse(mae, rmse, mape, steps=5)``."""
+    """An inverse-design result on ``asio2``: ``inverse(mae, rmse, mape, steps=5)``."""
 
     def make(
         mae: float | None, rmse: float | None, mape: float | None, spread: float = 0.1, **changes: Any

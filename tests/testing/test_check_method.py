@@ -5,6 +5,7 @@ import random
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import Measurement
 from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
 from amsbench.benchmark.interface.noise import StructureNoise
+from amsbench.benchmark.interface.structures import fractional
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_ode import MaterialODE
 from amsbench.methods.samplers import Euler, Multistep
@@ -33,7 +35,9 @@ GLASS = "ghosts and properties"
 
 
 class Wrong(MaterialODE):
-    """A method whose samples something is done to."""
+    """A method whose samples subclasses spoil."""
+
+    settings = SMALL
 
     samplers = MaterialODE.samplers[:1]
     card = None
@@ -283,6 +287,48 @@ class SharesALabel(Wrong):
     samplers = (*Wrong.samplers, Denser(name="denser", title="steps at other times"))
 
 
+class Uphill(Wrong):
+    """Steps of the wrong sign: away from the data."""
+
+    class Sampler(Euler):
+        def step(self, method, state, drift, t, s, noise):
+            return method.ode_step(state, drift, s, t)
+
+    samplers = (Sampler(name="ode", title="steps of the wrong sign"),)
+
+
+class ReversedTime(Wrong):
+    """The network reads the time 1 - t."""
+
+    class Sampler(Euler):
+        def drift(self, method, state, t, dt, noise):
+            return super().drift(method, state, (1 - t).clamp(min=1e-3), dt, noise)
+
+    samplers = (Sampler(name="ode", title="reversed times"),)
+    # a single layer hardly depends on the time
+    settings: ClassVar = {"network": SMALL["network"] | {"layers": 2}}
+
+
+class OtherNoiseScale(Wrong):
+    """The noise of positions has a tenth of the trained scale, as if it were in nanometres."""
+
+    class Sampler(Euler):
+        def step(self, method, state, drift, t, s, noise):
+            return super().step(method, state, replace(drift, positions=0.1 * drift.positions), t, s, noise)
+
+    samplers = (Sampler(name="ode", title="a tenth of the noise"),)
+
+
+class Fractional(Wrong):
+    def spoilt(self, made, start, steps, noise):
+        return made.with_positions(fractional(made.positions, made) % 1)
+
+
+class Nanometres(Wrong):
+    def spoilt(self, made, start, steps, noise):
+        return made.with_positions(made.positions / 10)
+
+
 WRONG_METHODS = [
     (Nameless, "attributes", GLASS, "'My Method'"),
     (PrefersWhatItLacks, "attributes", GLASS, "'heun'"),
@@ -319,6 +365,12 @@ WRONG_METHODS = [
         GLASS,
         "'ode' and 'denser' make different structures with 2 st",
     ),
+    (Uphill, "many_steps_approach_the_data", "one element", "the sign of the steps"),
+    (ReversedTime, "many_steps_approach_the_data", "one element", "the direction of time"),
+    (OtherNoiseScale, "many_steps_approach_the_data", "one element", "the scale of the noise"),
+    (Nanometres, "many_steps_approach_the_data", "one element", "nanometres"),
+    (Fractional, "translation_equivariance", GLASS, "they seem to be fractional coordinates"),
+    (Nanometres, "translation_equivariance", GLASS, "or nanometres; samplers return angstrom"),
     (ReadsTheAnswer, "no_leak_of_the_answer", GLASS, "has the answer in it"),
     (KeepsTheAnswer, "no_leak_of_the_answer", "one element", "in one step from nowhere"),
 ]
@@ -331,7 +383,7 @@ WRONG_METHODS = [
 )
 def test_a_wrong_method_is_caught_by_the_check_of_that_name(method_class, name, task, words):
     with pytest.raises(CheckFailed) as failure:
-        check_method(method_class, config=SMALL, only=[name], tasks=[task])
+        check_method(method_class, config=method_class.settings, only=[name], tasks=[task])
     message = str(failure.value)
     assert f"\n{name}: " in message
     assert words in message
@@ -537,6 +589,14 @@ class AlwaysTheSame(SyntheticGlass):
 SOUND = synthetic_dataset(12)
 
 
+CELLS = np.repeat(SOUND.cells, SOUND.counts, axis=0)
+FRACTIONS = np.einsum("ni,nij->nj", SOUND.positions, np.linalg.inv(CELLS)).astype(SOUND.positions.dtype)
+
+
+def in_nanometres(dataset):
+    return replace(dataset, positions=dataset.positions / 10, cells=dataset.cells / 10)
+
+
 def other_definition(definition_class, **options):
     return replace(SOUND, definition=definition_class(**options))
 
@@ -547,6 +607,10 @@ WRONG_DATASETS = [
     (replace(SOUND, species=SOUND.species + 1), "arrays_fit", "0 to 1"),
     (replace(SOUND, positions=SOUND.positions + 0.5), "positions_inside", "outside its cell"),
     (replace(SOUND, positions=SOUND.positions * math.nan), "positions_inside", "not finite"),
+    (replace(SOUND, positions=FRACTIONS), "positions_inside", "fractional coordinates or nanometres"),
+    (replace(SOUND, positions=SOUND.positions / 10), "positions_inside", "store angstrom"),
+    (replace(SOUND, cells=SOUND.cells / 10), "positions_inside", "is it in nanometres?"),
+    (in_nanometres(synthetic_dataset(2, cell=16.0)), "positions_inside", "store angstrom"),
     (replace(SOUND, splits=SOUND.splits[::-1].copy()), "splits_follow_groups", "those of the groups"),
     (SOUND.subset(SOUND.indices("train")), "splits_follow_groups", "'validation, test' has no samples"),
     (other_definition(SyntheticGlass, ghost_density=0.06), "density_below_ghosts", "atoms and ghosts"),

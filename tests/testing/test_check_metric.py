@@ -52,7 +52,7 @@ def changed(measure):
             "without atoms raises ZeroDivision",
         ),
         (type("Silent", (Example,), {"rationale": None}), "does not declare 'rationale'"),
-        (int, "neither CurveMetric nor StructureMetric"),
+        (int, "derives from none of CurveMetric, StructureMetric, PropertyMetric"),
     ],
     ids=["name", "nan", "translation", "order", "images", "empty", "undeclared", "no metric"],
 )

@@ -1,4 +1,4 @@
-"""Builds: deterministic, resumable after a kill, honest about failures."""
+"""Builds of datasets: determinism, resumption after a kill, reported failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from amsbench.errors import AmsbenchError
 
 
 class Inline(Executor):
-    """Runs each task at once, in this process."""
+    """Executor that runs each task at once in this process."""
 
     def submit(self, function, /, *args, **kwargs):
         future: Future = Future()
@@ -35,7 +35,7 @@ class Inline(Executor):
 
 
 class Gas(DatasetDefinition):
-    """Random atoms: three snapshots per 'melt', their volume as the label."""
+    """Dataset of random atoms: three snapshots per 'melt', labelled with their volume."""
 
     name: ClassVar = "gas"
     title: ClassVar = "random atoms"
@@ -187,7 +187,7 @@ def test_a_simulation_that_always_fails_is_left_out_and_tried_anew_next_time(tmp
 
 
 class Cold(Gas):
-    """A gas of which the second simulation is dense."""
+    """A gas whose second simulation is dense."""
 
     def definition_for(self, index):
         return Dense() if index == 1 else self
@@ -242,7 +242,7 @@ def test_a_file_of_something_else_is_not_overwritten(tmp_path):
 
 
 def test_a_build_goes_on_from_a_packed_file_alone(tmp_path):
-    """The file that comes with the package grows on a machine that never saw its parts."""
+    """A bundled file is extended on a machine without the cache of its build."""
     build_dataset(Gas(), samples=12, output=tmp_path / "whole.npz", executor=Inline())
     build_dataset(Gas(), samples=6, output=tmp_path / "gas.npz", executor=Inline())
     shutil.rmtree(tmp_path / "gas.npz.parts")

@@ -1,4 +1,4 @@
-"""The bundled data are what the docs say they are: physics known by hand and from the paper."""
+"""Bundled datasets: documented properties, known physics, and values of the paper."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def asi():
 
 @pytest.fixture(scope="module")
 def curves(asi):
-    """Curves of 90 test and 164 training structures, spread over all melts."""
+    """Curves of 90 test and 164 training structures from all melts."""
     splits = {"test": asi.subset(asi.indices("test")[::8]), "train": asi.subset(asi.indices("train")[::20])}
     return {name: {"rdf": rdf(part), "adf": adf(part)} for name, part in splits.items()}
 
@@ -52,7 +52,7 @@ def test_asi_is_liquid_silicon(asi, curves):
 
 
 def test_random_positions_score_as_in_the_paper(asi, curves):
-    """Every multi-step method of the paper's Table 1 stands at 0.68 to 0.70 and 0.0026 to 0.0029 after one step."""
+    """After one step, all multi-step methods of the paper's Table 1 have RMSDs of 0.68 to 0.70 and 0.0026 to 0.0029."""
     test = curves["test"]
     # many cells: the innermost bins of g(r) hold few pairs of an ideal gas, and their noise adds to the RMSD
     rows = np.tile(asi.indices("test"), 2)
@@ -64,7 +64,7 @@ def test_random_positions_score_as_in_the_paper(asi, curves):
 
 
 def test_snapshots_of_a_melt_are_independent(asi):
-    """Curves of snapshots scatter about their melt's mean as much as about the mean of all."""
+    """Curves of snapshots scatter about the mean of their melt as much as about the mean of all melts."""
     train = asi.split("train")
     groups = np.unique(train.groups)[:8]
     values = []
@@ -98,7 +98,7 @@ def test_asio2_is_silica_with_labels():
 
 
 def test_a_label_is_what_the_calculators_give():
-    """Measured again from the stored coordinates, which are rounded to 16 bits."""
+    """Labels are reproduced from the stored coordinates, which are rounded to 16 bits."""
     asio2 = load_dataset("asio2")
     smallest = int(asio2.counts.argmin())
     found = asio2.definition.measure(asio2.atoms(smallest), ("shear_modulus", "ring_size"))
@@ -108,7 +108,7 @@ def test_a_label_is_what_the_calculators_give():
 
 
 def test_the_atoms_of_a_strained_glass_relax_again():
-    """With the strain spread evenly over the atoms a glass is several times too stiff."""
+    """With affine strains alone, without relaxation of the atoms, a glass is several times too stiff."""
     asio2 = load_dataset("asio2")
     smallest = int(asio2.counts.argmin())
     with LammpsCalculator(TERSOFF_SILICA) as calculator:

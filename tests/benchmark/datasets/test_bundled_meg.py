@@ -1,4 +1,4 @@
-"""The bundled multi-element glasses are what the docs say they are: compositions, chemistry, moduli, lithium."""
+"""Bundled multi-element glasses: compositions, chemistry, moduli and lithium as documented."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_the_provenance_names_the_recipe_and_the_oversampling(meg):
 
 @pytest.mark.parametrize(("former", "reach"), [("Si", 2.2), ("P", 2.1)])
 def test_formers_are_tetrahedral(meg, former, reach):
-    """Four oxygen around (nearly) every Si and P, as in every glass of them."""
+    """Nearly every Si and P has four oxygen neighbours, as in all such glasses."""
     around = []
     for k in meg.indices("test"):
         atoms = meg.atoms(int(k))
@@ -72,7 +72,7 @@ def test_moduli_are_those_of_glasses(meg):
 
 
 def test_a_label_is_what_the_calculators_give(meg):
-    """Measured again from the stored coordinates, which are rounded to 16 bits."""
+    """Labels are reproduced from the stored coordinates, which are rounded to 16 bits."""
     row = int(np.flatnonzero(np.isfinite(meg.properties).all(1))[0])
     found = meg.definition.measure(meg.atoms(row))
     assert found.failures == {}

@@ -1,4 +1,4 @@
-"""Structures of one's own as a dataset: what comes back, and what is refused before anything is written."""
+"""Imported datasets: round trip, and input that is refused before anything is written."""
 
 import math
 import pickle
@@ -31,7 +31,7 @@ def frames():
 
 @pytest.fixture
 def importing(tmp_path):
-    """Writes frames to a file and imports it; gives the dataset as it comes back from its own file."""
+    """Function that writes frames to a file, imports it, and loads the dataset from its own file."""
 
     def call(frames, **options):
         write(tmp_path / "own.extxyz", frames, format="extxyz")
@@ -267,7 +267,7 @@ def test_a_folder_of_files_is_one_dataset(frames, tmp_path):
 
 
 def test_no_property_has_the_name_of_a_column_or_key_of_the_benchmark(tmp_path):
-    """The reserved names are those of the columns that an evaluation makes and of the keys of exported structures."""
+    """Reserved are the columns of an evaluation's table and the keys of exported structures."""
     dataset = synthetic_dataset(8, formal_charges={"Si": 4, "O": -2})
     frames = [dataset.atoms(k) for k in range(2)]
     write(tmp_path / "own.extxyz", frames, format="extxyz")

@@ -1,4 +1,4 @@
-"""The multi-element glasses: where a melt boils, which compositions are drawn, a glass in little time."""
+"""Multi-element glasses: evaporation temperature, drawn compositions, and a short simulation."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from amsbench.metrics.potentials.potential import EvaluationFailed
 
 
 def heated(random, boiling, slope=0.5, noise=150.0):
-    """Pressures (bar) as of 200 atoms of silica: a flat line with scatter that rises beyond the boiling point."""
+    """Pressures (bar) like those of 200 atoms of silica: flat with scatter, rising above the boiling point."""
     temperatures = np.linspace(2200, 9000, 68) + random.normal(0, 80, 68)
     line = -100 + 0.03 * temperatures + slope * np.maximum(0, temperatures - boiling)
     return temperatures, line + random.normal(0, noise, 68)
@@ -35,7 +35,7 @@ def test_a_melt_that_does_not_boil_says_so():
 
 
 def test_a_phosphate_boils_before_silica():
-    """4,200 K and 5,600 K in 200 atoms and 60 ps."""
+    """Evaporation temperatures of 4,200 K and 5,600 K, with 200 atoms and 60 ps."""
     cells = (["Li"] * 12 + ["P"] * 12 + ["O"] * 36, ["Si"] * 20 + ["O"] * 40)
     starts = [random_packing(symbols, 4.0, np.random.default_rng(1)) for symbols in cells]
     phosphate, silica = (boiling_point(start, 8.0, 1) for start in starts)
@@ -98,7 +98,7 @@ def test_lithium_is_counted_and_overlaps_have_no_moduli():
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_a_bad_model_makes_is_measured_or_has_a_reason(seed):
-    """Any elements anywhere, at 1.05 A at least: forces of hundreds of eV/A, and cells that are far too small."""
+    """Random elements at random positions at least 1.05 A apart: forces of hundreds of eV/A in much too small cells."""
     random = np.random.default_rng(seed)
     edge, places = (8.0, 8.0, 5.0)[seed], []
     while len(places) < 30:
@@ -121,7 +121,7 @@ def test_what_a_bad_model_makes_is_measured_or_has_a_reason(seed):
 
 
 def test_the_papers_comparisons():
-    """Young's modulus with Li at 15 %, and the shear modulus; 1,338 atoms and ghosts in 23 A."""
+    """Plans for Young's modulus with 15 % Li and for the shear modulus; 1,338 atoms and ghosts in cubes of 23 A."""
     young, shear = plans_of(MultiElementGlass(), "paper")
     targets = young.target_values()
     assert targets["youngs_modulus"][[0, -1]].tolist() == [20.0, 160.0]

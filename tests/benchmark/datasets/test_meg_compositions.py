@@ -1,4 +1,4 @@
-"""The enumeration of the multi-element glasses against its known counts, and its whole numbers of atoms."""
+"""Enumeration of the multi-element compositions against known counts, and neutral cells of whole atoms."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Molecular dynamics and both dataset definitions, in runs of a fraction of a picosecond."""
+"""Molecular dynamics and the definitions of ``asi`` and ``asio2``, in runs of a fraction of a picosecond."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_crystal_kept_cold_has_not_forgotten_itself() -> None:
         run.npt(300.0, 300.0, 0.4)
         displacement = run.displacement()
     assert 0 < displacement < 0.1
-    with pytest.raises(SimulationFailed, match="kept its memory"):
+    with pytest.raises(SimulationFailed, match="depends on its crystal"):
         asi._check_melted(displacement)
 
 
@@ -109,7 +109,7 @@ def test_snapshots_come_at_the_spacing_asked_for() -> None:
 
 
 def test_the_pressure_of_a_heated_ideal_gas() -> None:
-    """Atoms that do not meet in the time have (n - 1) k T / V, the whole being at rest; 1 eV/A^3 = 1.602e6 bar."""
+    """Atoms without collisions have the pressure (n - 1) k T / V at zero net momentum; 1 eV/A^3 = 1.602e6 bar."""
     gas = Atoms("Si64", positions=12.0 * np.indices((4, 4, 4)).reshape(3, -1).T, cell=[48.0] * 3, pbc=True)
     with molecular_dynamics(gas, STILLINGER_WEBER_SILICON, time_step=0.001, thermostat=0.02) as run:
         run.set_velocities(300.0, 3)

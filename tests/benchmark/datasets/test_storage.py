@@ -1,4 +1,4 @@
-"""The packed file: what goes in comes out, and nothing damaged, foreign or edited is read."""
+"""Packed dataset files: round trip, and refusal of damaged, foreign or edited files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def file(tmp_path, glasses):
 
 
 def rewritten(path, **changes):
-    """The same file with some arrays replaced, the content hash left as it is."""
+    """The same file with some arrays replaced and the old content hash."""
     with np.load(path, allow_pickle=False) as stored:
         contents = {name: stored[name] for name in stored.files}
     np.savez(path, **{**contents, **changes})
@@ -67,7 +67,7 @@ def rewritten(path, **changes):
 
 
 def forged(path, *, metadata=None, **changes):
-    """The same file with some arrays and entries of its metadata replaced, and the content hash of these."""
+    """The same file with some arrays and metadata entries replaced, and a matching content hash."""
     with np.load(path, allow_pickle=False) as stored:
         contents = {name: stored[name] for name in stored.files} | changes
     entries = json.loads(str(contents["metadata"])) | (metadata or {})

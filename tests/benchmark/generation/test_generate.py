@@ -123,7 +123,7 @@ def test_mistakes(method):
 
 
 def test_one_target_for_all_structures_or_one_for_each(method):
-    """Both give the same structures; a single value was a view that torch warned of."""
+    """Both give the same structures. One value is broadcast to an array that torch must not write to."""
     made = [
         amsbench.generate(method, targets={"ring_size": target}, count=2, steps=1, cell=8.0)
         for target in (5.0, [5.0, 5.0])

@@ -1,4 +1,4 @@
-"""Threads that generate: results in order, errors at once, torch's setting as it was."""
+"""Threads for generation: order of results, errors, restored settings of torch and Python."""
 
 import sys
 import threading
@@ -13,7 +13,7 @@ from amsbench.methods.material_sde import MaterialSDE
 
 @pytest.fixture(autouse=True)
 def threads():
-    """Sets how many threads torch has, until the end of the test."""
+    """Sets torch's number of threads until the end of the test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""Packed structures: ghosts, round trips, borders to ASE and torch-geometric."""
+"""Packed structures: ghosts, coordinates, conversion from and to ASE and torch-geometric."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and structures written while others are made."""
+"""Atomic writing of files, and structures written while others are generated."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Structure files: what is read in full, and what is refused with file, structure and reason."""
+"""Structure files: complete reading, and refusals that name file, structure and reason."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""The pool of workers: one thread each, whatever the user's environment says; a job that ends one is lost alone."""
+"""Worker pool: one thread per worker in any environment, time limits, and crashes attributed to their job."""
 
 import multiprocessing
 import os

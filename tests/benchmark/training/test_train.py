@@ -1,4 +1,4 @@
-"""Training: kills and resumes, stops at NaN, refuses other settings."""
+"""Training: resumption, end by the clock, losses that are not finite, refused settings."""
 
 import csv
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def losses(dataset, output, *, stop_after=None, method="material-sde", **settings):
-    """Train, noting the losses; ``stop_after`` kills the training as Ctrl-C would."""
+    """Losses of a training by step; ``stop_after`` interrupts it after a step as Ctrl-C does."""
     seen = []
 
     def report(progress):
@@ -143,7 +143,7 @@ def test_nan_stops_and_says_where(tiny_asi, tmp_path, monkeypatch):
 
 
 def test_start_from_another_checkpoint(tiny_asi, tiny_asio2, tmp_path):
-    """AMShortcut starts from material SDE's weights; a network that does not fit is refused."""
+    """AMShortcut starts from weights of Material SDE; weights of another network are refused."""
     losses(tiny_asi, tmp_path / "sde")
     source = tmp_path / "sde" / "best.safetensors"
     losses(tiny_asi, tmp_path / "shortcut", method="amshortcut", init_from=source)

@@ -1,4 +1,4 @@
-"""Figures show what the cells and the per-structure files hold."""
+"""Figures show what the results and the per-structure files hold."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 
 from amsbench.benchmark.runs.results import ResultStore
 from amsbench.errors import AmsbenchError
-from amsbench.leaderboards.comparisons import boards
+from amsbench.leaderboards.comparisons import comparisons_of
 from amsbench.leaderboards.figures.make_figures import (
     errors_figure,
     save_figures,
@@ -28,18 +28,18 @@ def store(tmp_path):
     return ResultStore(tmp_path / "results")
 
 
-def with_values(store, cell, obtained, name="shear_modulus"):
-    store.write(cell)
-    target = np.linspace(*cell.key.targets[name], len(obtained))
+def with_values(store, result, obtained, name="shear_modulus"):
+    store.write(result)
+    target = np.linspace(*result.key.targets[name], len(obtained))
     table = pd.DataFrame({f"target_{name}": target, name: obtained})
-    table.to_parquet(store.path(cell.key, ".parquet"))
-    return cell
+    table.to_parquet(store.path(result.key, ".parquet"))
+    return result
 
 
 def test_errors_floor_and_paper_are_in_the_panels(structural):
-    cells = [structural(0.4, 0.002, steps=2, seconds=0.64), structural(0.1, 0.001, steps=10, seconds=6.4)]
-    (board,) = boards(cells, "structural")
-    by_steps, by_time, *_ = structural_figure(board).axes
+    results = [structural(0.4, 0.002, steps=2, seconds=0.64), structural(0.1, 0.001, steps=10, seconds=6.4)]
+    (comparison,) = comparisons_of(results, "structural")
+    by_steps, by_time, *_ = structural_figure(comparison).axes
     assert ([2.0, 10.0], [0.4, 0.1]) in lines_of(by_steps)
     assert ([100.0, 1000.0], [0.4, 0.1]) in [(pytest.approx(x), y) for x, y in lines_of(by_time)]
     bars = [(x, pytest.approx(y)) for x, y in lines_of(by_steps)]
@@ -51,15 +51,15 @@ def test_errors_floor_and_paper_are_in_the_panels(structural):
 
 
 def test_an_interval_down_to_zero_does_not_stretch_the_axis(structural):
-    (board,) = boards([structural(0.02, 0.001, 1.0, dataset="other")], "structural")
-    low, _ = structural_figure(board).axes[0].get_ylim()
+    (comparison,) = comparisons_of([structural(0.02, 0.001, 1.0, dataset="other")], "structural")
+    low, _ = structural_figure(comparison).axes[0].get_ylim()
     assert low > 0.001
 
 
 def test_a_method_that_measured_nothing_is_left_out_of_the_errors(inverse):
     nothing = inverse(None, None, None, measured=0, penalised=11.0, spearman=None, steps=1)
-    (board,) = boards([nothing, inverse(3.0, 4.0, 16.0, steps=5)], "inverse-design")
-    by_steps, by_time = errors_figure(board, "shear_modulus").axes
+    (comparison,) = comparisons_of([nothing, inverse(3.0, 4.0, 16.0, steps=5)], "inverse-design")
+    by_steps, by_time = errors_figure(comparison, "shear_modulus").axes
     assert ([5.0], [3.0]) in lines_of(by_steps)
     # 1 s for 50 structures is 40 s for 2,000.
     assert ([40.0], [3.0]) in lines_of(by_time)
@@ -68,12 +68,12 @@ def test_a_method_that_measured_nothing_is_left_out_of_the_errors(inverse):
 def test_targets_against_obtained_values(inverse, store):
     obtained = np.linspace(12.0, 48.0, 50)
     obtained[7] = np.nan
-    cell = with_values(store, inverse(3.0, 4.0, 16.0, measured=49), obtained)
-    wanted, found = structure_values(store, cell, "shear_modulus")
-    assert wanted[[0, -1]] == pytest.approx([10.0, 50.0])
-    assert np.array_equal(found, obtained, equal_nan=True)
-    (board,) = boards([cell], "inverse-design")
-    (ax,) = targets_figure(board, "shear_modulus", store).axes
+    result = with_values(store, inverse(3.0, 4.0, 16.0, measured=49), obtained)
+    target, values = structure_values(store, result, "shear_modulus")
+    assert target[[0, -1]] == pytest.approx([10.0, 50.0])
+    assert np.array_equal(values, obtained, equal_nan=True)
+    (comparison,) = comparisons_of([result], "inverse-design")
+    (ax,) = targets_figure(comparison, "shear_modulus", store).axes
     assert ([10.0, 50.0], [10.0, 50.0]) in lines_of(ax)
     assert sum(len(x) for x, _ in lines_of(ax)[1:2]) == 49
     assert "98% measured" in ax.get_title()
@@ -82,9 +82,9 @@ def test_targets_against_obtained_values(inverse, store):
 def test_far_outliers_are_marked_at_the_edge(inverse, store):
     obtained = np.linspace(10.0, 50.0, 500)
     obtained[3] = 1e4
-    cell = with_values(store, inverse(3.0, 4.0, 16.0, requested=500, measured=500), obtained)
-    (board,) = boards([cell], "inverse-design")
-    (ax,) = targets_figure(board, "shear_modulus", store).axes
+    result = with_values(store, inverse(3.0, 4.0, 16.0, requested=500, measured=500), obtained)
+    (comparison,) = comparisons_of([result], "inverse-design")
+    (ax,) = targets_figure(comparison, "shear_modulus", store).axes
     _, (_, inside), (_, beyond) = lines_of(ax)[:3]
     assert len(inside) == 499
     assert beyond == [ax.get_ylim()[1]]
@@ -92,16 +92,16 @@ def test_far_outliers_are_marked_at_the_edge(inverse, store):
 
 
 def test_one_target_for_all_gives_histograms(inverse, store):
-    cell = inverse(1.0, 2.0, 3.0, targets={"ring_size": (5.0, 5.0)}, plan="ring_size", spearman=None)
-    with_values(store, cell, np.full(50, 5.25), "ring_size")
-    (board,) = boards([cell], "inverse-design")
-    (ax,) = targets_figure(board, "ring_size", store).axes
+    result = inverse(1.0, 2.0, 3.0, targets={"ring_size": (5.0, 5.0)}, plan="ring_size", spearman=None)
+    with_values(store, result, np.full(50, 5.25), "ring_size")
+    (comparison,) = comparisons_of([result], "inverse-design")
+    (ax,) = targets_figure(comparison, "ring_size", store).axes
     assert sum(patch.get_height() for patch in ax.patches) == 50
 
 
 def test_long_labels_stay_within_their_panels(inverse, store):
     names = ("ring_size", "shear_modulus", "youngs_modulus")
-    cells = [
+    results = [
         with_values(
             store,
             inverse(3.0, 4.0, 16.0, trained_on=names, method=method, sampler="predictor-corrector"),
@@ -109,8 +109,8 @@ def test_long_labels_stay_within_their_panels(inverse, store):
         )
         for method in ("amshortcut", "material-sde")
     ]
-    (board,) = boards(cells, "inverse-design")
-    figure = targets_figure(board, "shear_modulus", store)
+    (comparison,) = comparisons_of(results, "inverse-design")
+    figure = targets_figure(comparison, "shear_modulus", store)
     figure.draw_without_rendering()
     for ax in figure.axes:
         label, panel = ax.yaxis.label.get_window_extent(), ax.get_window_extent()
@@ -124,30 +124,30 @@ def test_long_labels_stay_within_their_panels(inverse, store):
 def test_all_figures_of_a_folder_are_saved(structural, inverse, store, tmp_path):
     store.write(structural(0.2, 0.001))
     with_values(store, inverse(3.0, 4.0, 16.0), np.linspace(10, 50, 50))
-    paths = save_figures(store, tmp_path / "figures")
+    paths = save_figures(store, tmp_path / "figures", list(store.results()))
     assert [path.name.split("-")[0] for path in paths] == ["structural", "errors", "targets"]
     assert sorted(paths) == sorted((tmp_path / "figures").iterdir())
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
 def test_missing_and_foreign_files_are_named(inverse, store, tmp_path):
-    cell = inverse(3.0, 4.0, 16.0)
-    store.write(cell)
-    path = store.path(cell.key, ".parquet")
+    result = inverse(3.0, 4.0, 16.0)
+    store.write(result)
+    path = store.path(result.key, ".parquet")
     with pytest.raises(AmsbenchError, match=rf"{path.name} with the values .* is missing"):
-        save_figures(store, tmp_path / "figures")
+        save_figures(store, tmp_path / "figures", list(store.results()))
     pd.DataFrame({"shear_modulus": [1.0]}).to_parquet(path)
     with pytest.raises(AmsbenchError, match="lacks the columns target_shear_modulus"):
-        structure_values(store, cell, "shear_modulus")
+        structure_values(store, result, "shear_modulus")
     path.write_bytes(b"not parquet")
     with pytest.raises(AmsbenchError, match="is damaged"):
-        structure_values(store, cell, "shear_modulus")
-    with_values(store, cell, np.zeros(3))
+        structure_values(store, result, "shear_modulus")
+    with_values(store, result, np.zeros(3))
     with pytest.raises(AmsbenchError, match="has 3 structures where its result has 50"):
-        structure_values(store, cell, "shear_modulus")
+        structure_values(store, result, "shear_modulus")
 
 
 def test_an_empty_results_folder_is_refused(tmp_path):
     (tmp_path / "results").mkdir()
-    with pytest.raises(AmsbenchError, match="no results in"):
-        save_figures(ResultStore(tmp_path / "results"), tmp_path / "figures")
+    with pytest.raises(AmsbenchError, match="no results to draw; run"):
+        save_figures(ResultStore(tmp_path / "results"), tmp_path / "figures", [])

@@ -22,33 +22,40 @@ AWKWARD = Table(
 
 @pytest.fixture
 def everything(structural, inverse):
-    cells = [
+    results = [
         structural(0.2, 0.001),
         structural(0.1, 0.002, method="amshortcut", step_label="shortcut", steps=5),
     ]
-    return tables_of([*cells, inverse(3.0, 4.0, 16.0, steps=5)], with_paper=True, detail=True)
+    return tables_of([*results, inverse(3.0, 4.0, 16.0, steps=5)], with_paper=True, detail=True)
 
 
-def test_csv_holds_every_number_once_however_many_tables_show_it(everything):
+def test_csv_has_a_number_per_row_once_however_many_tables_show_it(everything):
     frame = pd.read_csv(io.StringIO(render(everything, "csv")))
-    ours, theirs = frame[frame.source == "measured"], frame[frame.source == "reported"]
-    assert len(ours) == 3
-    assert len(theirs) == 60 + 56
-    row = ours[ours.method == "amshortcut"].iloc[0]
-    assert (row.rdf_rmsd, row.rdf_high, row.steps) == (0.1, pytest.approx(0.11), 5)
-    assert row.seconds_scaled == pytest.approx(1.0 * 10_000 / 64)
-    asked = ours[ours.kind == "inverse-design"].iloc[0]
-    assert (asked.property, asked.mae, asked.spearman, asked.descriptor_fraction_O) == (
-        "shear_modulus",
-        3.0,
-        0.9,
-        0.66,
-    )
-    assert (asked.target_first, asked.target_last, asked.training) == (10.0, 50.0, "All")
-    paper = theirs[
-        (theirs.method == "amshortcut") & (theirs.steps == 1) & (theirs.kind == "structural")
-    ].iloc[0]
-    assert (paper.rdf_rmsd, paper.adf_rmsd, paper.seconds_scaled) == (0.02513, 0.00067, 132.0)
+    place = ["source", "comparison", "entry", "steps", "quantity", "statistic"]
+    assert not frame.duplicated(place).any()
+    values = frame.set_index(["entry", "steps", "quantity", "statistic"]).value
+    assert values["amshortcut", 5, "rdf", "rmsd"] == 0.1
+    assert values["amshortcut", 5, "rdf", "high"] == pytest.approx(0.11)
+    measured = frame[frame.source == "measured"].set_index(["kind", "quantity", "statistic"])
+    inverse = measured.loc["inverse-design"].value
+    assert inverse["shear_modulus", "mae"] == 3.0
+    assert inverse["shear_modulus", "penalised_mae_high"] == pytest.approx(3.3)
+    assert inverse["shear_modulus", "shuffled_mae"] == 14.5
+    assert inverse["fraction_O", "mean"] == 0.66
+    assert inverse["energy_per_atom", "median"] == -6.1
+    assert inverse["density", "standard_deviation"] == 0.06
+    assert inverse["cost", "seconds_scaled"] == 40.0
+    assert set(measured.loc["inverse-design"].training) == {"All"}
+    training = frame[(frame.source == "training set") & (frame.kind == "inverse-design")]
+    assert training.set_index("quantity").value["fraction_O"] == pytest.approx(2 / 3)
+
+
+def test_csv_has_the_values_of_the_paper_as_rows_of_their_own(everything):
+    frame = pd.read_csv(io.StringIO(render(everything, "csv")))
+    paper = frame[frame.source == "reported"].set_index(["entry", "steps", "quantity", "statistic"]).value
+    assert paper["amshortcut (reported)", 1, "rdf", "rmsd"] == 0.02513
+    assert paper["amshortcut (reported)", 1, "adf", "rmsd"] == 0.00067
+    assert paper["amshortcut (reported)", 1, "cost", "seconds_scaled"] == 132.0
 
 
 def test_any_table_alone_gives_its_numbers_as_csv(everything):
@@ -61,8 +68,10 @@ def test_markdown_has_as_many_columns_in_every_row(everything):
         lines = [line for line in render(table, "github").splitlines() if line.startswith("|")]
         assert len(lines) == len(table.rows) + 2
         assert {line.replace("\\|", "").count("|") for line in lines} == {len(table.columns) + 1}
-        read = [cell.strip().replace("\\|", "|") for cell in lines[2].replace("\\|", "\0").split("|")[1:-1]]
-        assert tuple(cell.replace("\0", "|") for cell in read) == table.rows[0]
+        read = [
+            result.strip().replace("\\|", "|") for result in lines[2].replace("\\|", "\0").split("|")[1:-1]
+        ]
+        assert tuple(result.replace("\0", "|") for result in read) == table.rows[0]
     assert "A trailing \\* marks" in render(AWKWARD, "github")
 
 
@@ -91,6 +100,13 @@ def test_a_narrow_terminal_gets_blocks_of_columns(everything):
         assert text.count(f" {label}") >= 1
     assert text.count("\nsteps ") > 1
     assert render(wide, "plain").count("\nsteps ") == 1
+
+
+def test_a_table_wider_than_the_terminal_says_how_to_see_fewer_columns():
+    hint = "Choose columns with --methods."
+    assert hint in " ".join(render(AWKWARD, "plain", width=20, hint=hint).split())
+    assert hint not in render(AWKWARD, "plain", width=200, hint=hint)
+    assert hint not in render(AWKWARD, "plain", hint=hint)
 
 
 def test_a_terminal_shows_every_sentence_once(everything):
