@@ -621,7 +621,7 @@ WRONG_DATASETS = [
     (other_definition(NoEnergy), "energies_finite", "nan eV per atom"),
     (replace(SOUND, provenance={}), "provenance_there", "recipe"),
     (other_definition(UnknownPlan), "plans_valid", "has no property 'toughness'"),
-    (other_definition(NoRoomForCubes, ghost_density=None), "plans_valid", "asks for cubes"),
+    (other_definition(NoRoomForCubes, ghost_density=None), "plans_valid", "has cubic cells"),
     (AnotherEveryTime, "simulations_repeat", "same seed simulates other"),
     (AlwaysTheSame(), "simulations_repeat", "two seeds simulate the same"),
 ]

@@ -339,3 +339,24 @@ def test_a_task_that_the_method_does_not_support_is_refused(tiny_asi, tmp_path, 
     with pytest.raises(AmsbenchError, match="cannot be trained on 'asi': it needs two elements"):
         losses(tiny_asi, tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [("cuda:1", ("gpu", [1])), ("cuda", ("gpu", [0])), ("auto", ("gpu", [0])), ("cpu", ("cpu", 1))],
+)
+def test_the_training_uses_the_chosen_device(tiny_asi, tmp_path, monkeypatch, device, expected):
+    class Stop(Exception):
+        pass
+
+    def fabric(*, accelerator, devices):
+        chosen.append((accelerator, devices))
+        raise Stop
+
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("lightning.fabric.Fabric", fabric)
+    with pytest.raises(Stop):
+        train_method("material-sde", tiny_asi, output=tmp_path, options=OPTIONS, config=SMALL, device=device)
+    assert chosen == [expected]
