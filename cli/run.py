@@ -25,6 +25,11 @@ from .options import (
 )
 from .progress import RunBars, progress_bars, say, terminal_width
 
+FEWER_COLUMNS = (
+    "The table is wider than the terminal and printed in parts; 'amsbench table' shows fewer columns with --methods or "
+    "--samplers."
+)
+
 
 def run_command(
     method: MethodName,
@@ -51,8 +56,11 @@ def run_command(
 ) -> None:
     """Evaluate a method over sampling step counts and print its leaderboard table.
 
+<<<<<<< HEAD
     Without --checkpoint: the released checkpoint, that of a finished 'amsbench train', or that of a quick training.
 
+=======
+>>>>>>> boards
     Finished results are never computed twice; a run that was stopped goes on where it was.
     """
     from ..benchmark.datasets.definition import plans_of
@@ -95,33 +103,54 @@ def run_command(
             watcher.finished(
                 f"generated in {duration(result.seconds)}, measured in {duration(result.measuring_seconds)}"
             )
+<<<<<<< HEAD
             done.append(result)
     print(render(tables_of(done), "plain", width=terminal_width()))
+=======
+            done.append(cell)
+    print(render(tables_of(done)[:1], "plain", width=terminal_width(), hint=FEWER_COLUMNS))
+>>>>>>> boards
     say(
         f"Results: {len(done)} in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
     )
-    say(f"All tables of this folder: amsbench table --results {output_dir}")
+    say(f"All tables of this folder: amsbench table --results {output_dir} --detail")
 
 
 def table_command(
     kind: Annotated[str | None, typer.Argument(help="structural or inverse-design; both by default.")] = None,
-    results: Annotated[Path, typer.Option("--results", "-r", help="Results folder.")] = Path("results"),
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", "-r", help="Results folder, 'results' by default; may be repeated."),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Add the results that come with amsbench.")
+    ] = False,
     format: Annotated[str, typer.Option("--format", "-f", help="plain, github, csv or latex.")] = "plain",
     with_paper: Annotated[
         bool, typer.Option("--with-paper", help="Add the values that the paper reports.")
     ] = False,
     detail: Annotated[
-        bool, typer.Option("--detail", help="Intervals, noise-corrected values, penalised errors, failures.")
+        bool,
+        typer.Option(
+            "--detail", help="All tables: intervals, penalised errors, descriptors, cost, failures."
+        ),
     ] = False,
     methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Also draw the figures into this folder.")] = None,
+    pages: Annotated[
+        Path | None, typer.Option(help="Write all tables as Markdown pages into this folder, and print none.")
+    ] = None,
 ) -> None:
-    """Print the leaderboard tables of a results folder."""
-    from ..benchmark.runs.results import ResultStore
+    """Print the leaderboard tables of results folders: one per comparison, or all with --detail.
+
+    csv has one number per row; amsbench.leaderboards.tables.records lists the quantities and statistics.
+    """
+    from ..leaderboards.result_folders import PUBLISHED, ResultFolders
     from ..leaderboards.tables.make_tables import chosen, tables_of
     from ..leaderboards.tables.text_table import render
 
+<<<<<<< HEAD
     store = ResultStore(results)
     selected = chosen(
         store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
@@ -132,4 +161,23 @@ def table_command(
         from ..leaderboards.figures.make_figures import save_figures
 
         for path in save_figures(store, figures, selected):
+=======
+    folders = results or ([] if published else [Path("results")])
+    store = ResultFolders([*folders, *([PUBLISHED] if published else [])])
+    shown = chosen(
+        store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
+    )
+    if pages is not None:
+        from ..leaderboards.tables.pages import write_pages
+
+        for path in write_pages(shown, pages):
+            say(f"Page: {path}")
+    else:
+        tables = tables_of(shown, kind=kind, with_paper=with_paper, detail=detail)
+        print(render(tables, format, width=terminal_width(), hint=FEWER_COLUMNS))
+    if figures is not None:
+        from ..leaderboards.figures.make_figures import save_figures
+
+        for path in save_figures(store, figures, shown):
+>>>>>>> boards
             say(f"Figure: {path}")

@@ -89,7 +89,52 @@ def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     assert "0.0251" in text
 
 
+<<<<<<< HEAD
 def test_a_damaged_result_is_named(amsbench, mistake, files, tmp_path):
+=======
+def test_run_prints_one_short_table_and_table_prints_the_rest(amsbench, files, tmp_path):
+    code, out, err = amsbench(*run_arguments(files, "--samplers", "ode"))
+    assert code == 0, err
+    assert out.count("Structure: ") == 1
+    assert "Generated on" not in out
+    assert "amsbench table --results results --detail" in err
+    code, detail, _ = amsbench("table", "--detail")
+    assert code == 0
+    assert "Generated on" in detail
+    assert "Descriptors and cost: asi" in detail
+    code, brief, _ = amsbench("table")
+    assert brief == out
+
+
+def test_own_results_stand_beside_the_published_ones(amsbench, files, tmp_path):
+    amsbench(*run_arguments(files, "--samplers", "ode"))
+    code, text, err = amsbench(
+        "table", "structural", "--results", "results", "--published", "--format", "csv"
+    )
+    assert code == 0, err
+    assert "material-sde" in text
+    assert "\nmeasured," in text
+    own = next((tmp_path / "results" / "asi").glob("*.json"))
+    assert own.stem in text
+    code, twice, _ = amsbench("table", "--results", "results", "--results", "results", "--format", "csv")
+    code, once, _ = amsbench("table", "--results", "results", "--format", "csv")
+    assert twice == once
+
+
+def test_tables_are_written_as_pages(amsbench, files, tmp_path):
+    amsbench(*run_arguments(files, "--samplers", "ode"))
+    code, out, err = amsbench("table", "--pages", "pages")
+    assert code == 0, err
+    assert out == ""
+    assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == [
+        "index.md",
+        "liquid_silicon.md",
+        "summary.md",
+    ]
+
+
+def test_a_damaged_cell_is_named(amsbench, mistake, files, tmp_path):
+>>>>>>> boards
     amsbench(*run_arguments(files, "--samplers", "ode"))
     result = next((tmp_path / "results" / "asi").glob("*.json"))
     result.write_text(result.read_text()[:200])

@@ -50,6 +50,17 @@ def test_errors_floor_and_paper_are_in_the_panels(structural):
     assert any(set(y) == {0.0132} for _, y in lines_of(by_steps))
 
 
+def test_every_curve_of_the_results_has_panels_and_the_paper_s_lines_where_it_reports_them(structural):
+    result = structural(0.1, 0.001)
+    scores = result.structural
+    curves = {**scores.curves, "sq": scores.curves["rdf"].model_copy(update={"rmsd": 0.5})}
+    more = result.model_copy(update={"structural": scores.model_copy(update={"curves": curves})})
+    (comparison,) = comparisons_of([more, structural(0.2, 0.001, steps=5)], "structural")
+    axes = structural_figure(comparison).axes
+    assert [ax.get_ylabel() for ax in axes[::2]] == ["RDF RMSD", "ADF RMSD", "S(q) RMSD"]
+    assert ([1.0], [0.5]) in lines_of(axes[4])
+
+
 def test_an_interval_down_to_zero_does_not_stretch_the_axis(structural):
     (comparison,) = comparisons_of([structural(0.02, 0.001, 1.0, dataset="other")], "structural")
     low, _ = structural_figure(comparison).axes[0].get_ylim()

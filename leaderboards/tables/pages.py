@@ -1,0 +1,80 @@
+"""Pages of Markdown with all tables of a set of results: one per dataset, a summary and an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ...benchmark import registry
+from ...benchmark.runs.results import Result
+from ...benchmark.system.files import check_writable, write_text
+from ...errors import AmsbenchError
+from .make_tables import tables_of
+from .summary import summary_tables
+from .text_table import render
+
+PAGE_NAMES = {"asi": "liquid_silicon", "asio2": "silica", "meg": "multi_element"}
+"""Names of the pages of the bundled datasets; others have the name of their dataset."""
+
+_ORIGIN = (
+    "This page was written by `amsbench table --results leaderboards/results --pages docs/results`; "
+    "do not edit it by hand."
+)
+
+
+def write_pages(results: Iterable[Result], folder: Path) -> list[Path]:
+    """Write all tables of the results as Markdown into ``folder`` and return the files.
+
+    AmsbenchError where there are no results or the folder cannot be written.
+    """
+    pages = pages_of(list(results))
+    check_writable(folder)
+    for name, text in pages.items():
+        write_text(folder / name, text)
+    return [folder / name for name in pages]
+
+
+def pages_of(results: Sequence[Result]) -> dict[str, str]:
+    """The text of each page by file name; AmsbenchError where there are no results."""
+    if not results:
+        raise AmsbenchError(
+            "there are no results to write pages of; run 'amsbench run' first or give another --results"
+        )
+    by_dataset: dict[str, list[Result]] = {}
+    for result in results:
+        by_dataset.setdefault(result.key.dataset, []).append(result)
+    pages = {_file_name(dataset): _dataset_page(dataset, group) for dataset, group in by_dataset.items()}
+    summary = _page("Summary of the results", render(summary_tables(results), "github"))
+    return {"index.md": _index(by_dataset), "summary.md": summary, **pages}
+
+
+def _file_name(dataset: str) -> str:
+    return f"{PAGE_NAMES.get(dataset, dataset)}.md"
+
+
+def _title(dataset: str) -> str:
+    """``asi: liquid silicon at 2500 K``: name and first words of the title of a dataset."""
+    if dataset not in registry.names("datasets"):
+        return dataset
+    return f"{dataset}: {registry.load('datasets', dataset).title.split(',')[0]}"
+
+
+def _page(heading: str, text: str) -> str:
+    return f"# {heading}\n\n{_ORIGIN}\n\n{text}"
+
+
+def _dataset_page(dataset: str, results: Sequence[Result]) -> str:
+    return _page(f"Results on {_title(dataset)}", render(tables_of(results, detail=True), "github"))
+
+
+def _index(by_dataset: dict[str, list[Result]]) -> str:
+    lines = ["- [Summary](summary.md): the best results of each method in few and in many steps"]
+    for dataset, results in by_dataset.items():
+        methods = len({result.key.method for result in results})
+        counts = f"{_counted(len(results), 'result')} of {_counted(methods, 'method')}"
+        lines.append(f"- [{_title(dataset)}]({_file_name(dataset)}): {counts}")
+    return _page("Results", "\n".join(lines) + "\n")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,194 @@
+"""The best results of each method in few and in many steps: one structural and one inverse-design table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ...benchmark.runs.results import Result
+from ..comparisons import Comparison, comparisons_of, with_unit
+from .quantities import curve_metric
+from .records import ComparisonRecords, Values, records_of
+from .result_numbers import LEAST_SHARE
+from .structural import LEVELS, standard_curves
+from .table_spec import Column, Row, TableSpec, lay_out
+from .text_table import Table
+
+FEW_STEPS = 5
+"""Most steps that count as few."""
+PARTS = {"few": f"at most {FEW_STEPS} steps", "many": f"more than {FEW_STEPS} steps"}
+_SUMMARY = "summary"
+
+
+def summary_tables(results: Iterable[Result]) -> list[Table]:
+    """A structural and an inverse-design table with the best result of each method in few and in many steps."""
+    every = list(results)
+    kinds = {result.key.kind for result in every}
+    tables = []
+    if "structural" in kinds:
+        tables += [
+            lay_out(_structural(records_of(comparison)))
+            for comparison in _main_comparisons(every, "structural")
+        ]
+    if "inverse-design" in kinds:
+        comparisons = _main_comparisons(every, "inverse-design")
+        tables.append(lay_out(_inverse_design([records_of(comparison) for comparison in comparisons])))
+    return tables
+
+
+def _main_comparisons(results: Sequence[Result], kind: str) -> list[Comparison]:
+    """One comparison per dataset and plan: without a training budget where there is one, and of most results."""
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for comparison in comparisons_of(results, kind):
+        if comparison.entries:
+            groups.setdefault((comparison.key.dataset, comparison.key.plan), []).append(comparison)
+    return [
+        max(group, key=lambda c: (not c.budget, len(c.results), c.key.count)) for group in groups.values()
+    ]
+
+
+def _best(
+    records: ComparisonRecords, method: str, quantity: str, statistic: str, is_few: bool
+) -> Values | None:
+    """The numbers of a method's result with the lowest value, with its step count.
+
+    Results with fewer than ``LEAST_SHARE`` of their structures measured do not count; None where no other is there.
+    """
+    candidates = [
+        (value, steps, values)
+        for entry in records.comparison.entries
+        if entry.method == method
+        for steps in entry.results
+        if (steps <= FEW_STEPS) == is_few
+        and (values := records.values(entry.label, steps)) is not None
+        and (value := values.number(quantity, statistic)) is not None
+        and _share_measured(values, quantity) >= LEAST_SHARE
+    ]
+    if not candidates:
+        return None
+    _, steps, values = min(candidates, key=lambda candidate: candidate[:2])
+    return Values(numbers={**values.numbers, (_SUMMARY, "steps"): steps})
+
+
+def _share_measured(values: Values, quantity: str) -> float:
+    """Measured / requested structures of a property; 1 for curves, which every structure has."""
+    measured, requested = (values.number(quantity, name) for name in ("measured", "requested"))
+    return 1.0 if measured is None or not requested else measured / requested
+
+
+def _methods(comparisons: Iterable[Comparison]) -> list[str]:
+    return list(dict.fromkeys(entry.method for comparison in comparisons for entry in comparison.entries))
+
+
+def _steps_column(part: str, text: Callable[[Values, Column], str]) -> Column:
+    return Column(quantity=_SUMMARY, statistic="steps", text=text, before=" ", pattern="({})", part=part)
+
+
+def _as_steps(values: Values, column: Column) -> str:
+    steps = values.number(column.quantity, column.statistic) or 0
+    return f"{steps:g} step{'s' if steps > 1 else ''}"
+
+
+def _structural(records: ComparisonRecords) -> TableSpec:
+    """A row per method; in each part the result of lowest error of the first curve."""
+    comparison = records.comparison
+    names = standard_curves(records)
+    rows = []
+    for method in _methods([comparison]):
+        best = {part: _best(records, method, names[0], "rmsd", part == "few") for part in PARTS}
+        rows.append(
+            Row(
+                labels=(method,), values={part: values for part, values in best.items() if values is not None}
+            )
+        )
+    columns = []
+    for part, head in PARTS.items():
+        for name in names:
+            column_head = head if name == names[0] else ""
+            metric = curve_metric(name)
+            columns.append(
+                Column(quantity=name, statistic="rmsd", decimals=metric.decimals, head=column_head, part=part)
+            )
+        columns.append(_steps_column(part, _as_steps))
+    heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in names)
+    return TableSpec(
+        title=f"Structure: {comparison.label}",
+        label_heads=("method",),
+        columns=tuple(columns),
+        rows=tuple(rows),
+        levels=LEVELS,
+        step_labels=False,
+        caption=(
+            f"Cells: {heads} (steps) of the result with the lowest {curve_metric(names[0]).head} RMSD, over all "
+            "samplers; noise floor: as many training structures; random positions: an ideal gas.",
+            "The columns mix numbers of steps.",
+        ),
+        records=(records,),
+    )
+
+
+def _inverse_design(records: Sequence[ComparisonRecords]) -> TableSpec:
+    """A row per dataset and property and number of steps, a column per method."""
+    comparisons = [item.comparison for item in records]
+    methods = _methods(comparisons)
+    rows = []
+    for item in records:
+        key = item.comparison.key
+        for name in key.targets:
+            for part, text in PARTS.items():
+                best = {
+                    method: _best(item, method, name, "penalised_mae", part == "few") for method in methods
+                }
+                values = {
+                    method: _of_property(found, name) for method, found in best.items() if found is not None
+                }
+                property_text = f"{with_unit(key.dataset, name)}{_with_others(item.comparison, name)}"
+                mean = _training_mean(item, name)
+                rows.append(Row(labels=(key.dataset, property_text, text), values={**values, _SUMMARY: mean}))
+    columns = []
+    for method in methods:
+        columns.append(Column(quantity=_SUMMARY, statistic="penalised_mae", head=method, part=method))
+        columns.append(_steps_column(method, _as_number))
+    mean_column = Column(
+        quantity=_SUMMARY, statistic="training_mean_mae", head="training mean", part=_SUMMARY
+    )
+    counts = sorted({item.comparison.key.count for item in records})
+    return TableSpec(
+        title="Inverse design",
+        label_heads=("dataset", "property", "steps"),
+        columns=(*columns, mean_column),
+        rows=tuple(rows),
+        step_labels=False,
+        caption=(
+            "Cells: penalised MAE (a failed structure counts with the error of the training mean) of the best result "
+            "over all samplers, and its number of steps; training mean: MAE of always answering the mean of the "
+            f"training set. - : no result, or none with at least half of its structures measured. "
+            f"{' or '.join(f'{count:,}' for count in counts)} structures per result.",
+            "The rows mix numbers of steps.",
+        ),
+        records=tuple(records),
+    )
+
+
+def _as_number(values: Values, column: Column) -> str:
+    return f"{values.number(column.quantity, column.statistic):g}"
+
+
+def _of_property(values: Values, name: str) -> Values:
+    """The numbers of one property and the step count, under the name that all rows share."""
+    numbers = {
+        (_SUMMARY, statistic): value
+        for (quantity, statistic), value in values.numbers.items()
+        if quantity in (name, _SUMMARY)
+    }
+    return Values(numbers=numbers)
+
+
+def _training_mean(records: ComparisonRecords, name: str) -> Values:
+    entry = records.comparison.entries[0]
+    values = records.values(entry.label, next(iter(entry.results)))
+    return _of_property(values, name) if values is not None else Values(numbers={})
+
+
+def _with_others(comparison: Comparison, name: str) -> str:
+    others = [other for other in comparison.key.targets if other != name]
+    return f", with {', '.join(others)}" if others else ""
