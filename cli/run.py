@@ -56,11 +56,8 @@ def run_command(
 ) -> None:
     """Evaluate a method over sampling step counts and print its leaderboard table.
 
-<<<<<<< HEAD
     Without --checkpoint: the released checkpoint, that of a finished 'amsbench train', or that of a quick training.
 
-=======
->>>>>>> boards
     Finished results are never computed twice; a run that was stopped goes on where it was.
     """
     from ..benchmark.datasets.definition import plans_of
@@ -103,13 +100,11 @@ def run_command(
             watcher.finished(
                 f"generated in {duration(result.seconds)}, measured in {duration(result.measuring_seconds)}"
             )
-<<<<<<< HEAD
             done.append(result)
-    print(render(tables_of(done), "plain", width=terminal_width()))
-=======
-            done.append(cell)
-    print(render(tables_of(done)[:1], "plain", width=terminal_width(), hint=FEWER_COLUMNS))
->>>>>>> boards
+    tables = tables_of(done, metrics=metric_names(metrics))
+    # the first has all targets of a protocol; those of further metrics follow where there are any
+    shown = tables if metrics else tables[:1]
+    print(render(shown, "plain", width=terminal_width(), hint=FEWER_COLUMNS))
     say(
         f"Results: {len(done)} in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
     )
@@ -150,18 +145,6 @@ def table_command(
     from ..leaderboards.tables.make_tables import chosen, tables_of
     from ..leaderboards.tables.text_table import render
 
-<<<<<<< HEAD
-    store = ResultStore(results)
-    selected = chosen(
-        store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
-    )
-    tables = tables_of(selected, kind=kind, with_paper=with_paper, detail=detail)
-    print(render(tables, format, width=terminal_width()))
-    if figures is not None:
-        from ..leaderboards.figures.make_figures import save_figures
-
-        for path in save_figures(store, figures, selected):
-=======
     folders = results or ([] if published else [Path("results")])
     store = ResultFolders([*folders, *([PUBLISHED] if published else [])])
     shown = chosen(
@@ -179,5 +162,4 @@ def table_command(
         from ..leaderboards.figures.make_figures import save_figures
 
         for path in save_figures(store, figures, shown):
->>>>>>> boards
             say(f"Figure: {path}")

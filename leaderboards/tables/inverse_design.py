@@ -25,10 +25,15 @@ BEST_SHORT = "penalised MAE (a failed structure counts with the error of the tra
 
 
 def inverse_design_tables(
-    results: Iterable[Result], *, with_paper: bool = False, detail: bool = False
+    results: Iterable[Result],
+    *,
+    with_paper: bool = False,
+    detail: bool = False,
+    metrics: Sequence[str] = (),
 ) -> list[Table]:
     """Errors of inverse design: one table for all targets of a protocol, or one per property.
 
+    metrics: names of further metrics whose tables are shown without ``detail`` too
     with_paper: the paper's values as further columns of the errors, where it reports the property
     detail: further tables with rank correlations, intervals, penalised errors, descriptors and cost, reasons of
         failures and non-learned baselines, and the full conditions in the captions
@@ -42,6 +47,8 @@ def inverse_design_tables(
         )
         specs += [] if overview is None else [overview]
         for item in records:
+            if metrics and not detail:
+                specs.append(descriptor_spec(item))
             if detail:
                 specs += _detailed(item, with_paper)
             elif not item.comparison.entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ...benchmark.registry import near_matches
 from ...benchmark.runs.results import Result
@@ -35,11 +35,17 @@ def chosen(
 
 
 def tables_of(
-    results: Iterable[Result], kind: str | None = None, *, with_paper: bool = False, detail: bool = False
+    results: Iterable[Result],
+    kind: str | None = None,
+    *,
+    with_paper: bool = False,
+    detail: bool = False,
+    metrics: Sequence[str] = (),
 ) -> list[Table]:
     """The tables of one kind, or of every kind that there are results of: one per comparison, or all with ``detail``.
 
     kind: ``structural``, ``inverse-design`` or None for both
+    metrics: names of further metrics whose tables are shown without ``detail`` too
     AmsbenchError where there are no such results, and for an unknown kind.
     """
     every = list(results)
@@ -50,4 +56,8 @@ def tables_of(
         raise AmsbenchError(
             "there are no results to make a table of; run 'amsbench run' first or give another --results"
         )
-    return [table for name in kinds for table in _MAKERS[name](every, with_paper=with_paper, detail=detail)]
+    return [
+        table
+        for name in kinds
+        for table in _MAKERS[name](every, with_paper=with_paper, detail=detail, metrics=metrics)
+    ]

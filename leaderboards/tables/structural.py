@@ -27,10 +27,15 @@ LEVELS_SENTENCE = (
 
 
 def structural_tables(
-    results: Iterable[Result], *, with_paper: bool = False, detail: bool = False
+    results: Iterable[Result],
+    *,
+    with_paper: bool = False,
+    detail: bool = False,
+    metrics: Sequence[str] = (),
 ) -> list[Table]:
     """Errors of mean curves with the generation time, one table per dataset and set of conditions.
 
+    metrics: names of further metrics whose tables are shown without ``detail`` too
     with_paper: the paper's values as further columns, where it reports the dataset
     detail: further tables with non-learned baselines, intervals, noise-corrected errors, Wasserstein distances,
         descriptors and cost, and the full conditions in the captions
@@ -47,7 +52,10 @@ def structural_tables(
         if detail and comparison.entries:
             specs += [_intervals(records, name) for name in records.curves]
             specs += _wasserstein(records)
-        if detail:
+        elif comparison.entries:
+            further = [name for name in metrics if name not in standard_curves(records)]
+            specs += [_intervals(records, name) for name in further if name in records.curves]
+        if detail or any(name not in records.curves for name in metrics):
             specs.append(descriptor_spec(records))
     return [lay_out(spec) for spec in specs]
 

@@ -89,9 +89,6 @@ def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     assert "0.0251" in text
 
 
-<<<<<<< HEAD
-def test_a_damaged_result_is_named(amsbench, mistake, files, tmp_path):
-=======
 def test_run_prints_one_short_table_and_table_prints_the_rest(amsbench, files, tmp_path):
     code, out, err = amsbench(*run_arguments(files, "--samplers", "ode"))
     assert code == 0, err
@@ -133,8 +130,7 @@ def test_tables_are_written_as_pages(amsbench, files, tmp_path):
     ]
 
 
-def test_a_damaged_cell_is_named(amsbench, mistake, files, tmp_path):
->>>>>>> boards
+def test_a_damaged_result_is_named(amsbench, mistake, files, tmp_path):
     amsbench(*run_arguments(files, "--samplers", "ode"))
     result = next((tmp_path / "results" / "asi").glob("*.json"))
     result.write_text(result.read_text()[:200])
