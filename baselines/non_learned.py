@@ -1,4 +1,4 @@
-"""Two yardsticks that need no training and no steps: the simulation itself, and random positions that are relaxed."""
+"""Non-learned baselines: the simulation that made the data, and relaxed random positions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 RELAXATION_ATTEMPTS = 20
-"""Seeds that are tried before a piece of work is given up; the time of all of them counts."""
+"""Seeds that are tried before a job fails; the time of all of them counts."""
 APART = 1
-"""Part of every seed, so that a yardstick does not repeat the simulations that the dataset was built from."""
+"""Part of every seed, so that a baseline does not repeat the simulations of the dataset."""
 RELAXED = 0.01
-"""eV/A, where a relaxation ends."""
+"""Largest force at the end of a relaxation, eV/A."""
 RELAXATION_STEPS = 10_000
 TIME_STEP = 0.001
-"""ps; nothing moves in time here, but LAMMPS asks for one."""
+"""ps; LAMMPS needs a time step also for a minimisation."""
 
 
 def _first_usable(seed: int, index: int, make: Callable[[int], list[Atoms]]) -> list[Atoms]:
-    """``make`` of the first seed, in the range that LAMMPS takes, that does not end in SimulationFailed."""
+    """Structures that ``make`` gives for the first seed without SimulationFailed; AmsbenchError if all seeds fail.
+
+    Seeds are in the range of LAMMPS.
+    """
     reason = ""
     for attempt in range(RELAXATION_ATTEMPTS):
         state = np.random.SeedSequence((seed, index, attempt, APART)).generate_state(1)
@@ -51,9 +54,9 @@ class _Melt:
 
 
 class Simulation(NonLearnedBaseline):
-    """The simulation that made the dataset, with other seeds: what it reaches is the floor, and its time the price.
+    """The simulation that made the dataset, with other seeds: a lower bound of the error, and its cost.
 
-    Snapshots of one melt, where the protocol takes several, share its time.
+    Snapshots of one melt share its time.
     """
 
     name = "simulation"
@@ -88,7 +91,7 @@ class Simulation(NonLearnedBaseline):
 
     @staticmethod
     def work(definition: DatasetDefinition, job: _Melt) -> list[Atoms]:
-        """One melt; AmsbenchError where no seed gives a usable one."""
+        """The structures of one melt; AmsbenchError if no seed gives a usable one."""
         simulated = definition.definition_for(job.index)
         return _first_usable(
             job.seed, job.index, lambda seed: simulated.simulate(job.recipe, seed, job.samples)
@@ -104,7 +107,7 @@ class _Packing:
 
 
 class RandomRelax(NonLearnedBaseline):
-    """Random positions in the training set's cells, with their atoms, relaxed in the potential that made the data."""
+    """Random positions in cells and with atoms of training structures, relaxed in the potential of the data."""
 
     name = "random-relax"
     title: ClassVar[str] = "yardstick: random positions relaxed in the potential that made the data"
@@ -132,27 +135,27 @@ class RandomRelax(NonLearnedBaseline):
 
     def jobs(self, count: int, seed: int) -> Sequence[_Packing]:
         train = self.dataset.indices("train")
-        made = []
+        jobs = []
         for index in range(count):
             atoms = self.dataset.atoms(int(train[index * len(train) // count % len(train)]))
-            made.append(
+            jobs.append(
                 _Packing(
                     symbols=tuple(atoms.get_chemical_symbols()), cell=atoms.cell.array, seed=seed, index=index
                 )
             )
-        return made
+        return jobs
 
     @staticmethod
     def work(definition: DatasetDefinition, job: _Packing) -> list[Atoms]:
-        """One structure; AmsbenchError where no packing relaxes to something finite."""
+        """One structure; AmsbenchError if no random packing relaxes to finite positions."""
         from ase import Atoms
 
         potential = definition.potential
         assert potential is not None
 
         def relaxed(seed: int) -> list[Atoms]:
-            places = np.random.default_rng(seed).uniform(size=(len(job.symbols), 3))
-            atoms = Atoms(job.symbols, scaled_positions=places, cell=job.cell, pbc=True)
+            fractions = np.random.default_rng(seed).uniform(size=(len(job.symbols), 3))
+            atoms = Atoms(job.symbols, scaled_positions=fractions, cell=job.cell, pbc=True)
             with molecular_dynamics(atoms, potential, time_step=TIME_STEP) as dynamics:
                 dynamics.minimise(force=RELAXED, max_steps=RELAXATION_STEPS)
                 return [dynamics.snapshot()]

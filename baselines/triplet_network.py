@@ -30,11 +30,11 @@ from ..methods.egnn.config import RadialBasis
 from ..methods.product_precision import ATOM_ROWS, fast_products, padded_row_count, with_empty_rows
 
 TIE = 1e-5
-"""A; distances that differ by less than this scale count as equal when the nearest neighbours are chosen, so that the
-shells of a crystal are cut by index and not by rounding errors."""
+"""Angstrom; distances that differ by less count as equal in the choice of the nearest neighbours, so that the shells of
+a crystal are cut by index and not by rounding errors."""
 
 ENVELOPE_POWER = 5
-"""Exponent of the envelope (GemNet's): the larger, the longer it stays near 1."""
+"""Exponent of the envelope (GemNet's)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +44,10 @@ class TripletConfig:
     hidden: width of node and edge states
     blocks: rounds of messages
     cutoff: longest edge, angstrom
-    neighbours: most edges that an atom receives, its nearest
+    neighbours: largest number of edges that an atom receives, from its nearest neighbours
     radial: number of radial functions of a distance, bells on an even grid
     angular: number of Legendre polynomials of an angle, of degrees 0 to angular - 1
-    triplet: channels of an edge's state that its pairs with other edges see
+    triplet: channels of an edge's state in triplet messages
     """
 
     hidden: int = 128
@@ -61,7 +61,7 @@ class TripletConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NeighbourRows:
-    """The edges that each atom receives, one row of ``k`` slots per atom, the nearest first.
+    """The edges that each atom receives, in one row of ``k`` slots per atom, nearest neighbours first.
 
     senders [n, k]: atom indices into the packed batch, the atom itself in slots without an edge
     shifts [n, k, 3]: angstrom, so that the edge vector is x[receiver] - x[sender] - shift
@@ -78,7 +78,7 @@ class NeighbourRows:
         return vectors.masked_fill(~self.there[..., None], 0.0)
 
     def with_empty_rows(self, count: int) -> NeighbourRows:
-        """With ``count`` rows in all, those that are added without edges."""
+        """The table with ``count`` rows; added rows have no edges."""
         return NeighbourRows(
             senders=with_empty_rows(self.senders, count),
             shifts=with_empty_rows(self.shifts, count),
@@ -87,10 +87,10 @@ class NeighbourRows:
 
 
 def nearest_neighbours(graph: Graph, positions: Tensor, most: int) -> NeighbourRows:
-    """The ``most`` shortest edges that each atom receives; of equal ones (TIE) those with the smaller sender.
+    """The ``most`` shortest edges that each atom receives; among equal ones (TIE) those with smaller sender index.
 
-    graph: sorted by receiver, then by sender. There are as many slots as the atom with the most edges needs, at least
-    one and at most ``most``.
+    graph: sorted by receiver, then by sender. The number of slots is the largest number of edges of an atom, from 1 to
+    ``most``.
     """
     n, receivers = len(positions), graph.receivers
     distances = torch.linalg.vector_norm(graph.vectors(positions.detach()).double(), dim=-1)
@@ -98,7 +98,7 @@ def nearest_neighbours(graph: Graph, positions: Tensor, most: int) -> NeighbourR
     key = receivers * (int(ranks.max()) + 1 if len(ranks) else 1) + ranks
     order = torch.argsort(key, stable=True)
     counts = torch.bincount(receivers, minlength=n)
-    # sorted within each receiver, so that the edges of a receiver still are where they were
+    # the sort is stable, so that the edges of a receiver stay contiguous
     place = torch.arange(len(receivers), device=receivers.device) - (counts.cumsum(0) - counts)[receivers]
     kept = place < most
     slots = max(1, min(most, int(counts.max()) if n else 0))
@@ -124,15 +124,17 @@ def envelope(u: Tensor) -> Tensor:
 def legendre(cosine: Tensor, count: int) -> Tensor:
     """Legendre polynomials of degrees 0 to count - 1, each times sqrt(2 l + 1), so that its mean square over all
     directions is 1: [n, a, b] -> [n, a, count, b]."""
-    found = [torch.ones_like(cosine), cosine]
+    polynomials = [torch.ones_like(cosine), cosine]
     for degree in range(1, count - 1):
-        found.append(((2 * degree + 1) * cosine * found[-1] - degree * found[-2]) / (degree + 1))
-    return torch.stack([math.sqrt(2 * d + 1) * p for d, p in enumerate(found[:count])], dim=2)
+        polynomials.append(
+            ((2 * degree + 1) * cosine * polynomials[-1] - degree * polynomials[-2]) / (degree + 1)
+        )
+    return torch.stack([math.sqrt(2 * d + 1) * p for d, p in enumerate(polynomials[:count])], dim=2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Geometry:
-    """What all blocks read of the edges of a state.
+    """Geometry of the edges of a state, which all blocks read.
 
     senders [n k], units [n, k, 3]: edge directions, radial [n, k, radial]: 0 at the cutoff and in empty slots
     angles [n, k angular, k]: polynomials of the angle between every two edges of an atom, 0 of an edge with itself
@@ -145,7 +147,7 @@ class _Geometry:
 
 
 def _of_radial(config: TripletConfig, width: int) -> nn.Linear:
-    """A layer on the radial functions whose outputs have about unit size: half a dozen of these are not 0 at once."""
+    """A layer on the radial functions with outputs of about unit size: about six functions are nonzero at once."""
     layer = nn.Linear(config.radial, width, bias=False)
     nn.init.normal_(layer.weight, std=0.7)
     return layer
@@ -174,7 +176,7 @@ class _Block(nn.Module):
         nn.init.zeros_(self.force.bias)
 
     def forward(self, h: Tensor, m: Tensor, geometry: _Geometry) -> tuple[Tensor, Tensor, Tensor]:
-        """h [n, hidden], m [n, k, hidden] -> new h, new m and the lengths [n, k] of the edges' forces."""
+        """New atom states h [n, hidden], new edge states m [n, k, hidden] and the sizes [n, k] of the edges' forces."""
         radial = geometry.radial
         x = nn.functional.silu(self.down(m)) * self.down_radial(radial)
         sums = torch.bmm(geometry.angles, x).view(*m.shape[:2], -1, x.shape[-1]) * self.scale
@@ -193,10 +195,9 @@ class TripletNetwork(nn.Module):
     """Node features and one vector per atom from a periodic structure.
 
     Equivariant under rotations, mirrors, translations and permutations of atoms; every image within the cutoff is a
-    neighbour of its own. Everything that an edge does vanishes smoothly at the cutoff. But only the nearest
-    ``neighbours`` edges of an atom count: where the last of them changes places with the next one, the function jumps
-    (as in GemNet and DimeNet++), and where they are at the same distance (shells of a crystal) the smaller index is
-    taken.
+    separate neighbour. Contributions of edges vanish smoothly at the cutoff. Only the nearest ``neighbours`` edges of
+    an atom count: the function is discontinuous where the last of them and the next one are at the same distance (as in
+    GemNet and DimeNet++); for equal distances (shells of a crystal) the smaller index is chosen.
     """
 
     def __init__(self, config: TripletConfig) -> None:
@@ -214,9 +215,9 @@ class TripletNetwork(nn.Module):
     def forward(
         self, h: Tensor, structures: Structures, silent: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """h [n, hidden] -> features [n, hidden] and vectors [n, 3], sums of edge directions times learnt numbers.
+        """Features [n, hidden] and vectors [n, 3], which are learnt sums of edge directions, from h [n, hidden].
 
-        silent [n]: atoms that are nobody's neighbours, though they have neighbours themselves
+        silent [n]: atoms that send no messages; they still receive messages
         """
         atoms = len(h)
         geometry = self._geometry(structures, silent, padded_row_count(atoms, ATOM_ROWS, h))
@@ -233,7 +234,7 @@ class TripletNetwork(nn.Module):
         return self.norm(h)[:atoms], (forces[..., None] * geometry.units).sum(1)[:atoms]
 
     def _geometry(self, structures: Structures, silent: Tensor | None, atoms: int) -> _Geometry:
-        """With ``atoms`` rows, of which those after the atoms of the structures have no edges."""
+        """Geometry with ``atoms`` rows; rows after the atoms of the structures have no edges."""
         config, positions = self.config, structures.positions
         graph = neighbour_graph(structures, config.cutoff)
         if silent is not None:
@@ -241,7 +242,7 @@ class TripletNetwork(nn.Module):
         rows = nearest_neighbours(graph, positions, config.neighbours)
         rows = rows.with_empty_rows(atoms)
         vectors = rows.vectors(with_empty_rows(positions, atoms))
-        # the square root of 0 has no gradient, and two atoms may sit on top of each other
+        # the square root has no gradient at 0, and two atoms may coincide
         distance = torch.sqrt((vectors**2).sum(-1) + 1e-12)
         units = vectors / distance[..., None]
         smooth = envelope(distance / config.cutoff) * rows.there

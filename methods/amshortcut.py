@@ -1,4 +1,4 @@
-"""AMShortcut: material SDE whose network also knows the step size and jumps over it (paper, 4.3 and B.3)."""
+"""AMShortcut: material SDE whose network also reads the step size (paper, 4.3 and B.3)."""
 
 from __future__ import annotations
 
@@ -126,10 +126,11 @@ class AMShortcut(MaterialSDE):
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """Beside material SDE's:
+        """Settings in addition to those of material SDE.
 
         warmup: share of the training before the first shortcut loss
-        consistency_share: share of the batches with a shortcut loss (paper: 0.25; more pays in short trainings)
+        consistency_share: share of the batches with a shortcut loss (paper: 0.25; a larger one is better in short
+            trainings)
         start_share: share of the shortcut losses at t = 1, where sampling begins
         full_share: share of the shortcut losses with a step all the way to t = 0
         """
@@ -168,8 +169,8 @@ class AMShortcut(MaterialSDE):
                 if first.elements is None or second.elements is None
                 else (first.elements + second.elements) / 2,
             )
-        found = self.predict(state, null, t[:, 0], 2 * dt[:, 0])
-        return squared_errors(found, target)["loss"]
+        prediction = self.predict(state, null, t[:, 0], 2 * dt[:, 0])
+        return squared_errors(prediction, target)["loss"]
 
     def draw_steps(self, noise: NoiseSource) -> tuple[Tensor, Tensor]:
         """Times t [s, 1] and half steps dt [s, 1] with 0 < 2 dt <= t, continuous rather than powers of two."""

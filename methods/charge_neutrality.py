@@ -1,4 +1,4 @@
-"""Charge neutrality of what is generated, where every structure of the data is neutral."""
+"""Charge neutrality of generated structures, for data whose structures are all neutral."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from torch import Tensor
 from ..benchmark.interface.structures import Structures
 
 ITERATIONS = 12
-"""Newton steps for the multiplier; half of them are enough from any start that occurs."""
+"""Newton steps for the multiplier; half of them suffice in practice."""
 
 LARGEST_MULTIPLIER = 2.0
-"""Where all species are certain no tilt makes them neutral: a species of charge 1 is made exp(2) likelier at most."""
+"""Bound of the multiplier, since certain species cannot be made neutral: probabilities change by at most exp(2)
+per unit of charge."""
 
 
 def neutral_probabilities(probabilities: Tensor, charges: Tensor, structures: Structures) -> Tensor:
@@ -20,8 +21,8 @@ def neutral_probabilities(probabilities: Tensor, charges: Tensor, structures: St
 
     probabilities [n, K]: of the species of each atom, not necessarily normalised; below 0 counts as 0
     charges [K]: formal charges, 0 for ghosts
-    If all data are neutral, so is their expectation given anything that is known, which the network's need not be.
-    Nearest in relative entropy: p exp(-lambda q) with one multiplier per structure, as far as LARGEST_MULTIPLIER.
+    For neutral data the exact conditional expectation is neutral too; the network's prediction need not be.
+    Nearest in relative entropy: p exp(-lambda q) with one multiplier per structure, up to LARGEST_MULTIPLIER.
     """
     p = probabilities.clamp(min=0)
     multipliers = p.new_zeros(len(structures))
@@ -42,33 +43,34 @@ def _tilted(p: Tensor, charges: Tensor, multipliers: Tensor) -> Tensor:
 
 
 def neutral_species(scores: Tensor, charges: Tensor, structures: Structures) -> Tensor:
-    """Species [n] of the largest total of their scores [n, K] among those for which each structure is neutral."""
+    """Species [n] with the largest sum of scores [n, K] among the assignments that make every structure neutral."""
     species = scores.argmax(dim=-1)
     net = torch.zeros(len(structures), dtype=charges.dtype, device=charges.device)
     net.index_add_(0, structures.batch, charges[species])
     for index in net.nonzero().flatten().tolist():
         rows = structures.batch == index
-        found = _best_neutral(
+        neutral = _best_neutral(
             scores[rows].detach().double().cpu().numpy(), charges.cpu().numpy().round().astype(int)
         )
-        species[rows] = torch.as_tensor(found, device=species.device)
+        species[rows] = torch.as_tensor(neutral, device=species.device)
     return species
 
 
 def _best_neutral(scores: np.ndarray, charges: np.ndarray) -> np.ndarray:
     """As ``neutral_species`` of one structure [n, K], by dynamic programming over its net charge.
 
-    Of the changes from the best species of each atom, none that sum to nothing can be in the cheapest set. The others
-    can be put in an order in which the net charge stays within the largest change of the way from Q to 0 and never
-    comes back, so that there are at most |Q| + 2 max |change| of them: no atom beyond so many cheapest ones of any
-    change is needed, and no net charge outside that range.
+    Start from the best species of each atom, with net charge Q. A cheapest set of changes has no subset that sums to
+    zero charge, since leaving it out would be cheaper. Its changes can therefore be ordered so that the net charge goes
+    from Q to 0 without repeating a value and overshoots by at most the largest change. So it has at most
+    |Q| + 2 max |change| members: only so many of the cheapest atoms of each change matter, and only net charges in
+    that range.
     """
     species = scores.argmax(axis=1)
     net = int(charges[species].sum())
     largest = int(charges.max() - charges.min())
     reach = abs(net) + 2 * largest
     changes = np.arange(-largest, largest + 1)
-    # of each atom and change of charge the cheapest species
+    # cheapest species of each atom for each change of charge
     costs = np.full((len(scores), len(changes)), np.inf)
     made_by = np.zeros(costs.shape, dtype=int)
     rows = np.arange(len(scores))
@@ -83,7 +85,7 @@ def _best_neutral(scores: np.ndarray, charges: np.ndarray) -> np.ndarray:
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, rows[:, None], axis=0)
     candidates = np.flatnonzero(((rank < reach) & np.isfinite(costs))[:, changes != 0].any(axis=1))
-    # least cost of every net charge from -reach to reach, padded by what one change may come from
+    # lowest cost of every net charge from -reach to reach, padded by the largest change on both sides
     size = 2 * reach + 1
     total = np.full(size + 2 * largest, np.inf)
     total[largest + reach + net] = 0.0

@@ -1,4 +1,4 @@
-"""How a network is told the properties asked for, any subset of them (paper, Eq. 6)."""
+"""Conditioning on any subset of the properties (paper, Eq. 6)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .egnn.derivatives import is_differentiable, normalised
 
 
 class FlexiblePropertyEmbedding(nn.Module):
-    """LayerNorm(Linear(y)) where a property is given, a standard normal vector where it is not (Eq. 6)."""
+    """LayerNorm(Linear(y)) of each present property, a standard normal vector for each absent one (Eq. 6)."""
 
     mean: Tensor
     std: Tensor
@@ -28,34 +28,34 @@ class FlexiblePropertyEmbedding(nn.Module):
         self.bias = nn.Parameter(torch.randn(self.shape))
 
     def standardised(self, properties: Tensor) -> tuple[Tensor, Tensor]:
-        """properties [s, p], NaN where absent -> (standardised, 0 where absent; where given)."""
-        given = ~torch.isnan(properties)
-        y = torch.where(given, (properties - self.mean) / self.std, torch.zeros_like(properties))
-        return y, given
+        """Standardised properties [s, p], 0 where absent (NaN in the input), and which are present [s, p]."""
+        present = ~torch.isnan(properties)
+        y = torch.where(present, (properties - self.mean) / self.std, torch.zeros_like(properties))
+        return y, present
 
     def forward(self, properties: Tensor, null: Tensor) -> Tensor:
-        """properties [s, p] with NaN for absent, null [s, p * width] -> [s, p * width]."""
-        # the zero of an absent property is never read: where() takes the null vector there
-        y, given = self.standardised(properties)
+        """Embeddings [s, p * width] of properties [s, p]; those of absent ones (NaN) are ``null`` [s, p * width]."""
+        # an absent property is 0 in y, and where() replaces its embedding by the null vector
+        y, present = self.standardised(properties)
         linear = y[..., None] * self.weight + self.bias
         embedded = (
             normalised(linear) if is_differentiable() else nn.functional.layer_norm(linear, self.shape[1:])
         )
-        return torch.where(given[..., None], embedded, null.unflatten(-1, self.shape)).flatten(1)
+        return torch.where(present[..., None], embedded, null.unflatten(-1, self.shape)).flatten(1)
 
 
 def guidance_weights(structures: Structures, weights: Tensor) -> Tensor:
-    """How much the targets of each atom's structure weigh in guided steps [n, 1].
+    """Guidance weight [n, 1] of each atom: the mean weight of its structure's targets, 0 without targets.
 
-    weights [p]: of each property; the mean over those that a structure is asked for, 0 where it is asked for none
+    weights [p]: one weight per property
     """
-    given = (~structures.properties.isnan()).to(structures.properties.dtype)
-    of_structures = (given * weights).sum(1) / given.sum(1).clamp(min=1)
-    return of_structures[structures.batch][:, None]
+    present = (~structures.properties.isnan()).to(structures.properties.dtype)
+    per_structure = (present * weights).sum(1) / present.sum(1).clamp(min=1)
+    return per_structure[structures.batch][:, None]
 
 
 def with_hidden_labels(batch: Structures, share: float, noise: NoiseSource) -> Structures:
-    """The batch with a share of its labels absent, each on its own, so that every subset of them is trained."""
+    """The batch with each label hidden with probability ``share``, independently: all subsets are trained."""
     count = batch.properties.shape[1]
     if not count:
         return batch

@@ -27,14 +27,14 @@ from .egnn.network import EGNN
 from .state import Prediction, State
 
 MEAN_SCALE = 17.0
-"""Factor of the mean embedding of a structure, about the root of the number of its atoms: brings the noise of the mean
-to that of one embedding. The same for every size, so that a larger cell differs by less noise only."""
+"""Factor of the mean embedding of a structure, about the square root of the number of atoms: the noise of the mean is
+then that of one embedding. It is the same for every size, so that larger cells differ by lower noise only."""
 
 ITERATIONS = 8
-"""Of the expectation maximisation of a composition: enough to tell an element that is absent from one that is rare."""
+"""Steps of expectation maximisation of a composition, enough to tell an absent element from a rare one."""
 
 LEAST_FRACTION = 3e-4
-"""Floor of a fraction, a tenth of an atom in the cells of the training."""
+"""Smallest fraction of a species, a tenth of an atom in the training cells."""
 
 _places: ContextVar[NeighbourCapacity | None] = ContextVar("places", default=None)
 """Capacity that ``FlexibleDenoiser.deferred_overflow_check`` set for this thread; several threads may sample from one
@@ -45,12 +45,12 @@ class FlexibleDenoiser(nn.Module):
     """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5).
 
     predict_species_probabilities: the element output is a probability distribution over the species. The atom's
-        own noisy embedding gives the likelihood of each species in closed form; the network reads it and adds the
-        information of the surroundings. Otherwise the element output is that of the last layer.
-    composition: every atom also reads what all atoms of its structure together say about the composition, which is
-        known long before any atom's own embedding tells its species: their mean embedding and, with
-        predict_species_probabilities, the composition of maximum likelihood. A head of its own turns that into what
-        all atoms of a structure have in common, so that atoms that are not neighbours agree on the elements.
+        noisy embedding gives the likelihood of each species in closed form; the network reads it and adds the
+        information of the neighbourhood. Otherwise the element output is that of the last layer.
+    composition: every atom also reads estimates of its structure's composition: the mean embedding and, with
+        predict_species_probabilities, the composition of maximum likelihood. They are accurate long before the species
+        of single atoms. A separate head adds logits that all atoms of a structure share, so that distant atoms agree on
+        the elements.
     """
 
     def __init__(
@@ -89,14 +89,16 @@ class FlexibleDenoiser(nn.Module):
             self.composition_head = _composition_head(inputs, self.element_width)
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
-        """Null property vectors [s, width], drawn anew at every sampling step and shared by all network calls
-        that belong together (one consistency loss)."""
+        """Null property vectors [s, width], drawn anew for every sampling step and shared by the network calls of one
+        consistency loss."""
         return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
 
     @contextmanager
     def deferred_overflow_check(self, structures: Structures) -> Iterator[NeighbourCapacity]:
-        """Neighbour tables of these and all their later states without a look whether every neighbour had room,
-        which would wait for the device; who asks for this calls ``check`` of what it gives in the end."""
+        """Build neighbour tables without checking for overflow, which would synchronise the device.
+
+        The caller must call ``check()`` of the yielded object afterwards.
+        """
         cutoff = self.backbone.config.cutoff
         usable = edge_sums_triton.usable(self.backbone.config, structures.positions)
         places = NeighbourCapacity.expected(structures, cutoff) if usable else NeighbourCapacity(capacity=0)
@@ -107,7 +109,7 @@ class FlexibleDenoiser(nn.Module):
             _places.reset(before)
 
     def neighbours(self, structures: Structures) -> Graph | NeighbourTable:
-        """All pairs within the cutoff, in the form that the backbone takes on this device."""
+        """All pairs within the cutoff, in the form that the backbone reads on this device."""
         cutoff = self.backbone.config.cutoff
         if is_differentiable():
             return differentiable_neighbour_graph(structures, cutoff)
@@ -127,7 +129,7 @@ class FlexibleDenoiser(nn.Module):
     def forward(
         self, state: State, null: Tensor, t: Tensor, dt: Tensor, evidence: Tensor | None = None
     ) -> Prediction:
-        """Times t [s] and step sizes dt [s]; dt = 0 asks for the instantaneous prediction.
+        """The prediction at times t [s] for step sizes dt [s]; dt = 0 gives the instantaneous drift.
 
         Derivatives with respect to positions, in forward mode and of second order need the context
         ``egnn.derivatives.differentiable``; without it they raise AmsbenchError.
@@ -141,7 +143,7 @@ class FlexibleDenoiser(nn.Module):
         per_structure, common = torch.cat([times, embedded], dim=-1), None
         if state.elements is not None and self.composition_head is not None:
             known = [MEAN_SCALE * means_of_structures(state.elements, structures)]
-            # the head compares: targets and the composition without ghosts as numbers
+            # the head reads the targets and the composition without ghosts as numbers, which it can compare
             compared = [] if self.embedding is None else [*self.embedding.standardised(structures.properties)]
             if evidence is not None:
                 likeliest = likeliest_compositions(evidence, structures)
@@ -166,7 +168,7 @@ class FlexibleDenoiser(nn.Module):
 
 
 def _composition_head(inputs: int, species: int) -> nn.Sequential:
-    """Two hidden layers; silent until trained."""
+    """Two hidden layers; the output is 0 before training."""
     hidden = 128
     last = nn.Linear(hidden, species)
     nn.init.zeros_(last.weight)
@@ -175,10 +177,10 @@ def _composition_head(inputs: int, species: int) -> nn.Sequential:
 
 
 def likeliest_compositions(evidence: Tensor, structures: Structures) -> Tensor:
-    """Fractions [s, K] of the species that make the embeddings of each structure's atoms likeliest, together.
+    """Maximum-likelihood fractions [s, K] of the species of each structure, given the embeddings of its atoms.
 
-    evidence [n, K]: log-likelihoods of the species from each atom's own embedding
-    By expectation maximisation, from equal fractions; a species of which there is no trace comes out at LEAST_FRACTION.
+    evidence [n, K]: log-likelihoods of the species from each atom's embedding
+    By expectation maximisation from equal fractions; absent species have LEAST_FRACTION.
     """
     equal = torch.full((len(structures), evidence.shape[1]), 1 / evidence.shape[1])
     fractions = equal.to(evidence)

@@ -12,20 +12,20 @@ ELEMENT_WEIGHT = 0.5
 
 
 def without_ghosts(noise: Tensor, batch: Structures, ghost: int | None) -> Tensor:
-    """The noise [n, 3] of the atoms, and 0 for the ghosts.
+    """The noise [n, 3] with 0 for ghosts: the target of a network.
 
-    A ghost is anywhere with equal probability, so that its noisy position says nothing about its noise: the mean of
-    what the network can know is 0 whatever else it knows, and to be told that mean instead of one draw of the noise
-    leaves the best network where it is and takes the ghosts' share of the variance out of every gradient.
+    Ghosts are uniform in the cell, so that the noise of a ghost cannot be predicted from its noisy position and has the
+    conditional mean 0. This mean as target leaves the optimum unchanged and removes the ghosts' variance from the
+    gradients.
     """
     return noise if ghost is None else noise.masked_fill((batch.species == ghost)[:, None], 0.0)
 
 
-def squared_errors(found: Prediction, wanted: Prediction) -> dict[str, Tensor]:
+def squared_errors(prediction: Prediction, target: Prediction) -> dict[str, Tensor]:
     """Mean over atoms of the squared error vectors, and their weighted sum ``loss`` (Eqs. 8 and 10)."""
-    errors = {"positions": ((found.positions - wanted.positions) ** 2).sum(-1).mean()}
+    errors = {"positions": ((prediction.positions - target.positions) ** 2).sum(-1).mean()}
     errors["loss"] = errors["positions"]
-    if found.elements is not None and wanted.elements is not None:
-        errors["elements"] = ((found.elements - wanted.elements) ** 2).sum(-1).mean()
+    if prediction.elements is not None and target.elements is not None:
+        errors["elements"] = ((prediction.elements - target.elements) ** 2).sum(-1).mean()
         errors["loss"] = errors["loss"] + ELEMENT_WEIGHT * errors["elements"]
     return errors

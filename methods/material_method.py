@@ -1,4 +1,4 @@
-"""What material ODE, material SDE and AMShortcut share: the denoiser, the prior and the sampling loop."""
+"""The base class of material ODE, material SDE and AMShortcut: denoiser, prior and training times."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ MATERIAL_NETWORKS: dict[str, EGNNConfig] = {
     "wide": EGNNConfig(hidden=128, layers=4),
     "paper": EGNNConfig(hidden=128, layers=4, edge_features="tanh"),
 }
-"""Presets: ``standard`` is what the released checkpoints use, ``paper`` is the network of B.4 to the letter."""
+"""Presets: ``standard`` is that of the released checkpoints, ``paper`` is exactly the network of B.4."""
 
 GHOST_CUTOFF = 4.4
-"""A; cutoff of the networks with radial bases where ghosts fill the cells. At the paper's 0.11 atoms per A^3 the
-sphere holds the 40 neighbours that sums over edges are scaled for; with 6.5 A it holds 127."""
+"""Cutoff of networks with radial bases for data with ghosts, angstrom. At the paper's 0.11 atoms per A^3 the sphere
+holds 40 neighbours, the number by which sums over edges are scaled; with 6.5 A it holds 127."""
 
 
 MANY_SPECIES = 4
-"""With more species than these (ghosts are one) atoms read the mean element embedding of their structure."""
+"""With more species than this (ghosts count as one) atoms read the mean element embedding of their structure."""
 
 
 MIN_TIME = 1e-3
@@ -55,8 +55,8 @@ class MaterialMethod(Method):
     element_outputs: ClassVar[tuple[str, ...]] = ("species", "velocity")
     charges: Tensor
     time_power: ClassVar[float] = 1.0
-    """Exponent of the training times that are not uniform: material ODE spreads atoms over the whole cell, so that
-    structure takes shape at smaller t there."""
+    """Exponent of the non-uniform training times. Material ODE spreads atoms over the whole cell, so that structure
+    forms at smaller t."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__(task, config)
@@ -78,20 +78,22 @@ class MaterialMethod(Method):
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """
-        uniform_share: share of the training times that are uniform, as the paper's; the others are dense about
-            t = 0.25, where a structure takes shape
-        property_dropout: share of the labels that a training step hides, each on its own, so that every subset of
-            the properties is trained alike; the paper hides none and trusts that a null vector looks like any
-            other, which short trainings do not bear out
+        """Default settings.
+
+        uniform_share: share of uniform training times, as in the paper; the others are concentrated around t = 0.25,
+            where the structure forms
+        property_dropout: probability with which a training step hides a label, independently for each label, so that
+            all subsets of the properties are trained. The paper hides none; short trainings then handle absent
+            properties badly
         element_scale: standard deviation s_E of the element embeddings at t = 1. With the paper's 1.5 species and
-            places are decided at the same t; with less the species come first, which is learnt more easily
-        element_output: ``species``, a distribution over them from which the drift follows, ``velocity``, the
-            drift itself, or in material SDE the paper's ``noise``, which says nothing of E_0 at t = 1
-        composition_input: whether every atom reads the mean element embedding of its structure; where there are many
-            elements, of which each structure has some only
-        neutral: whether species are chosen so that every structure is neutral, as all of the data are, where elements
-            have formal charges: on the way in expectation, in the end exactly
+            positions are decided at the same t; with a smaller value species are decided first, which is easier to
+            learn
+        element_output: ``species``, a distribution from which the drift follows; ``velocity``, the drift itself; or in
+            material SDE the paper's ``noise``, which contains no information on E_0 at t = 1
+        composition_input: whether every atom reads the mean element embedding of its structure, for data with many
+            elements of which each structure has a few
+        neutral: whether species are chosen so that every structure is neutral (data with formal charges): in
+            expectation during sampling, exactly at its end
         """
         size = MATERIAL_NETWORKS[network]
         if task.ghost_density is not None and size.edge_features == "radial":
@@ -108,7 +110,7 @@ class MaterialMethod(Method):
         }
 
     def start_from(self, source: Method) -> None:
-        """As any method, and from the same network with fewer layers: those that it lacks start as identities."""
+        """Load weights, also of the same network with fewer layers: additional layers start as identities."""
         state = source.state_dict()
         if isinstance(source, MaterialMethod):
             prefix = "denoiser.backbone."
@@ -138,14 +140,15 @@ class MaterialMethod(Method):
         return "bfloat16" if kernel["mode"] == "bfloat16" else "float32"
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
-        """The drift of positions and elements in this method's own terms, at times t [s] for steps dt [s]."""
+        """The drift of positions and elements, as the method defines it, at times t [s] for step sizes dt [s]."""
         e = state.elements
         if e is None or not self.denoiser.predict_species_probabilities:
             return self.denoiser(state, null, t, dt)
         at, step = (times[:, None][state.structures.batch] for times in (t, dt))
-        found = self.denoiser(state, null, t, dt, self.elements.species_log_likelihood(e, at))
-        assert found.elements is not None
-        return replace(found, elements=self.elements.velocity_from_clean(e, found.elements, at, step))
+        prediction = self.denoiser(state, null, t, dt, self.elements.species_log_likelihood(e, at))
+        assert prediction.elements is not None
+        velocity = self.elements.velocity_from_clean(e, prediction.elements, at, step)
+        return replace(prediction, elements=velocity)
 
     @abstractmethod
     def ode_step(self, state: State, drift: Prediction, t: Tensor, s: Tensor) -> State:
@@ -183,7 +186,7 @@ class MaterialMethod(Method):
         return replace(state.structures, species=state.elements.argmax(dim=-1))
 
     def one_hot(self, batch: Structures) -> Tensor | None:
-        """E_0 of a training batch, or None where there is one species only."""
+        """E_0 of a training batch [n, K], or None for a single species."""
         width = self.denoiser.element_width
         if not width:
             return None
@@ -193,7 +196,7 @@ class MaterialMethod(Method):
         return with_hidden_labels(batch, self.config["property_dropout"], noise)
 
     def draw_times(self, noise: NoiseSource) -> Tensor:
-        """Training times [s, 1]: of Beta(2, 4), the second smallest of five uniform numbers, or uniform."""
+        """Training times [s, 1]: Beta(2, 4), the second smallest of five uniform numbers, or uniform."""
         u = noise.uniform_structures(7)
         centred = u[:, :5].sort(dim=1).values[:, 1:2] ** self.time_power
         t = torch.where(u[:, 5:6] < self.config["uniform_share"], u[:, 6:], centred)

@@ -48,12 +48,12 @@ class MaterialODE(MaterialMethod):
             elements=None if clean is None or u_e is None else clean + at * u_e,
         )
         null = self.denoiser.null_properties(noise)
-        found = self.predict(state, null, t[:, 0], torch.zeros_like(t[:, 0]))
-        # in units of its own spread u_X weighs as much as eps_X does in material SDE, whatever the cell
+        prediction = self.predict(state, null, t[:, 0], torch.zeros_like(t[:, 0]))
+        # in units of its spread, so that u_X has the weight of eps_X in material SDE for every cell
         scale = spread(batch)
-        found = Prediction(positions=found.positions / scale, elements=found.elements)
-        wanted = without_ghosts(u_x / scale, batch, self.task.ghost)
-        return squared_errors(found, Prediction(positions=wanted, elements=u_e))
+        prediction = Prediction(positions=prediction.positions / scale, elements=prediction.elements)
+        target = without_ghosts(u_x / scale, batch, self.task.ghost)
+        return squared_errors(prediction, Prediction(positions=target, elements=u_e))
 
     def ode_step(self, state: State, drift: Prediction, t: Tensor, s: Tensor) -> State:
         elements = state.elements
@@ -64,5 +64,5 @@ class MaterialODE(MaterialMethod):
 
 
 def spread(structures: Structures) -> Tensor:
-    """Standard deviation of a component of u_X, uniform over a cube of the cell's volume: [n, 1], angstrom."""
+    """Standard deviation [n, 1] of a component of u_X, angstrom: uniform over a cube of the cell's volume."""
     return (structures.volumes ** (1 / 3) / 12**0.5)[structures.batch, None]

@@ -155,15 +155,13 @@ class MaterialSDE(MaterialMethod):
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """Beside what all material methods have:
+        """Settings in addition to those of ``MaterialMethod``.
 
-        guidance: weight of each property's target in the steps of the sampler ``guided``; where several are asked
-            for, their mean
-        descent_share: share of the steps that a path with restarts takes to come to t = 0 for the first time, at least
-            one step. One step from t = 1 finds the mean of all compositions, which restarts do not leave again
-        drawn_species: whether ancestral steps and restarts go on from species drawn with the probabilities that the
-            network gives them, where otherwise they do from the probabilities. Those favour whatever is frequent, so
-            that rare elements are lost; with two elements at a fixed ratio there is nothing to lose
+        guidance: weight of each property's target in the sampler ``guided``; the mean for several targets
+        descent_share: share of the steps before the first t = 0 in samplers with restarts, at least one step. A single
+            step from t = 1 gives the mean of all compositions, which restarts do not leave
+        drawn_species: whether ancestral steps and restarts continue from species drawn with the predicted probabilities
+            instead of from the probabilities, which favour frequent species, so that rare elements are lost
         """
         paper = {"element_output": "noise"} if network == "paper" else {}
         many = task.species_count > MANY_SPECIES
@@ -175,7 +173,7 @@ class MaterialSDE(MaterialMethod):
         return super().default_config(network, task) | own | paper
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
-        """eps_X and the element velocity v_E, whatever the network itself puts out for elements."""
+        """eps_X and the element velocity v_E, for every ``element_output``."""
         raw = super().predict(state, null, t, dt)
         if raw.elements is None or state.elements is None or self.config["element_output"] != "noise":
             return raw
@@ -193,13 +191,13 @@ class MaterialSDE(MaterialMethod):
         now = torch.zeros_like(t[:, 0])
         clean = self.one_hot(batch)
         if self.config["element_output"] == "noise":
-            found, elements = self.denoiser(state, null, t[:, 0], now), eps.elements
+            prediction, elements = self.denoiser(state, null, t[:, 0], now), eps.elements
         else:
-            found, elements = self.predict(state, null, t[:, 0], now), None
+            prediction, elements = self.predict(state, null, t[:, 0], now), None
             if eps.elements is not None and clean is not None:
                 elements = self.elements.velocity(clean, eps.elements, t[batch.batch])
         positions = without_ghosts(eps.positions, batch, self.task.ghost)
-        return squared_errors(found, Prediction(positions=positions, elements=elements))
+        return squared_errors(prediction, Prediction(positions=positions, elements=elements))
 
     def corrupt(self, batch: Structures, t: Tensor, noise: NoiseSource) -> tuple[State, Prediction]:
         """M_t and its eps for times t [s, 1]."""
@@ -235,10 +233,10 @@ class MaterialSDE(MaterialMethod):
         return State(structures=state.structures.with_positions(x), elements=e)
 
     def residual_noise_variance(self, state: State, prediction: Prediction, t: Tensor) -> Tensor:
-        """Variance [n, 1] of the positions' noise around the predicted one, per component, equal in a structure.
+        """Variance [n, 1] of the position noise around the predicted one, per component, equal in each structure.
 
-        The mean over its atoms, ghosts aside: eps has variance 1, of which a prediction that is its mean explains the
-        prediction's own.
+        eps has variance 1, and a prediction that is its conditional mean explains the prediction's own variance. The
+        mean is over the atoms of a structure without ghosts.
         """
         structures, v = state.structures, prediction.elements
         square = (prediction.positions**2).mean(1)

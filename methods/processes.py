@@ -54,8 +54,8 @@ class PositionProcess:
     ) -> Tensor:
         """A draw of X_s given X_t, from the posterior for the X_0 that eps implies; no noise at s = 0.
 
-        unknown: variance of the true noise around eps, per component. The posterior of one X_0 is too narrow where
-            X_0 is not known, by this share of (scale t (1 - s^2 / t^2))^2 (arXiv 2201.06503, Theorem 1)
+        unknown: variance of the true noise around eps, per component. The posterior for a single X_0 is too narrow by
+            this share of (scale t (1 - s^2 / t^2))^2 (arXiv 2201.06503, Theorem 1)
         """
         forgotten = 1 - (s / t) ** 2
         mean = x - self.scale * t * forgotten * eps
@@ -75,11 +75,11 @@ class LinearElementProcess:
     scale: float = S_E
 
     def species_log_likelihood(self, e: Tensor, t: Tensor) -> Tensor:
-        """As ``ElementProcess.evidence``."""
+        """As ``ElementProcess.species_log_likelihood``."""
         return (1 - t) * e / (self.scale * t) ** 2
 
     def velocity_from_clean(self, e: Tensor, clean: Tensor, t: Tensor, dt: Tensor) -> Tensor:
-        """The expected u where ``clean`` is the expected E_0; lines are straight, so that dt does not matter."""
+        """The expected u for the expected E_0 ``clean``; lines are straight, so that dt does not matter."""
         return (e - clean) / t
 
     def implied_clean(self, e: Tensor, v: Tensor, t: Tensor, dt: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class ElementProcess:
     """Variance-preserving cosine process of the element embeddings.
 
     The network predicts the velocity v = dE/dt = -(pi/2) sin E_0 + (pi/2) s_E cos eps_E, which is finite at
-    every t and says something about E_0 at t = 1, where eps does not. Times are [..., 1] beside [..., K].
+    every t and depends on E_0 at t = 1, unlike eps. Times are [..., 1] beside [..., K].
     """
 
     scale: float = S_E
@@ -125,7 +125,7 @@ class ElementProcess:
         return (torch.sin(HALF_PI * t) * e + torch.cos(HALF_PI * t) * v / HALF_PI) / self.scale
 
     def species_log_likelihood(self, e: Tensor, t: Tensor) -> Tensor:
-        """Log-likelihood of each one-hot E_0, up to a constant, that an atom's own E_t speaks of."""
+        """Log-likelihood of each one-hot E_0 given E_t, up to a constant."""
         sigma = self.scale * torch.sin(HALF_PI * t)
         return torch.cos(HALF_PI * t) * e / sigma**2
 

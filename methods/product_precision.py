@@ -1,12 +1,12 @@
-"""Matrix products of the baselines' networks in bfloat16 where the hardware has them, as in the kernels of the others.
+"""Matrix products of the baselines' networks in bfloat16 on hardware that supports it, as in the EGNN kernels.
 
-Weights, positions, distances, sums over neighbours and everything that a network gives back stay in float32; float64
-stays float64. The variables that keep the kernels' products in float32 do so here too: AMSBENCH_NATIVE_LEVEL with one
+Weights, positions, distances, sums over neighbours and outputs stay in float32; float64 stays float64. The environment
+variables that keep the kernels' products in float32 also apply here: AMSBENCH_NATIVE_LEVEL with one
 of its levels without bfloat16 on a processor, AMSBENCH_TRITON=float32 on a GPU.
 
-On a processor such a product is compiled for the number of its rows when that is new, which takes as long as the
-product, and every batch has another number of atoms and edges. So they are computed with some empty rows more, up to
-the next multiple of a round number (``padded_row_count``; tests/speed/test_speed_baselines.py).
+On a CPU a product is compiled for each new number of rows, which takes as long as the product itself, and every batch
+has a different number of atoms and edges. Products are therefore padded with empty rows up to the next multiple of a
+round number (``padded_row_count``; tests/speed/test_speed_baselines.py).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ PRODUCT_LEVELS = ("plain", "avx2", "avx512", "bf16", "amx")
 BFLOAT16 = PRODUCT_LEVELS[3:]
 
 CAPABILITY = (8, 0)
-"""Compute capability of the oldest GPUs that Triton supports and that multiply bfloat16."""
+"""Compute capability of the oldest GPUs that Triton supports with bfloat16 products."""
 
 
 @lru_cache(maxsize=1)
 def _processor_has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16; without, torch only imitates it, slower than float32."""
-    # only later versions of torch have it
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if known:
-        return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    """Whether this CPU has bfloat16 products; otherwise torch emulates them, slower than float32."""
+    # absent in older versions of torch
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    if capabilities:
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def product_type(example: Tensor) -> str:
-    """``bfloat16``, or the type that the tensor has, for a network whose weights are like this one."""
+    """Number type of the products of a network with weights like ``example``: ``bfloat16`` or that of the weights."""
     if example.dtype != torch.float32:
         return str(example.dtype).removeprefix("torch.")
     if example.is_cuda:
@@ -51,19 +51,21 @@ def product_type(example: Tensor) -> str:
 
 
 ATOM_ROWS, EDGE_ROWS = 32, 512
-"""Numbers of rows come in multiples of these; the empty ones are a thirtieth of what two glasses take."""
+"""Numbers of rows are padded to multiples of these; for two glasses a thirtieth of the rows is empty."""
 
 
 def padded_row_count(count: int, multiple: int, example: Tensor) -> int:
-    """With how many rows to compute ``count`` atoms or edges for a network whose weights are like ``example``: the next
-    multiple of ``multiple`` where products are compiled, else as many as there are."""
+    """Number of rows with which to compute ``count`` atoms or edges in a network with weights like ``example``.
+
+    The next multiple of ``multiple`` if products are compiled, otherwise ``count``.
+    """
     if example.device.type != "cpu" or product_type(example) != "bfloat16":
         return count
     return -(-count // multiple) * multiple
 
 
 def with_empty_rows(values: Tensor, rows: int) -> Tensor:
-    """values [n, ...] -> [rows, ...], 0 in what is added."""
+    """Values [rows, ...]: values [n, ...] followed by zeros."""
     if len(values) == rows:
         return values
     return torch.cat([values, values.new_zeros(rows - len(values), *values.shape[1:])])
@@ -76,6 +78,6 @@ def fast_products(example: Tensor) -> torch.autocast:
 
 
 def backend(network: nn.Module) -> str:
-    """What computes a network, for the record of a result: ``torch``, or ``torch bfloat16``."""
-    found = product_type(next(network.parameters()))
-    return f"torch {found}" if found == "bfloat16" else "torch"
+    """Name of the code that evaluates a network, for the record of a result: ``torch`` or ``torch bfloat16``."""
+    number_type = product_type(next(network.parameters()))
+    return f"torch {number_type}" if number_type == "bfloat16" else "torch"

@@ -19,7 +19,7 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What the network says of each atom: positions [n, 3], elements [n, K] or None."""
+    """Output of the network per atom: positions [n, 3], elements [n, K] or None."""
 
     positions: Tensor
     elements: Tensor | None

@@ -1,4 +1,4 @@
-"""For the tests of plug-ins: what every method and every dataset keeps to, as named checks, and data to try them on.
+"""For tests of plug-ins: the contracts of methods and datasets as named checks, and synthetic data.
 
 >>> from amsbench.testing import check_method
 >>> from amsbench.methods.material_ode import MaterialODE

@@ -16,7 +16,7 @@ from .data_checks import DATASET_CHECKS, SAMPLES_PER_SIMULATION, DatasetProbe
 
 
 def dataset_checks() -> tuple[Check[DatasetProbe], ...]:
-    """What ``check_dataset`` checks, in its order; each has a ``name`` and a ``description``."""
+    """The checks of ``check_dataset`` in their order; each has a ``name`` and a ``description``."""
     return DATASET_CHECKS
 
 
@@ -28,14 +28,14 @@ def check_dataset(
     only: Iterable[str] | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """See whether a dataset keeps to what training, runs and tables take for granted.
+    """Check the contract of a dataset, on which training, runs and tables rely.
 
-    subject: a loaded dataset; or a definition, of which ``simulations`` are made here with the recipe ``reduced`` and
-        one of them twice over, which takes as long as it takes
-    measured: samples whose properties and energies are measured
+    subject: a loaded dataset; or a definition, with which ``simulations`` simulations are run with the recipe
+        ``reduced``, one of them twice
+    measured: number of samples whose properties and energies are measured
     only, expected_failures: as in ``check_method``
 
-    Raises CheckFailed with one sentence for every check that failed, and AmsbenchError for names that there are not.
+    Raises CheckFailed with one sentence per failed check, and AmsbenchError for unknown names.
     """
     if isinstance(subject, Dataset):
         probe = DatasetProbe(subject, measured)
@@ -47,7 +47,7 @@ def check_dataset(
 
 
 def _simulated(definition: DatasetDefinition, seeds: tuple[int, ...]) -> Dataset:
-    """The samples of a few simulations, labelled as a build labels them."""
+    """The samples of a few simulations with measured labels, as in a build."""
     per = min(SAMPLES_PER_SIMULATION, definition.samples_per_simulation("reduced"))
     made = [
         definition.definition_for(number).simulate("reduced", seed, per) for number, seed in enumerate(seeds)

@@ -20,7 +20,7 @@ METHOD_CHECKS: tuple[Check[Probe], ...] = (*TRAINING_CHECKS, *SAMPLING_CHECKS, *
 
 
 def checks() -> tuple[Check[Probe], ...]:
-    """What ``check_method`` checks, in its order; each has a ``name`` and a ``description``."""
+    """The checks of ``check_method`` in their order; each has a ``name`` and a ``description``."""
     return METHOD_CHECKS
 
 
@@ -34,18 +34,19 @@ def check_method(
     tasks: Iterable[str] = tuple(TASKS),
     precision: torch.dtype = torch.float64,
 ) -> tuple[CheckResult, ...]:
-    """See whether a method keeps to the contract, on small tasks of one, two and eleven elements.
+    """Check the contract of a method on small tasks of one, two and eleven elements.
 
     config: changes to the configuration of the preset ``network`` (by default the first), a mapping like that of
-        ``amsbench train --set``; settings that are tables keep what is not named. Make the network small: a minute on
-        one core is enough then
+        ``amsbench train --set``; nested settings are merged. With a small network the checks take about a minute on
+        one core
     only: names of ``checks()`` to run, for tests with one name each
-    expected_failures: by the name of a check, a sentence that says why it may fail. One that passes is a failure
-    tasks: names of TASKS, for a method that is not made for all of them
-    precision: float64, in which two ways to one structure differ by rounding alone, or float32 for networks that
-        have no other
+    expected_failures: by the name of a check, a sentence with the reason why it may fail; if it passes, that is a
+        failure
+    tasks: names of TASKS, for methods that do not support all of them
+    precision: of comparisons; float64, so that equivalent computations differ by rounding alone, or float32 for
+        networks that support no other
 
-    Raises CheckFailed with one sentence for every check that failed, and AmsbenchError for names that there are not.
+    Raises CheckFailed with one sentence per failed check, and AmsbenchError for unknown names.
     """
     settings = Settings(network=network, config=config or {}, precision=precision)
     if network is not None and network not in method_class.networks:

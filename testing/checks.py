@@ -14,15 +14,15 @@ Subject = TypeVar("Subject")
 
 
 class CheckFailed(AssertionError):
-    """A check found a fault; the message is ``name: what is wrong``."""
+    """A check found a fault; the message is ``name: fault``."""
 
 
 @dataclass(frozen=True)
 class Check(Generic[Subject]):
-    """One thing that is asked of every method, or of every dataset.
+    """One requirement on every method or every dataset.
 
-    run: raises CheckFailed where its subject does not keep to it
-    applies: whether the subject claims, or has, what the check is about
+    run: raises CheckFailed if the subject violates the requirement
+    applies: whether the requirement applies to the subject
     """
 
     run: Callable[[Subject], None]
@@ -43,7 +43,7 @@ class Check(Generic[Subject]):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """What became of a check that raised nothing: ``outcome`` and, for an expected failure, what it said and why."""
+    """Result of a check that raised nothing; an expected failure has its message and reason in ``message``."""
 
     name: str
     outcome: Literal["passed", "failed as expected", "does not apply"]
@@ -67,12 +67,12 @@ def run_checks(
     only: Iterable[str] | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """Run every check on every subject that it applies to; CheckFailed with all that failed, one a line.
+    """Run every check on every subject to which it applies; CheckFailed lists all failures, one per line.
 
-    subjects: the forms in which one thing is checked, such as a method on several tasks
+    subjects: forms in which one plug-in is checked, such as a method on several tasks
     only: names of the checks to run, all by default
-    expected_failures: why a check may fail, by its name; one of them that passes is a failure, too
-    Raises AmsbenchError for names of checks that there are not, and for an empty reason.
+    expected_failures: reasons by the name of a check; an expected failure that passes is a failure, too
+    Raises AmsbenchError for unknown names of checks and for an empty reason.
     """
     known = [check.name for check in checks]
     expected = dict(expected_failures or {})

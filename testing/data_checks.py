@@ -18,18 +18,18 @@ from ..benchmark.interface.evaluation_plan import PROTOCOLS
 from .checks import Check, require
 
 SAMPLES_PER_SIMULATION = 2
-"""Of a definition that is simulated for its checks."""
+"""Samples per simulation of a definition."""
 OUTSIDE = 1e-3
-"""Angstrom by which rounding may put an atom outside its cell."""
+"""Largest distance of an atom outside its cell due to rounding, angstrom."""
 LEAST_DISTANCE = 0.5
 """Angstrom; a median distance of nearest neighbours below it is taken for another unit of length."""
 LABEL_ERROR = 0.1
-"""Of the standard deviation of a label: by how much a measurement of the stored structure may differ from it."""
+"""Largest difference of a label and a measurement of the stored structure, in standard deviations of the labels."""
 
 
 @dataclass(frozen=True)
 class DatasetProbe:
-    """A dataset, and how many of its structures are measured; ``seeds`` where it was simulated for the checks."""
+    """A dataset, the number of samples to measure, and the seeds if it was simulated for the checks."""
 
     dataset: Dataset
     measured: int
@@ -44,7 +44,7 @@ class DatasetProbe:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """The samples that are measured, evenly from first to last."""
+        """Indices of the measured samples, evenly spaced."""
         count = min(self.measured, len(self.dataset))
         return np.unique(np.linspace(0, len(self.dataset) - 1, count).round().astype(int))
 

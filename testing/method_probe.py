@@ -1,4 +1,4 @@
-"""A method on a task of a few atoms, in the hands of the checks; noise that moves, turns and permutes."""
+"""A method on a small task for the checks, and noise that is translated, rotated or permuted."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ TASKS: dict[str, dict[str, Any]] = {
     "ghosts and properties": {"elements": ("Si", "O"), "ghost_density": 0.11},
     "eleven elements": {"elements": GLASS, "ghost_density": 0.11, "formal_charges": CHARGES},
 }
-"""What a method is checked on, as arguments of ``synthetic_dataset``: those of ``asi`` and ``meg``, ``asio2`` between
-them, and a set of one's own with several elements but no ghosts."""
+"""Tasks of the checks, as arguments of ``synthetic_dataset``: with and without ghosts, properties and charges."""
 
 LEAST_CELL = 9.2
-"""Angstrom; cells are larger where the cutoff asks for it."""
+"""Angstrom; cells are larger if the cutoff requires it."""
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3}
-"""Angstrom that two ways to the same structure may differ by, after a few steps of a network."""
+"""Largest difference of equivalent structures after a few sampling steps, angstrom."""
 STIR = 0.3
-"""Noise on every weight, over the root of the number of its inputs: layers that begin as zeros would hide a fault."""
+"""Noise on every weight times the square root of the number of its inputs. Layers that begin as zeros would hide
+faults."""
 
 
 LEAST_SPREAD = 0.25
@@ -83,11 +83,11 @@ class Probe:
         return task_of(self.dataset, self.dataset.definition.design_properties)
 
     def config(self, network: str | None = None) -> dict[str, Any]:
-        """The configuration that is checked, or the unchanged one of a network preset."""
+        """The configuration of the checks, or the unchanged one of a network preset."""
         return self.method_class.default_config(network, self.task) if network else self._config(self.task)
 
     def method(self, *, stirred: bool = True, precise: bool = False) -> Method:
-        """Newly built, the same every time: with every weight at work, in the precision of comparisons or float32."""
+        """A new method, the same every time, with perturbed weights, in the precision of comparisons or float32."""
         method = self._built(self.task)
         if stirred:
             perturb_weights(method)
@@ -109,7 +109,7 @@ class Probe:
     ) -> Structures:
         """Empty cells of these structures of the dataset, all of different sizes.
 
-        properties [s, p]: what is asked for; by default the labels, of every other structure one of two absent
+        properties [s, p]: targets; by default the labels, half of them absent in every other structure
         """
         cells = torch.as_tensor(self.dataset.cells[list(rows)])
         counts = torch.as_tensor(self.dataset.counts[list(rows)])
@@ -127,14 +127,14 @@ class Probe:
         return (torch.tensor(rows)[:, None] % 2 > 0) & (columns % 2 == 0)
 
     def noise(self, start: Structures, rows: Sequence[int] = (0, 1), seed: int = 0) -> StructureNoise:
-        """The noise of these structures, the same in whatever batch they are."""
+        """The noise of these structures, independent of the batch."""
         seeds = [structure_seeds(seed, row, 1)[0] for row in rows]
         return StructureNoise(start.counts.tolist(), seeds, dtype=start.cells.dtype)
 
     def sample(
         self, method: Method, start: Structures, steps: int, sampler: str, noise: NoiseSource
     ) -> Structures:
-        """A sample, where torch, numpy and Python would give other random numbers every time."""
+        """A sample; the global random numbers of torch, numpy and Python differ for every call."""
         method.eval()
         with torch.no_grad(), scrambled_global_rng():
             try:
@@ -151,7 +151,7 @@ class Probe:
         return made
 
     def difference(self, found: Structures, wanted: Structures) -> float:
-        """Longest distance in angstrom between atoms of the same place in both; infinite for other species."""
+        """Largest difference of a coordinate in angstrom, atom by atom; infinite for different species."""
         if not torch.equal(found.species, wanted.species):
             return float("inf")
         return float((found.positions.double() - wanted.positions.double()).abs().amax())
@@ -161,7 +161,7 @@ class Probe:
     def batch(
         self, rows: Sequence[int] = (0, 1), *, hidden: bool = False, precise: bool = False
     ) -> Structures:
-        """Structures of the dataset with ghosts, as the trainer makes them; ``hidden`` leaves some labels away."""
+        """Structures of the dataset with ghosts, as in training; with ``hidden`` some labels are absent."""
         data = self.dataset.subset(np.array(rows))
         properties, counts = torch.as_tensor(data.properties), torch.as_tensor(data.counts)
         if hidden:
@@ -228,7 +228,7 @@ def perturb_weights(method: Method) -> None:
 
 @contextmanager
 def scrambled_global_rng() -> Iterator[None]:
-    """Another state of the global random numbers every time; the old one when it ends."""
+    """Context with a new state of the global random numbers, restored at its end."""
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     fresh = next(_surprises)
     with torch.random.fork_rng(devices=[]):
@@ -244,7 +244,7 @@ def scrambled_global_rng() -> Iterator[None]:
 
 @contextmanager
 def deterministic_context() -> Iterator[None]:
-    """One thread, so that the same sums have the same rounding, and nobody else's random numbers touched."""
+    """Context with one thread, for reproducible rounding, that restores torch's random numbers at its end."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -256,11 +256,11 @@ def deterministic_context() -> Iterator[None]:
 
 @dataclass(kw_only=True)
 class TransformedNoise:
-    """The numbers of a source, some of them changed on the way; ``touched`` says whether any were.
+    """A noise source whose numbers are transformed; ``touched`` tells whether initial positions were drawn.
 
-    atoms: what becomes of normal_atoms, by the drawn numbers [n, width]
-    places: what becomes of the first uniform_atoms(3), the fractions at which atoms begin
-    draws: what becomes of everything that is drawn for atoms
+    atoms: transforms the vectors of normal_atoms(3)
+    places: transforms the first uniform_atoms(3), the initial fractional coordinates
+    draws: transforms everything that is drawn for atoms
     """
 
     source: NoiseSource

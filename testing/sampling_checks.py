@@ -1,4 +1,4 @@
-"""What is asked of the sampling of every method."""
+"""Checks of the sampling of a method: validity, reproducibility, symmetries, conditioning."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .method_probe import TOLERANCE, Probe, TransformedNoise, sampler_names, uni
 from .training_checks import trained
 
 STEPS = (1, 2, 3, 11)
-"""Odd and even, fewer and more than the ten where shortcuts end."""
+"""Odd and even numbers, below and above ten."""
 FEW = 3
-"""Steps of comparisons: first, middle and last step are there, and rounding has not grown."""
+"""Steps of comparisons: a first, a middle and a last step with little accumulated rounding."""
 LEAST_RDF_RMSD = 0.5
-"""What one step of a network that cannot know the structure stays above. Random positions score 1.05 here, and random
-ones without pairs below 1.9 A, which is what a short training learns first, 0.80."""
+"""Smallest RDF RMSD of one step without a shortcut. Random positions have 1.05 here, and random positions without pairs
+below 1.9 A, which a short training learns first, 0.80."""
 LEAST_CHANGE = 1e-4
-"""Angstrom by which a structure is another one."""
+"""Smallest difference of different structures, angstrom."""
 
 
 def any_step_count(probe: Probe) -> None:
@@ -39,7 +39,7 @@ def any_step_count(probe: Probe) -> None:
 
 
 def cells_and_counts_untouched(probe: Probe) -> None:
-    """Cells, atom counts, order and properties are those that were asked for, in the sample and in ``start``."""
+    """Cells, atom counts, order and properties are those of ``start``, which is not modified."""
     method, start = probe.method(), probe.start()
     for sampler in sampler_names(method):
         given = Structures(**{name: value.clone() for name, value in vars(start).items()})
@@ -56,7 +56,7 @@ def cells_and_counts_untouched(probe: Probe) -> None:
 
 
 def only_known_species(probe: Probe) -> None:
-    """Species are elements of the task or its ghost; no class of the method's own, such as a mask, survives."""
+    """Species are elements of the task or its ghost; no other class, such as a mask, is left."""
     rows = tuple(range(6))
     method, start = probe.method(), probe.start(rows)
     known = probe.task.species_count
@@ -73,7 +73,7 @@ def only_known_species(probe: Probe) -> None:
 
 
 def same_seed_same_sample(probe: Probe) -> None:
-    """The same noise gives the same sample again, whatever torch's own generator holds and was sampled between."""
+    """The same noise gives the same sample, independent of torch's global generator and of samples in between."""
     method = probe.method()
     start, other = probe.start(), probe.start((2, 3))
     for sampler in sampler_names(method):
@@ -89,7 +89,7 @@ def same_seed_same_sample(probe: Probe) -> None:
 
 
 def other_seed_other_sample(probe: Probe) -> None:
-    """Other noise gives another sample."""
+    """Different noise gives a different sample."""
     method, start = probe.method(), probe.start()
     for sampler in sampler_names(method):
         once = probe.sample(method, start, FEW, sampler, probe.noise(start, seed=0))
@@ -101,7 +101,7 @@ def other_seed_other_sample(probe: Probe) -> None:
 
 
 def batch_mates_do_not_matter(probe: Probe) -> None:
-    """A sample is the same alone, in company and in another order."""
+    """A sample does not depend on the other structures of its batch or on their order."""
     method = probe.method(precise=True)
     for sampler in sampler_names(method):
         # number 1 alone, before number 0 and after it
@@ -120,7 +120,7 @@ def batch_mates_do_not_matter(probe: Probe) -> None:
 
 
 def concurrent_samples(probe: Probe) -> None:
-    """Where the class is ``concurrent``, two threads at once make what one makes."""
+    """If the class is ``concurrent``, two simultaneous threads make the same structures as one."""
     method = probe.method()
     method.eval()
     starts = [probe.start((k, k + 1)) for k in range(3)]
@@ -141,7 +141,7 @@ def concurrent_samples(probe: Probe) -> None:
 
 
 def permutation_equivariance(probe: Probe) -> None:
-    """Atoms have no numbers: permuted noise gives the permuted structure."""
+    """Permuted noise gives the permuted structure."""
     method, start = probe.method(precise=True), probe.start(precise=True)
     generator = torch.Generator().manual_seed(0)
     order = torch.cat(
@@ -163,7 +163,7 @@ def permutation_equivariance(probe: Probe) -> None:
 
 
 def translation_equivariance(probe: Probe) -> None:
-    """Cells have no origin: atoms that begin elsewhere by a common shift end elsewhere by it, up to lattice vectors."""
+    """Shifted initial positions give the structure with the same shift, up to lattice vectors."""
     method, start = probe.method(precise=True), probe.start(precise=True)
     shift = torch.tensor([[0.31, 0.77, 0.52], [0.93, 0.14, 0.68]]).to(start.cells)[start.batch]
     cells = start.cells[start.batch]
@@ -188,7 +188,7 @@ def translation_equivariance(probe: Probe) -> None:
 
 
 def rotation_equivariance(probe: Probe) -> None:
-    """Where the class is ``rotation_equivariant``, a rotated cell and rotated noise give the rotated structure."""
+    """If the class is ``rotation_equivariant``, a rotated cell and rotated noise give the rotated structure."""
     method, start = probe.method(precise=True), probe.start(precise=True)
     rotation = _rotation().to(start.cells)
     turned = replace(start, cells=start.cells @ rotation.T)
@@ -206,7 +206,7 @@ def rotation_equivariance(probe: Probe) -> None:
 
 
 def every_subset_of_properties(probe: Probe) -> None:
-    """Any of the properties may be absent; NaN never reaches the structure."""
+    """Any subset of the properties may be absent; positions stay finite."""
     method = probe.method()
     labels = torch.as_tensor(probe.dataset.properties[:1])
     count = labels.shape[1]
@@ -222,7 +222,7 @@ def every_subset_of_properties(probe: Probe) -> None:
 
 
 def absent_is_not_zero(probe: Probe) -> None:
-    """What a property is matters, and an absent one is not the number 0, neither raw nor standardised."""
+    """Samples depend on each property, and an absent property differs from 0, raw or standardised."""
     method = probe.method(precise=True)
     sampler = method.preferred_sampler()
 
@@ -254,7 +254,7 @@ def absent_is_not_zero(probe: Probe) -> None:
 
 
 def no_leak_of_the_answer(probe: Probe) -> None:
-    """Of ``start`` only cells, counts and properties are read, and one step without a shortcut knows no structure."""
+    """Only cells, counts and properties of ``start`` are read, and one step without a shortcut has no structure."""
     method, start = probe.method(), probe.start()
     answer = probe.batch()
     told = replace(start, positions=answer.positions, species=answer.species)

@@ -1,4 +1,4 @@
-"""Data for tests that take no simulation: lattices with jitter, whose properties and energies have closed forms."""
+"""Synthetic data for tests: lattices with jitter, with closed forms of properties and energies, and pairs of atoms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the training, the configuration and the checkpoints of every method."""
+"""Checks of the attributes, the configuration, the training and the checkpoints of a method."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .checks import Check, CheckFailed, require
 from .method_probe import Probe
 
 UPDATES = 60
-"""Steps of the short training: a network that learns anything has learnt something by then."""
+"""Steps of the short training."""
 LEARNING_RATE = 3e-3
 NOISES = range(4)
-"""Seeds of the noise that the short training sees again and again, and is tested with."""
+"""Seeds of the noise of the short training and of its test."""
 LEAST_GAIN = 0.01
-"""Share of the loss that it takes away at least, of the very noise that it saw: what learns nothing takes none."""
+"""Smallest relative decrease of the loss for the noise of the training."""
 RELATIVE = {torch.float64: 1e-6, torch.float32: 1e-3}
-"""By how much two ways to the same loss may differ."""
+"""Largest relative difference of equivalent losses."""
 STEP_COUNTS = (1, 2, 3, 5, 10, 25, 100, 250)
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def attributes(probe: Probe) -> None:
-    """The class says what it is: name, title, samplers, networks, cutoff, card."""
+    """The class attributes are valid: name, title, samplers, networks, cutoff, card."""
     cls, method = probe.method_class, probe.method()
     require(NAME.fullmatch(cls.name), f"the name '{cls.name}' is not of small letters, digits and hyphens")
     require(cls.title.strip() and "\n" not in cls.title, "the title is not one line of text")
@@ -86,7 +86,7 @@ def evaluations_grow(probe: Probe) -> None:
 
 
 def config_is_json(probe: Probe) -> None:
-    """The configuration is JSON data, comes back from text unchanged, and stays as it was given."""
+    """The configuration is JSON data, survives a round trip through text, and is not modified."""
     for config in [
         probe.method().config,
         *(probe.config(network) for network in probe.method_class.networks),
@@ -107,7 +107,7 @@ def config_is_json(probe: Probe) -> None:
 
 
 def default_config_rebuilds(probe: Probe) -> None:
-    """Every network preset builds, and task and configuration as JSON build the same network again."""
+    """Every network preset can be built, and again from task and configuration as JSON."""
     for network in probe.method_class.networks:
         config = probe.config(network)
         shapes = []
@@ -146,7 +146,7 @@ def losses_follow_from_the_noise(probe: Probe) -> None:
 
 
 def images_train_alike(probe: Probe) -> None:
-    """An atom and its image are the same atom: the loss does not change where atoms move by lattice vectors."""
+    """The loss is unchanged when atoms move by lattice vectors: an atom and its image are the same atom."""
     method, batch = probe.method(precise=True), probe.batch(precise=True)
     generator = torch.Generator().manual_seed(0)
     steps = torch.randint(-2, 3, batch.positions.shape, generator=generator).to(batch.positions)
@@ -192,7 +192,7 @@ def training_lowers_the_loss(probe: Probe) -> None:
 
 
 def checkpoint_gives_the_same_samples(probe: Probe) -> None:
-    """What is saved and loaded again makes the same structures."""
+    """A saved and loaded method makes the same structures."""
     method, start = probe.method(), probe.start()
     sampler = method.preferred_sampler()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What CDVAE does with atom types: the composition of a structure, and types that were drawn from it as noise.
+"""Atom types of CDVAE: the composition of a structure, and noisy types drawn from it.
 
 Types are not diffused. A noisy type is one of the classes, drawn with probabilities in proportion to
 
@@ -18,7 +18,7 @@ from ...benchmark.interface.structures import Structures, means_of_structures
 
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """One hidden layer, as the original's heads on z."""
+    """A network with one hidden layer, as the original's heads on z."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
 
@@ -34,7 +34,7 @@ def composition_loss(logits: Tensor, fractions: Tensor) -> Tensor:
 
 
 def noisy_type_weights(one_hot: Tensor, composition: Tensor, sigma: Tensor) -> Tensor:
-    """Weights [n, K], not normalised, that noisy types are drawn with.
+    """Weights [n, K], not normalised, with which noisy types are drawn.
 
     one_hot [n, K], composition [n, K] of the structure of each atom, sigma [n, 1]
     """
@@ -42,11 +42,11 @@ def noisy_type_weights(one_hot: Tensor, composition: Tensor, sigma: Tensor) -> T
 
 
 def species_of_composition(composition: Tensor, structures: Structures, noise: NoiseSource) -> Tensor:
-    """Species [n] with which a sample begins: of each as many as the composition [s, K] says, in random order.
+    """Initial species [n] of a sample: numbers of atoms from the composition [s, K], in random order.
 
-    By systematic sampling: the atoms of a structure, in random order, take evenly spaced places on the line from 0 to 1
-    that the composition cuts into pieces, all shifted by one random number. So every number of atoms is the expected
-    one rounded up or down, and is right on average.
+    By systematic sampling: the atoms of a structure, in random order, have evenly spaced positions on the interval
+    [0, 1), which the composition divides, all shifted by one random number. Every number of atoms is the expected one
+    rounded up or down, and has the right mean.
     """
     owner, counts = structures.batch, structures.counts
     # in float64, so that the fractional part still orders the atoms of a late structure

@@ -6,16 +6,16 @@ alpha sigma^2 takes mean and variance of the sample to
     mean - m  ->  (1 - a) (mean - m)          a = alpha sigma^2 / (s^2 + sigma^2)
     variance  ->  (1 - a)^2 variance + 2 alpha sigma^2
 
-which decides what alpha is good for (tests/baselines/cdvae/test_noise_levels.py holds the code to every number here):
+from which alpha is chosen (tests/baselines/cdvae/test_noise_levels.py tests every number here):
 
-- Atoms at known places, s = 0. With alpha = 1, CDVAE's own, a = 1: whatever came before is forgotten, and every path
-  ends at sqrt(2) sigma_L = 0.014 A from them, be it of 1 level or of 50. Thermal motion is ten times that, so that it
+- Atoms at fixed positions, s = 0. With CDVAE's alpha = 1, a = 1: a step forgets all earlier ones, and every path, of 1
+  level or of 50, ends at sqrt(2) sigma_L = 0.014 A from the positions. Thermal motion is ten times that, so that it
   does not matter physically. With alpha = 0.2 a step keeps 0.8 of a deviation while sigma shrinks by
   1000^(1 / (L - 1)): below 32 levels a sample cannot follow (25 levels end at 8.5 sigma_L, 10 levels at 113), 50 end
   at 1.6 sigma_L, and 50 levels of 5 steps at 1.08 sigma_L.
 - Atoms that move, s = 0.3 A. 50 steps with alpha = 1 end with a spread that is 11 % too wide, 100 with 5.6 %, 250 with
-  2.2 % and the original's 5,000 with 0.2 %; with alpha = 0.2 it is 76, 25, 8.6 and 0.4 %. So 1 is the better one
-  wherever it matters.
+  2.2 % and the original's 5,000 with 0.2 %; with alpha = 0.2 it is 76, 25, 8.6 and 0.4 %. So alpha = 1
+  is better wherever the difference matters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ...errors import AmsbenchError
 
 @dataclass(frozen=True, kw_only=True)
 class GeometricLevels:
-    """``count`` noise levels from ``first`` down to ``last``, each the same factor below the one before.
+    """``count`` noise levels from ``first`` down to ``last``, in a geometric series.
 
     CDVAE has 50: for positions from 10 A to 0.01 A, for types from 5 to 0.01. Raises AmsbenchError for levels that do
     not fall.
@@ -49,17 +49,16 @@ class GeometricLevels:
             )
 
     def values(self, count: int | None = None) -> Tensor:
-        """The levels [count] in float64; another number of them spans the same range, and a single one is the last."""
+        """The levels [count] in float64. Another count spans the same range; a single level is ``last``."""
         count = count or self.count
         exponents = torch.linspace(0, 1, count, dtype=torch.float64) if count > 1 else torch.ones(1).double()
         return self.first * (self.last / self.first) ** exponents
 
     def path(self, steps: int) -> list[float]:
-        """The level of each of ``steps`` Langevin steps, network evaluations that is.
+        """The level of each of ``steps`` Langevin steps, which are the network evaluations.
 
-        Up to ``count`` steps as many levels, each once: the sampler gets coarser, never shorter, and ends at the last
-        level. Beyond, all levels, each with an equal share of the steps (100 steps: 50 levels of 2), where that does
-        not divide one step more at some levels, evenly spread and the last among them.
+        Up to ``count`` steps, as many levels over the whole range, one step each. Beyond, all levels with equal numbers
+        of steps (100 steps: 50 levels of 2); remaining steps are spread evenly over the levels, including the last.
         """
         levels = self.values(min(steps, self.count))
         ends = torch.arange(len(levels) + 1) * steps // len(levels)

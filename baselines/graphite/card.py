@@ -39,7 +39,7 @@ CARD = MethodCard(
         "expected one-hots (as DiGress, arXiv 2209.14734), which is finite at every t",
         "the noise of ghosts is asked for by its mean, 0; in the sums over edges an atom counts as much as it is "
         "likely not to be a ghost",
-        "steps are divided between descent and restarts (``Graphite.path``); below 16 steps there are none",
+        "steps are divided between descent and restarts (``Restart.times``); below 16 steps there are none",
         "the property network trains beside the denoiser on structures with noise of t up to 0.1 (the original's: "
         "in a training of its own, on clean ones)",
         "with ghosts t is uniform from 0.1 to 0.2 in the first quarter of a training, and from 0 to 1 from 5/8 of "

@@ -1,11 +1,11 @@
-"""MeshGraphNets (Pfaff et al. 2021, arXiv 2010.03409) on atoms, and the two networks that Graphite makes of them.
+"""MeshGraphNets (Pfaff et al. 2021, arXiv 2010.03409) on atoms, and the two networks of Graphite.
 
-Encoder, processor and decoder: an atom has a state, and so has every edge. The encoder gives both their first one; a
+Encoder, processor and decoder: atoms and edges have states. The encoder gives the initial states; a
 layer of the processor updates every edge from its own state and those of its two atoms, then every atom from its own
 state and the sum over its edges, both as residuals behind a LayerNorm; the decoder reads the atoms.
 
-An edge is told its vector as it is, three components and the length in angstrom. So the network knows translations,
-permutations and periodic images, but not rotations: those it has to learn.
+The input of an edge is its vector, three components and the length in angstrom. The network is therefore equivariant
+under translations and permutations and respects periodic images, but has to learn rotations.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class MeshGraphNetConfig:
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """One hidden layer."""
+    """A network with one hidden layer."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
 
 class TimeFeatures(nn.Module):
-    """Cosines and sines of t with random frequencies that stay as they were drawn (arXiv 2006.10739)."""
+    """Cosines and sines of t with fixed random frequencies (arXiv 2006.10739)."""
 
     frequencies: Tensor
 
@@ -70,8 +70,8 @@ class MeshLayer(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        # the first layer of the edge network acts on [v_i, v_j, e_ij]; what it does to an atom is computed once per
-        # atom and not once per edge, which is the same function with a third of the multiplications
+        # the first layer of the edge network acts on [v_i, v_j, e_ij]; its part for atoms is computed once per atom
+        # instead of once per edge, which is the same function with a third of the multiplications
         self.receiver = nn.Linear(hidden, hidden)
         self.sender = nn.Linear(hidden, hidden, bias=False)
         self.edge = nn.Linear(hidden, hidden, bias=False)
@@ -81,9 +81,9 @@ class MeshLayer(nn.Module):
     def forward(
         self, v: Tensor, e: Tensor, graph: Graph, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """States of the atoms [n, hidden] and of the edges [e, hidden] -> the new ones.
+        """New states of the atoms [n, hidden] and of the edges [e, hidden].
 
-        weights [e, 1]: of the edges in the sums of their receivers
+        weights [e, 1]: weights of the edges in the sums over the edges of an atom
         """
         of_receivers = self.receiver(v).index_select(0, graph.receivers)
         of_senders = self.sender(v).index_select(0, graph.senders)
@@ -94,11 +94,11 @@ class MeshLayer(nn.Module):
 
 
 class MeshGraphNet(nn.Module):
-    """Encoder, processor, decoder; with ``timed`` the encoder adds what it makes of t to the states of the atoms.
+    """Encoder, processor, decoder; with ``timed`` the encoder adds features of t to the states of the atoms.
 
-    It also adds what it makes of ``told`` numbers of each structure, which is nothing before the first step of a
-    training: random functions of properties and of the noise in the place of absent ones would be most of an atom's
-    state, and nothing was learnt about positions behind them (docs/studies/graphite_and_ghosts.py).
+    It also adds an encoding of ``told`` numbers per structure, which is 0 at the beginning of a training: random
+    functions of properties, and of the noise in place of absent ones, would dominate the states of the atoms, and the
+    network would not learn positions (docs/studies/graphite_and_ghosts.py).
     """
 
     def __init__(
@@ -131,10 +131,10 @@ class MeshGraphNet(nn.Module):
         told: Tensor | None = None,
         presence: Tensor | None = None,
     ) -> Tensor:
-        """features [n, inputs], times t [s], told [s, ...] -> [n, outputs]; differentiable in all inputs and the
-        positions.
+        """Outputs [n, outputs] for features [n, inputs], times t [s] and told [s, ...], differentiable in all inputs
+        and positions.
 
-        presence [n, 1]: how much an atom counts where others sum over their neighbours
+        presence [n, 1]: weight of an atom in the sums over the neighbours of others
         """
         graph, rows = with_empty_edges(neighbour_graph(structures, self.config.cutoff), features)
         positions, batch = (with_empty_rows(x, rows) for x in (structures.positions, structures.batch))
@@ -158,9 +158,9 @@ class MeshGraphNet(nn.Module):
 
 
 def with_empty_edges(graph: Graph, features: Tensor) -> tuple[Graph, int]:
-    """The graph with round numbers of edges and atoms (``padded_row_count``), and how many atoms these are.
+    """The graph padded to round numbers of edges and atoms (``padded_row_count``), and the number of atoms.
 
-    What is added are edges of length 0 from an added atom to itself, so that no atom hears of them.
+    The added edges have length 0 and lead from an added atom to itself, so that they do not affect any other atom.
     """
     spare = padded_row_count(len(graph.senders), EDGE_ROWS, features) - len(graph.senders)
     if not spare:
@@ -178,23 +178,23 @@ def with_empty_edges(graph: Graph, features: Tensor) -> tuple[Graph, int]:
 def edge_inputs(graph: Graph, positions: Tensor) -> Tensor:
     """Components and length of every edge vector, angstrom: [e, 4]."""
     vectors = graph.vectors(positions)
-    # the square root of 0 has no gradient, and two atoms may sit on top of each other
+    # the square root has no gradient at 0, and two atoms may coincide
     lengths = torch.sqrt((vectors**2).sum(-1, keepdim=True) + 1e-12)
     return torch.cat([vectors, lengths], dim=-1)
 
 
 def presence_of(likely: Tensor, ghost: int | None) -> Tensor | None:
-    """[n, 1] from probabilities of the species [n, K]: that an atom is not a ghost; None where there are none."""
+    """Probability [n, 1] that an atom is not a ghost, from species probabilities [n, K]; None without ghosts."""
     return None if ghost is None else 1 - likely[:, ghost, None]
 
 
 class GraphiteScoreNetwork(nn.Module):
-    """eps of the positions, and a distribution over the species where there are several, given M_t, y and t.
+    """eps of the positions and, for several species, a distribution over them, given M_t, y and t.
 
-    Species: an atom's own noisy embedding has a likelihood of each in closed form (``ElementProcess.evidence``); the
-    network reads the softmax of that and adds its logits to it, so that it only learns what the surroundings say. An
-    atom counts for its neighbours as much as it is likely not to be a ghost: ghosts lie anywhere, also on top of atoms,
-    so that their part in a sum is noise to all others.
+    The likelihood of each species given an atom's noisy embedding is known in closed form
+    (``ElementProcess.species_log_likelihood``); the network reads its softmax and adds logits to it, so that it has to
+    learn the effect of the neighbourhood alone. The weight of an atom for its neighbours is the probability that it is
+    not a ghost: ghosts are uniform in the cell, and their messages would be noise.
     """
 
     def __init__(self, task: Task, config: MeshGraphNetConfig, property_width: int) -> None:
@@ -206,26 +206,29 @@ class GraphiteScoreNetwork(nn.Module):
         self.network = MeshGraphNet(config, 2 * self.species or 1, 3 + self.species, timed=True, told=told)
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
-        """Vectors [s, width] in the place of absent properties, drawn anew for every evaluation."""
+        """Null vectors [s, width] for absent properties, drawn anew for every evaluation."""
         return noise.normal_structures(0 if self.embedding is None else self.embedding.weight.numel())
 
     def forward(self, state: State, null: Tensor, t: Tensor, evidence: Tensor | None) -> Prediction:
-        """Times t [s], evidence [n, K] -> eps [n, 3], and probabilities E[E_0 | M_t] [n, K] or None."""
+        """eps [n, 3], and probabilities E[E_0 | M_t] [n, K] or None, at times t [s].
+
+        evidence [n, K]: log-likelihoods of the species
+        """
         structures, e = state.structures, state.elements
-        known, presence = [torch.ones_like(structures.positions[:, :1])], None
+        features, presence = [torch.ones_like(structures.positions[:, :1])], None
         if e is not None and evidence is not None:
             likely = torch.softmax(evidence, dim=-1)
-            known = [e, likely]
+            features = [e, likely]
             presence = presence_of(likely, self.ghost)
         told = None if self.embedding is None else self.embedding(structures.properties, null)
-        found = self.network(torch.cat(known, dim=-1), structures, t, told, presence)
+        output = self.network(torch.cat(features, dim=-1), structures, t, told, presence)
         if evidence is None:
-            return Prediction(positions=found, elements=None)
-        return Prediction(positions=found[:, :3], elements=torch.softmax(found[:, 3:] + evidence, dim=-1))
+            return Prediction(positions=output, elements=None)
+        return Prediction(positions=output[:, :3], elements=torch.softmax(output[:, 3:] + evidence, dim=-1))
 
 
 class PropertyNetwork(nn.Module):
-    """Standardised properties of clean structures: what every atom contributes, averaged over those not ghosts."""
+    """Standardised properties of clean structures: contributions of the atoms, averaged without ghosts."""
 
     def __init__(self, task: Task, config: MeshGraphNetConfig) -> None:
         super().__init__()
@@ -234,12 +237,12 @@ class PropertyNetwork(nn.Module):
         self.network = MeshGraphNet(config, species, len(task.properties), timed=False)
 
     def forward(self, structures: Structures, elements: Tensor | None) -> Tensor:
-        """elements [n, K]: one-hot or probabilities, None with one species -> [s, p]."""
+        """Properties [s, p]; elements [n, K] are one-hot or probabilities, None for a single species."""
         features = torch.ones_like(structures.positions[:, :1]) if elements is None else elements
         presence = None if elements is None else presence_of(elements, self.ghost)
-        found = self.network(features, structures, presence=presence)
-        weights = torch.ones_like(found[:, :1]) if presence is None else presence
-        sums = found.new_zeros(len(structures), found.shape[1] + 1).index_add_(
-            0, structures.batch, torch.cat([weights * found, weights], dim=-1)
+        output = self.network(features, structures, presence=presence)
+        weights = torch.ones_like(output[:, :1]) if presence is None else presence
+        sums = output.new_zeros(len(structures), output.shape[1] + 1).index_add_(
+            0, structures.batch, torch.cat([weights * output, weights], dim=-1)
         )
         return sums[:, :-1] / sums[:, -1:].clamp(min=1e-6)

@@ -1,8 +1,8 @@
-"""Where the structures of a result come from: a trained model, or a yardstick, which is none.
+"""What generates the structures of a result: a trained model or a non-learned baseline.
 
-A yardstick says what a generative model has to be better than. It is a plug-in like a method, registered under the
-same entry-point group, and ``amsbench run`` takes it by its name; but it is not trained, is asked for no properties and
-takes no steps. Its time is that of the processor: one core's seconds, over all cores that worked.
+A non-learned baseline shows what a generative model has to be better than. It is a plug-in of the entry-point group
+``amsbench.non_learned``, and ``amsbench run`` accepts its name like that of a method; but it is not trained, has no
+targets and takes no steps. Its time is CPU time: seconds of one core, summed over all cores.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class Generator(ABC):
 
     @abstractmethod
     def sampler_version(self, sampler: str) -> int:
-        """Raised where a sampler comes to make other structures of the same seed."""
+        """Version of a sampler; it is part of the key of a result."""
 
     @abstractmethod
     def step_label(self, steps: int, sampler: str) -> str:
-        """What a step is in this row of a table."""
+        """Name of the kind of step in tables; samplers with equal labels share a result."""
 
     @abstractmethod
     def generate(

@@ -31,6 +31,8 @@ from amsbench.testing import (
 )
 
 SMALL = {"network": {"hidden": 16, "layers": 1, "channels": 2, "cutoff": 4.0}}
+DEEPER = {"network": SMALL["network"] | {"layers": 2}}
+"""A network whose output depends on the time; that of a single layer hardly does."""
 GLASS = "ghosts and properties"
 
 
@@ -305,8 +307,7 @@ class ReversedTime(Wrong):
             return super().drift(method, state, (1 - t).clamp(min=1e-3), dt, noise)
 
     samplers = (Sampler(name="ode", title="reversed times"),)
-    # a single layer hardly depends on the time
-    settings: ClassVar = {"network": SMALL["network"] | {"layers": 2}}
+    settings: ClassVar = DEEPER
 
 
 class OtherNoiseScale(Wrong):

@@ -1,0 +1,160 @@
+"""Material SDE: residual noise, restarts and guidance against exact solutions for normal data."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from amsbench.benchmark.interface.method import Method
+from amsbench.benchmark.interface.noise import StructureNoise
+from amsbench.benchmark.interface.structures import Structures
+from amsbench.methods.amshortcut import AMShortcut
+from amsbench.methods.material_sde import MaterialSDE
+from amsbench.methods.state import Prediction, State
+
+SMALL = {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
+
+
+def build(method_class: type[Method], task, network="standard", **changes) -> Method:
+    torch.manual_seed(0)
+    config = method_class.default_config(network, task)
+    config["network"] = config["network"] | SMALL
+    return method_class(task, config | changes)
+
+
+def start(task, sizes=(20, 31), edge=9.0, properties=None) -> Structures:
+    table = torch.full((len(sizes), len(task.properties)), torch.nan) if properties is None else properties
+    return Structures.empty_cells(torch.eye(3).repeat(len(sizes), 1, 1) * edge, torch.tensor(sizes), table)
+
+
+def gaussian_cloud(method, variance, steps, atoms=20_000):
+    """Variance of what restarts make of normal data with the exact drift of ``method``: average drift for
+    AMShortcut, instantaneous for material SDE."""
+
+    def exact(state, null, t, dt):
+        x, scale = state.structures.positions, method.positions.scale
+        after, before = variance + (scale * (t - dt)) ** 2, variance + (scale * t) ** 2
+        eps = x * ((1 - (after / before).sqrt()) / (scale * dt) if dt > 0 else scale * t / before)
+        return Prediction(positions=eps, elements=None)
+
+    method.predict = exact
+    cell = Structures.empty_cells(6 * torch.eye(3)[None], torch.tensor([atoms]), torch.zeros(1, 0))
+    return float(method.sample(cell, steps, "restart", StructureNoise([atoms], [1])).positions.var())
+
+
+@pytest.mark.parametrize("ghosts", [False, True])
+def test_unknown_noise_is_measured_on_the_atoms(ghosts, silicon, silica):
+    """Normal data and its exact prediction, beside ghosts, about whose noise nothing can be known."""
+    method, atoms, variance, t = build(MaterialSDE, silica if ghosts else silicon), 20_000, 0.04, 0.3
+    noise = StructureNoise([atoms], [1])
+    sigma = method.positions.scale * t
+    share = sigma**2 / (variance + sigma**2)
+    eps = noise.normal_atoms(3) * share**0.5  # share * x / sigma, where x / sigma has variance 1 / share
+    times, elements, velocity = torch.full((atoms, 1), t), None, None
+    cell = Structures.empty_cells(6 * torch.eye(3)[None], torch.tensor([atoms]), torch.zeros(1, 0))
+    if ghosts:
+        ghost = torch.arange(atoms) % 4 == 0
+        eps[ghost] = 0.0
+        clean = torch.nn.functional.one_hot(torch.where(ghost, silica.ghost, 1), 3).float()
+        drawn = noise.normal_atoms(3)
+        elements = method.elements.corrupt(clean, drawn, times)
+        velocity = method.elements.velocity(clean, drawn, times)
+    state = State(structures=cell, elements=elements)
+    found = method.residual_noise_variance(state, Prediction(positions=eps, elements=velocity), times)
+    assert found.shape == (atoms, 1)
+    assert torch.equal(found, found[:1].expand_as(found))
+    # five standard errors of the variance of 45,000 numbers
+    assert float(found[0]) == pytest.approx(1 - share, abs=5 * share * (2 / 45_000) ** 0.5)
+
+
+def test_restarts_with_exact_shortcuts_keep_the_spread_of_the_data(silicon):
+    assert gaussian_cloud(build(AMShortcut, silicon), 0.04, 9) == pytest.approx(0.04, rel=0.05)
+
+
+def test_restarts_with_the_expected_end_lose_spread(silicon):
+    """Each step ends at E[X_0 | X_t], of which the variance is V^2 / (V + sigma^2) where X_t has the right one."""
+    method = build(MaterialSDE, silicon)
+    found, variance = gaussian_cloud(method, 0.04, 9), 3.0
+    for t, _ in method.sampler_named("restart").times(method, 9):
+        shrink = 0.04 / (0.04 + (method.positions.scale * t) ** 2)
+        before = variance if t == 1 else variance + (method.positions.scale * t) ** 2
+        variance = shrink**2 * before
+    assert found == pytest.approx(variance, rel=0.05)
+    assert found < 0.035
+
+
+@pytest.mark.parametrize("method_class", [MaterialSDE, AMShortcut])
+@pytest.mark.parametrize("steps", [2, 11])
+def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, steps, silica):
+    """Weight 1 is the restart with the targets and weight 0 the one without, of the same noise."""
+    targets, none = torch.tensor([[24.0, math.nan]]), torch.full((1, 2), math.nan)
+
+    def sample(sampler, properties, **weight):
+        method = build(method_class, silica, **weight)
+        cells = start(silica, (20,), properties=properties)
+        with torch.no_grad():
+            return method.sample(cells, steps, sampler, StructureNoise([20], [5]))
+
+    asked, free = sample("restart", targets), sample("restart", none)
+    for weight, wanted in ((1.0, asked), (0.0, free)):
+        made = sample("guided", targets, guidance={"shear_modulus": weight, "ring_size": 50.0})
+        torch.testing.assert_close(made.positions, wanted.positions, rtol=0, atol=1e-5)
+        assert bool((made.species == wanted.species).all())
+    assert (asked.positions - free.positions).abs().max() > 1e-4
+    made = sample("guided", none)
+    torch.testing.assert_close(made.positions, free.positions, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+def test_guidance_multiplies_what_a_target_does(weight, silica):
+    """Normal data whose mean m goes with the target, around 0 without: the guided score is that of mean w m."""
+    method, variance, atoms = build(MaterialSDE, silica, guidance={"shear_modulus": weight}), 0.04, 5_000
+
+    def exact(state, null, t, dt):
+        x, scale = state.structures.positions, method.positions.scale
+        asked = torch.nan_to_num(state.structures.properties[:, :1])[state.structures.batch] / 24
+        eps = (x - asked) * scale * t / (variance + (scale * t) ** 2)
+        return Prediction(positions=eps, elements=torch.zeros_like(state.elements))
+
+    method.predict = exact
+    cells = start(silica, (atoms,), properties=torch.tensor([[12.0, math.nan]]))
+    made = method.sample(cells, 9, "guided", StructureNoise([atoms], [1]))
+    assert float(made.positions.mean()) == pytest.approx(0.5 * weight, abs=0.02)
+
+
+def test_guidance_needs_properties(silicon, silica):
+    """Without any the sampler is the restart, evaluations and cell included."""
+    without, given = build(AMShortcut, silicon), build(AMShortcut, silica)
+    for steps in (1, 5, 25):
+        assert without.sampler_named("guided").label(without, steps) == without.sampler_named(
+            "restart"
+        ).label(without, steps)
+        assert without.sampler_named("guided").evaluations(without, steps) == steps
+        assert given.sampler_named("guided").evaluations(given, steps) == 2 * steps
+        assert given.sampler_named("guided").label(given, steps) != given.sampler_named("restart").label(
+            given, steps
+        )
+    assert without.preferred_sampler() == "multistep"
+    assert given.preferred_sampler() == "guided"
+
+
+def test_restarts_go_to_the_end_from_ever_smaller_times(silicon):
+    for steps in (1, 2, 3, 25):
+        method = build(MaterialSDE, silicon)
+        path = method.sampler_named("restart").times(method, steps)
+        assert len(path) == steps
+        assert path[0] == (1.0, 0.0)
+        assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path))
+
+
+def test_restarts_of_many_species_come_down_in_several_steps(silicon):
+    method = build(MaterialSDE, silicon, descent_share=0.35)
+    for steps, down in ((1, 1), (2, 1), (5, 2), (25, 9)):
+        path = method.sampler_named("restart").times(method, steps)
+        assert len(path) == steps
+        assert [s for _, s in path].index(0.0) == down - 1
+        assert path[0][0] == 1.0
+        assert all(s == t for (_, s), (t, _) in pairwise(path[:down]))
+        assert all(t >= 0.4 for t, _ in path[:down])
+        assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path[down:]))
