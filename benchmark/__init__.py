@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..errors import AmsbenchError
+    from ..methods.amshortcut import AMShortcut, Shortcut
     from ..methods.conditioning import FlexiblePropertyEmbedding, with_hidden_labels
     from ..methods.denoiser import FlexibleDenoiser
     from ..methods.egnn.config import EGNNConfig
+    from ..methods.egnn.derivatives import differentiable, differentiable_neighbour_graph
     from ..methods.egnn.network import EGNN
+    from ..methods.material_ode import MaterialODE
+    from ..methods.material_sde import MaterialSDE
     from ..methods.processes import ElementProcess, PositionProcess
+    from ..methods.samplers import MaterialSampler
     from ..methods.state import Prediction, State
     from ..metrics.distribution_functions import Curves
     from ..metrics.metric import CurveMetric, Material, Metric, Quantity, StructureMetric
@@ -46,9 +51,15 @@ _HOMES = {
     "..methods.conditioning": ("FlexiblePropertyEmbedding", "with_hidden_labels"),
     "..methods.denoiser": ("FlexibleDenoiser",),
     "..methods.egnn.config": ("EGNNConfig",),
+    "..methods.egnn.derivatives": ("differentiable", "differentiable_neighbour_graph"),
     "..methods.egnn.network": ("EGNN",),
     "..methods.processes": ("ElementProcess", "PositionProcess"),
     "..methods.state": ("Prediction", "State"),
+    # the package's own methods, for classes that add samplers to them
+    "..methods.amshortcut": ("AMShortcut", "Shortcut"),
+    "..methods.material_ode": ("MaterialODE",),
+    "..methods.material_sde": ("MaterialSDE",),
+    "..methods.samplers": ("MaterialSampler",),
     # a dataset
     ".datasets.definition": ("DatasetDefinition", "Measurement", "Property", "SimulationFailed"),
     ".interface.evaluation_plan": ("EvaluationPlan", "inverse_design_plans", "structural_plan"),
@@ -62,6 +73,7 @@ _HOMES = {
 
 __all__ = [
     "EGNN",
+    "AMShortcut",
     "AmsbenchError",
     "CurveMetric",
     "Curves",
@@ -74,6 +86,9 @@ __all__ = [
     "FlexiblePropertyEmbedding",
     "Graph",
     "Material",
+    "MaterialODE",
+    "MaterialSDE",
+    "MaterialSampler",
     "Measurement",
     "Method",
     "MethodCard",
@@ -86,12 +101,15 @@ __all__ = [
     "Property",
     "Quantity",
     "Sampler",
+    "Shortcut",
     "SimulationFailed",
     "State",
     "StructureMetric",
     "Structures",
     "Task",
     "cartesian",
+    "differentiable",
+    "differentiable_neighbour_graph",
     "fractional",
     "inverse_design_plans",
     "minimum_image",
