@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..errors import AmsbenchError
+    from ..methods.amshortcut import AMShortcut, Shortcut
     from ..methods.conditioning import FlexiblePropertyEmbedding, with_hidden_labels
     from ..methods.denoiser import FlexibleDenoiser
     from ..methods.egnn.config import EGNNConfig
     from ..methods.egnn.derivatives import differentiable, differentiable_neighbour_graph
     from ..methods.egnn.network import EGNN
+    from ..methods.material_ode import MaterialODE
+    from ..methods.material_sde import MaterialSDE
     from ..methods.processes import ElementProcess, PositionProcess
+    from ..methods.samplers import MaterialSampler
     from ..methods.state import Prediction, State
     from ..metrics.distribution_functions import Curves
     from ..metrics.metric import CurveMetric, Material, Metric, PropertyMetric, Quantity, StructureMetric
@@ -51,6 +55,11 @@ _HOMES = {
     "..methods.egnn.network": ("EGNN",),
     "..methods.processes": ("ElementProcess", "PositionProcess"),
     "..methods.state": ("Prediction", "State"),
+    # the package's own methods, for classes that add samplers to them
+    "..methods.amshortcut": ("AMShortcut", "Shortcut"),
+    "..methods.material_ode": ("MaterialODE",),
+    "..methods.material_sde": ("MaterialSDE",),
+    "..methods.samplers": ("MaterialSampler",),
     # a dataset
     ".datasets.definition": ("DatasetDefinition", "Measurement", "Property", "SimulationFailed"),
     ".interface.evaluation_plan": ("EvaluationPlan", "inverse_design_plans", "structural_plan"),
@@ -71,6 +80,7 @@ _HOMES = {
 
 __all__ = [
     "EGNN",
+    "AMShortcut",
     "AmsbenchError",
     "CurveMetric",
     "Curves",
@@ -83,6 +93,9 @@ __all__ = [
     "FlexiblePropertyEmbedding",
     "Graph",
     "Material",
+    "MaterialODE",
+    "MaterialSDE",
+    "MaterialSampler",
     "Measurement",
     "Method",
     "MethodCard",
@@ -96,6 +109,7 @@ __all__ = [
     "PropertyMetric",
     "Quantity",
     "Sampler",
+    "Shortcut",
     "SimulationFailed",
     "State",
     "StructureMetric",

@@ -54,18 +54,20 @@ def load_checkpoint_for(
     """
     from .interface.method import method_class
     from .system.devices import pick_device
-    from .training.checkpoints import check_matches, load_checkpoint, released_path
+    from .training.checkpoints import check_matches, load_checkpoint, released_checkpoint, trained_method
 
-    method_class(name)
+    requested = method_class(name)
     if path is None:
         registry.target("datasets", dataset)
-        path = released_path(name, dataset)
-        if not path.is_file():
+        path = released_checkpoint(requested, dataset)
+        if path is None:
             raise AmsbenchError(
                 f"no checkpoint of '{name}' on '{dataset}' is released with this package; "
                 f"train one with 'amsbench train --method {name} --dataset {dataset}' and give it with --checkpoint"
             )
-    checkpoint = load_checkpoint(path, pick_device(device))
+    chosen_device = pick_device(device)
+    shared = trained_method(path) == requested.trained_as
+    checkpoint = load_checkpoint(path, chosen_device, cls=requested if shared else None)
     check_matches(checkpoint, dataset, name)
     return checkpoint
 

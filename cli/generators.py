@@ -79,11 +79,12 @@ def checkpoint_or_training(
     Raises AmsbenchError if the training in ``runs/<method>-<dataset>`` is not finished or was made with other data.
     """
     from ..benchmark.api import load_checkpoint_for
-    from ..benchmark.training.checkpoints import finished_checkpoint, released_path
+    from ..benchmark.interface.method import method_class
+    from ..benchmark.training.checkpoints import finished_checkpoint, released_checkpoint
 
     use_cores(cores)
     name = dataset.definition.name
-    if path is None and not released_path(method, name).is_file():
+    if path is None and released_checkpoint(method_class(method), name) is None:
         folder = training_folder(method, name)
         path = finished_checkpoint(folder)
         if path is None:

@@ -90,7 +90,10 @@ class CurveMetric(Metric):
 
     @abstractmethod
     def curves(self, structures: StructureInput) -> Curves:
-        """The curve of each structure, all on the metric's own grid."""
+        """The curve of each structure, all on the metric's own grid.
+
+        structures: a list of ASE Atoms, or a Dataset, which has packed arrays and can also be iterated as Atoms
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from ..metrics.distribution_functions import Curves
 from ..metrics.metric import CurveMetric, Metric, PropertyMetric, StructureMetric
 from ..metrics.potentials.potential import EvaluationFailed
 from .checks import CheckFailed
+from .synthetic import synthetic_dataset
 
 TOLERANCE = 1e-6
 """Relative difference that rounding may cause between two ways of writing down one structure."""
@@ -22,7 +23,8 @@ def check_metric(metric_class: type[Metric]) -> None:
     Checked: it is a CurveMetric, StructureMetric or PropertyMetric and declares name, title, unit, direction, rationale
     and evidence; it returns exactly the quantities that it declares (or curves on one grid), as finite numbers; they
     stay the same when all atoms move, are listed in another order or are moved by lattice vectors, and when measured
-    twice; a structure without atoms gives EvaluationFailed or numbers, and no other error.
+    twice; a structure without atoms gives EvaluationFailed or numbers, and no other error; a metric of curves takes a
+    Dataset, which references are computed from, as well as a list of ASE Atoms.
     """
     if not issubclass(metric_class, CurveMetric | StructureMetric | PropertyMetric):
         raise CheckFailed(
@@ -34,6 +36,8 @@ def check_metric(metric_class: type[Metric]) -> None:
             raise CheckFailed(f"{metric_class.__name__} does not declare '{attribute}'")
     if isinstance(metric, PropertyMetric):
         return  # its values are those of the datasets, which check_dataset checks
+    if isinstance(metric, CurveMetric):
+        _check_dataset(metric)
     for material, structures in _cases():
         for name, structure in structures.items():
             values = _values(metric, structure, material)
@@ -113,6 +117,20 @@ def _check_empty(metric: StructureMetric, material: Any) -> None:
             f"'{metric.name}' of a structure without atoms raises {type(error).__name__} ({error}); "
             "raise EvaluationFailed with the reason, or return numbers"
         ) from error
+
+
+def _check_dataset(metric: CurveMetric) -> None:
+    dataset = synthetic_dataset(3)
+    try:
+        values = metric.curves(dataset).values
+    except Exception as error:
+        raise CheckFailed(
+            f"'{metric.name}' of a Dataset raises {type(error).__name__} ({error}); go through the structures with "
+            "'for atoms in structures', which works for a Dataset and for a list of Atoms"
+        ) from error
+    expected = metric.curves(list(dataset)).values
+    if values.shape != expected.shape or not np.allclose(values, expected, rtol=TOLERANCE, atol=TOLERANCE):
+        raise CheckFailed(f"'{metric.name}' of a Dataset is not that of the same structures as ASE Atoms")
 
 
 def _cases() -> list[tuple[Any, dict[str, Any]]]:

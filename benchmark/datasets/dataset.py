@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.counts)
+
+    def __iter__(self) -> Iterator[Atoms]:
+        """The samples as ASE Atoms, one after the other."""
+        return map(self.atoms, range(len(self)))
 
     @property
     def property_names(self) -> tuple[str, ...]:

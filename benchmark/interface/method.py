@@ -55,6 +55,8 @@ class Method(torch.nn.Module, ABC):
     """Whether the method claims correct structures with fewer than 10 steps."""
     rotation_equivariant: ClassVar[bool] = False
     """Whether a rotated cell and rotated noise give the rotated structure."""
+    trained_as: ClassVar[str | None] = None
+    """Name of the method whose checkpoints this class reads, for a class that only adds samplers to that method."""
     source_hash: ClassVar[str | None] = None
     """sha256 of the file of a method that is used without installation; set when the file is loaded."""
 

@@ -149,6 +149,19 @@ def finished_checkpoint(folder: Path) -> Path | None:
     return best
 
 
+def released_checkpoint(method: type[Method], dataset: str) -> Path | None:
+    """Path of the released checkpoint of a method, or of the method in its ``trained_as``; None if there is none."""
+    for name in (method.name, method.trained_as):
+        if name is not None and (path := released_path(name, dataset)).is_file():
+            return path
+    return None
+
+
+def trained_method(path: Path | str) -> str:
+    """Name of the method that a checkpoint was trained as; AmsbenchError as in ``load_checkpoint``."""
+    return str(_read_header(Path(path))["method"])
+
+
 def check_matches(checkpoint: Checkpoint, dataset: str, method: str | None = None) -> None:
     """Raise AmsbenchError if a checkpoint belongs to another dataset or method than the given ones."""
     trained = checkpoint.method

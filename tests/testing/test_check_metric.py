@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from amsbench.benchmark import registry
+from amsbench.metrics.curve_metrics import RadialDistribution
 from amsbench.metrics.metric import Quantity, StructureMetric
 from amsbench.testing import CheckFailed, check_metric
 
@@ -63,3 +64,12 @@ def test_each_fault_is_found(metric, words):
 
 def test_a_metric_that_keeps_to_it():
     check_metric(Example)
+
+
+def test_a_curve_that_takes_no_dataset_is_found():
+    class ListsOnly(RadialDistribution):
+        def curves(self, structures):
+            return super().curves([structures[k] for k in range(len(structures))])
+
+    with pytest.raises(CheckFailed, match="of a Dataset raises TypeError"):
+        check_metric(ListsOnly)

@@ -3,12 +3,16 @@
 import pytest
 import torch
 
+from amsbench.benchmark import registry
+from amsbench.benchmark.api import load_checkpoint_for
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.benchmark.training.checkpoints import (
     check_matches,
     finished_checkpoint,
     load_checkpoint,
+    released_checkpoint,
+    released_path,
     save_checkpoint,
 )
 from amsbench.errors import AmsbenchError
@@ -72,6 +76,20 @@ def test_other_dataset_or_method(saved):
         check_matches(loaded, "asi")
     with pytest.raises(AmsbenchError, match="of method 'amshortcut', not 'material-sde'"):
         check_matches(loaded, "asio2", "material-sde")
+
+
+def test_a_class_with_further_samplers_reads_the_checkpoints_of_its_method(saved, monkeypatch):
+    class WithFurtherSamplers(AMShortcut):
+        name = "amshortcut-further"
+        trained_as = "amshortcut"
+
+    monkeypatch.setattr(registry, "_LOCAL", {})
+    registry.register("methods", "amshortcut-further", WithFurtherSamplers, "here")
+    loaded = load_checkpoint_for("amshortcut-further", "asio2", saved[1])
+    assert type(loaded.method) is WithFurtherSamplers
+    assert loaded.content_hash == load_checkpoint(saved[1]).content_hash
+    assert load_checkpoint_for("amshortcut-further", "asi").path == released_path("amshortcut", "asi")
+    assert released_checkpoint(WithFurtherSamplers, "no-such-dataset") is None
 
 
 def test_only_the_checkpoint_of_a_finished_training_is_taken(saved, tmp_path):
