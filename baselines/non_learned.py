@@ -60,7 +60,7 @@ class Simulation(NonLearnedBaseline):
     """
 
     name = "simulation"
-    title: ClassVar[str] = "yardstick: the LAMMPS protocol of the dataset itself, run again"
+    title: ClassVar[str] = "the LAMMPS protocol of the dataset itself, run again"
     sampler: ClassVar[str] = "protocol"
     card: ClassVar[MethodCard | None] = MethodCard(
         reference="the dataset's own protocol (amsbench data info NAME --json)",
@@ -110,7 +110,7 @@ class RandomRelax(NonLearnedBaseline):
     """Random positions in cells and with atoms of training structures, relaxed in the potential of the data."""
 
     name = "random-relax"
-    title: ClassVar[str] = "yardstick: random positions relaxed in the potential that made the data"
+    title: ClassVar[str] = "random positions relaxed in the potential that made the data"
     sampler: ClassVar[str] = "relaxation"
     card: ClassVar[MethodCard | None] = MethodCard(
         reference="C. J. Pickard and R. J. Needs, Ab initio random structure searching, J. Phys.: Condens. Matter 23, "

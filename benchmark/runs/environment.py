@@ -11,6 +11,7 @@ from .results import Environment
 
 
 def current_environment(device: str, threads: int, native: str) -> Environment:
+    """Versions of this installation, with the given device, number of threads and code that computes the network."""
     import torch
 
     try:

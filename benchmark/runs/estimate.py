@@ -1,4 +1,4 @@
-"""How long a run should take, from one timed network call and one timed measurement per plan."""
+"""Estimated duration of a run, from one timed network evaluation and one timed measurement per plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers: int) -> float:
-    """Seconds that the given trials should take; measured on one structure of each plan."""
+    """Estimated seconds of the given trials on ``workers`` cores, measured on one structure of each plan."""
     per_evaluation: dict[str, float] = {}
     per_measurement: dict[str, float] = {}
     definition = run.dataset.definition
@@ -27,8 +27,8 @@ def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers:
         if name in per_evaluation:
             continue
         cells, counts = cells_of(trial.plan, run.dataset)
-        made = generate_structures(method, cells=cells[:1], counts=counts[:1], steps=1)
-        per_evaluation[name] = made.seconds / made.evaluations
+        generated = generate_structures(method, cells=cells[:1], counts=counts[:1], steps=1)
+        per_evaluation[name] = generated.seconds / generated.evaluations
         began = time.perf_counter()
         measure_structure(definition, sample, tuple(trial.plan.targets))
         # generated structures are larger and rougher than the training sample: they take more relaxation steps

@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..datasets.dataset import Dataset
 from ..generation.cells import cells_of
@@ -26,16 +26,13 @@ from ..training.checkpoints import Checkpoint
 from .environment import current_environment
 from .results import Environment
 
-if TYPE_CHECKING:
-    pass
-
-
 ProgressCallback = Callable[[int], None]
+"""Called with the number of structures that are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One result cell to come."""
+    """One result to be computed: a plan, a sampler and a number of steps."""
 
     plan: EvaluationPlan
     sampler: str
@@ -43,11 +40,12 @@ class Trial:
 
 
 class Generator(ABC):
-    """What a run asks of that which it evaluates.
+    """Interface between a Run and what generates its structures: a trained model or a non-learned baseline.
 
-    content_hash: of all that the structures depend on, beside what the run itself chooses
-    record: how it was trained, as JSON data
-    trained_on: properties that it can be asked for
+    content_hash: identifies weights or code; steps, sampler and seed are in the result's key beside it
+    record: training record as JSON data, empty for non-learned baselines
+    trained_on: properties that can have targets
+    on_gpu: whether structures are generated on a GPU
     """
 
     name: str
@@ -58,7 +56,7 @@ class Generator(ABC):
 
     @abstractmethod
     def step_counts(self, plan: EvaluationPlan) -> tuple[int, ...]:
-        """Those of a plan that make sense here."""
+        """Numbers of steps of a plan at which structures are generated."""
 
     @abstractmethod
     def sampler_version(self, sampler: str) -> int:
@@ -78,26 +76,28 @@ class Generator(ABC):
         progress: ProgressCallback,
         sink: FrameConsumer | None,
     ) -> Generated:
-        """The structures of one result, and what they cost.
+        """The structures of one result and their cost.
 
-        executor: for work in other processes; progress: told how many there are; sink: given them as they come
+        executor: runs work in other processes
+        progress: called with the number of finished structures
+        sink: called with new structures as soon as they are finished
         """
 
     @abstractmethod
     def precision(self) -> ProductType:
-        """Type of the products that the structures are computed with, part of the result's key."""
+        """Type in which matrix products are computed; part of the result's key."""
 
     @abstractmethod
     def environment(self) -> Environment:
-        """What the numbers of a result were made with."""
+        """Versions and hardware that the structures are generated with."""
 
     def resuming(self, folder: Path) -> AbstractContextManager[object]:
-        """While a run goes on: what it has come to inside a result lies in ``folder`` until all results are there."""
+        """Context in which partial results are kept in ``folder``, to be resumed if the run is interrupted."""
         return nullcontext()
 
 
 class TrainedModel(Generator):
-    """A method's checkpoint."""
+    """The checkpoint of a method."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -129,7 +129,7 @@ class TrainedModel(Generator):
         progress: ProgressCallback,
         sink: FrameConsumer | None,
     ) -> Generated:
-        """In the plan's cells, with its targets, in this process, where the model is."""
+        """Structures in the cells of the plan with its targets, generated in this process on the model's device."""
         cells, counts = cells_of(trial.plan, dataset)
         return generate_structures(
             self.checkpoint.method,

@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 
 
 TASK_TIME_LIMIT = 3600.0
-"""Seconds for one piece of a yardstick's work; a paper's simulation takes minutes."""
+"""Seconds after which a task of a non-learned baseline is given up; a full-length simulation takes minutes."""
 
 
 class NonLearnedBaseline(Generator):
-    """Structures without a model. A plug-in sets the class attributes and implements what is abstract here.
+    """Base class of baselines without a trained model, such as the simulation that made the data.
 
-    dataset: what it is compared with
-    Raises AmsbenchError where the data have no simulation of their own.
+    A plug-in sets the class attributes and implements the abstract methods; its class takes the dataset that its
+    structures are compared with. Raises AmsbenchError for a dataset without a potential.
     """
 
     title: ClassVar[str]
     """One line for ``amsbench methods``."""
     card: ClassVar[MethodCard | None] = None
     sampler: ClassVar[str]
-    """What it does, in a word; stands where methods have the name of a sampler."""
+    """Label shown in the sampler column of the leaderboards."""
     version: ClassVar[int] = 1
-    """Raised where it comes to make other structures of the same seed."""
+    """Raise it when the same seed gives other structures; stored results of the old version are then recomputed."""
 
     def __init__(self, dataset: Dataset) -> None:
         if dataset.definition.potential is None:
@@ -64,16 +64,16 @@ class NonLearnedBaseline(Generator):
 
     @abstractmethod
     def dependencies(self) -> dict[str, Any]:
-        """All that its structures depend on beside count and seed, as JSON data."""
+        """Everything that the structures depend on apart from count and seed, as JSON data."""
 
     @abstractmethod
     def jobs(self, count: int, seed: int) -> Sequence[Any]:
-        """PartialResults of work that make ``count`` structures in all, in their order; they go to worker processes."""
+        """Tasks that give ``count`` structures in all, in order; each is pickled to a worker process."""
 
     @staticmethod
     @abstractmethod
     def work(definition: DatasetDefinition, job: Any) -> list[Atoms]:
-        """The structures of one piece of work, on one core."""
+        """The structures of one task, computed on one core."""
 
     def step_counts(self, plan: EvaluationPlan) -> tuple[int, ...]:
         return (NO_STEPS,)
@@ -93,7 +93,7 @@ class NonLearnedBaseline(Generator):
         progress: ProgressCallback,
         sink: FrameConsumer | None,
     ) -> Generated:
-        """Structures in cells of their own, whatever the plan asks for, so that plans of one count share them."""
+        """Structures in the baseline's own cells and without targets, so that plans of equal count share them."""
         frames: list[Atoms] = []
         seconds = 0.0
         count = trial.plan.count
@@ -106,18 +106,18 @@ class NonLearnedBaseline(Generator):
         )
         work = map_with_timeout(_timed, missing, executor, limit=TASK_TIME_LIMIT)
         for name in pieces:
-            found = kept.get(name)
-            if found is None:
-                found = next(work)
-                if isinstance(found, TaskLost):
-                    raise AmsbenchError(f"a piece of the work of '{self.name}' was lost: {found.reason}")
+            finished = kept.get(name)
+            if finished is None:
+                finished = next(work)
+                if isinstance(finished, TaskLost):
+                    raise AmsbenchError(f"a task of '{self.name}' was lost: {finished.reason}")
                 if self._pieces:
-                    self._pieces.write(name, found)
-            made, taken = found
-            frames += made
-            seconds += taken
+                    self._pieces.write(name, finished)
+            structures, cpu_seconds = finished
+            frames += structures
+            seconds += cpu_seconds
             if sink:
-                sink(made)
+                sink(structures)
             progress(len(frames))
         return Generated(frames=frames, seconds=seconds, evaluations=0)
 
@@ -130,7 +130,7 @@ class NonLearnedBaseline(Generator):
 
     @contextmanager
     def resuming(self, folder: Path) -> Iterator[None]:
-        """A piece of work may take minutes, and plans of one count share it."""
+        """Finished tasks are kept until the run is complete: one may take minutes, and plans share them."""
         made_by = f"{self.name}-{self.version}-{self.content_hash[:12]}"
         with kept_until_done(folder / f"{made_by}.pieces") as self._pieces:
             yield
@@ -140,6 +140,6 @@ class NonLearnedBaseline(Generator):
 def _timed(
     work: Callable[[DatasetDefinition, Any], list[Atoms]], definition: DatasetDefinition, job: Any
 ) -> tuple[list[Atoms], float]:
-    load_lammps()  # once per process; not what a structure costs
+    load_lammps()  # once per process, which is not part of the cost of a structure
     began = time.process_time()
     return work(definition, job), time.process_time() - began

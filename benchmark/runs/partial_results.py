@@ -1,4 +1,4 @@
-"""Finished pieces of a yardstick's work on disk, so that a stopped run goes on and plans share them."""
+"""Finished tasks of a non-learned baseline on disk, so that an interrupted run resumes and plans share structures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Piece = tuple[list["Atoms"], float]
-"""Structures, and the processor seconds that they took."""
+"""Structures of one task and the CPU seconds that they took."""
 
 
 @dataclass(frozen=True)
 class PartialResults:
-    """A folder of pieces; structures come back with the same bits."""
+    """A folder of finished tasks; structures are read with the bits that were written."""
 
     folder: Path
 
     def read(self, name: str) -> Piece | None:
-        """A piece that is there and whole, or None."""
+        """The finished task of that name, or None where there is no complete file."""
         from ase import Atoms
 
         try:
@@ -48,7 +48,7 @@ class PartialResults:
             return None
 
     def write(self, name: str, piece: Piece) -> None:
-        """Keep a piece; AmsbenchError where the folder cannot be written."""
+        """Store a finished task; AmsbenchError where the folder cannot be written."""
         frames, seconds = piece
         arrays = {
             "counts": np.array([len(atoms) for atoms in frames]),
@@ -65,6 +65,6 @@ class PartialResults:
 
 @contextmanager
 def kept_until_done(folder: Path) -> Iterator[PartialResults]:
-    """PartialResults in ``folder``, which stays where the block ends early and goes when all is done."""
+    """Partial results in ``folder``; the folder is removed on success and kept if the block raises."""
     yield PartialResults(folder)
     shutil.rmtree(folder, ignore_errors=True)
