@@ -46,7 +46,7 @@ class RunBars:
         self._task = bars.add_task("starting", total=None)
         self._label = ""
 
-    def cell(self, trial: Any, number: int, total: int, known: bool) -> None:
+    def trial_started(self, trial: Any, number: int, total: int, known: bool) -> None:
         self._label = f"[{number}/{total}] {trial.plan.name}, {trial.sampler}" + (
             f", {trial.steps} steps" if trial.steps else ""
         )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class RunObserver(Protocol):
     """Receives the progress of a run; the command line shows it as progress bars."""
 
-    def cell(self, trial: Trial, number: int, total: int, known: bool) -> None:
+    def trial_started(self, trial: Trial, number: int, total: int, known: bool) -> None:
         """Trial ``number`` of ``total`` begins; ``known``: its result is stored already."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -127,7 +127,7 @@ class Run:
             for number, trial in enumerate(trials, start=1):
                 key = self.key(trial)
                 result = self.store.find(key)
-                watcher.cell(trial, number, len(trials), result is not None)
+                watcher.trial_started(trial, number, len(trials), result is not None)
                 if result is None:
                     result = self._compute(trial, key, executor, watcher)
                 elif missing := self._missing_metrics(result, trial.plan):

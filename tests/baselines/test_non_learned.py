@@ -24,7 +24,7 @@ from amsbench.testing import SyntheticGlass, synthetic_dataset
 
 
 class Silent:
-    def cell(self, job, number, total, known):
+    def trial_started(self, job, number, total, known):
         pass
 
     def progress(self, stage, done, total):

@@ -18,7 +18,7 @@ from amsbench.methods.amshortcut import AMShortcut
 
 
 class Silent:
-    def cell(self, job, number, total, known):
+    def trial_started(self, job, number, total, known):
         pass
 
     def progress(self, stage, done, total):
