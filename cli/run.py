@@ -161,5 +161,6 @@ def table_command(
     if figures is not None:
         from ..leaderboards.figures.make_figures import save_figures
 
-        for path in save_figures(store, figures, shown):
+        drawn = [result for result in shown if kind in (None, result.key.kind)]
+        for path in save_figures(store, figures, drawn):
             say(f"Figure: {path}")

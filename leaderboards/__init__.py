@@ -1,1 +1,1 @@
-"""Leaderboard tables from stored result cells."""
+"""Leaderboards: tables, figures and pages of stored results, and the values that the paper reports."""

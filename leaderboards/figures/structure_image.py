@@ -51,7 +51,7 @@ def write_picture(atoms: Atoms, path: Path) -> None:
         for symbol, n in sorted(counts.items(), key=lambda item: -item[1])
     ]
     axes.legend(handles=marks, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    known = [f"{name} {value:.3g}" for name, value in atoms.info.items() if name.startswith("target_")]
+    targets = [f"{name} {value:.3g}" for name, value in atoms.info.items() if name.startswith("target_")]
     edges = " x ".join(f"{edge:.3g}" for edge in atoms.cell.lengths())
-    axes.set_title(f"{len(atoms)} atoms in {edges} A" + "".join(f", {item}" for item in known), fontsize=9)
+    axes.set_title(f"{len(atoms)} atoms in {edges} A" + "".join(f", {item}" for item in targets), fontsize=9)
     write_atomically(path, lambda file: figure.savefig(file, format=path.suffix[1:], dpi=200))

@@ -1,1 +1,1 @@
-"""Leaderboard tables."""
+"""Tables of results, from tidy records to text."""

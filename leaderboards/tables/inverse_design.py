@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ...benchmark.runs.results import Result
 from ..comparisons import comparisons_of, with_unit
@@ -12,7 +12,7 @@ from .formatting import coverage_text, fixed_decimal, fixed_interval, steps_text
 from .non_learned import non_learned_specs
 from .protocol_overview import grouped, overview_spec
 from .records import ComparisonRecords, Values, records_of
-from .table_spec import Column, Level, Row, TableSpec, as_fixed, entry_labels, lay_out, rows_of_steps
+from .table_spec import Column, Level, Row, TableSpec, as_fixed, lay_out, spec_by_steps
 from .text_table import EMPTY, Table
 
 LEAST_RANKED = 8
@@ -162,14 +162,13 @@ def _errors(records: ComparisonRecords, name: str, *, with_paper: bool, detail: 
             short_conditions(comparison),
         ]
     note = paper_note(records, (name,), "its own measurements of the property", with_paper)
-    return _by_steps(
+    return spec_by_steps(
         records,
         f"Inverse design, {with_unit(comparison.key.dataset, name)}",
-        name,
         columns,
         levels=(TRAINING_MEAN,),
         caption=[*caption, *note],
-        reported=True,
+        reported=name,
     )
 
 
@@ -193,10 +192,9 @@ def _correlations(records: ComparisonRecords, name: str) -> TableSpec:
             before="; ",
         ),
     )
-    return _by_steps(
+    return spec_by_steps(
         records,
         f"Rank correlation, {name}",
-        name,
         columns,
         caption=[
             f"Cells: Spearman correlation of the obtained {name} with its target [95 % bootstrap interval]; "
@@ -212,10 +210,9 @@ def _intervals(records: ComparisonRecords, name: str) -> TableSpec:
         Column(quantity=name, statistic=error, limits=(f"{error}_low", f"{error}_high"))
         for error in ("mae", "rmse")
     )
-    return _by_steps(
+    return spec_by_steps(
         records,
         f"MAE and RMSE with intervals, {with_unit(records.comparison.key.dataset, name)}",
-        name,
         columns,
         caption=["Cells: MAE / RMSE [95 % bootstrap interval], over the structures that could be measured."],
     )
@@ -232,10 +229,9 @@ def _penalised(records: ComparisonRecords, name: str) -> TableSpec:
         Column(quantity=name, statistic="shuffled_mae"),
     )
     best = "penalised MAE (at least half must be measured)"
-    return _by_steps(
+    return spec_by_steps(
         records,
         f"Penalised MAE, {with_unit(records.comparison.key.dataset, name)}",
-        name,
         columns,
         levels=(TRAINING_MEAN,),
         caption=[
@@ -278,30 +274,3 @@ def _failures(records: ComparisonRecords) -> list[TableSpec]:
 
 def _as_count(values: Values, column: Column) -> str:
     return f"{values.number(column.quantity, column.statistic):,.0f}"
-
-
-def _by_steps(
-    records: ComparisonRecords,
-    title: str,
-    name: str,
-    columns: tuple[Column, ...],
-    *,
-    caption: Sequence[str],
-    levels: tuple[Level, ...] = (),
-    reported: bool = False,
-) -> TableSpec:
-    """A table with a row per step count.
-
-    reported: whether the paper's entries of property ``name`` are among the columns
-    """
-    entries = entry_labels(records, name if reported else None)
-    return TableSpec(
-        title=f"{title}: {records.comparison.label}",
-        label_heads=("steps",),
-        columns=columns,
-        rows=rows_of_steps(records, entries),
-        entries=entries,
-        levels=levels,
-        caption=tuple(caption),
-        records=(records,),
-    )

@@ -82,11 +82,11 @@ def _rows(records: Sequence[ComparisonRecords]) -> tuple[Row, ...]:
     rows = []
     for label, steps in sorted(set(entries), key=lambda place: (labels.index(place[0]), place[1])):
         values = {
-            item.comparison.label: found
+            item.comparison.label: numbers
             for item in records
-            if (found := item.values(label, steps)) is not None
+            if (numbers := item.values(label, steps)) is not None
         }
-        seconds = [found.number(COST, "seconds_scaled") or 0.0 for found in values.values()]
+        seconds = [numbers.number(COST, "seconds_scaled") or 0.0 for numbers in values.values()]
         mean = Values(numbers={(COST, "seconds_scaled"): sum(seconds) / len(seconds)})
         step_label = list(values.values())[-1].step_label
         rows.append(Row(labels=(label, joined(str(steps), step_label)), values=values | {COST: mean}))

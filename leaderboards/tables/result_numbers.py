@@ -48,7 +48,7 @@ def numbers_of(result: Result) -> Numbers:
 
 def structural_scores(result: Result) -> StructuralScores:
     """The scores of the mean curves of a structural result; AmsbenchError where it has none."""
-    if result.structural is None:
+    if result.structural is None or not result.structural.curves:
         raise AmsbenchError(
             f"result {result.key.stem} is structural but holds no structural errors; delete it and run it again"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ...benchmark.evaluation.evaluate import STANDARD_CURVES
 from ...benchmark.runs.results import Result
@@ -13,7 +13,7 @@ from .non_learned import non_learned_specs
 from .quantities import curve_metric
 from .records import ComparisonRecords, records_of
 from .result_numbers import COST
-from .table_spec import Column, Level, TableSpec, as_duration, entry_labels, lay_out, rows_of_steps
+from .table_spec import Column, Level, TableSpec, as_duration, lay_out, spec_by_steps
 from .text_table import Table
 
 LEVELS = (
@@ -110,7 +110,7 @@ def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> Ta
             *ties,
             short_conditions(comparison),
         ]
-    return _by_steps(
+    return spec_by_steps(
         records,
         "Structure",
         error_columns(records),
@@ -122,7 +122,7 @@ def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> Ta
 
 def _intervals(records: ComparisonRecords, name: str) -> TableSpec:
     metric = curve_metric(name)
-    return _by_steps(
+    return spec_by_steps(
         records,
         f"{metric.head} RMSD with intervals",
         (
@@ -156,30 +156,4 @@ def _wasserstein(records: ComparisonRecords) -> list[TableSpec]:
     )
     units = " / ".join(f"of the {metric.head} ({metric.distance_unit})" for metric in metrics)
     caption = [f"Cells: Wasserstein-1 distance from the reference {units}."]
-    return [_by_steps(records, "Wasserstein-1 distances", columns, levels=(), caption=caption)]
-
-
-def _by_steps(
-    records: ComparisonRecords,
-    title: str,
-    columns: tuple[Column, ...],
-    *,
-    levels: tuple[Level, ...],
-    caption: Sequence[str],
-    reported: str | None = None,
-) -> TableSpec:
-    """A table with a row per step count.
-
-    reported: quantity of which the paper's values are columns too
-    """
-    entries = entry_labels(records, reported)
-    return TableSpec(
-        title=f"{title}: {records.comparison.label}",
-        label_heads=("steps",),
-        columns=columns,
-        rows=rows_of_steps(records, entries),
-        entries=entries,
-        levels=levels,
-        caption=tuple(caption),
-        records=(records,),
-    )
+    return [spec_by_steps(records, "Wasserstein-1 distances", columns, levels=(), caption=caption)]

@@ -36,8 +36,8 @@ def as_duration(values: Values, column: Column) -> str:
 class Column:
     """One number as it is shown, alone or with others in one cell.
 
-    quantity, statistic: of the number in the records
-    head, unit: of the printed column; a column without head shares the cell of the one before it
+    quantity, statistic: which number of the records
+    head: of the printed column, with unit; a column without head shares the cell of the one before it
     factor: shown / stored value
     text: how the text is made of the numbers; empty text is left out
     limits, interval_text: statistics of the interval that follows in brackets, and how it is written
@@ -51,7 +51,6 @@ class Column:
     quantity: str
     statistic: str
     head: str = ""
-    unit: str = ""
     decimals: int = 2
     factor: float = 1.0
     text: Callable[[Values, Column], str] = as_decimal
@@ -62,10 +61,6 @@ class Column:
     before: str = " / "
     pattern: str = "{}"
     part: str = ""
-
-    @property
-    def full_head(self) -> str:
-        return f"{self.head} ({self.unit})" if self.unit else self.head
 
     def render(self, values: Values) -> str:
         """The text in a cell; empty where the column is optional and has no number."""
@@ -142,27 +137,42 @@ def lay_out(spec: TableSpec) -> Table:
     )
 
 
-def rows_of_steps(records: ComparisonRecords, entries: Sequence[str]) -> tuple[Row, ...]:
-    """A row per step count with the values of every entry that has that step count."""
-    steps = {count for entry in entries for count in records.steps_of(entry)}
-    return tuple(
-        Row(
-            labels=(str(count),),
-            values={
-                entry: values for entry in entries if (values := records.values(entry, count)) is not None
-            },
-        )
-        for count in sorted(steps)
-    )
+def spec_by_steps(
+    records: ComparisonRecords,
+    title: str,
+    columns: tuple[Column, ...],
+    *,
+    caption: Sequence[str],
+    levels: tuple[Level, ...] = (),
+    reported: str | None = None,
+) -> TableSpec:
+    """A table with a row per step count and a printed column per entry.
 
-
-def entry_labels(records: ComparisonRecords, reported: str | None = None) -> tuple[str, ...]:
-    """The printed columns of a table with a row per step count: the models, then the entries of the paper.
-
-    reported: quantity of which the paper's values are shown; None: of none
+    reported: quantity of which the paper's values are printed columns too; None: of none
     """
-    models = tuple(entry.label for entry in records.comparison.entries)
-    return models if reported is None else (*models, *records.reported_entries(reported))
+    entries = tuple(entry.label for entry in records.comparison.entries)
+    if reported is not None:
+        entries = (*entries, *records.reported_entries(reported))
+    counts = sorted({steps for entry in entries for steps in records.steps_of(entry)})
+    rows = []
+    for steps in counts:
+        numbers = {entry: records.values(entry, steps) for entry in entries}
+        rows.append(
+            Row(
+                labels=(str(steps),),
+                values={entry: values for entry, values in numbers.items() if values is not None},
+            )
+        )
+    return TableSpec(
+        title=f"{title}: {records.comparison.label}",
+        label_heads=("steps",),
+        columns=columns,
+        rows=tuple(rows),
+        entries=entries,
+        levels=levels,
+        caption=tuple(caption),
+        records=(records,),
+    )
 
 
 Printed = tuple[str, str, tuple[Column, ...]]
@@ -178,7 +188,7 @@ def _printed_columns(spec: TableSpec) -> list[Printed]:
             groups.append([column])
         else:
             groups[-1].append(column)
-    return [(group[0].full_head, group[0].part, tuple(group)) for group in groups]
+    return [(group[0].head, group[0].part, tuple(group)) for group in groups]
 
 
 def _cell(spec: TableSpec, columns: Sequence[Column], values: Values | None) -> str:
@@ -186,7 +196,7 @@ def _cell(spec: TableSpec, columns: Sequence[Column], values: Values | None) -> 
     if values is None or not any(quantity in shown for quantity, _ in values.numbers):
         return EMPTY
     texts = [(column.before, text) for column in columns if (text := column.render(values))]
-    if [text for _, text in texts] == [EMPTY]:
+    if [text for _, text in texts] in ([], [EMPTY]):
         return EMPTY
     cell = texts[0][1] + "".join(before + text for before, text in texts[1:])
     return joined(cell, values.step_label if spec.step_labels else "")
