@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ...benchmark.runs.results import Result
 from ..comparisons import comparisons_of, with_unit
