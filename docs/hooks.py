@@ -1,7 +1,7 @@
 """MkDocs hook: the package's source for the reference pages.
 
-The root of the repository is the package ``amsbench``, whatever the folder of a clone is called. A temporary folder holds
-a link of that name, and the handler of mkdocstrings reads the source through it, without importing it.
+The root of the repository is the package ``amsbench``, whatever the folder of a clone is called. A temporary folder
+holds a link of that name, and the handler of mkdocstrings reads the source through it, without importing it.
 """
 
 from __future__ import annotations
