@@ -40,7 +40,7 @@ def load_method(
 ) -> Method:
     """A trained method for a dataset: the released checkpoint, or the one in the file ``checkpoint``.
 
-    device: auto, cpu, cuda or cuda:<number>
+    device: auto, cpu, cuda, or one of several GPUs such as cuda:1
     """
     return load_checkpoint_for(name, dataset, checkpoint, device=device).method
 
@@ -167,7 +167,7 @@ def train(
 
     properties: properties that the method is conditioned on, by default the design properties of the dataset
     network, config, init_from: as in ``amsbench train --preset --set --init-from``
-    device: auto, cpu, cuda or cuda:<number>
+    device: auto, cpu, cuda, or one of several GPUs such as cuda:1
     report: called with the progress after every step
     options: fields of TrainingOptions; the ``quick`` budget unless ``samples_seen`` or ``minutes`` is given
     """

@@ -41,8 +41,12 @@ def train_command(
     preset: Annotated[str | None, typer.Option(help="Network preset of the method.")] = None,
     init_from: Annotated[Path | None, typer.Option(help="Checkpoint whose weights to start from.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: name=value.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = TrainingOptions.batch_size,
-    learning_rate: Annotated[float, typer.Option(min=1e-8)] = TrainingOptions.learning_rate,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Structures per optimiser step.")
+    ] = TrainingOptions.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(min=1e-8, help="Learning rate of Adam at the start.")
+    ] = TrainingOptions.learning_rate,
     validate_every: Annotated[
         int, typer.Option(min=1, help="Structures between validations.")
     ] = TrainingOptions.validate_every,

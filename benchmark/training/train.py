@@ -50,7 +50,7 @@ def train_method(
         entry
     init_from: checkpoint whose weights to start from, of any method with the same network or of one that
         ``Method.start_from`` accepts
-    device: auto, cpu, cuda or cuda:<number>
+    device: auto, cpu, cuda, or one of several GPUs such as cuda:1
     clock: wall-clock time in seconds, for trainings that end after ``options.minutes``
     Raises AmsbenchError if ``output`` holds a training with other settings or one that is running, if a cell of the
     dataset is thinner than the network's cutoff, and if a loss is not finite.
