@@ -101,9 +101,13 @@ def run_command(
                 f"generated in {duration(result.seconds)}, measured in {duration(result.measuring_seconds)}"
             )
             done.append(result)
-    tables = tables_of(done, metrics=metric_names(metrics))
-    # the first has all targets of a protocol; those of further metrics follow where there are any
-    shown = tables if metrics else tables[:1]
+    names = metric_names(metrics)
+    # the first table of a kind has all targets of a protocol; those of further metrics follow where there are any
+    shown = [
+        table
+        for kind in dict.fromkeys(result.key.kind for result in done)
+        for table in tables_of(done, kind, metrics=names)[: None if names else 1]
+    ]
     print(render(shown, "plain", width=terminal_width(), hint=FEWER_COLUMNS))
     say(
         f"Results: {len(done)} in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
