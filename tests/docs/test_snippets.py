@@ -1,4 +1,4 @@
-"""README and guides: files are written as they stand there, marked commands are run, Python is executed.
+"""README, Python reference and guides: files are written as they stand there, marked commands are run, Python is executed.
 
 A block ```` ```python title="file.py" ```` is a file; other ``python`` blocks are executed. An ``sh`` block stands
 below a comment ``<!-- run -->``, or ``<!-- no-run: REASON -->`` where it is too long or changes the environment.
@@ -23,7 +23,7 @@ from amsbench.testing import check_dataset, check_method, dataset_checks
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-PAGES = [ROOT / "README.md", *GUIDES]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "reference" / "python.md", *GUIDES]
 
 _FENCE = re.compile(r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?$')
 _MARK = re.compile(r"^<!-- (?P<mark>run|no-run)(?:: (?P<reason>.+))? -->$")
