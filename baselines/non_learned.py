@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 RELAXATION_ATTEMPTS = 20
-"""Seeds that are tried before a job fails; the time of all of them counts."""
+"""Number of seeds tried before a task fails; the reported time includes failed attempts."""
 APART = 1
-"""Part of every seed, so that a baseline does not repeat the simulations of the dataset."""
+"""Number added to the entropy of every seed, so that a baseline does not repeat the simulations of the dataset."""
 RELAXED = 0.01
-"""Largest force at the end of a relaxation, eV/A."""
+"""Force tolerance of a relaxation, eV/A."""
 RELAXATION_STEPS = 10_000
 TIME_STEP = 0.001
-"""ps; LAMMPS needs a time step also for a minimisation."""
+"""Time step, ps; LAMMPS needs one for a minimisation, too."""
 
 
 def _first_usable(seed: int, index: int, make: Callable[[int], list[Atoms]]) -> list[Atoms]:
-    """Structures that ``make`` gives for the first seed without SimulationFailed; AmsbenchError if all seeds fail.
+    """Structures that ``make`` returns for the first seed without SimulationFailed; AmsbenchError if all seeds fail.
 
-    Seeds are in the range of LAMMPS.
+    Seeds are within LAMMPS' range from 1 to 900,000,000.
     """
     reason = ""
     for attempt in range(RELAXATION_ATTEMPTS):
@@ -54,9 +54,9 @@ class _Melt:
 
 
 class Simulation(NonLearnedBaseline):
-    """The simulation that made the dataset, with other seeds: a lower bound of the error, and its cost.
+    """Baseline that repeats the dataset's simulation with other seeds: the lowest possible error, and its cost.
 
-    Snapshots of one melt share its time.
+    The time of a melt is divided among its snapshots.
     """
 
     name = "simulation"
@@ -65,11 +65,11 @@ class Simulation(NonLearnedBaseline):
     card: ClassVar[MethodCard | None] = MethodCard(
         reference="the dataset's own protocol (amsbench data info NAME --json)",
         declared=(
-            "the recipe that the dataset's file was made with; what of it is shorter than in the paper is in the "
-            "file's description",
-            "targets are not asked for: in a table of inverse design it shows what structures have that nobody chose",
-            "time: processor seconds of one core per structure, failed attempts included, shared by the snapshots of a "
-            "melt",
+            "the recipe is that of the dataset's file; its description lists the settings that are shorter than in the "
+            "paper",
+            "targets are ignored: in a table of inverse design the errors are those of structures without conditioning",
+            "time: processor seconds of one core per structure, failed attempts included; the time of a melt is "
+            "divided among its snapshots",
         ),
     )
 
@@ -91,7 +91,7 @@ class Simulation(NonLearnedBaseline):
 
     @staticmethod
     def work(definition: DatasetDefinition, job: _Melt) -> list[Atoms]:
-        """The structures of one melt; AmsbenchError if no seed gives a usable one."""
+        """The structures of one melt; AmsbenchError if the simulation fails with every seed."""
         simulated = definition.definition_for(job.index)
         return _first_usable(
             job.seed, job.index, lambda seed: simulated.simulate(job.recipe, seed, job.samples)
@@ -107,7 +107,7 @@ class _Packing:
 
 
 class RandomRelax(NonLearnedBaseline):
-    """Random positions in cells and with atoms of training structures, relaxed in the potential of the data."""
+    """Baseline of random positions in cells of training structures, relaxed in the dataset's potential."""
 
     name = "random-relax"
     title: ClassVar[str] = "random positions relaxed in the potential that made the data"
@@ -115,12 +115,12 @@ class RandomRelax(NonLearnedBaseline):
     card: ClassVar[MethodCard | None] = MethodCard(
         reference="C. J. Pickard and R. J. Needs, Ab initio random structure searching, J. Phys.: Condens. Matter 23, "
         "053201 (2011)",
-        kept=("uniformly random positions, relaxed to the next minimum of the energy",),
+        kept=("uniformly random positions, relaxed to the nearest local minimum of the energy",),
         declared=(
-            "cells, atom counts and species are those of training structures; the cell stays as it is",
-            "no shortest distance between the random positions: conjugate gradients part atoms that overlap",
-            "forces below 0.01 eV/A, or 10,000 steps",
-            "targets are not asked for; a liquid's structure at its temperature is not that of a minimum",
+            "cells, atom counts and species are those of training structures; the cell is not relaxed",
+            "the random positions have no minimum distance: conjugate gradients separate overlapping atoms",
+            "a relaxation ends at forces below 0.01 eV/A or after 10,000 steps",
+            "targets are ignored; a liquid at its temperature has another structure than a minimum of the energy",
             "time: processor seconds of one core per structure",
         ),
     )

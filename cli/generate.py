@@ -58,6 +58,7 @@ def generate_command(
     from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.generation.cells import start_cells
     from ..benchmark.generation.generate import generate_structures, outside_training_range, property_table
+    from ..benchmark.interface.evaluation_plan import steps_text
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.structure_files import check_structure_suffix, frame_writer
 
@@ -73,7 +74,7 @@ def generate_command(
     cells_from = load_dataset(dataset, data) if data is not None else None
     cells, counts = start_cells(trained, count, parsed_numbers(cell), cells_from)
     with frame_writer(output_file) as put, progress_bars() as bars:
-        bar = bars.add_task(f"{steps} steps", total=count)
+        bar = bars.add_task(steps_text([steps]), total=count)
         generated = generate_structures(
             trained,
             cells=cells,

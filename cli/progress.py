@@ -47,8 +47,10 @@ class RunBars:
         self._label = ""
 
     def trial_started(self, trial: Any, number: int, total: int, known: bool) -> None:
+        from ..benchmark.interface.evaluation_plan import steps_text
+
         self._label = f"[{number}/{total}] {trial.plan.name}, {trial.sampler}" + (
-            f", {trial.steps} steps" if trial.steps else ""
+            f", {steps_text([trial.steps])}" if trial.steps else ""
         )
         if known:
             self._bars.console.print(f"{self._label}: there already", highlight=False)

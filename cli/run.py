@@ -101,9 +101,13 @@ def run_command(
                 f"generated in {duration(result.seconds)}, measured in {duration(result.measuring_seconds)}"
             )
             done.append(result)
-    tables = tables_of(done, metrics=metric_names(metrics))
-    # the first has all targets of a protocol; those of further metrics follow where there are any
-    shown = tables if metrics else tables[:1]
+    names = metric_names(metrics)
+    # the first table of a kind has all targets of a protocol; those of further metrics follow where there are any
+    shown = [
+        table
+        for kind in dict.fromkeys(result.key.kind for result in done)
+        for table in tables_of(done, kind, metrics=names)[: None if names else 1]
+    ]
     print(render(shown, "plain", width=terminal_width(), hint=FEWER_COLUMNS))
     say(
         f"Results: {len(done)} in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
@@ -136,6 +140,10 @@ def table_command(
     pages: Annotated[
         Path | None, typer.Option(help="Write all tables as Markdown pages into this folder, and print none.")
     ] = None,
+    readme: Annotated[
+        Path | None,
+        typer.Option(help="With --pages: also write the leaderboard in small into this Markdown file."),
+    ] = None,
 ) -> None:
     """Print the leaderboard tables of results folders: one per comparison, or all with --detail.
 
@@ -151,10 +159,13 @@ def table_command(
         store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
     )
     if pages is not None:
-        from ..leaderboards.tables.pages import write_pages
+        from ..leaderboards.tables.pages import write_block, write_pages
 
         for path in write_pages(shown, pages):
             say(f"Page: {path}")
+        if readme is not None:
+            write_block(shown, readme)
+            say(f"Leaderboard in small: {readme}")
     else:
         tables = tables_of(shown, kind=kind, with_paper=with_paper, detail=detail)
         print(render(tables, format, width=terminal_width(), hint=FEWER_COLUMNS))

@@ -18,7 +18,7 @@ from ...benchmark.interface.structures import Structures, means_of_structures
 
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """A network with one hidden layer, as the original's heads on z."""
+    """A network with one hidden layer, like the heads on z in the original."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
 

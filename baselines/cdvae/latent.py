@@ -64,7 +64,7 @@ class PropertyHead(nn.Module):
 
 
 def atoms_alone(structures: Structures, ghost: int | None) -> Structures:
-    """The structures without their ghosts."""
+    """Copy of the structures without their ghosts."""
     if ghost is None:
         return structures
     real = structures.species != ghost

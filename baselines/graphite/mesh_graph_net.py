@@ -60,7 +60,7 @@ class TimeFeatures(nn.Module):
         self.register_buffer("frequencies", FREQUENCIES * torch.randn(width // 2))
 
     def forward(self, t: Tensor) -> Tensor:
-        """[s] -> [s, width]."""
+        """Cosines and sines [s, width] of times t [s]."""
         phases = 2 * torch.pi * t[:, None] * self.frequencies
         return torch.cat([phases.cos(), phases.sin()], dim=-1)
 
@@ -96,9 +96,9 @@ class MeshLayer(nn.Module):
 class MeshGraphNet(nn.Module):
     """Encoder, processor, decoder; with ``timed`` the encoder adds features of t to the states of the atoms.
 
-    It also adds an encoding of ``told`` numbers per structure, which is 0 at the beginning of a training: random
-    functions of properties, and of the noise in place of absent ones, would dominate the states of the atoms, and the
-    network would not learn positions (docs/studies/graphite_and_ghosts.py).
+    The encoder also adds an encoding of the conditioning, ``told`` numbers per structure, which is 0 at the beginning
+    of a training: random functions of properties, and of the noise in place of absent ones, would dominate the states
+    of the atoms, and the network would not learn positions (docs/studies/graphite_and_ghosts.py).
     """
 
     def __init__(
@@ -131,9 +131,9 @@ class MeshGraphNet(nn.Module):
         told: Tensor | None = None,
         presence: Tensor | None = None,
     ) -> Tensor:
-        """Outputs [n, outputs] for features [n, inputs], times t [s] and told [s, ...], differentiable in all inputs
-        and positions.
+        """Outputs [n, outputs] for features [n, inputs] at times t [s], differentiable in all inputs and positions.
 
+        told [s, width]: embedded properties of each structure
         presence [n, 1]: weight of an atom in the sums over the neighbours of others
         """
         graph, rows = with_empty_edges(neighbour_graph(structures, self.config.cutoff), features)
@@ -189,7 +189,7 @@ def presence_of(likely: Tensor, ghost: int | None) -> Tensor | None:
 
 
 class GraphiteScoreNetwork(nn.Module):
-    """eps of the positions and, for several species, a distribution over them, given M_t, y and t.
+    """Network that predicts eps of the positions and, for several species, their probabilities, from M_t, y and t.
 
     The likelihood of each species given an atom's noisy embedding is known in closed form
     (``ElementProcess.species_log_likelihood``); the network reads its softmax and adds logits to it, so that it has to
@@ -202,8 +202,10 @@ class GraphiteScoreNetwork(nn.Module):
         self.ghost = task.ghost
         self.species = task.species_count if task.species_count > 1 else 0
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
-        told = property_width * len(task.properties)
-        self.network = MeshGraphNet(config, 2 * self.species or 1, 3 + self.species, timed=True, told=told)
+        conditioning_width = property_width * len(task.properties)
+        self.network = MeshGraphNet(
+            config, 2 * self.species or 1, 3 + self.species, timed=True, told=conditioning_width
+        )
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
         """Null vectors [s, width] for absent properties, drawn anew for every evaluation."""
@@ -220,15 +222,15 @@ class GraphiteScoreNetwork(nn.Module):
             likely = torch.softmax(evidence, dim=-1)
             features = [e, likely]
             presence = presence_of(likely, self.ghost)
-        told = None if self.embedding is None else self.embedding(structures.properties, null)
-        output = self.network(torch.cat(features, dim=-1), structures, t, told, presence)
+        conditioning = None if self.embedding is None else self.embedding(structures.properties, null)
+        output = self.network(torch.cat(features, dim=-1), structures, t, conditioning, presence)
         if evidence is None:
             return Prediction(positions=output, elements=None)
         return Prediction(positions=output[:, :3], elements=torch.softmax(output[:, 3:] + evidence, dim=-1))
 
 
 class PropertyNetwork(nn.Module):
-    """Standardised properties of clean structures: contributions of the atoms, averaged without ghosts."""
+    """Network that predicts standardised properties of clean structures as means over atoms without ghosts."""
 
     def __init__(self, task: Task, config: MeshGraphNetConfig) -> None:
         super().__init__()

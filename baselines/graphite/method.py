@@ -35,7 +35,7 @@ PROPERTY_NETWORKS: dict[str, MeshGraphNetConfig] = {
     "standard": MeshGraphNetConfig(hidden=64, layers=3),
     "paper": MeshGraphNetConfig(hidden=200, layers=5),
 }
-"""Smaller than GRAPHITE_NETWORKS: the property network gives one number per structure."""
+"""Presets of the property network, smaller than GRAPHITE_NETWORKS since it predicts one number per structure."""
 
 GRAPHITE_GHOST_CUTOFF = 3.3
 """Cutoff with ghosts, angstrom: two shells of an oxide (cation to oxygen, then oxygen to oxygen and cation to cation at
@@ -45,7 +45,7 @@ it is the 5 A of ``MeshGraphNetConfig``: two shells of silicon, 26 atoms."""
 RESTART_TIME = 0.4
 """Time from which a restart begins, as in the original."""
 MOST_RESTARTS = 4
-"""As in the original."""
+"""Largest number of restarts, as in the original."""
 STEPS_PER_RESTART = 16
 """Steps per restart. With fewer steps a restart adds more noise than it removes."""
 
@@ -65,7 +65,7 @@ class EulerMaruyama(Sampler["Graphite"]):
         return _descent(1.0, steps)
 
     def predict(self, method: Graphite, state: State, t: Tensor, noise: NoiseSource) -> Prediction:
-        """The prediction that a step at times t [s] follows, with null vectors drawn for this step."""
+        """Prediction for a step at times t [s], with null vectors drawn for this step."""
         return method.predict(state, method.denoiser.null_properties(noise), t)
 
     def sample(self, method: Graphite, start: Structures, steps: int, noise: NoiseSource) -> Structures:

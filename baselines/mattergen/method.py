@@ -1,4 +1,4 @@
-"""MatterGen (Zeni et al. 2025) for amorphous materials: an independent adaptation, in given cells."""
+"""MatterGen (Zeni et al. 2025) for amorphous materials: an independent adaptation; cells are an input."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ GUIDANCE = 2.0
 
 
 class PredictorCorrector(Sampler["MatterGen"]):
-    """A Langevin step and an ancestral step per time step, each with its own evaluation of the score."""
+    """Sampler with a Langevin step and an ancestral step per time step, and one evaluation of the score for each."""
 
     def score(self, method: MatterGen, state: Structures, t: Tensor) -> Score:
-        """Score and logits that the steps at times t [s, 1] follow."""
+        """Score and logits for the steps at times t [s, 1]."""
         return method.predict(state, t[:, 0])
 
     def correct(self, method: MatterGen, state: Structures, t: Tensor, noise: NoiseSource) -> Structures:
@@ -51,7 +51,7 @@ class PredictorCorrector(Sampler["MatterGen"]):
         return 2 * steps
 
     def sample(self, method: MatterGen, start: Structures, steps: int, noise: NoiseSource) -> Structures:
-        """From the prior at t = 1 in equal steps to t = 0."""
+        """Structures sampled from the prior at t = 1 in equal time steps to t = 0."""
         state = method.prior(start, noise)
         for k in range(steps):
             t, s = (torch.full_like(start.cells[:, :1, 0], 1 - m / steps) for m in (k, k + 1))
@@ -61,7 +61,7 @@ class PredictorCorrector(Sampler["MatterGen"]):
 
 
 class Predictor(PredictorCorrector):
-    """The ancestral steps alone."""
+    """Sampler with ancestral steps only."""
 
     def correct(self, method: MatterGen, state: Structures, t: Tensor, noise: NoiseSource) -> Structures:
         return state

@@ -1,4 +1,4 @@
-"""MatterGen's score network: time, species and properties at the atoms, the triplet network, a score and logits."""
+"""MatterGen's score network: a triplet network that predicts the score of the positions and logits of the species."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..triplet_network import TripletConfig, TripletNetwork
 from .mask_diffusion import MaskDiffusion
 
 FREQUENCIES = 16
-"""Of the sines and cosines of the time, from 1 to 100 per unit of time in equal ratios."""
+"""Number of frequencies of the time features, in a geometric series from 1 to 100 radians per unit of time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What the network says of each atom of a noisy structure.
+    """Output of the network for the atoms of noisy structures.
 
     positions [n, 3]: score of the fractional coordinates times sigma
-    species [n, kinds]: logits of the clean species, None where there is one only
+    species [n, kinds]: logits of the clean species; None if there is only one species
     """
 
     positions: Tensor
@@ -31,17 +31,17 @@ class Score:
 
 
 def time_features(t: Tensor) -> Tensor:
-    """Times [s] -> [s, 2 * FREQUENCIES]."""
+    """Sines and cosines [s, 2 * FREQUENCIES] of times t [s]."""
     exponents = torch.linspace(0, math.log(100.0), FREQUENCIES, dtype=t.dtype, device=t.device)
     phases = t[:, None] * exponents.exp()
     return torch.cat([torch.sin(phases), torch.cos(phases)], dim=-1)
 
 
 class MatterGenScoreNetwork(nn.Module):
-    """Score of the positions and logits of the species at time t.
+    """Network that predicts the score of the positions and the logits of the species at time t.
 
-    A property that is absent is a vector of its own, learnt, as in the original: the same one is met in the training
-    (for hidden labels) and by the guidance.
+    Each absent property is represented by a learnt vector, as in the original: the same vector for labels hidden in
+    training and for the evaluations without targets in the guidance.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class MatterGenScoreNetwork(nn.Module):
         super().__init__()
         self.masks, self.ghost = masks, task.ghost
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
-        told = property_width * len(task.properties)
-        self.absent = nn.Parameter(torch.randn(told)) if told else None
-        width = 2 * FREQUENCIES + told + (masks.kinds + 1 if masks else 0)
+        conditioning_width = property_width * len(task.properties)
+        self.absent = nn.Parameter(torch.randn(conditioning_width)) if conditioning_width else None
+        width = 2 * FREQUENCIES + conditioning_width + (masks.kinds + 1 if masks else 0)
         self.input = nn.Sequential(
             nn.Linear(width, config.hidden), nn.SiLU(), nn.Linear(config.hidden, config.hidden)
         )
@@ -64,19 +64,19 @@ class MatterGenScoreNetwork(nn.Module):
             )
 
     def forward(self, structures: Structures, t: Tensor) -> Score:
-        """Structures with noisy positions and, some of them masked, species; times t [s]."""
-        of_structures = [time_features(t)]
+        """Score and logits for structures with noisy positions and partly masked species, at times t [s]."""
+        structure_features = [time_features(t)]
         if self.embedding is not None and self.absent is not None:
             absent = self.absent.expand(len(structures), -1)
-            of_structures.append(self.embedding(structures.properties, absent))
-        features = torch.cat(of_structures, dim=-1)[structures.batch]
+            structure_features.append(self.embedding(structures.properties, absent))
+        features = torch.cat(structure_features, dim=-1)[structures.batch]
         if self.masks:
-            own = self.masks.one_hot(structures.species, features.dtype)
-            features = torch.cat([own, features], dim=-1)
-        # ghosts lie anywhere: among the nearest neighbours they would only take the places of atoms
+            species = self.masks.one_hot(structures.species, features.dtype)
+            features = torch.cat([species, features], dim=-1)
+        # ghosts are at uniform positions: among the nearest neighbours they would replace atoms
         silent = None if self.ghost is None else structures.species == self.ghost
         h, vectors = self.backbone(self.input(features), structures, silent)
-        # a displacement in units of the cell's edge, the cube root of its volume, becomes one along each axis
+        # from units of the cube root of the cell's volume to angstrom, then to fractional coordinates
         edge = (structures.volumes ** (1 / 3))[structures.batch, None]
         return Score(
             positions=fractional(vectors * edge, structures),

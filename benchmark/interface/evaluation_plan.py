@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -81,3 +81,9 @@ def inverse_design_plans(
         )
         for name, combination in targets.items()
     )
+
+
+def steps_text(steps: Iterable[int]) -> str:
+    """Step counts as a sentence names them: ``1 step``, or ``1, 5 steps``."""
+    counts = list(steps)
+    return f"{', '.join(map(str, counts))} {'step' if counts == [1] else 'steps'}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ...benchmark import registry
+from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from .. import reported_values
 from ..comparisons import Comparison, Entry, targets_text
@@ -70,8 +71,7 @@ def steps_note(comparison: Comparison) -> list[str]:
         for steps, result in entry.results.items():
             by_label.setdefault(result.step_label, []).append(steps)
         labels = [
-            label if len(by_label) == 1 else f"{label} at {_listed(at)} steps"
-            for label, at in by_label.items()
+            label if len(by_label) == 1 else f"{label} at {steps_text(at)}" for label, at in by_label.items()
         ]
         texts.append(f"{entry.label}: {' and '.join(labels)}{_cost_of_a_step(entry)}")
     return [f"What a step is in {'; in '.join(texts)}."]
@@ -150,7 +150,7 @@ def _hardware(comparison: Comparison) -> list[str]:
         for entry in comparison.entries:
             at = [steps for steps, result in entry.results.items() if _machine(result) == machine]
             if at:
-                part = "" if len(at) == len(entry.results) else f" at {_listed(at)} steps"
+                part = "" if len(at) == len(entry.results) else f" at {steps_text(at)}"
                 users.append(entry.label + part)
         texts.append(f"{', '.join(users)} on {machine}")
     if len({(environment.device, environment.threads) for environment in environments}) == 1:
@@ -162,7 +162,3 @@ def _machine(result: Result) -> str:
     environment = result.environment
     threads = f"{environment.threads} thread{'s' if environment.threads > 1 else ''}"
     return f"{environment.device}, {threads}, {environment.native} kernels, {result.key.precision}"
-
-
-def _listed(steps: Iterable[int]) -> str:
-    return ", ".join(map(str, steps))

@@ -131,7 +131,7 @@ def _composition_columns(elements: Sequence[str], declared: Mapping[str, Quantit
 
 
 def _ratio_to(other: str) -> Callable[[Values, Column], str]:
-    """The text of a mean divided by the mean of another quantity."""
+    """The text of a mean divided by the mean of another quantity, such as Si:O."""
 
     def text(values: Values, column: Column) -> str:
         first, second = values.number(column.quantity, "mean"), values.number(other, "mean")

@@ -142,14 +142,14 @@ def _errors(records: ComparisonRecords, name: str, *, with_paper: bool, detail: 
     comparison = records.comparison
     columns = error_columns(name, starred=True)
     failing = any(as_coverage(values, columns[-1]) for values in _measured_values(records))
-    cells = (
+    meaning = (
         f"Cells: MAE / RMSE / MAPE% of the obtained {name} against its target, over the structures that "
         "could be measured" + (", with their share where it is not all of them." if failing else ".")
     )
     if detail:
         caption = [
             *conditions(comparison),
-            cells,
+            meaning,
             "(All): trained on all design properties of the dataset, (Target): on the conditioning properties only.",
             "Training mean: MAE of always answering the mean of the training set.",
             *ties_note(records, (name,), BEST, detail=True),
@@ -157,7 +157,7 @@ def _errors(records: ComparisonRecords, name: str, *, with_paper: bool, detail: 
         ]
     else:
         caption = [
-            cells,
+            meaning,
             *ties_note(records, (name,), BEST_SHORT, detail=False),
             short_conditions(comparison),
         ]

@@ -16,6 +16,12 @@ from .text_table import render
 PAGE_NAMES = {"asi": "liquid_silicon", "asio2": "silica", "meg": "multi_element"}
 """Names of the pages of the bundled datasets; others have the name of their dataset."""
 
+MARKERS = ("<!-- leaderboard: begin -->", "<!-- leaderboard: end -->")
+"""Lines of a Markdown file between which ``write_block`` writes."""
+
+BLOCK_DATASET = "asio2"
+"""The dataset whose inverse design the leaderboard in small shows."""
+
 _ORIGIN = (
     "This page was written by `amsbench table --results leaderboards/results --pages docs/results`; "
     "do not edit it by hand."
@@ -32,6 +38,28 @@ def write_pages(results: Iterable[Result], folder: Path) -> list[Path]:
     for name, text in pages.items():
         write_text(folder / name, text)
     return [folder / name for name in pages]
+
+
+def write_block(results: Iterable[Result], file: Path) -> None:
+    """Replace the text between the two markers in ``file`` by the leaderboard in small.
+
+    AmsbenchError where the file has no such markers or cannot be written.
+    """
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    start, end = text.find(MARKERS[0]), text.find(MARKERS[1])
+    if not 0 <= start < end:
+        raise AmsbenchError(
+            f"{file} has no text between '{MARKERS[0]}' and '{MARKERS[1]}'; add both lines to it"
+        )
+    write_text(file, f"{text[: start + len(MARKERS[0])]}\n{block_of(list(results))}{text[end:]}")
+
+
+def block_of(results: Sequence[Result]) -> str:
+    """The leaderboard in small: the summary's structural tables, and silica of its inverse-design table."""
+    small = [
+        result for result in results if result.key.kind == "structural" or result.key.dataset == BLOCK_DATASET
+    ]
+    return render(summary_tables(small), "github")
 
 
 def pages_of(results: Sequence[Result]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def overview_spec(
     """A row per model and step count, a column per property and the targets beside it.
 
     records: of comparisons that differ in their targets alone
-    columns_of: from a property, a head and a part to the columns of its cell
+    columns_of: from a property, a head and a part to the columns of its field
     None where there is one property with one set of targets, which has these numbers in its own table.
     """
     every_record = tuple(records)

@@ -139,7 +139,9 @@ def _inverse_design(records: Sequence[ComparisonRecords]) -> TableSpec:
                     method: _best(item, method, name, "penalised_mae", part == "few") for method in methods
                 }
                 values = {
-                    method: _of_property(found, name) for method, found in best.items() if found is not None
+                    method: _of_property(numbers, name)
+                    for method, numbers in best.items()
+                    if numbers is not None
                 }
                 property_text = f"{with_unit(key.dataset, name)}{_with_others(item.comparison, name)}"
                 mean = _training_mean(item, name)

@@ -1,7 +1,7 @@
 """What a table shows, as data, and the one function that lays it out.
 
 A table has a row per step count with an entry in each printed column (the form of the paper), or a row per entry and
-step count with a quantity in each printed column. In both, the text of a cell is made by ``Column`` from numbers of
+step count with a quantity in each printed column. In both, the text of a field is made by ``Column`` from numbers of
 the tidy records: a further number in a table is one ``Column`` more.
 """
 
@@ -34,16 +34,16 @@ def as_duration(values: Values, column: Column) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One number as it is shown, alone or with others in one cell.
+    """One number as it is shown, alone or with others in one field.
 
     quantity, statistic: which number of the records
-    head: of the printed column, with unit; a column without head shares the cell of the one before it
+    head: of the printed column, with unit; a column without head shares the field of the one before it
     factor: shown / stored value
     text: how the text is made of the numbers; empty text is left out
     limits, interval_text: statistics of the interval that follows in brackets, and how it is written
     starred: whether * marks the best of a row and all tied with it
     optional: left out, not shown as -, where there is no number
-    before: what separates it from the number before it in the same cell
+    before: what separates it from the number before it in the same field
     pattern: what stands around the text
     part: which of the row's sets of values it is of
     """
@@ -63,7 +63,7 @@ class Column:
     part: str = ""
 
     def render(self, values: Values) -> str:
-        """The text in a cell; empty where the column is optional and has no number."""
+        """The text in a field; empty where the column is optional and has no number."""
         text = self.text(values, self)
         if not text or (self.optional and text == EMPTY):
             return ""
@@ -99,9 +99,9 @@ class TableSpec:
     """A table as data.
 
     label_heads: heads of the label columns
-    entries: labels of the entries that are printed columns, each cell with all of ``columns``; None: the columns are
+    entries: labels of the entries that are printed columns, each field with all of ``columns``; None: the columns are
         the printed ones
-    step_labels: whether a cell ends with the kind of step where it is not the usual one
+    step_labels: whether a field ends with the kind of step where it is not the usual one
     caption: sentences
     records: comparisons of the numbers behind the table
     """
@@ -121,7 +121,7 @@ def lay_out(spec: TableSpec) -> Table:
     """The table of a specification."""
     printed = _printed_columns(spec)
     rows = [
-        (*row.labels, *(_cell(spec, columns, row.values.get(part)) for _, part, columns in printed))
+        (*row.labels, *(_field(spec, columns, row.values.get(part)) for _, part, columns in printed))
         for row in spec.rows
     ]
     for level in spec.levels:
@@ -176,7 +176,7 @@ def spec_by_steps(
 
 
 Printed = tuple[str, str, tuple[Column, ...]]
-"""Head, part of the row's values, and the columns that share the cell."""
+"""Head, part of the row's values, and the columns that share the field."""
 
 
 def _printed_columns(spec: TableSpec) -> list[Printed]:
@@ -191,19 +191,19 @@ def _printed_columns(spec: TableSpec) -> list[Printed]:
     return [(group[0].head, group[0].part, tuple(group)) for group in groups]
 
 
-def _cell(spec: TableSpec, columns: Sequence[Column], values: Values | None) -> str:
+def _field(spec: TableSpec, columns: Sequence[Column], values: Values | None) -> str:
     shown = {column.quantity for column in columns}
     if values is None or not any(quantity in shown for quantity, _ in values.numbers):
         return EMPTY
     texts = [(column.before, text) for column in columns if (text := column.render(values))]
     if [text for _, text in texts] in ([], [EMPTY]):
         return EMPTY
-    cell = texts[0][1] + "".join(before + text for before, text in texts[1:])
-    return joined(cell, values.step_label if spec.step_labels else "")
+    field = texts[0][1] + "".join(before + text for before, text in texts[1:])
+    return joined(field, values.step_label if spec.step_labels else "")
 
 
 def _level_text(spec: TableSpec, level: Level, part: str, columns: Sequence[Column]) -> str:
-    """The level of each quantity in the cell, from lowest to highest where it differs between rows."""
+    """The level of each quantity in the field, from lowest to highest where it differs between rows."""
     texts = {}
     for column in columns:
         numbers = [

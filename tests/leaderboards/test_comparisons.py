@@ -69,7 +69,7 @@ def test_other_trainings_seeds_and_precisions_are_columns_of_their_own(structura
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
         ({"protocol": "standard"}, "protocol standard"),
         ({"protocol_version": 2}, "version 2"),
@@ -80,11 +80,11 @@ def test_other_trainings_seeds_and_precisions_are_columns_of_their_own(structura
         ({"reference": "train", "checkpoint_hash": "e" * 64}, "reference train"),
     ],
 )
-def test_other_conditions_are_tables_of_their_own_and_say_so(structural, change, said):
+def test_other_conditions_are_tables_of_their_own_and_say_so(structural, change, words):
     tables = structural_tables([structural(0.2, 0.001), structural(0.1, 0.001, **change)])
     assert len(tables) == 2
     assert len({table.title for table in tables}) == 2
-    assert [said in table.title for table in tables].count(True) == 1
+    assert [words in table.title for table in tables].count(True) == 1
     for table in tables:
         assert len(table.columns) == 2
         assert "*" not in render(table, "plain")

@@ -48,7 +48,7 @@ def test_times_of_different_hardware_are_declared_as_such(structural):
     ]
     sentences = conditions(results)
     assert "times do not compare" in sentences
-    assert "graphite, material-sde at 1 steps on AMD EPYC 9R14, x86_64, 1 thread" in sentences
+    assert "graphite, material-sde at 1 step on AMD EPYC 9R14, x86_64, 1 thread" in sentences
     assert "material-sde at 2 steps on NVIDIA H200, 8 threads" in sentences
 
 

@@ -1,4 +1,4 @@
-"""Known errors of inverse design in, exact text out: cells, coverage, ties, overviews, descriptors."""
+"""Known errors of inverse design in, exact text out: fields, coverage, ties, overviews, descriptors."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def caption(table):
     return " ".join(table.caption)
 
 
-def test_an_inverse_design_cell_reads_as_in_the_paper(inverse):
+def test_an_inverse_design_result_reads_as_in_the_paper(inverse):
     tables = by_title(inverse_design_tables([inverse(3.1, 4.1, 16.04, steps=5)], detail=True))
     errors, correlations, descriptors = (
         tables[title]
@@ -67,7 +67,7 @@ def test_ties_count_failures_so_that_failing_does_not_win(inverse):
 @pytest.mark.parametrize(("measured", "best"), [(0, False), (24, False), (25, True)])
 def test_what_could_measure_less_than_half_is_not_best(inverse, measured, best):
     """However small its error: the structures that can be measured are not like the others."""
-    found = inverse(
+    result = inverse(
         2.0 if measured else None,
         3.0 if measured else None,
         9.0 if measured else None,
@@ -77,7 +77,7 @@ def test_what_could_measure_less_than_half_is_not_best(inverse, measured, best):
         method="graphite",
         sampler="own",
     )
-    errors = inverse_design_tables([found, inverse(3.0, 4.0, 16.0)])[0]
+    errors = inverse_design_tables([result, inverse(3.0, 4.0, 16.0)])[0]
     assert ("*" in text(errors, "1", "graphite (All)")) is best
     assert ("*" in text(errors, "1", "material-sde (All)")) is not best
     assert "*" not in str(inverse_design_tables([inverse(3.0, 4.0, 16.0)])[0].rows)  # nothing to compare with
@@ -216,8 +216,8 @@ def test_more_than_two_elements_are_shown_as_shares(inverse):
 
 def test_charge_and_compositions_stand_beside_those_of_held_out_structures(inverse):
     held_out = {"density": 2.3, "neutral": 1.0, "imbalance": 0.0, "composition_distance": 0.004}
-    ours = {"density": 2.3, "neutral": 0.25, "imbalance": 0.0123, "composition_distance": 0.0312}
-    result = inverse(1.0, 2.0, 3.0, steps=5, descriptors=ours, training_descriptors=held_out)
+    generated = {"density": 2.3, "neutral": 0.25, "imbalance": 0.0123, "composition_distance": 0.0312}
+    result = inverse(1.0, 2.0, 3.0, steps=5, descriptors=generated, training_descriptors=held_out)
     table = inverse_design_tables([result], detail=True)[-1]
     row = "material-sde (All), 5 steps"
     assert (text(table, row, "neutral (%)"), text(table, row, "charge per atom (e)")) == ("25", "0.0123")

@@ -70,8 +70,8 @@ def test_non_learned_baselines_alone_are_shown_and_have_no_curves(structural, tm
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_non_learned_baselines_of_inverse_design_have_the_errors_of_every_property(inverse, alone):
-    ours = [] if alone else [inverse(2.5, 3.0, 9.0, steps=5)]
-    results = [*ours, non_learned(inverse, 11.0, 13.0, 60.0, spearman=None, trained_on=())]
+    models = [] if alone else [inverse(2.5, 3.0, 9.0, steps=5)]
+    results = [*models, non_learned(inverse, 11.0, 13.0, 60.0, spearman=None, trained_on=())]
     tables = inverse_design_tables(results, detail=True)
     (table,) = [table for table in tables if table.title.startswith("Non-learned baselines")]
     assert table.columns == ("", "shear_modulus", "processor time per structure", "per 2,000")

@@ -6,7 +6,7 @@ import pytest
 
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.result_folders import PUBLISHED, ResultFolders
-from amsbench.leaderboards.tables.pages import pages_of, write_pages
+from amsbench.leaderboards.tables.pages import MARKERS, block_of, pages_of, write_block, write_pages
 from amsbench.leaderboards.tables.summary import summary_tables
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "results"
@@ -76,3 +76,18 @@ def test_the_summary_prefers_models_without_a_training_budget(structural):
     (table,) = summary_tables(results)
     assert "budget" not in table.title
     assert table.rows[0][1] == "0.3000 / 0.00100 (1 step)"
+
+
+def test_the_leaderboard_in_the_readme_is_that_of_the_published_results():
+    """``amsbench table --published --pages docs/results --readme README.md`` writes it."""
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    block = text.split(MARKERS[0])[1].split(MARKERS[1])[0]
+    assert block.strip() == block_of(list(ResultFolders([PUBLISHED]).results())).strip()
+
+
+def test_a_file_without_markers_is_named(tmp_path):
+    file = tmp_path / "page.md"
+    file.write_text("no markers\n")
+    with pytest.raises(AmsbenchError, match=r"page\.md has no text between"):
+        write_block(list(ResultFolders([PUBLISHED]).results()), file)
+    assert file.read_text() == "no markers\n"

@@ -1,4 +1,4 @@
-"""Known structural errors in, exact text out: cells, rows, columns, ties and levels of the tables."""
+"""Known structural errors in, exact text out: fields, rows, columns, ties and levels of the tables."""
 
 from amsbench.benchmark.evaluation.structural_scores import CurveScores, StructuralScores
 from amsbench.leaderboards.tables.structural import structural_tables
@@ -13,7 +13,7 @@ def caption(table):
     return " ".join(table.caption)
 
 
-def test_a_structural_cell_reads_as_in_the_paper(structural):
+def test_a_structural_result_reads_as_in_the_paper(structural):
     # 0.8448 s for 64 structures are 132 s for 10,000.
     (table,) = structural_tables([structural(0.02513, 0.00067, seconds=0.8448)])
     assert table.columns == ("steps", "material-sde")
