@@ -10,11 +10,14 @@ import tempfile
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
 
 ROOT = Path(__file__).resolve().parent.parent
 _folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
+# mkdocstrings reads the search path in its own event, so this one comes before it
+@event_priority(100)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """The configuration, with a folder that holds ``amsbench`` as the search path of the Python handler."""
     _remove_folders()
