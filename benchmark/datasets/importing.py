@@ -31,7 +31,7 @@ _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _EXPORTED_KEYS = ("group", "split", "structure")
 """Keys of the ``info`` of exported structures."""
 LEAST_DISTANCE = 0.5
-"""Angstrom; closer atoms are an error of the file, since the shortest bond, of H2, has 0.74."""
+"""Smallest distance of two atoms, angstrom; the shortest bond, that of H2, is 0.74 A long."""
 
 
 def import_structures(

@@ -71,7 +71,8 @@ def test_same_seed_same_structures_other_seed_others(silicon_data):
 
 
 class Melts:
-    """Baseline in place of the simulation that counts its tasks and stops the run after a given number."""
+    """Replacement of the simulation that returns stored structures, counts its calls, and interrupts the run after a
+    given number of them."""
 
     def __init__(self, monkeypatch, data, stopped_after=None):
         self.made, self.data, self.stopped_after = 0, data, stopped_after

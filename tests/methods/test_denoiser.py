@@ -186,8 +186,8 @@ def test_likeliest_compositions_of_embeddings_without_noise_are_the_counts():
 
 
 def test_likeliest_compositions_find_what_no_embedding_tells():
-    """Each embedding identifies the species of every second atom only. The fractions of maximum likelihood are accurate
-    to about the noise of 4,000 atoms, more than the fractions of the likeliest species."""
+    """The likeliest species of an embedding is wrong for about half of the atoms. The fractions of maximum likelihood
+    are accurate to about the noise of 4,000 atoms, more than the fractions of the likeliest species."""
     generator = torch.Generator().manual_seed(0)
     truth, atoms, sigma = torch.tensor([0.6, 0.3, 0.1, 0.0], dtype=torch.float64), 4000, 0.7
     species = torch.multinomial(truth, atoms, replacement=True, generator=generator)

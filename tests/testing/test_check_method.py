@@ -261,7 +261,7 @@ class LearnsFromNan(Wrong):
 
 
 class Climbs(Wrong):
-    """A method whose training increases the error."""
+    """A method whose loss has a gradient of the opposite sign."""
 
     def training_loss(self, batch, noise, **schedule):
         losses = super().training_loss(batch, noise, **schedule)

@@ -78,7 +78,8 @@ def watched(method) -> list:
 
 
 def telling_apart(task) -> CDVAE:
-    """Decoder without its output bias, so that the output of the untrained network differs between atoms."""
+    """Method whose decoder bias is shifted by the mean logits, so that the likeliest species of the untrained network
+    differ between atoms."""
     method = build(task)
     calls = watched(method)
     sample(method, 1, "langevin")

@@ -68,7 +68,7 @@ def test_training_levels_are_equally_likely():
 
 
 class BigNoise:
-    """Noise source with only the function that ``drawn`` uses, and one generator for all structures."""
+    """Noise source with the single function that ``drawn`` uses, without a generator for each structure."""
 
     def __init__(self, structures):
         self.structures = structures
