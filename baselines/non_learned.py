@@ -41,7 +41,7 @@ def _first_usable(seed: int, index: int, make: Callable[[int], list[Atoms]]) -> 
         except SimulationFailed as failure:
             reason = str(failure)
     raise AmsbenchError(
-        f"none of {RELAXATION_ATTEMPTS} seeds gave a usable structure; the last one: {reason}"
+        f"none of {RELAXATION_ATTEMPTS} seeds gave a usable structure; the last one: {reason}; try another --seed"
     )
 
 

@@ -30,8 +30,8 @@ from ..methods.egnn.config import RadialBasis
 from ..methods.product_precision import ATOM_ROWS, fast_products, padded_row_count, with_empty_rows
 
 TIE = 1e-5
-"""Angstrom; distances that differ by less count as equal in the choice of the nearest neighbours, so that the shells of
-a crystal are cut by index and not by rounding errors."""
+"""Tolerance of distances, angstrom. Distances that differ by less count as equal in the choice of the nearest
+neighbours, so that the shells of a crystal are cut by index and not by rounding errors."""
 
 ENVELOPE_POWER = 5
 """Exponent of the envelope (GemNet's)."""
@@ -192,7 +192,7 @@ class _Block(nn.Module):
 
 
 class TripletNetwork(nn.Module):
-    """Node features and one vector per atom from a periodic structure.
+    """Network that computes node features and one vector per atom of periodic structures.
 
     Equivariant under rotations, mirrors, translations and permutations of atoms; every image within the cutoff is a
     separate neighbour. Contributions of edges vanish smoothly at the cutoff. Only the nearest ``neighbours`` edges of

@@ -1,4 +1,4 @@
-"""The public face for authors of plug-ins: everything that a method, dataset, metric or sampler is written with.
+"""Public interface for plug-ins: all classes and functions with which methods, datasets and metrics are written.
 
 >>> from amsbench.benchmark import Method, NoiseSource, Structures, Task, neighbour_graph
 
@@ -47,7 +47,7 @@ _HOMES = {
     ".interface.sampler": ("Sampler",),
     ".interface.structures": ("Structures", "cartesian", "fractional", "minimum_image"),
     ".interface.task": ("Task",),
-    # parts of the package's own methods that others can be made of
+    # components of the package's methods, for reuse in other methods
     "..methods.conditioning": ("FlexiblePropertyEmbedding", "with_hidden_labels"),
     "..methods.denoiser": ("FlexibleDenoiser",),
     "..methods.egnn.config": ("EGNNConfig",),
@@ -55,7 +55,7 @@ _HOMES = {
     "..methods.egnn.network": ("EGNN",),
     "..methods.processes": ("ElementProcess", "PositionProcess"),
     "..methods.state": ("Prediction", "State"),
-    # the package's own methods, for classes that add samplers to them
+    # methods of the package, for classes that add samplers to them
     "..methods.amshortcut": ("AMShortcut", "Shortcut"),
     "..methods.material_ode": ("MaterialODE",),
     "..methods.material_sde": ("MaterialSDE",),

@@ -1,4 +1,4 @@
-"""A method in a Python file of its own, used without installation: ``--method ./meanflow.py`` or ``FILE.py:Class``."""
+"""Methods in single Python files, used without installation: ``--method ./meanflow.py`` or ``FILE.py:Class``."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def register_method_file(text: str) -> str:
             f"{path} defines no Method called '{attribute}'; it defines {', '.join(classes) or 'none'}"
         )
     if not attribute and len(classes) != 1:
-        found = ", ".join(classes) or "none"
+        class_names = ", ".join(classes) or "none"
         raise AmsbenchError(
-            f"{path} defines {len(classes)} methods ({found}); name one, like {path}:MyMethod"
+            f"{path} defines {len(classes)} methods ({class_names}); name one, like {path}:MyMethod"
         )
     chosen = classes[attribute] if attribute else next(iter(classes.values()))
     name = getattr(chosen, "name", None)

@@ -40,7 +40,7 @@ def _entry_points(kind: PluginKind) -> dict[str, EntryPoint]:
 
 @dataclass(frozen=True)
 class _LocalPlugin:
-    """A class that was registered for this process only; stands where an entry point does."""
+    """Class registered for this process only, with the interface of an entry point."""
 
     plugin: Any
     value: str
@@ -53,7 +53,7 @@ _LOCAL: dict[PluginKind, dict[str, _LocalPlugin]] = {}
 
 
 def register(kind: PluginKind, name: str, plugin: Any, place: str) -> None:
-    """Register a class for this process only; AmsbenchError where an installed package has the name."""
+    """Register a class for this process only; AmsbenchError if an installed package has registered the name."""
     if name in _entry_points(kind):
         raise AmsbenchError(
             f"the {_NOUNS[kind]} in {place} is called '{name}', which is taken by an installed one "
@@ -97,16 +97,16 @@ def load(kind: PluginKind, name: str) -> Any:
 
 @cache
 def load_metric(name: str, base: type[_Metric]) -> _Metric:
-    """The metric registered under ``name``, one object per process; AmsbenchError where it is of another kind."""
-    found = load("metrics", name)
-    if not issubclass(found, base):
+    """The metric registered under ``name``, one object per process; AmsbenchError if it is of another kind."""
+    metric_class = load("metrics", name)
+    if not issubclass(metric_class, base):
         kinds = "of mean curves" if base is CurveMetric else "of single structures"
         raise AmsbenchError(f"metric '{name}' is not one {kinds}; 'amsbench metrics' lists both kinds")
-    return found()
+    return metric_class()
 
 
 def near_matches(name: str, known: list[str]) -> str:
-    """``did you mean 'x'?``, or the list of known names: the end of a message about an unknown name."""
+    """End of a message about an unknown name: ``did you mean 'x'?``, or the list of valid names."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(f"'{item}'" for item in near) + "?"

@@ -1,4 +1,4 @@
-"""Packages to begin a plug-in from: what ``amsbench new-method`` and ``amsbench new-metric`` write."""
+"""Template packages of plug-ins, as written by ``amsbench new-method`` and ``amsbench new-metric``."""
 
 from __future__ import annotations
 

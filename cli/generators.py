@@ -1,4 +1,4 @@
-"""What a run generates with: a released or trained checkpoint, one trained first, or a non-learned baseline."""
+"""Choice of the generator of a run: a released or trained checkpoint, a new training, or a non-learned baseline."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def training_folder(method: str, dataset: str) -> Path:
 def checkpoint_or_training(
     method: str, dataset: Dataset, path: Path | None, device: str, cores: int
 ) -> Checkpoint:
-    """The checkpoint at ``path``, the released one, that of ``amsbench train``, or that of a quick training done now.
+    """Checkpoint at ``path``, the released one, that of ``amsbench train``, or that of a new quick training.
 
     Raises AmsbenchError if the training in ``runs/<method>-<dataset>`` is not finished or was made with other data.
     """
@@ -177,7 +177,7 @@ def train_with_bars(
 
 
 def announce(run: Run, workers: int) -> None:
-    """Say what the run will do and how long it should take.
+    """Print what the run will compute and its estimated duration.
 
     The time follows from one timed network evaluation and one timed measurement.
     """

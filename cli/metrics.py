@@ -1,4 +1,4 @@
-"""``amsbench metrics`` and ``amsbench new-metric``: what is measured, and a package to begin a metric from."""
+"""``amsbench metrics`` and ``amsbench new-metric``: registered metrics, and a template package."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ from .samplers import MaterialSampler, TimeSteps, denser_times
 from .state import Prediction, State
 
 SDE_FROM = 10
-"""From this step count on the paper samples the SDE with the instantaneous drift (B.3)."""
+"""Smallest step count at which the SDE is sampled with the instantaneous drift (paper, B.3)."""
 
 
 class Shortcut(MaterialSampler[MaterialSDE]):
-    """Steps of the ODE by the learnt average drift, which depends on the step size (paper, B.3)."""
+    """Sampler with ODE steps by the learnt average drift, which depends on the step size (paper, B.3)."""
 
     def step_size(self, t: float, s: float) -> float:
         return t - s
@@ -46,7 +46,7 @@ class Shortcut(MaterialSampler[MaterialSDE]):
 
 
 class DenserShortcut(Shortcut):
-    """Shortcuts that are shorter towards t = 0."""
+    """Sampler with shortcuts that become shorter towards t = 0."""
 
     def label(self, method: MaterialSDE, steps: int) -> str:
         return self.name if steps > 1 else SHORTCUT.name
@@ -56,14 +56,14 @@ class DenserShortcut(Shortcut):
 
 
 class ShortcutRestart(Shortcut, Restart):
-    """Shortcuts to t = 0, each from new noise of a smaller time than the last."""
+    """Sampler with repeated shortcuts to t = 0, each from new noise of a smaller time than the one before."""
 
     def label(self, method: MaterialSDE, steps: int) -> str:
         return self.name if steps > 1 else SHORTCUT.name
 
 
 class ShortcutGuided(Shortcut, Guided):
-    """Shortcuts to t = 0 with classifier-free guidance; without properties those of ``ShortcutRestart``."""
+    """Sampler ``ShortcutRestart`` with classifier-free guidance."""
 
     def label(self, method: MaterialSDE, steps: int) -> str:
         return self.name if method.task.properties else SHORTCUT_RESTART.label(method, steps)
@@ -77,7 +77,7 @@ SHORTCUT_GUIDED = ShortcutGuided(name="shortcut guided", title="guided shortcuts
 
 @dataclass(frozen=True, kw_only=True)
 class FewOrMany(Sampler[MaterialSDE]):
-    """One sampler below SDE_FROM steps and another one from there on (paper, B.3)."""
+    """Sampler that uses one sampler below SDE_FROM steps and another one from SDE_FROM on (paper, B.3)."""
 
     few: MaterialSampler[MaterialSDE]
     many: MaterialSampler[MaterialSDE]
@@ -99,13 +99,13 @@ class FewOrMany(Sampler[MaterialSDE]):
 def few_or_many(
     name: str, few: MaterialSampler[MaterialSDE], many: MaterialSampler[MaterialSDE]
 ) -> FewOrMany:
-    """``few`` below SDE_FROM steps, ``many`` from there on; the version is that of ``many``."""
+    """Sampler that is ``few`` below SDE_FROM steps and ``many`` from SDE_FROM on; its version is that of ``many``."""
     title = few.title if few is many else f"{few.title} below {SDE_FROM} steps; then {many.title}"
     return FewOrMany(name=name, title=title, version=many.version, few=few, many=many)
 
 
 class AMShortcut(MaterialSDE):
-    """u(M_t, y, t, dt) is the average drift over [t - dt, t]; two steps in a row teach the step of twice the size.
+    """AMShortcut: material SDE whose network u(M_t, y, t, dt) predicts the average drift over [t - dt, t].
 
     L = L_SDE (dt = 0) + L_SC, the second on a share of the batches (Eq. 4 with the mean of the two drifts, which
     is what two consecutive averages give; the paper prints their sum).

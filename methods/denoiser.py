@@ -69,8 +69,10 @@ class FlexibleDenoiser(nn.Module):
         self.predict_species_probabilities = predict_species_probabilities and self.element_width > 0
         self.composition = composition and self.element_width > 0
         self.element_count = len(task.elements)
-        known = self.element_width * (1 + self.predict_species_probabilities) if self.composition else 0
-        per_structure = known + 3 + property_width * len(task.properties)
+        composition_width = (
+            self.element_width * (1 + self.predict_species_probabilities) if self.composition else 0
+        )
+        per_structure = composition_width + 3 + property_width * len(task.properties)
         per_atom = self.element_width * (1 + self.predict_species_probabilities)
         self.input = nn.Sequential(
             nn.Linear(per_atom + per_structure, config.hidden),
@@ -84,7 +86,10 @@ class FlexibleDenoiser(nn.Module):
         self.composition_head = None
         if self.composition:
             inputs = (
-                known + self.predict_species_probabilities * self.element_count + 3 + 2 * len(task.properties)
+                composition_width
+                + self.predict_species_probabilities * self.element_count
+                + 3
+                + 2 * len(task.properties)
             )
             self.composition_head = _composition_head(inputs, self.element_width)
 
@@ -117,9 +122,9 @@ class FlexibleDenoiser(nn.Module):
         refuse_cell_derivatives(structures.cells)
         if not edge_sums_triton.usable(self.backbone.config, structures.positions):
             return neighbour_graph(structures, cutoff)
-        given = _places.get()
-        if given is not None:
-            return neighbour_table(structures, cutoff, given)
+        capacity = _places.get()
+        if capacity is not None:
+            return neighbour_table(structures, cutoff, capacity)
         places = NeighbourCapacity.expected(structures, cutoff)
         while True:
             table = neighbour_table(structures, cutoff, places)
@@ -142,20 +147,20 @@ class FlexibleDenoiser(nn.Module):
         times = torch.stack([t, dt, dt / t], dim=-1)
         per_structure, common = torch.cat([times, embedded], dim=-1), None
         if state.elements is not None and self.composition_head is not None:
-            known = [MEAN_SCALE * means_of_structures(state.elements, structures)]
+            composition = [MEAN_SCALE * means_of_structures(state.elements, structures)]
             # the head reads the targets and the composition without ghosts as numbers, which it can compare
             compared = [] if self.embedding is None else [*self.embedding.standardised(structures.properties)]
             if evidence is not None:
                 likeliest = likeliest_compositions(evidence, structures)
-                known.append(likeliest.log())
+                composition.append(likeliest.log())
                 atoms = likeliest[:, : self.element_count]
                 compared.append(MEAN_SCALE * atoms / atoms.sum(1, keepdim=True))
-            common = self.composition_head(torch.cat([*known, *compared, times], dim=-1))
-            per_structure = torch.cat([*known, per_structure], dim=-1)
+            common = self.composition_head(torch.cat([*composition, *compared, times], dim=-1))
+            per_structure = torch.cat([*composition, per_structure], dim=-1)
         features = per_structure[structures.batch]
         if state.elements is not None:
-            own = [] if evidence is None else [torch.softmax(evidence, dim=-1)]
-            features = torch.cat([state.elements, *own, features], dim=-1)
+            likelihoods = [] if evidence is None else [torch.softmax(evidence, dim=-1)]
+            features = torch.cat([state.elements, *likelihoods, features], dim=-1)
         h, shift = self.backbone(self.input(features), structures.positions, self.neighbours(structures))
         # a uniform translation of the whole sample carries no structure
         mean = means_of_structures(shift, structures)

@@ -68,9 +68,9 @@ class MaterialMethod(Method):
             composition=config.get("composition_input", False),
         )
         if config.get("element_output", "species") not in self.element_outputs:
-            known = ", ".join(self.element_outputs)
+            outputs = ", ".join(self.element_outputs)
             raise AmsbenchError(
-                f"method '{self.name}' has no element output '{config['element_output']}'; it has: {known}"
+                f"method '{self.name}' has no element output '{config['element_output']}'; it has: {outputs}"
             )
         self.elements = self.element_process(scale=config.get("element_scale", S_E))
         charges = torch.tensor([*(task.formal_charges or ()), 0.0][: task.species_count])

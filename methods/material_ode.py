@@ -17,7 +17,7 @@ from .state import Prediction, State
 
 
 class MaterialODE(MaterialMethod):
-    """X_t = X_0 + t u_X and E_t = E_0 + t u_E; the network predicts u, sampling is Euler (Eqs. 7 and 8)."""
+    """Material ODE: X_t = X_0 + t u_X and E_t = E_0 + t u_E; the network predicts u (Eqs. 7 and 8)."""
 
     name = "material-ode"
     title = "Material ODE: flow matching on positions and elements, Euler or multistep"

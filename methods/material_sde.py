@@ -34,7 +34,7 @@ DESCENT_SHARE = 0.35
 
 
 class EulerMaruyama(MaterialSampler["MaterialSDE"]):
-    """The paper's steps of the reverse SDE (Eq. 2)."""
+    """Sampler with Euler-Maruyama steps of the reverse SDE (paper, Eq. 2)."""
 
     def label(self, method: MaterialSDE, steps: int) -> str:
         return "SDE"
@@ -51,7 +51,7 @@ class EulerMaruyama(MaterialSampler["MaterialSDE"]):
 
 
 class Ancestral(MaterialSampler["MaterialSDE"]):
-    """Draws from the exact posterior of the state at s, with the residual variance of the noise."""
+    """Sampler that draws the state at s from its exact posterior, with the residual variance of the noise."""
 
     def step(
         self, method: MaterialSDE, state: State, drift: Prediction, t: Tensor, s: Tensor, noise: NoiseSource
@@ -69,7 +69,7 @@ class Ancestral(MaterialSampler["MaterialSDE"]):
 
 
 class Restart(Ancestral):
-    """Steps all the way to t = 0, each from new noise of a smaller time than the last.
+    """Sampler with repeated steps to t = 0, each from new noise of a smaller time than the one before.
 
     This is the multistep sampling of consistency models (arXiv 2303.01469, Algorithm 1). A later step can correct
     errors of an earlier one. Where a step gives only the expected X_0, structures have less spread than the data.
@@ -97,7 +97,7 @@ class Restart(Ancestral):
 
 
 class Guided(Restart):
-    """Restarts with classifier-free guidance (arXiv 2207.12598, Eq. 6).
+    """Sampler ``Restart`` with classifier-free guidance (arXiv 2207.12598, Eq. 6).
 
     The drift is extrapolated from the one without targets through the one with them, by the factor ``guidance``.
     Without properties to condition on, the steps are those of ``Restart``.
@@ -137,7 +137,7 @@ ODE = Euler(name="ode", title="Euler steps of the probability-flow ODE")
 
 
 class MaterialSDE(MaterialMethod):
-    """The network predicts eps of the positions and the velocity (or eps) of the elements (Eqs. 9 and 10)."""
+    """Material SDE: the network predicts eps of the positions and velocity (or eps) of the elements (Eqs. 9, 10)."""
 
     name = "material-sde"
     title = "Material SDE: score matching, Euler-Maruyama or ancestral steps"
@@ -165,12 +165,12 @@ class MaterialSDE(MaterialMethod):
         """
         paper = {"element_output": "noise"} if network == "paper" else {}
         many = task.species_count > MANY_SPECIES
-        own = {
+        defaults = {
             "guidance": dict.fromkeys(task.properties, GUIDANCE),
             "descent_share": DESCENT_SHARE if many else 0.0,
             "drawn_species": many,
         }
-        return super().default_config(network, task) | own | paper
+        return super().default_config(network, task) | defaults | paper
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """eps_X and the element velocity v_E, for every ``element_output``."""

@@ -1,4 +1,4 @@
-"""The method cards of material ODE, material SDE and AMShortcut; docs/methods.md has the reasons at length."""
+"""Method cards of material ODE, material SDE and AMShortcut; docs/methods.md explains the differences."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ _PAPER = "the AMShortcut paper, arXiv 2603.29812"
 _KEPT = (
     "the flexible denoiser: EGNN with 8 vector channels, attention gates and a smooth cutoff; any subset of the "
     "properties by null vectors (4.4, B.4)",
-    "ghost atoms as one more species, which decide density and composition (Definition 2)",
-    "errors of positions and elements weighed 1 to 0.5",
+    "ghost atoms as one more species, through which the model determines density and composition (Definition 2)",
+    "weights 1 and 0.5 of the errors of positions and elements",
 )
 _REPLACED = (
-    "tanh(d^2 / r^2) as the one thing that an edge knows of its length by 32 radial functions: learns faster (network "
-    "'paper' has the former)",
-    "4 layers of 128 by 3 of 64, or 6 ('deep'), which see more structures in the same time; 'wide' has the paper's "
-    "size",
-    "the cutoff of 6.5 A by 4.4 A where there are ghosts: its sphere holds the 40 neighbours that sums are scaled for",
+    "tanh(d^2 / r^2) as the only function of the length of an edge by 32 radial functions, which learn faster "
+    "(network 'paper' has the former)",
+    "4 layers of width 128 by 3 of width 64, or 6 ('deep'), which train on more structures in the same time; 'wide' "
+    "has the paper's size",
+    "the cutoff of 6.5 A by 4.4 A for data with ghosts: the sphere holds the 40 neighbours for which sums are scaled",
 )
 _DECLARED = (
     "the paper does not say how its networks were trained; here Adam with cosine decay and a moving average",
-    "half of the labels are hidden in training, each on its own (paper: none)",
-    "70 % of the training times are dense where structure takes shape, 30 % uniform (paper: all)",
-    "elements come out as a distribution over the species, to which an atom's own embedding adds its likelihood",
+    "half of the labels are hidden in training, independently of each other (paper: none)",
+    "70 % of the training times are concentrated where the structure forms, 30 % are uniform (paper: all uniform)",
+    "the element output is a distribution over the species; it includes the likelihood of the atom's noisy embedding",
     "s_E is 0.5 (paper: 1.5; network 'paper' has it)",
-    "ghosts are asked for the mean of their noise, 0, not for the draw",
-    "with more than four species atoms also read the composition that all of their structure speak of; where elements "
-    "have charges, structures are made neutral",
+    "the target of a ghost is the mean of its noise, 0, instead of the drawn noise",
+    "with more than four species every atom also reads an estimate of the composition of its structure; for elements "
+    "with formal charges, structures are made neutral",
 )
 _HYPERPARAMETERS = {
     "network": "EGNN, 4 layers, 128 wide, 8 vector channels, cutoff 6.5 A, sums over 40 neighbours",
@@ -42,25 +42,25 @@ _SAMPLERS: Mapping[str, str] = {
     "ancestral": "1",
     "multistep": "1",
     "restart": "1",
-    "guided": "2: with the targets and without; 1 where a model knows no properties",
+    "guided": "2: with and without the targets; 1 for models without properties",
     "ode": "1",
 }
 _ADDED_SAMPLERS = (
-    "samplers beside the paper's: ancestral steps that add the variance of what is not known, steps of second order, "
-    "restarts, guidance; with more than four species drawn ones on the way"
+    "samplers in addition to the paper's: ancestral steps with the residual variance of the noise, steps of second "
+    "order, restarts, guidance; with more than four species, species are drawn at every step"
 )
 
 MATERIAL_ODE = MethodCard(
     reference=f"{_PAPER}, 4.1 and B.1; after Lipman et al., Flow matching, ICLR 2023, arXiv 2210.02747",
-    original="no code public",
+    original="no public code",
     kept=(
-        "straight lines from data to uniform positions by the shortest image, and to normal embeddings (Eqs. 7, 8)",
+        "straight lines from data to uniform positions (minimum image) and to normal embeddings (Eqs. 7, 8)",
         "Euler steps of the learnt drift",
         *_KEPT,
     ),
     replaced=_REPLACED,
     declared=(
-        "position errors in units of the spread of u, so that they weigh the same in every cell",
+        "position errors in units of the standard deviation of u, so that their weight is the same in every cell",
         *_DECLARED,
         "the sampler multistep: steps of second order, denser towards t = 0",
     ),
@@ -70,20 +70,20 @@ MATERIAL_ODE = MethodCard(
 
 MATERIAL_SDE = MethodCard(
     reference=f"{_PAPER}, 4.1 and B.2; after Song et al., Score-based generative modeling, ICLR 2021, arXiv 2011.13456",
-    original="no code public",
+    original="no public code",
     kept=(
-        "variance exploding positions, variance preserving elements with a cosine (Eq. 9); the network "
-        "predicts the noise of positions",
+        "variance-exploding positions, variance-preserving cosine process of the elements (Eq. 9); the network "
+        "predicts the noise of the positions",
         "Euler-Maruyama steps of the reverse SDE (Eq. 2)",
         *_KEPT,
     ),
     replaced=(
-        "the predicted noise of elements by their velocity, which says something about species at t = 1 too (network "
+        "the predicted noise of the elements by their velocity, which depends on the species also at t = 1 (network "
         "'paper' predicts the noise)",
         *_REPLACED,
     ),
     declared=(
-        "g^2 = d(sigma^2)/dt - 2 f sigma^2: the paper writes sigma for it and for the standard deviation",
+        "g^2 = d(sigma^2)/dt - 2 f sigma^2: the paper uses the symbol sigma for g and for the standard deviation",
         *_DECLARED,
         _ADDED_SAMPLERS,
     ),
@@ -94,20 +94,20 @@ MATERIAL_SDE = MethodCard(
 AMSHORTCUT = MethodCard(
     reference=f"{_PAPER}, 4.3 and B.3; after Frans et al., One step diffusion via shortcut models, ICLR 2025, "
     "arXiv 2410.12557",
-    original="no code public",
+    original="no public code",
     kept=(
-        "material SDE whose network is also told the step size",
-        "self-consistency: two steps of the probability-flow ODE are the target of one of twice the size, under a "
+        "material SDE whose network also reads the step size",
+        "self-consistency: two steps of the probability-flow ODE are the target of one step of twice the size, with a "
         "stopped gradient (Eqs. 4, 11)",
         "shortcuts along the ODE below 10 steps, material SDE with step size 0 from 10 on",
         *_KEPT,
     ),
     replaced=MATERIAL_SDE.replaced,
     declared=(
-        "Eq. 4 with the mean of the two drifts, which is what two averages give; the paper prints their sum",
-        "step sizes are continuous; 30 % of the shortcuts begin at t = 1 and 35 % go all the way to t = 0",
+        "Eq. 4 with the mean of the two drifts, as follows for average drifts; the paper prints their sum",
+        "step sizes are continuous; in training 30 % of the shortcuts begin at t = 1 and 35 % end at t = 0",
         "75 % of the batches have a shortcut loss, after 40 % of the training (paper: 25 %, from the beginning)",
-        "targets of shortcuts come from the moving average of the network",
+        "the targets of shortcuts are computed by the moving average of the network",
         *MATERIAL_SDE.declared,
     ),
     hyperparameters=_HYPERPARAMETERS | {"batches with a shortcut loss": "25 %"},

@@ -37,7 +37,7 @@ def denser_times(steps: int) -> TimeSteps:
 
 @dataclass(frozen=True, kw_only=True)
 class MaterialSampler(Sampler[AnyMaterialMethod]):
-    """Integrates the learnt drift in time steps from the prior at t = 1 to t = 0."""
+    """Base class of samplers that integrate the learnt drift in time steps from the prior at t = 1 to t = 0."""
 
     def times(self, method: AnyMaterialMethod, steps: int) -> TimeSteps:
         """Beginning and end of each of the ``steps`` steps."""
@@ -106,7 +106,7 @@ class MaterialSampler(Sampler[AnyMaterialMethod]):
 
 
 class Euler(MaterialSampler[MaterialMethod]):
-    """Euler steps of the (probability-flow) ODE."""
+    """Sampler with Euler steps of the (probability-flow) ODE."""
 
     def label(self, method: MaterialMethod, steps: int) -> str:
         return "ODE"
@@ -124,7 +124,7 @@ class Euler(MaterialSampler[MaterialMethod]):
 
 
 class Multistep(Euler):
-    """Steps of second order of the ODE, by Adams and Bashforth, denser towards t = 0."""
+    """Sampler with second-order (Adams-Bashforth) steps of the ODE, denser towards t = 0."""
 
     def label(self, method: MaterialMethod, steps: int) -> str:
         # a single step has no step before it and is one of Euler's

@@ -1,4 +1,4 @@
-"""The contract of a metric: what is measured on structures, in which unit, and how it is summarised and shown.
+"""Interfaces of metrics: declarations, measurement of structures, and summary over a set of structures.
 
 A metric is a plug-in of the entry-point group ``amsbench.metrics``. Evaluation, results, tables, figures and
 ``amsbench metrics`` take everything from the class, so that a new metric is one module and its entry.
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from .potentials.potential import Potential
 
 Need = Literal["potential", "formal charges", "reference structures", "dataset property"]
-"""What a metric cannot be computed without, beside the structures themselves."""
+"""Information about the material that a metric requires in addition to the structures."""
 
 Direction = Literal["lower is better", "higher is better", "near the reference", "near the target"]
-"""How a value is read: an error, a quality, a descriptor or a property with a target."""
+"""Interpretation of a value: an error, a quality, a descriptor or a property with a target."""
 
 
 class Material(Protocol):
-    """What a metric may know of the material; every dataset definition is one.
+    """Facts about the material that a metric may use; every dataset definition has this interface.
 
     elements: chemical symbols
     formal_charges: e, by chemical symbol, or None
-    potential: the interatomic potential that made the data, or None
+    potential: interatomic potential of the dataset, or None
     """
 
     elements: ClassVar[tuple[str, ...]]
@@ -40,12 +40,12 @@ class Material(Protocol):
     potential: ClassVar[Potential | None]
 
     def energy(self, atoms: Atoms) -> tuple[float, float]:
-        """Energy per atom (eV) and largest force on an atom (eV/A); EvaluationFailed where there is none."""
+        """Energy per atom (eV) and largest force on an atom (eV/A); EvaluationFailed if it cannot be computed."""
         ...
 
 
 class Metric(ABC):
-    """What all metrics declare.
+    """Base class of all metrics, with the attributes that each of them declares.
 
     A plug-in derives from ``CurveMetric`` (one curve per structure, compared as a mean over the set), from
     ``StructureMetric`` (one or more numbers per structure) or from ``PropertyMetric`` (a property with targets).
@@ -54,22 +54,22 @@ class Metric(ABC):
     name: ClassVar[str]
     """The registered name, also the prefix of its numbers in tables of records."""
     title: ClassVar[str]
-    """One line: what is measured."""
+    """Name of the measured quantity, in one line."""
     unit: ClassVar[str]
     """Unit of the values; empty for pure numbers."""
     direction: ClassVar[Direction]
     needs: ClassVar[tuple[Need, ...]] = ()
     version: ClassVar[int] = 1
-    """Raised when a change makes other numbers of the same structures; stored numbers of another version are
+    """Version; raise it when a change alters the values of the same structures; stored numbers of another version are
     measured again."""
     rationale: ClassVar[str]
-    """Why it is measured and what it is sensitive to, in one paragraph."""
+    """Purpose and sensitivity of the metric, in one paragraph."""
     evidence: ClassVar[str]
-    """How the implementation has been verified, in one paragraph."""
+    """Verification of the implementation, in one paragraph."""
 
 
 class CurveMetric(Metric):
-    """A curve per structure; a set of structures is scored by its mean curve.
+    """Metric with one curve per structure; a set of structures is scored by its mean curve.
 
     The score is the root mean square deviation (RMSD, paper Eq. 18) of the mean curve from that of the reference
     structures, with a bootstrap interval over structures, the RMSD of as many training structures (noise floor) and
@@ -98,7 +98,7 @@ class CurveMetric(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One number per structure as it is stored and shown.
+    """Declaration of one number per structure: names, unit and format in storage and tables.
 
     name: column of the per-structure table and key of the stored means
     head: column head with unit
@@ -117,23 +117,23 @@ class Quantity:
 
 
 class StructureMetric(Metric):
-    """One or more numbers per structure.
+    """Metric with one or more numbers per structure.
 
-    Their means over a set stand beside those of the training set in the table of descriptors.
+    The table of descriptors compares their means over a set with those of the training set.
     """
 
     direction = "near the reference"
 
     @abstractmethod
     def quantities(self, material: Material) -> tuple[Quantity, ...]:
-        """The numbers that ``measure`` returns for structures of this material."""
+        """Declarations of the numbers that ``measure`` returns for structures of this material."""
 
     @abstractmethod
     def measure(self, atoms: Atoms, material: Material) -> dict[str, float]:
-        """The numbers by name; EvaluationFailed with the reason for a structure that has none."""
+        """Numbers of one structure by name; EvaluationFailed, with the reason, if they cannot be computed."""
 
     def summary(self, values: Mapping[str, np.ndarray], material: Material) -> dict[str, float | None]:
-        """Means (or medians) over structures of the values [s] by name; None where no structure has one."""
+        """Means (or medians) over structures of the values [s] by name; None if no structure has a value."""
         summaries: dict[str, float | None] = {}
         for quantity in self.quantities(material):
             column = values[quantity.name]
@@ -146,7 +146,7 @@ class StructureMetric(Metric):
 
 
 class PropertyMetric(Metric):
-    """A property with targets, which each dataset measures in its own way (``DatasetDefinition.measure``).
+    """Metric of a property with targets, measured by each dataset (``DatasetDefinition.measure``).
 
     The class holds what is the same for every dataset: name, unit, rationale, evidence. Obtained values are compared
     with the targets by the errors of ``metrics.inverse_design``.

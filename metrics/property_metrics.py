@@ -1,4 +1,4 @@
-"""Properties of the bundled datasets that models are given targets for: ring size, elastic moduli, lithium."""
+"""Metrics of the target properties of the bundled datasets: ring size, elastic moduli, lithium concentration."""
 
 from __future__ import annotations
 

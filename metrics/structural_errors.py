@@ -1,4 +1,4 @@
-"""Errors of averaged distribution functions, and the noise floor and ceiling that give them a scale.
+"""Errors of mean distribution functions, with noise floor and ceiling for comparison.
 
 The error of a set of structures is the distance of its mean g(r) or P(theta) from that of reference structures:
 RMSD over bins (paper, Eq. 18) and Wasserstein-1 distance. The noise floor is the RMSD of training structures

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from .neighbours.packed import StructureInput
 
 R_MAX, R_BINS = 10.0, 500
-"""Å; how far g(r) is taken, periodic images included, and its bins. A peak of S(q) is then about 0.5 / Å wide."""
+"""Largest distance (Å, periodic images included) and bins of g(r). A peak of S(q) is then about 0.5 / Å wide."""
 
 Q_MIN, Q_MAX, Q_BINS = 0.6, 12.0, 114
-"""1/Å; range and number of points of S(q). Below 2 pi / R_MAX the window of the transform dominates."""
+"""Range (1/Å) and number of points of S(q). Below 2 pi / R_MAX the window of the transform dominates."""
 
 
 def structure_factor_from_pairs(

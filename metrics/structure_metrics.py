@@ -1,4 +1,4 @@
-"""Numbers per structure that come with the package: size, density, distances, composition, charge, energy, bonds."""
+"""Built-in metrics of single structures: size, density, distances, composition, charge, energy, coordination."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AtomCount(StructureMetric):
-    """Atoms in the cell, ghosts left out."""
+    """Number of atoms in the cell, without ghosts."""
 
     name = "atoms"
     title = "number of atoms"
@@ -85,7 +85,7 @@ class ShortestDistance(StructureMetric):
 
 
 class ElementFractions(StructureMetric):
-    """Share of each element among the atoms; nothing for materials of one element."""
+    """Fraction of each element among the atoms; no quantities for materials of one element."""
 
     name = "composition"
     title = "share of each element"

@@ -1,4 +1,4 @@
-"""For tests of plug-ins: the contracts of methods and datasets as named checks, and synthetic data.
+"""Tests of plug-ins: named checks of the contracts of methods, datasets and metrics, and synthetic data.
 
 >>> from amsbench.testing import check_method
 >>> from amsbench.methods.material_ode import MaterialODE

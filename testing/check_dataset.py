@@ -1,4 +1,4 @@
-"""The contract of a dataset as named checks."""
+"""``check_dataset``: named checks of the contract of a dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .data_checks import DATASET_CHECKS, SAMPLES_PER_SIMULATION, DatasetProbe
 
 
 def dataset_checks() -> tuple[Check[DatasetProbe], ...]:
-    """The checks of ``check_dataset`` in their order; each has a ``name`` and a ``description``."""
+    """All checks of ``check_dataset``, in order; each has a ``name`` and a ``description``."""
     return DATASET_CHECKS
 
 
@@ -28,10 +28,10 @@ def check_dataset(
     only: Iterable[str] | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """Check the contract of a dataset, on which training, runs and tables rely.
+    """Check the contract of a dataset, on which training, runs and tables rely, and return one result per check.
 
-    subject: a loaded dataset; or a definition, with which ``simulations`` simulations are run with the recipe
-        ``reduced``, one of them twice
+    subject: a loaded dataset, or a definition; with a definition ``simulations`` simulations of the recipe ``reduced``
+        are run, one of them twice
     measured: number of samples whose properties and energies are measured
     only, expected_failures: as in ``check_method``
 
@@ -47,16 +47,17 @@ def check_dataset(
 
 
 def _simulated(definition: DatasetDefinition, seeds: tuple[int, ...]) -> Dataset:
-    """The samples of a few simulations with measured labels, as in a build."""
-    per = min(SAMPLES_PER_SIMULATION, definition.samples_per_simulation("reduced"))
-    made = [
-        definition.definition_for(number).simulate("reduced", seed, per) for number, seed in enumerate(seeds)
+    """Dataset of a few simulations with measured labels, as in a build."""
+    samples = min(SAMPLES_PER_SIMULATION, definition.samples_per_simulation("reduced"))
+    simulated = [
+        definition.definition_for(number).simulate("reduced", seed, samples)
+        for number, seed in enumerate(seeds)
     ]
-    arrays = encode_structures([atoms for frames in made for atoms in frames], definition.elements)
-    arrays["groups"] = np.repeat(np.arange(len(made)), [len(frames) for frames in made])
+    arrays = encode_structures([atoms for frames in simulated for atoms in frames], definition.elements)
+    arrays["groups"] = np.repeat(np.arange(len(simulated)), [len(frames) for frames in simulated])
     names = [item.name for item in definition.properties]
     labels = [definition.measure(atoms).values for atoms in decode_structures(arrays, definition.elements)]
-    values = [[found.get(name, math.nan) for name in names] for found in labels]
+    values = [[sample_labels.get(name, math.nan) for name in names] for sample_labels in labels]
     arrays["properties"] = np.array(values, dtype=np.float64).reshape(len(labels), len(names))
     provenance = {
         "dataset": definition.name,

@@ -1,4 +1,4 @@
-"""The contract of a method as named checks."""
+"""``check_method``: named checks of the contract of a method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METHOD_CHECKS: tuple[Check[Probe], ...] = (*TRAINING_CHECKS, *SAMPLING_CHECKS, *
 
 
 def checks() -> tuple[Check[Probe], ...]:
-    """The checks of ``check_method`` in their order; each has a ``name`` and a ``description``."""
+    """All checks of ``check_method``, in order; each has a ``name`` and a ``description``."""
     return METHOD_CHECKS
 
 
@@ -34,17 +34,17 @@ def check_method(
     tasks: Iterable[str] = tuple(TASKS),
     precision: torch.dtype = torch.float64,
 ) -> tuple[CheckResult, ...]:
-    """Check the contract of a method on small tasks of one, two and eleven elements.
+    """Check the contract of a method on small tasks of one, two and eleven elements; return one result per check.
 
     config: changes to the configuration of the preset ``network`` (by default the first), a mapping like that of
         ``amsbench train --set``; nested settings are merged. With a small network the checks take about a minute on
         one core
-    only: names of ``checks()`` to run, for tests with one name each
-    expected_failures: by the name of a check, a sentence with the reason why it may fail; if it passes, that is a
-        failure
-    tasks: names of TASKS, for methods that do not support all of them
-    precision: of comparisons; float64, so that equivalent computations differ by rounding alone, or float32 for
-        networks that support no other
+    only: names of the checks to run; by default all
+    expected_failures: reasons, as sentences, by the name of a check that is expected to fail; such a check that passes
+        is reported as a failure
+    tasks: names of the TASKS to check; by default all
+    precision: number type of comparisons; float64, in which equivalent computations differ by rounding only, or
+        float32 for networks that support no other type
 
     Raises CheckFailed with one sentence per failed check, and AmsbenchError for unknown names.
     """

@@ -1,4 +1,4 @@
-"""What every metric keeps to: declarations, finite numbers, and no dependence on how a structure is written down."""
+"""``check_metric``: declarations, finite values, and invariance under equivalent descriptions of a structure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .checks import CheckFailed
 from .synthetic import synthetic_dataset
 
 TOLERANCE = 1e-6
-"""Relative difference that rounding may cause between two ways of writing down one structure."""
+"""Largest relative difference between the values of two equivalent descriptions of a structure, due to rounding."""
 
 
 def check_metric(metric_class: type[Metric]) -> None:
-    """Check a metric class on random packings and crystals of one and two elements; CheckFailed says what is wrong.
+    """Check a metric class on random packings and crystals of one and two elements; raise CheckFailed for a fault.
 
     Checked: it is a CurveMetric, StructureMetric or PropertyMetric and declares name, title, unit, direction, rationale
     and evidence; it returns exactly the quantities that it declares (or curves on one grid), as finite numbers; they
-    stay the same when all atoms move, are listed in another order or are moved by lattice vectors, and when measured
-    twice; a structure without atoms gives EvaluationFailed or numbers, and no other error; a metric of curves takes a
-    Dataset, which references are computed from, as well as a list of ASE Atoms.
+    are unchanged under translation, permutation and shifts by lattice vectors, and in a second measurement; a structure
+    without atoms gives EvaluationFailed or numbers, and no other error; a metric of curves accepts a Dataset, from
+    which references are computed, as well as a list of ASE Atoms.
     """
     if not issubclass(metric_class, CurveMetric | StructureMetric | PropertyMetric):
         raise CheckFailed(
@@ -59,9 +59,9 @@ def _values(metric: Metric, atoms: Any, material: Any) -> dict[str, np.ndarray]:
     if isinstance(metric, CurveMetric):
         curves = metric.curves([atoms, atoms])
         if not isinstance(curves, Curves) or curves.values.shape != (2, len(curves.grid)):
-            raise CheckFailed(f"'{metric.name}' does not return Curves with one row per structure")
+            raise CheckFailed(f"'{metric.name}' returns no Curves with one row per structure")
         if not np.array_equal(curves.values[0], curves.values[1]):
-            raise CheckFailed(f"'{metric.name}' gives two curves for one structure")
+            raise CheckFailed(f"'{metric.name}' returns different curves for two copies of one structure")
         return {"curve": curves.values[0]}
     assert isinstance(metric, StructureMetric)
     declared = [quantity.name for quantity in metric.quantities(material)]
@@ -86,12 +86,12 @@ def _change(values: dict[str, np.ndarray], again: dict[str, np.ndarray]) -> str:
 
 
 def _atom_count(atoms: Any) -> dict[str, float]:
-    """The number of atoms, which summaries of other metrics may use."""
+    """The descriptor ``atoms``, which summaries of metrics may read."""
     return {"atoms": float(len(atoms))}
 
 
 def _rewritten(atoms: Any) -> dict[str, Any]:
-    """The same structure written down in other ways."""
+    """Equivalent descriptions of the structure, by the change that leads to each."""
     rng = np.random.default_rng(2)
     moved = atoms.copy()
     moved.positions += [0.7, -0.4, 1.3]
@@ -149,7 +149,7 @@ def _cases() -> list[tuple[Any, dict[str, Any]]]:
         return -float(len(atoms)) / atoms.get_volume(), 1.0
 
     def rattled(crystal: Atoms) -> Atoms:
-        """Perfect crystals have angles and distances on the edges of bins, where rounding decides."""
+        """The crystal with small random displacements, so that no distance or angle is at the edge of a bin."""
         crystal.rattle(0.05, seed=3)
         return crystal
 

@@ -1,4 +1,4 @@
-"""Named checks: how they are listed, run, and expected to fail."""
+"""Named checks of plug-ins, their results, and the function that runs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Subject = TypeVar("Subject")
 
 
 class CheckFailed(AssertionError):
-    """A check found a fault; the message is ``name: fault``."""
+    """Raised if a check finds a fault; the message is ``name: fault``."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Check(Generic[Subject]):
 
     @property
     def description(self) -> str:
-        """The first line of its docstring."""
+        """First line of the docstring of ``run``."""
         return (inspect.getdoc(self.run) or "").splitlines()[0]
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Check(Generic[Subject]):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """Result of a check that raised nothing; an expected failure has its message and reason in ``message``."""
+    """Result of a check that passed, failed as expected (``message``: fault and reason) or does not apply."""
 
     name: str
     outcome: Literal["passed", "failed as expected", "does not apply"]
@@ -55,7 +55,7 @@ def fail(message: str) -> NoReturn:
 
 
 def require(condition: Any, message: str) -> None:
-    """CheckFailed with ``message`` unless the condition (a bool or a tensor of one) holds."""
+    """Raise CheckFailed with ``message`` unless the condition (bool or tensor with one element) is true."""
     if not bool(condition):
         raise CheckFailed(message)
 
@@ -69,21 +69,22 @@ def run_checks(
 ) -> tuple[CheckResult, ...]:
     """Run every check on every subject to which it applies; CheckFailed lists all failures, one per line.
 
-    subjects: forms in which one plug-in is checked, such as a method on several tasks
+    owner: name of the plug-in in messages
+    subjects: variants of the plug-in, such as a method on several tasks
     only: names of the checks to run, all by default
-    expected_failures: reasons by the name of a check; an expected failure that passes is a failure, too
+    expected_failures: reasons by the name of a check that is expected to fail; such a check that passes is a failure
     Raises AmsbenchError for unknown names of checks and for an empty reason.
     """
-    known = [check.name for check in checks]
+    names = [check.name for check in checks]
     expected = dict(expected_failures or {})
-    chosen = known if only is None else list(only)
+    chosen = names if only is None else list(only)
     for name in (*chosen, *expected):
-        if name not in known:
-            raise AmsbenchError(f"there is no check '{name}'; {near_matches(name, known)}")
+        if name not in names:
+            raise AmsbenchError(f"there is no check '{name}'; {near_matches(name, names)}")
     for name, why in expected.items():
         if not why.strip():
             raise AmsbenchError(
-                f"the expected failure of '{name}' has no reason; say in a sentence why it may fail"
+                f"the expected failure of '{name}' has no reason; give a sentence that explains why it may fail"
             )
     results, failures = [], []
     for check in checks:

@@ -18,18 +18,18 @@ from ..benchmark.interface.evaluation_plan import PROTOCOLS
 from .checks import Check, require
 
 SAMPLES_PER_SIMULATION = 2
-"""Samples per simulation of a definition."""
+"""Samples of each simulation in the checks of a definition."""
 OUTSIDE = 1e-3
 """Largest distance of an atom outside its cell due to rounding, angstrom."""
 LEAST_DISTANCE = 0.5
-"""Angstrom; a median distance of nearest neighbours below it is taken for another unit of length."""
+"""Smallest median distance of nearest neighbours, angstrom; a smaller one is reported as a wrong unit of length."""
 LABEL_ERROR = 0.1
-"""Largest difference of a label and a measurement of the stored structure, in standard deviations of the labels."""
+"""Largest difference between a label and the value measured on the stored structure, in units of the labels' std."""
 
 
 @dataclass(frozen=True)
 class DatasetProbe:
-    """A dataset, the number of samples to measure, and the seeds if it was simulated for the checks."""
+    """Subject of the checks: a dataset, the number of samples to measure, and its seeds if simulated for the checks."""
 
     dataset: Dataset
     measured: int
@@ -50,7 +50,7 @@ class DatasetProbe:
 
     @cached_property
     def measurements(self) -> list[Measurement]:
-        """All properties of the samples ``rows``."""
+        """Measurements of all properties of the samples ``rows``."""
         return [self.definition.measure(self.dataset.atoms(int(row))) for row in self.rows]
 
 
@@ -61,27 +61,37 @@ def definition_attributes(probe: DatasetProbe) -> None:
     definition = probe.definition
     require(definition.title.strip() and "\n" not in definition.title, "the title is not one line of text")
     unknown = [symbol for symbol in definition.elements if not atomic_numbers.get(symbol)]
-    require(definition.elements and not unknown, f"the elements are none or not chemical symbols: {unknown}")
-    require(len(set(definition.elements)) == len(definition.elements), "an element is there twice")
+    require(
+        definition.elements and not unknown,
+        f"elements is empty or has entries that are no chemical symbols: {unknown}",
+    )
+    require(
+        len(set(definition.elements)) == len(definition.elements),
+        f"an element occurs twice in {definition.elements}",
+    )
     names = [item.name for item in definition.properties]
-    require(len(set(names)) == len(names), "two properties have one name")
+    require(len(set(names)) == len(names), f"two properties have the same name: {names}")
     foreign = sorted(set(definition.design_properties) - set(names))
-    require(not foreign, f"design_properties has {foreign}, which are no properties")
+    require(not foreign, f"design_properties has {foreign}, which are not in properties")
     density = definition.ghost_density
-    require(density is None or 0 < density < 1, f"the ghost density is {density} per A^3")
+    require(
+        density is None or 0 < density < 1,
+        f"the ghost density is {density} per A^3; expected: between 0 and 1, or None",
+    )
     charges = definition.formal_charges
     require(
         charges is None or set(charges) == set(definition.elements),
-        "formal_charges are not those of the elements",
+        "formal_charges has other keys than elements",
     )
     shares = definition.split_fractions
     require(
-        min(shares) > 0 and math.isclose(sum(shares), 1), f"the split fractions {shares} are not shares of 1"
+        min(shares) > 0 and math.isclose(sum(shares), 1),
+        f"the split fractions {shares} are not positive or do not sum to 1",
     )
     again = pickle.loads(pickle.dumps(definition))  # as a worker process gets it
     require(
         (again.name, again.elements) == (definition.name, definition.elements),
-        "another definition is unpickled",
+        "the definition differs after pickling, as for a worker process",
     )
 
 
@@ -98,12 +108,13 @@ def arrays_fit(probe: DatasetProbe) -> None:
         "splits": (samples,),
     }
     for name, shape in shapes.items():
-        found = getattr(data, name).shape
-        require(found == shape, f"{name} has the shape {found}, where the counts need {shape}")
-    require(samples > 0 and data.counts.min() > 0, "there are no samples, or one has no atoms")
-    known = len(probe.definition.elements)
+        actual = getattr(data, name).shape
+        require(actual == shape, f"{name} has the shape {actual}; the counts require {shape}")
+    require(samples > 0 and data.counts.min() > 0, "the dataset has no samples, or a sample has no atoms")
+    element_count = len(probe.definition.elements)
     require(
-        data.species.min() >= 0 and data.species.max() < known, f"a species is not among 0 to {known - 1}"
+        data.species.min() >= 0 and data.species.max() < element_count,
+        f"a species index is not among 0 to {element_count - 1}",
     )
 
 
@@ -131,7 +142,7 @@ def positions_inside(probe: DatasetProbe) -> None:
 
 
 def _require_angstrom(probe: DatasetProbe) -> None:
-    """CheckFailed if distances between neighbours are those of another unit of length."""
+    """Raise CheckFailed if distances between neighbours are too short for angstrom."""
     for row in probe.rows:
         distances = probe.dataset.atoms(int(row)).get_all_distances(mic=True)
         if len(distances) < 2:
@@ -150,7 +161,7 @@ def splits_follow_groups(probe: DatasetProbe) -> None:
     data, fractions = probe.dataset, probe.definition.split_fractions
     require(
         np.array_equal(data.splits, splits_of_groups(data.groups, fractions)),
-        "the splits are not those of the groups (splits_of_groups)",
+        "the splits are not those of the groups; compute them by splits_of_groups",
     )
     if not probe.seeds:
         empty = [split for split in SPLITS if len(data.indices(split)) == 0]
@@ -173,29 +184,33 @@ def labels_finite_or_absent(probe: DatasetProbe) -> None:
     """Labels are finite, or NaN where there is none."""
     infinite = np.argwhere(np.isinf(probe.dataset.properties))
     require(
-        len(infinite) == 0, f"a label of sample {infinite[:1, 0].tolist()} is infinite; NaN is for no label"
+        len(infinite) == 0,
+        f"a label of sample {infinite[:1, 0].tolist()} is infinite; use NaN for an absent label",
     )
 
 
 def measure_answers(probe: DatasetProbe) -> None:
     """``measure`` has a finite value or a reason for every property that it is asked for, and for no other."""
     names = [item.name for item in probe.definition.properties]
-    for row, found in zip(probe.rows, probe.measurements, strict=True):
-        _answered(found, names, f"sample {row}")
+    for row, measurement in zip(probe.rows, probe.measurements, strict=True):
+        _answered(measurement, names, f"sample {row}")
     atoms = probe.dataset.atoms(int(probe.rows[0]))
     for name in names:
         _answered(probe.definition.measure(atoms, (name,)), [name], f"measure(atoms, ['{name}'])")
 
 
-def _answered(found: Measurement, names: list[str], what: str) -> None:
+def _answered(measurement: Measurement, names: list[str], what: str) -> None:
     for name in names:
-        value, reason = found.values.get(name), found.failures.get(name)
-        require(value is not None or reason, f"{what} has neither a value of '{name}' nor a reason why not")
+        value, reason = measurement.values.get(name), measurement.failures.get(name)
+        require(
+            value is not None or reason,
+            f"{what} has neither a value of '{name}' nor a reason for its absence",
+        )
         require(
             value is None or math.isfinite(value), f"{what} has a '{name}' of {value}; give a reason instead"
         )
-    foreign = sorted((set(found.values) | set(found.failures)) - set(names))
-    require(not foreign, f"{what} answers for {foreign}, which was not asked for")
+    foreign = sorted((set(measurement.values) | set(measurement.failures)) - set(names))
+    require(not foreign, f"{what} returns {foreign}, which was not requested")
 
 
 def labels_are_measured(probe: DatasetProbe) -> None:
@@ -203,8 +218,8 @@ def labels_are_measured(probe: DatasetProbe) -> None:
     for column, item in enumerate(probe.definition.properties):
         labels = probe.dataset.properties[:, column].astype(float)
         allowed = LABEL_ERROR * float(np.nanstd(labels)) + 1e-4 * float(np.nanmax(np.abs(labels)))
-        for row, found in zip(probe.rows, probe.measurements, strict=True):
-            value = found.values.get(item.name)
+        for row, measurement in zip(probe.rows, probe.measurements, strict=True):
+            value = measurement.values.get(item.name)
             if value is not None:
                 require(
                     abs(value - labels[row]) <= allowed,
@@ -225,9 +240,9 @@ def energies_finite(probe: DatasetProbe) -> None:
 
 def provenance_there(probe: DatasetProbe) -> None:
     """Provenance is JSON data and names the recipe."""
-    found = probe.dataset.provenance
-    json.dumps(found)
-    require(found.get("recipe"), "the provenance does not say by which recipe the data were made")
+    provenance = probe.dataset.provenance
+    json.dumps(provenance)
+    require(provenance.get("recipe"), "the provenance has no entry 'recipe'")
 
 
 def plans_valid(probe: DatasetProbe) -> None:
@@ -236,35 +251,43 @@ def plans_valid(probe: DatasetProbe) -> None:
         plans = plans_of(probe.definition, protocol)
         names = [plan.name for plan in plans]
         require(
-            names and len(set(names)) == len(names), f"protocol '{protocol}' has no plans or two of one name"
+            names and len(set(names)) == len(names),
+            f"protocol '{protocol}' has no plans, or two plans of the same name",
         )
         for plan in plans:
             what = f"plan '{plan.name}' of protocol '{protocol}'"
-            require(plan.protocol == protocol, f"{what} says it is of protocol '{plan.protocol}'")
-            require(plan.count > 0, f"{what} makes {plan.count} structures")
+            require(plan.protocol == protocol, f"{what} names the protocol '{plan.protocol}'")
+            require(plan.count > 0, f"{what} has a count of {plan.count} structures")
             require(plan.steps and min(plan.steps) > 0, f"{what} has the step counts {plan.steps}")
             require(
-                plan.targets or plan.kind == "structural", f"{what} is of inverse design but has no targets"
+                plan.targets or plan.kind == "structural",
+                f"{what} is a plan for inverse design without targets",
             )
             for name, ends in plan.targets.items():
                 probe.definition.property_named(name)
-                require(all(map(math.isfinite, ends)), f"{what} asks for '{name}' of {ends}")
+                require(
+                    all(map(math.isfinite, ends)),
+                    f"{what} has targets of '{name}' that are not finite: {ends}",
+                )
             cells, counts = cells_of(plan.changed(count=2), probe.dataset)
             require(len(cells) == len(counts) == 2 and counts.min() > 0, f"{what} has cells without atoms")
 
 
 def simulations_repeat(probe: DatasetProbe) -> None:
     """The same seed simulates the same structures, another seed others."""
-    per = min(SAMPLES_PER_SIMULATION, probe.definition.samples_per_simulation("reduced"))
-    made = [
+    samples = min(SAMPLES_PER_SIMULATION, probe.definition.samples_per_simulation("reduced"))
+    simulated = [
         np.concatenate(
-            [atoms.positions for atoms in probe.definition.definition_for(0).simulate("reduced", seed, per)]
+            [
+                atoms.positions
+                for atoms in probe.definition.definition_for(0).simulate("reduced", seed, samples)
+            ]
         )
         for seed in (probe.seeds[0], probe.seeds[0], probe.seeds[1])
     ]
-    require(np.array_equal(made[0], made[1]), "the same seed simulates other structures")
+    require(np.array_equal(simulated[0], simulated[1]), "the same seed simulates other structures")
     require(
-        made[0].shape != made[2].shape or not np.allclose(made[0], made[2]),
+        simulated[0].shape != simulated[2].shape or not np.allclose(simulated[0], simulated[2]),
         "two seeds simulate the same structures",
     )
 

@@ -1,4 +1,4 @@
-"""A method on a small task for the checks, and noise that is translated, rotated or permuted."""
+"""Subject of the method checks, a method on a small task, and transformed noise for the checks of symmetries."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ TASKS: dict[str, dict[str, Any]] = {
 """Tasks of the checks, as arguments of ``synthetic_dataset``: with and without ghosts, properties and charges."""
 
 LEAST_CELL = 9.2
-"""Angstrom; cells are larger if the cutoff requires it."""
+"""Approximate edge of the cells, angstrom; larger if the cutoff requires it."""
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3}
 """Largest difference of equivalent structures after a few sampling steps, angstrom."""
 STIR = 0.3
-"""Noise on every weight times the square root of the number of its inputs. Layers that begin as zeros would hide
-faults."""
+"""Standard deviation of the noise added to every weight, times the square root of its number of inputs. Without this
+noise layers that are initialised as zeros would hide faults."""
 
 
 LEAST_SPREAD = 0.25
-"""Of a cell's edge; positions that spread over less are taken for another unit."""
+"""Smallest range of the positions over the edge of the cell; a smaller one is reported as a wrong unit."""
 
 _surprises = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a method class is built for its checks."""
+    """Network preset, changes to its configuration, and precision with which a method is built for the checks."""
 
     network: str | None
     config: Mapping[str, Any]
@@ -75,7 +75,7 @@ class Probe:
         return small if least <= LEAST_CELL else synthetic_dataset(cell=least, **TASKS[self.name])
 
     def with_dataset(self, dataset: Dataset) -> Method:
-        """The method for the task of a dataset, newly built."""
+        """New method for the task of a dataset."""
         return self._built(task_of(dataset, dataset.definition.design_properties))
 
     @cached_property
@@ -83,11 +83,11 @@ class Probe:
         return task_of(self.dataset, self.dataset.definition.design_properties)
 
     def config(self, network: str | None = None) -> dict[str, Any]:
-        """The configuration of the checks, or the unchanged one of a network preset."""
+        """Configuration of the method in the checks, or the default configuration of a network preset."""
         return self.method_class.default_config(network, self.task) if network else self._config(self.task)
 
     def method(self, *, stirred: bool = True, precise: bool = False) -> Method:
-        """A new method, the same every time, with perturbed weights, in the precision of comparisons or float32."""
+        """New method with reproducible, perturbed weights, in the precision of comparisons (``precise``) or float32."""
         method = self._built(self.task)
         if stirred:
             perturb_weights(method)
@@ -107,7 +107,7 @@ class Probe:
     def start(
         self, rows: Sequence[int] = (0, 1), properties: Tensor | None = None, precise: bool = False
     ) -> Structures:
-        """Empty cells of these structures of the dataset, all of different sizes.
+        """Empty cells of the structures ``rows`` of the dataset, all of different sizes.
 
         properties [s, p]: targets; by default the labels, half of them absent in every other structure
         """
@@ -122,36 +122,39 @@ class Probe:
         return Structures.empty_cells(cells.to(dtype), counts, properties.to(dtype))
 
     def _hidden(self, rows: Sequence[int]) -> Tensor:
-        """Which labels [s, p] of these structures are absent: of odd ones the first, the third, and so on."""
+        """Whether labels [s, p] are absent: in structures of odd index the first, the third, and so on."""
         columns = torch.arange(self.dataset.properties.shape[1])
         return (torch.tensor(rows)[:, None] % 2 > 0) & (columns % 2 == 0)
 
     def noise(self, start: Structures, rows: Sequence[int] = (0, 1), seed: int = 0) -> StructureNoise:
-        """The noise of these structures, independent of the batch."""
+        """Noise source for the structures ``rows``, independent of the rest of the batch."""
         seeds = [structure_seeds(seed, row, 1)[0] for row in rows]
         return StructureNoise(start.counts.tolist(), seeds, dtype=start.cells.dtype)
 
     def sample(
         self, method: Method, start: Structures, steps: int, sampler: str, noise: NoiseSource
     ) -> Structures:
-        """A sample; the global random numbers of torch, numpy and Python differ for every call."""
+        """Sampled structures; the global random states of torch, numpy and Python differ for every call."""
         method.eval()
         with torch.no_grad(), scrambled_global_rng():
             try:
-                made = method.sample(start, steps, sampler, noise)
+                structures = method.sample(start, steps, sampler, noise)
             except Exception as error:
                 fail(f"sampler '{sampler}' with {steps} steps raised {type(error).__name__}: {error}")
-        if not isinstance(made, Structures):
-            fail(f"sampler '{sampler}' returned a {type(made).__name__}, not Structures")
-        if made.positions.shape != start.positions.shape or made.species.shape != start.species.shape:
+        if not isinstance(structures, Structures):
+            fail(f"sampler '{sampler}' returned a {type(structures).__name__}, not Structures")
+        if (
+            structures.positions.shape != start.positions.shape
+            or structures.species.shape != start.species.shape
+        ):
             fail(
-                f"sampler '{sampler}' with {steps} steps returned positions {tuple(made.positions.shape)} and species "
-                f"{tuple(made.species.shape)} for {len(start.positions)} atoms"
+                f"sampler '{sampler}' with {steps} steps returned positions {tuple(structures.positions.shape)} and "
+                f"species {tuple(structures.species.shape)} for {len(start.positions)} atoms"
             )
-        return made
+        return structures
 
     def difference(self, found: Structures, wanted: Structures) -> float:
-        """Largest difference of a coordinate in angstrom, atom by atom; infinite for different species."""
+        """Largest difference of a coordinate of an atom, angstrom; infinite for different species."""
         if not torch.equal(found.species, wanted.species):
             return float("inf")
         return float((found.positions.double() - wanted.positions.double()).abs().amax())
@@ -161,7 +164,7 @@ class Probe:
     def batch(
         self, rows: Sequence[int] = (0, 1), *, hidden: bool = False, precise: bool = False
     ) -> Structures:
-        """Structures of the dataset with ghosts, as in training; with ``hidden`` some labels are absent."""
+        """Structures of the dataset with ghosts, as in training; with ``hidden`` some of the labels are absent."""
         data = self.dataset.subset(np.array(rows))
         properties, counts = torch.as_tensor(data.properties), torch.as_tensor(data.counts)
         if hidden:
@@ -183,7 +186,7 @@ class Probe:
     def losses(
         self, method: Method, batch: Structures, seed: int, *, teacher: Method, progress: float = 1.0
     ) -> dict[str, Tensor]:
-        """The losses of a batch with the noise of a seed."""
+        """Losses of a batch, with the noise of a seed."""
         generator = torch.Generator().manual_seed(seed)
         noise = BatchNoise(len(batch.positions), len(batch), generator, dtype=batch.positions.dtype)
         with scrambled_global_rng():
@@ -194,7 +197,7 @@ class Probe:
 
 
 def unit_hint(sample: Structures) -> str:
-    """A sentence if the positions of every structure spread over a small part of its cell; otherwise ''."""
+    """Message about a probable wrong unit if positions span a small part of their cells only; otherwise ''."""
     fractions = fractional(sample.positions, sample)
     spread = max(
         float((values.amax(0) - values.amin(0)).max())
@@ -211,12 +214,12 @@ def unit_hint(sample: Structures) -> str:
 
 
 def sampler_names(method: Method) -> list[str]:
-    """The names of its samplers, in their order."""
+    """Names of the samplers of a method, in order."""
     return [sampler.name for sampler in method.samplers]
 
 
 def perturb_weights(method: Method) -> None:
-    """Add noise to every weight, the same every time."""
+    """Add reproducible noise to every weight."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weights in method.parameters():
@@ -228,7 +231,7 @@ def perturb_weights(method: Method) -> None:
 
 @contextmanager
 def scrambled_global_rng() -> Iterator[None]:
-    """Context with a new state of the global random numbers, restored at its end."""
+    """Context with a new state of the global random number generators; the old state is restored at its end."""
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     fresh = next(_surprises)
     with torch.random.fork_rng(devices=[]):
@@ -244,7 +247,7 @@ def scrambled_global_rng() -> Iterator[None]:
 
 @contextmanager
 def deterministic_context() -> Iterator[None]:
-    """Context with one thread, for reproducible rounding, that restores torch's random numbers at its end."""
+    """Context with one thread, for reproducible rounding; the state of torch's generators is restored at its end."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -256,11 +259,11 @@ def deterministic_context() -> Iterator[None]:
 
 @dataclass(kw_only=True)
 class TransformedNoise:
-    """A noise source whose numbers are transformed; ``touched`` tells whether initial positions were drawn.
+    """Noise source with transformed numbers; ``touched`` is true after initial positions were drawn.
 
     atoms: transforms the vectors of normal_atoms(3)
     places: transforms the first uniform_atoms(3), the initial fractional coordinates
-    draws: transforms everything that is drawn for atoms
+    draws: transforms all random numbers of atoms
     """
 
     source: NoiseSource

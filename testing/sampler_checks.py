@@ -38,22 +38,22 @@ def equal_labels_equal_structures(probe: Probe) -> None:
 
 
 PAIRS, PAIRS_PER_BATCH = 128, 32
-"""Structures of two bonded atoms, and how many a training step has."""
+"""Number of structures of two bonded atoms, in all and in a training step."""
 PAIR_CELL = 8.0
-"""Edge of their cubic cells, angstrom, unless the cutoff needs a larger one."""
+"""Edge of the cubic cells of the pairs, angstrom; larger if the cutoff requires it."""
 PAIR_UPDATES, PAIR_LEARNING_RATE = 250, 1e-2
 """Steps and learning rate of Adam: one to four seconds on one core for small networks."""
 MANY_STEPS = 25
 BOND_TOLERANCE = 0.2
 """Largest deviation of a bonded pair from PAIR_BOND, angstrom."""
 LEAST_BONDS = 5.0
-"""Least fraction of bonded pairs in units of that of random positions, which is 0.025 in a cell of 8 A. Methods with
+"""Smallest fraction of bonded pairs, in units of that of random positions (0.025 in a cell of 8 A). Methods with
 small networks reach 0.23 to 0.88; steps of the wrong sign, at reversed times or with a tenth of the noise scale stay
 below 0.07."""
 
 
 class PairProbe(Probe):
-    """A method class on structures of two bonded atoms, the distribution that networks learn fastest."""
+    """Probe of a method class on structures of two bonded atoms, a distribution that networks learn quickly."""
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -91,7 +91,7 @@ def many_steps_approach_the_data(probe: Probe) -> None:
     method, first_loss, last_loss = pairs.trained()
     rows = tuple(range(PAIRS))
     start, least = pairs.start(rows), LEAST_BONDS * pairs.random_bonds
-    # samplers with equal labels make equal structures, which another check demands
+    # one sampler per label: equal labels require equal structures (equal_labels_equal_structures)
     by_label = {sampler.label(method, MANY_STEPS): sampler.name for sampler in reversed(method.samplers)}
     for name in by_label.values():
         sample = pairs.sample(method, start, MANY_STEPS, name, pairs.noise(start, rows))

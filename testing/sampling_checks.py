@@ -16,12 +16,12 @@ from .method_probe import TOLERANCE, Probe, TransformedNoise, sampler_names, uni
 from .training_checks import trained
 
 STEPS = (1, 2, 3, 11)
-"""Odd and even numbers, below and above ten."""
+"""Step counts of the check of finite positions: odd and even numbers, below and above ten."""
 FEW = 3
-"""Steps of comparisons: a first, a middle and a last step with little accumulated rounding."""
+"""Step count of comparisons: a first, a middle and a last step, with little accumulated rounding."""
 LEAST_RDF_RMSD = 0.5
-"""Smallest RDF RMSD of one step without a shortcut. Random positions have 1.05 here, and random positions without pairs
-below 1.9 A, which a short training learns first, 0.80."""
+"""Smallest RDF RMSD of a single step of a method without shortcut. It is 1.05 for random positions and 0.80 for random
+positions without pairs below 1.9 A, which a short training learns first."""
 LEAST_CHANGE = 1e-4
 """Smallest difference of different structures, angstrom."""
 
@@ -31,9 +31,9 @@ def any_step_count(probe: Probe) -> None:
     method, start = probe.method(), probe.start()
     for sampler in sampler_names(method):
         for steps in STEPS:
-            made = probe.sample(method, start, steps, sampler, probe.noise(start))
+            sample = probe.sample(method, start, steps, sampler, probe.noise(start))
             require(
-                torch.isfinite(made.positions).all(),
+                torch.isfinite(sample.positions).all(),
                 f"sampler '{sampler}' with {steps} steps made positions that are not finite",
             )
 
@@ -42,33 +42,33 @@ def cells_and_counts_untouched(probe: Probe) -> None:
     """Cells, atom counts, order and properties are those of ``start``, which is not modified."""
     method, start = probe.method(), probe.start()
     for sampler in sampler_names(method):
-        given = Structures(**{name: value.clone() for name, value in vars(start).items()})
-        made = probe.sample(method, given, 2, sampler, probe.noise(start))
+        start_copy = Structures(**{name: value.clone() for name, value in vars(start).items()})
+        sample = probe.sample(method, start_copy, 2, sampler, probe.noise(start))
         for name in ("cells", "counts", "batch", "properties"):
-            wanted, found = getattr(start, name), getattr(made, name)
-            same = wanted.shape == found.shape and torch.equal(
-                wanted.nan_to_num(-1.0), found.nan_to_num(-1.0)
+            expected, returned = getattr(start, name), getattr(sample, name)
+            same = expected.shape == returned.shape and torch.equal(
+                expected.nan_to_num(-1.0), returned.nan_to_num(-1.0)
             )
-            require(same, f"sampler '{sampler}' returned other {name} than it was given")
-        for name, wanted in vars(start).items():
-            unharmed = torch.equal(wanted.nan_to_num(-1.0), getattr(given, name).nan_to_num(-1.0))
-            require(unharmed, f"sampler '{sampler}' writes into the {name} that it is given")
+            require(same, f"sampler '{sampler}' changed {name}; return those of start")
+        for name, expected in vars(start).items():
+            unchanged = torch.equal(expected.nan_to_num(-1.0), getattr(start_copy, name).nan_to_num(-1.0))
+            require(unchanged, f"sampler '{sampler}' writes into {name} of start; it may only read them")
 
 
 def only_known_species(probe: Probe) -> None:
     """Species are elements of the task or its ghost; no other class, such as a mask, is left."""
     rows = tuple(range(6))
     method, start = probe.method(), probe.start(rows)
-    known = probe.task.species_count
+    species_count = probe.task.species_count
     for sampler in sampler_names(method):
         for steps in (1, 2):
             species = probe.sample(method, start, steps, sampler, probe.noise(start, rows)).species
             require(species.dtype == torch.int64, f"sampler '{sampler}' returned species of {species.dtype}")
-            unknown = species[(species < 0) | (species >= known)]
+            unknown = species[(species < 0) | (species >= species_count)]
             require(
                 len(unknown) == 0,
                 f"sampler '{sampler}' with {steps} steps left {len(unknown)} of {len(species)} atoms with species "
-                f"{unknown[:1].tolist()}, where 0 to {known - 1} are known (elements, then the ghost)",
+                f"{unknown[:1].tolist()}, where 0 to {species_count - 1} are known (elements, then the ghost)",
             )
 
 
@@ -83,8 +83,8 @@ def same_seed_same_sample(probe: Probe) -> None:
         gap = probe.difference(again, once)
         require(
             gap <= TOLERANCE[torch.float32],
-            f"sampler '{sampler}' made another structure of the same noise ({_distance(gap)}); every random number "
-            "has to come from the NoiseSource, and sampling may leave nothing behind",
+            f"sampler '{sampler}' made another structure from the same noise ({_distance(gap)}); every random number "
+            "has to come from the NoiseSource, and sampling may not change the method",
         )
 
 
@@ -96,7 +96,7 @@ def other_seed_other_sample(probe: Probe) -> None:
         other = probe.sample(method, start, FEW, sampler, probe.noise(start, seed=1))
         require(
             probe.difference(other, once) > LEAST_CHANGE,
-            f"sampler '{sampler}' made the same structure of two seeds; it does not read its noise",
+            f"sampler '{sampler}' made the same structure with two seeds; it does not read its noise",
         )
 
 
@@ -104,14 +104,17 @@ def batch_mates_do_not_matter(probe: Probe) -> None:
     """A sample does not depend on the other structures of its batch or on their order."""
     method = probe.method(precise=True)
     for sampler in sampler_names(method):
-        # number 1 alone, before number 0 and after it
-        made = []
+        # structure 1 alone, before structure 0 and after it
+        samples = []
         for rows in ((1,), (1, 0), (0, 1)):
             start = probe.start(rows, precise=True)
             sample = probe.sample(method, start, FEW, sampler, probe.noise(start, rows))
-            made.append(_one(sample, rows.index(1)))
-        for what, mate in (("in company", made[1]), ("behind another", made[2])):
-            gap = probe.difference(mate, made[0])
+            samples.append(_one(sample, rows.index(1)))
+        for what, mate in (
+            ("before another one in a batch", samples[1]),
+            ("after another one in a batch", samples[2]),
+        ):
+            gap = probe.difference(mate, samples[0])
             require(
                 gap <= TOLERANCE[probe.settings.precision],
                 f"sampler '{sampler}' makes another structure {what} than alone ({_distance(gap)}); sums, means and "
@@ -129,10 +132,10 @@ def concurrent_samples(probe: Probe) -> None:
         with torch.no_grad():
             return method.sample(start, 2, method.samplers[0].name, probe.noise(start))
 
-    wanted = [sample(start) for start in starts]
+    expected = [sample(start) for start in starts]
     with ThreadPoolExecutor(2) as pool:
-        for found, one in zip(pool.map(sample, starts), wanted, strict=True):
-            gap = probe.difference(found, one)
+        for threaded, alone in zip(pool.map(sample, starts), expected, strict=True):
+            gap = probe.difference(threaded, alone)
             require(
                 gap <= TOLERANCE[torch.float32],
                 f"two threads at once make other structures ({_distance(gap)}); sampling may not change the module, "
@@ -151,14 +154,14 @@ def permutation_equivariance(probe: Probe) -> None:
         ]
     )
     for sampler in sampler_names(method):
-        made = probe.sample(method, start, FEW, sampler, probe.noise(start))
-        wanted = replace(made, positions=made.positions[order], species=made.species[order])
+        sample = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        permuted = replace(sample, positions=sample.positions[order], species=sample.species[order])
         noise = TransformedNoise(source=probe.noise(start), draws=lambda drawn: drawn[order])
-        gap = probe.difference(probe.sample(method, start, FEW, sampler, noise), wanted)
+        gap = probe.difference(probe.sample(method, start, FEW, sampler, noise), permuted)
         require(
             gap <= TOLERANCE[probe.settings.precision],
-            f"sampler '{sampler}' gives permuted atoms another structure ({_distance(gap)}); nothing may depend on an "
-            "atom's place in the list",
+            f"sampler '{sampler}' gives permuted atoms another structure ({_distance(gap)}); the index of an atom "
+            "must not matter",
         )
 
 
@@ -168,22 +171,22 @@ def translation_equivariance(probe: Probe) -> None:
     shift = torch.tensor([[0.31, 0.77, 0.52], [0.93, 0.14, 0.68]]).to(start.cells)[start.batch]
     cells = start.cells[start.batch]
     for sampler in sampler_names(method):
-        made = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        sample = probe.sample(method, start, FEW, sampler, probe.noise(start))
         noise = TransformedNoise(source=probe.noise(start), places=lambda places: (places + shift) % 1.0)
         moved = probe.sample(method, start, FEW, sampler, noise)
         require(
             noise.touched,
-            f"sampler '{sampler}' never asks for uniform_atoms(3), the places at which atoms begin; draw them so, or "
-            "expect this check to fail",
+            f"sampler '{sampler}' does not draw initial positions by uniform_atoms(3); draw them so, or expect this "
+            "check to fail",
         )
-        images = torch.linalg.solve(cells.mT, (moved.positions - made.positions)[..., None])[..., 0] - shift
+        images = torch.linalg.solve(cells.mT, (moved.positions - sample.positions)[..., None])[..., 0] - shift
         near = torch.einsum("ni,nij->nj", images - images.round(), cells)
-        gap = float(near.abs().max()) if torch.equal(moved.species, made.species) else float("inf")
+        gap = float(near.abs().max()) if torch.equal(moved.species, sample.species) else float("inf")
         require(
             gap <= TOLERANCE[probe.settings.precision],
-            unit_hint(made)
-            or f"sampler '{sampler}' makes another structure where all atoms begin elsewhere ({_distance(gap)}); only "
-            "differences of positions, by periodic images, may be read",
+            unit_hint(sample)
+            or f"sampler '{sampler}' makes another structure if the initial positions are shifted ({_distance(gap)}); "
+            "read only differences of positions, to periodic images",
         )
 
 
@@ -191,15 +194,15 @@ def rotation_equivariance(probe: Probe) -> None:
     """If the class is ``rotation_equivariant``, a rotated cell and rotated noise give the rotated structure."""
     method, start = probe.method(precise=True), probe.start(precise=True)
     rotation = _rotation().to(start.cells)
-    turned = replace(start, cells=start.cells @ rotation.T)
+    rotated_start = replace(start, cells=start.cells @ rotation.T)
     for sampler in sampler_names(method):
-        made = probe.sample(method, start, FEW, sampler, probe.noise(start))
+        sample = probe.sample(method, start, FEW, sampler, probe.noise(start))
         noise = TransformedNoise(source=probe.noise(start), atoms=lambda drawn: drawn @ rotation.T)
-        found = probe.sample(method, turned, FEW, sampler, noise)
-        gap = probe.difference(found, made.with_positions(made.positions @ rotation.T))
+        rotated_sample = probe.sample(method, rotated_start, FEW, sampler, noise)
+        gap = probe.difference(rotated_sample, sample.with_positions(sample.positions @ rotation.T))
         require(
             gap <= TOLERANCE[probe.settings.precision],
-            unit_hint(made)
+            unit_hint(sample)
             or f"sampler '{sampler}' makes another structure in a rotated cell ({_distance(gap)}), though the class "
             "is rotation_equivariant",
         )
@@ -211,13 +214,13 @@ def every_subset_of_properties(probe: Probe) -> None:
     labels = torch.as_tensor(probe.dataset.properties[:1])
     count = labels.shape[1]
     for subset in range(2**count):
-        given = torch.tensor([subset >> k & 1 for k in range(count)], dtype=torch.bool)
-        start = probe.start((0,), labels.masked_fill(~given, torch.nan))
+        present = torch.tensor([subset >> k & 1 for k in range(count)], dtype=torch.bool)
+        start = probe.start((0,), labels.masked_fill(~present, torch.nan))
         for sampler in sampler_names(method):
-            made = probe.sample(method, start, 2, sampler, probe.noise(start, (0,)))
+            sample = probe.sample(method, start, 2, sampler, probe.noise(start, (0,)))
             require(
-                torch.isfinite(made.positions).all(),
-                f"sampler '{sampler}' made positions that are not finite with {_named(probe, given)} given",
+                torch.isfinite(sample.positions).all(),
+                f"sampler '{sampler}' made positions that are not finite with {_named(probe, present)} present",
             )
 
 
@@ -233,22 +236,22 @@ def absent_is_not_zero(probe: Probe) -> None:
     mean, std = torch.tensor(probe.task.property_mean), torch.tensor(probe.task.property_std)
     for k, name in enumerate(probe.task.properties):
         values = {"its mean, 0 when standardised": mean[k], "0": torch.tensor(0.0)}
-        made = {}
+        samples = {}
         for what, value in {
             **values,
             "large": mean[k] + 2 * std[k],
             "absent": torch.tensor(torch.nan),
         }.items():
-            asked = torch.full_like(mean, torch.nan)
-            asked[k] = value
-            made[what] = sample(asked)
+            targets = torch.full_like(mean, torch.nan)
+            targets[k] = value
+            samples[what] = sample(targets)
         require(
-            probe.difference(made["large"], made["its mean, 0 when standardised"]) > LEAST_CHANGE,
-            f"sampler '{sampler}' makes the same structure whatever '{name}' is; the network does not read it",
+            probe.difference(samples["large"], samples["its mean, 0 when standardised"]) > LEAST_CHANGE,
+            f"sampler '{sampler}' makes the same structure for any '{name}'; the network does not read it",
         )
         for what in values:
             require(
-                probe.difference(made[what], made["absent"]) > LEAST_CHANGE,
+                probe.difference(samples[what], samples["absent"]) > LEAST_CHANGE,
                 f"sampler '{sampler}' makes the same structure where '{name}' is absent and where it is {what}",
             )
 
@@ -256,15 +259,15 @@ def absent_is_not_zero(probe: Probe) -> None:
 def no_leak_of_the_answer(probe: Probe) -> None:
     """Only cells, counts and properties of ``start`` are read, and one step without a shortcut has no structure."""
     method, start = probe.method(), probe.start()
-    answer = probe.batch()
-    told = replace(start, positions=answer.positions, species=answer.species)
+    training_batch = probe.batch()
+    filled_start = replace(start, positions=training_batch.positions, species=training_batch.species)
     for sampler in sampler_names(method):
-        made = probe.sample(method, start, 2, sampler, probe.noise(start))
-        gap = probe.difference(probe.sample(method, told, 2, sampler, probe.noise(start)), made)
+        sample = probe.sample(method, start, 2, sampler, probe.noise(start))
+        gap = probe.difference(probe.sample(method, filled_start, 2, sampler, probe.noise(start)), sample)
         require(
             gap <= TOLERANCE[torch.float32],
-            f"sampler '{sampler}' makes another structure where start has the answer in it ({_distance(gap)}); only "
-            "its cells, counts and properties may be read",
+            f"sampler '{sampler}' makes another structure if start has the positions and species of a training "
+            f"structure ({_distance(gap)}); read only its cells, counts and properties",
         )
     if method.shortcut or probe.task.species_count > 1:
         return
@@ -278,8 +281,8 @@ def no_leak_of_the_answer(probe: Probe) -> None:
         error = curve_rmsd(rdf(frames).mean, reference)
         require(
             error > LEAST_RDF_RMSD,
-            f"sampler '{sampler}' comes to an RDF RMSD of {error:.3f} in one step from nowhere, without a shortcut "
-            f"(random positions: 1.05); above {LEAST_RDF_RMSD} was expected, so where does it know the answer from?",
+            f"sampler '{sampler}' has an RDF RMSD of {error:.3f} after one step without a shortcut (random "
+            f"positions: 1.05; expected: above {LEAST_RDF_RMSD}); sampling must not remember training structures",
         )
 
 
@@ -288,7 +291,7 @@ def _conditional(probe: Probe) -> bool:
 
 
 def _turnable(probe: Probe) -> bool:
-    # three species would have normal_atoms(3) of their own, which are no vectors
+    # with three species element noise is drawn by normal_atoms(3), too, and must not be rotated
     return probe.method_class.rotation_equivariant and probe.task.species_count != 3
 
 
@@ -313,13 +316,15 @@ def _distance(gap: float) -> str:
     return "other species" if gap == float("inf") else f"by up to {gap:.2g} A"
 
 
-def _named(probe: Probe, given: Tensor) -> str:
-    names = [name for name, there in zip(probe.task.properties, given.tolist(), strict=True) if there]
+def _named(probe: Probe, present: Tensor) -> str:
+    names = [
+        name for name, is_present in zip(probe.task.properties, present.tolist(), strict=True) if is_present
+    ]
     return ", ".join(names) or "no property"
 
 
 def _one(structures: Structures, place: int) -> Structures:
-    """One structure of a batch."""
+    """The structure of index ``place`` in a batch."""
     first, last = structures.offsets[place : place + 2].tolist()
     return Structures(
         positions=structures.positions[first:last],
@@ -332,7 +337,7 @@ def _one(structures: Structures, place: int) -> Structures:
 
 
 def _rotation() -> Tensor:
-    """A rotation about no axis in particular, [3, 3], float64."""
+    """Rotation matrix [3, 3] about a general axis, float64."""
     generator = torch.Generator().manual_seed(3)
     skew = torch.randn(3, 3, generator=generator, dtype=torch.float64)
     return torch.linalg.matrix_exp(skew - skew.T)

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 SPACING = (2.25, 2.35)
-"""Angstrom between the sites of a lattice, uniform from structure to structure."""
+"""Smallest and largest lattice spacing, angstrom; uniformly distributed over structures."""
 JITTER = 0.08
-"""Standard deviation of an atom from its site along each axis, angstrom."""
+"""Standard deviation of the displacement of an atom from its site along each axis, angstrom."""
 SHEAR = 0.05
-"""Largest off-diagonal element of a cell over its edge: no cell is a cube, as no cell need be."""
+"""Largest off-diagonal element of a cell over its edge, so that the cells are not cubes."""
 LEAST_FILLING = 0.8
-"""Smallest share of the sites that are taken."""
+"""Smallest fraction of occupied sites."""
 CONTACT, STIFFNESS = 2.0, 1.0
-"""Angstrom and eV / A^2 of the energy, STIFFNESS (CONTACT - r)^2 of every pair of atoms closer than CONTACT."""
+"""Contact distance (A) and stiffness (eV/A^2) of the energy STIFFNESS (CONTACT - r)^2 of pairs with r < CONTACT."""
 
 PROPERTIES = (
     Property(name="number_density", unit="1/nm^3", description="atoms per volume"),
@@ -40,16 +40,16 @@ SYNTHETIC_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "standard": (8, (1, 2, 5)),
     "paper": (16, (1, 10)),
 }
-"""Structures and step counts of each protocol: as few as show that everything works."""
+"""Structures and step counts of each protocol, small enough for tests."""
 
 
 class SyntheticGlass(DatasetDefinition):
-    """Atoms near the sites of a simple cubic lattice, in a cell that is a little skewed.
+    """Synthetic dataset of atoms near the sites of a simple cubic lattice, in slightly skewed cells.
 
-    elements, ghost_density, formal_charges: as of any definition. With charges, of which the last element's must be the
-        only negative one, structures are made of neutral oxides, and otherwise of single atoms
-    properties: names of PROPERTIES; of one element the fraction is always 100 %, so it is none by default
-    cell: about the edge of the cells, angstrom
+    elements, ghost_density, formal_charges: as of any definition. With charges structures consist of neutral formula
+        units; only the charge of the last element may be negative. Without charges species are independent
+    properties: names of PROPERTIES, by default all, without the fraction for a single element
+    cell: approximate edge of the cells, angstrom
     """
 
     name: ClassVar[str] = "synthetic"
@@ -67,13 +67,13 @@ class SyntheticGlass(DatasetDefinition):
     ) -> None:
         if properties is None:
             properties = ("number_density", "first_fraction") if len(elements) > 1 else ("number_density",)
-        known = {item.name: item for item in PROPERTIES}
-        # what other definitions have as class variables is this one's own
+        properties_by_name = {item.name: item for item in PROPERTIES}
+        # instance attributes instead of the class variables of other definitions
         vars(self).update(
             elements=tuple(elements),
             ghost_density=ghost_density,
             formal_charges=formal_charges,
-            properties=tuple(known[name] for name in properties),
+            properties=tuple(properties_by_name[name] for name in properties),
             design_properties=tuple(properties),
         )
         self.sites = max(2, round(2 * cell / sum(SPACING)))
@@ -85,7 +85,7 @@ class SyntheticGlass(DatasetDefinition):
         return 1
 
     def simulate(self, recipe: Recipe, seed: int, samples: int) -> list[Atoms]:
-        """Independent structures; the sites that stay empty are spread at random."""
+        """Independent structures with randomly distributed empty sites."""
         from ase import Atoms
 
         random = np.random.default_rng(seed)
@@ -102,7 +102,7 @@ class SyntheticGlass(DatasetDefinition):
         return structures
 
     def _drawn_species(self, random: np.random.Generator) -> list[int]:
-        """Species of the atoms of one structure, as many as fit into its share of the sites, of its own composition."""
+        """Species of the atoms of one structure, with a random composition and a random number of occupied sites."""
         units = [[kind] for kind in range(len(self.elements))]
         if self.formal_charges is not None:
             *cations, anion = (self.formal_charges[element] for element in self.elements)
@@ -121,38 +121,40 @@ class SyntheticGlass(DatasetDefinition):
         return species
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
-        """Structure in the cells of the training set, and in cubes each property on its own."""
+        """A structural plan in the cells of the training set, and a plan in cubes for each design property."""
         count, steps = SYNTHETIC_PLAN_SIZES[protocol]
         structure = structural_plan(protocol, 1, count, steps)
         if self.ghost_density is None:
             return (structure,)
         targets = {"number_density": (70.0, 90.0), "first_fraction": (20.0, 60.0)}
-        asked = {name: {name: targets[name]} for name in self.design_properties}
-        return (structure, *inverse_design_plans(protocol, 1, count, steps, 9.2, asked))
+        plan_targets = {name: {name: targets[name]} for name in self.design_properties}
+        return (structure, *inverse_design_plans(protocol, 1, count, steps, 9.2, plan_targets))
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
-        """Both properties have a value in every structure that has atoms."""
-        asked = [item.name for item in self.properties] if names is None else names
-        wanted = [self.property_named(name).name for name in asked]
+        """Values of the named properties; failures for a structure without atoms."""
+        requested = [item.name for item in self.properties] if names is None else names
+        property_names = [self.property_named(name).name for name in requested]
         if len(atoms) == 0:
-            return Measurement(failures=dict.fromkeys(wanted, "no atoms"))
+            return Measurement(failures=dict.fromkeys(property_names, "no atoms"))
         first = atoms.get_chemical_symbols().count(self.elements[0])
         values = {
             "number_density": 1000 * len(atoms) / atoms.get_volume(),
             "first_fraction": 100 * first / len(atoms),
         }
-        return Measurement(values={name: float(values[name]) for name in wanted})
+        return Measurement(values={name: float(values[name]) for name in property_names})
 
     def energy(self, atoms: Atoms) -> tuple[float, float]:
-        """Soft spheres: energy per atom (eV) and largest force (eV/A)."""
-        found = neighbour_list(atoms.positions, atoms.cell.array[None], np.array([len(atoms)]), CONTACT)
-        vectors = atoms.positions[found.receivers] - atoms.positions[found.senders] - found.shifts
+        """Energy per atom (eV) and largest force (eV/A) of soft spheres."""
+        neighbours = neighbour_list(atoms.positions, atoms.cell.array[None], np.array([len(atoms)]), CONTACT)
+        vectors = (
+            atoms.positions[neighbours.receivers] - atoms.positions[neighbours.senders] - neighbours.shifts
+        )
         distances = np.linalg.norm(vectors, axis=1)
         overlap = CONTACT - distances
         pushes = 2 * STIFFNESS * (overlap / np.maximum(distances, 1e-9))[:, None] * vectors
         forces = np.zeros((len(atoms), 3))
-        np.add.at(forces, found.receivers, pushes)
-        # every pair is there twice, from either end
+        np.add.at(forces, neighbours.receivers, pushes)
+        # each pair is counted twice, once from each atom
         energy = STIFFNESS * float((overlap**2).sum()) / 2
         return energy / len(atoms), float(np.linalg.norm(forces, axis=1).max())
 
@@ -191,10 +193,11 @@ def synthetic_dataset(
     cell: float = 9.2,
     seed: int = 0,
 ) -> Dataset:
-    """A dataset of ``SyntheticGlass`` in a few milliseconds, as if it came from a file.
+    """Dataset of ``SyntheticGlass``, made in a few milliseconds, as if loaded from a file.
 
-    The arguments beside ``samples`` and ``seed`` are those of ``SyntheticGlass``. With enough samples that each split
-    has some (8 or more) it can be trained on and compared with; ``measure`` gives its labels to rounding.
+    The arguments other than ``samples`` and ``seed`` are those of ``SyntheticGlass``. With 8 samples or more no split
+    is empty, so that the dataset can be used for training and as reference. Its labels are those of ``measure``, to
+    rounding.
     """
     definition = SyntheticGlass(
         elements,
@@ -204,7 +207,7 @@ def synthetic_dataset(
         cell=cell,
     )
     if samples < 1:
-        raise AmsbenchError(f"{samples} samples were asked for; give 1 or more")
+        raise AmsbenchError(f"a synthetic dataset cannot have {samples} samples; give 1 or more")
     structures = definition.simulate("reduced", seed, samples)
     arrays = encode_structures(structures, definition.elements)
     labels = [list(definition.measure(atoms).values.values()) for atoms in structures]

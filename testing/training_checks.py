@@ -20,7 +20,7 @@ from .checks import Check, CheckFailed, require
 from .method_probe import Probe
 
 UPDATES = 60
-"""Steps of the short training."""
+"""Number of optimiser steps of the short training."""
 LEARNING_RATE = 3e-3
 NOISES = range(4)
 """Seeds of the noise of the short training and of its test."""
@@ -59,16 +59,16 @@ def attributes(probe: Probe) -> None:
     )
     if cls.card is not None:
         unknown = sorted(set(cls.card.evaluations) - set(samplers))
-        require(not unknown, f"the card speaks of the sampler {unknown[:1]}, which there is not")
+        require(not unknown, f"the card has evaluations of {unknown[:1]}, which is no sampler of the method")
     require(0 < method.cutoff < float("inf"), f"the cutoff is {method.cutoff} A")
     preferred = method.preferred_sampler()
-    require(preferred in samplers, f"the preferred sampler '{preferred}' is none of its samplers")
+    require(preferred in samplers, f"the preferred sampler '{preferred}' is not in samplers")
     for sampler in cls.samplers:
         for steps in STEP_COUNTS:
             label = sampler.label(method, steps)
             require(
                 isinstance(label, str) and label,
-                f"the label of sampler '{sampler.name}' is {label!r}, not a word",
+                f"the label of sampler '{sampler.name}' is {label!r}, not a non-empty string",
             )
 
 
@@ -81,7 +81,8 @@ def evaluations_grow(probe: Probe) -> None:
             all(isinstance(count, int) and count > 0 for count in counts)
             and counts == sorted(counts)
             and counts[-1] > counts[0],
-            f"sampler '{sampler.name}' says {counts} network evaluations for {list(STEP_COUNTS)} steps",
+            f"sampler '{sampler.name}' has {counts} network evaluations for {list(STEP_COUNTS)} steps; expected: "
+            "growing integers from 1 on",
         )
 
 
@@ -95,15 +96,11 @@ def config_is_json(probe: Probe) -> None:
             text = json.dumps(config, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise CheckFailed(f"the configuration is not JSON data: {error}") from error
-        require(
-            json.loads(text) == config, f"the configuration comes back from JSON as something else: {text}"
-        )
+        require(json.loads(text) == config, f"the configuration changes in a round trip through JSON: {text}")
     config = probe.config(probe.method_class.networks[0])
     before = copy.deepcopy(config)
     method = probe.method_class(probe.task, config)
-    require(
-        config == before and method.config == before, "the method changes the configuration that it is given"
-    )
+    require(config == before and method.config == before, "the method modifies its argument config; copy it")
 
 
 def default_config_rebuilds(probe: Probe) -> None:
@@ -115,7 +112,10 @@ def default_config_rebuilds(probe: Probe) -> None:
             task = task if isinstance(task, Task) else Task.from_json(task)
             state = probe.method_class(task, settings).state_dict()
             shapes.append({name: tuple(value.shape) for name, value in state.items()})
-        require(shapes[0] == shapes[1], f"the network '{network}' is another one when it is built again")
+        require(
+            shapes[0] == shapes[1],
+            f"the network '{network}' has other weights when it is rebuilt from task and configuration",
+        )
 
 
 def losses_follow_from_the_noise(probe: Probe) -> None:
@@ -156,10 +156,10 @@ def images_train_alike(probe: Probe) -> None:
     teacher = copy.deepcopy(method)
     with torch.no_grad():
         losses = [probe.losses(method, item, 0, teacher=teacher)["loss"] for item in (batch, moved)]
-    wanted, found = map(float, losses)
+    loss, moved_loss = map(float, losses)
     require(
-        abs(found - wanted) <= RELATIVE[probe.settings.precision] * abs(wanted),
-        f"the loss is {wanted:.8g}, and {found:.8g} where atoms are moved by lattice vectors; take displacements "
+        abs(moved_loss - loss) <= RELATIVE[probe.settings.precision] * abs(loss),
+        f"the loss is {loss:.8g}, and {moved_loss:.8g} after shifts of atoms by lattice vectors; take displacements "
         "to the nearest image",
     )
 
@@ -176,7 +176,8 @@ def absent_labels_train(probe: Probe) -> None:
         for name, weights in method.named_parameters():
             require(
                 weights.grad is None or torch.isfinite(weights.grad).all(),
-                f"the gradient of '{name}' is not finite where labels are absent; NaN went through the network",
+                f"the gradient of '{name}' is not finite where labels are absent; replace NaN before it enters the "
+                "network",
             )
 
 
@@ -187,7 +188,7 @@ def training_lowers_the_loss(probe: Probe) -> None:
     after = _mean_loss(probe, trained(probe))
     require(
         after < (1 - LEAST_GAIN) * before,
-        f"{UPDATES} steps of training took the loss from {before:.4g} to {after:.4g} only",
+        f"{UPDATES} training steps changed the loss from {before:.4g} to {after:.4g}; expected: {LEAST_GAIN:.0%} less",
     )
 
 
@@ -199,13 +200,13 @@ def checkpoint_gives_the_same_samples(probe: Probe) -> None:
         path = Path(folder) / "method.safetensors"
         save_checkpoint(path, method, {})
         loaded = load_checkpoint(path, cls=probe.method_class).method
-    wanted = probe.sample(method, start, 3, sampler, probe.noise(start))
-    found = probe.sample(loaded, start, 3, sampler, probe.noise(start))
-    gap = probe.difference(found, wanted)
+    sample = probe.sample(method, start, 3, sampler, probe.noise(start))
+    loaded_sample = probe.sample(loaded, start, 3, sampler, probe.noise(start))
+    gap = probe.difference(loaded_sample, sample)
     require(
         gap == 0.0,
-        "a method that was saved and loaded makes other structures; what sampling needs has to be in the weights, the "
-        "task or the configuration",
+        "a saved and loaded method makes other structures; everything that sampling needs has to be in the weights, "
+        "the task or the configuration",
     )
 
 
@@ -223,7 +224,7 @@ TRAINING_CHECKS: tuple[Check[Probe], ...] = (
 
 
 def trained(probe: Probe, rows: Sequence[int] = (0, 1)) -> Method:
-    """The method after a short training on these structures, two at a time."""
+    """The method after a short training on the structures ``rows``, two per step."""
     method = probe.method(stirred=False).train()
     teacher = copy.deepcopy(method)
     optimizer = torch.optim.Adam(method.parameters(), lr=LEARNING_RATE)

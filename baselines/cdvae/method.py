@@ -48,9 +48,9 @@ CDVAE_NETWORKS: dict[str, dict[str, Any]] = {
 
 
 class Decoder(nn.Module):
-    """Displacements towards the clean structure, in units of the noise, and type logits (arXiv 2110.06197, Section 4).
+    """Network for displacements towards the clean structure, in units of the noise, and type logits.
 
-    The noise levels of positions and types are not among its inputs.
+    CDVAE's decoder (arXiv 2110.06197, Section 4). The noise levels of positions and types are not among its inputs.
     """
 
     def __init__(self, config: TripletConfig, conditioning_width: int, species: int) -> None:
@@ -78,7 +78,7 @@ class Decoder(nn.Module):
 
 
 class Langevin(Sampler["CDVAE"]):
-    """Annealed Langevin dynamics from z ~ N(0, 1); the properties are inputs of decoder and composition head."""
+    """Sampler with annealed Langevin dynamics from z ~ N(0, 1); decoder and composition head read the properties."""
 
     def latent(self, method: CDVAE, start: Structures, noise: NoiseSource) -> Tensor:
         """The latent z [s, latent] of each structure."""
@@ -107,7 +107,7 @@ class Langevin(Sampler["CDVAE"]):
 
 
 class LatentGradient(Langevin):
-    """Langevin dynamics from a latent that Adam moves until the property head predicts the targets."""
+    """Sampler with Langevin dynamics from a latent that Adam moves until the property head predicts the targets."""
 
     def label(self, method: CDVAE, steps: int) -> str:
         return self.name if method.task.properties else LANGEVIN.name

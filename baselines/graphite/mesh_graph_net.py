@@ -66,7 +66,7 @@ class TimeFeatures(nn.Module):
 
 
 class MeshLayer(nn.Module):
-    """One round of the processor: edges, then atoms."""
+    """Layer of the processor that updates edges, then atoms."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class MeshLayer(nn.Module):
 
 
 class MeshGraphNet(nn.Module):
-    """Encoder, processor, decoder; with ``timed`` the encoder adds features of t to the states of the atoms.
+    """Network of encoder, processor and decoder; with ``timed`` the encoder adds features of t to the atoms.
 
     The encoder also adds an encoding of the conditioning, ``told`` numbers per structure, which is 0 at the beginning
     of a training: random functions of properties, and of the noise in place of absent ones, would dominate the states

@@ -55,7 +55,7 @@ gradients and the choice of the best checkpoint to the denoiser."""
 
 
 class EulerMaruyama(Sampler["Graphite"]):
-    """Euler-Maruyama steps of the reverse SDE in equal steps from t = 1 to t = 0; properties are an input."""
+    """Sampler with equal Euler-Maruyama steps of the reverse SDE from t = 1 to t = 0; properties are an input."""
 
     def label(self, method: Graphite, steps: int) -> str:
         return "SDE"
@@ -81,7 +81,7 @@ class EulerMaruyama(Sampler["Graphite"]):
 
 
 class Restart(EulerMaruyama):
-    """Euler-Maruyama steps to t = 0, then restarts from t = 0.4."""
+    """Sampler with Euler-Maruyama steps to t = 0, then restarts from t = 0.4."""
 
     def label(self, method: Graphite, steps: int) -> str:
         return "restart" if self.restarts(steps) else super().label(method, steps)
@@ -91,9 +91,12 @@ class Restart(EulerMaruyama):
         return min(MOST_RESTARTS, steps // STEPS_PER_RESTART)
 
     def times(self, steps: int) -> list[tuple[float, float]]:
-        """With R = min(4, steps // 16) restarts, the first steps / (1 + 0.4 R) steps, rounded, go from 1 to 0, and the
-        others, evenly divided, from 0.4 to 0 each time: all steps have about the same length. 164 steps become 63, 26,
-        25, 25 and 25, close to the original's 64 and four times 25."""
+        """Times (t, s) at the beginning and the end of each step, which all have about the same length.
+
+        With R = min(4, steps // 16) restarts, the first steps / (1 + 0.4 R) steps, rounded, go from 1 to 0, and the
+        others, evenly divided, from 0.4 to 0 each time. 164 steps become 63, 26, 25, 25 and 25, close to the original's
+        64 and four times 25.
+        """
         restarts = self.restarts(steps)
         first = round(steps / (1 + RESTART_TIME * restarts))
         times = _descent(1.0, first)
@@ -104,7 +107,7 @@ class Restart(EulerMaruyama):
 
 
 class Guided(EulerMaruyama):
-    """Posterior sampling (arXiv 2209.14687) with the property network; the denoiser sees no properties.
+    """Sampler with posterior sampling (arXiv 2209.14687) by the property network; the denoiser reads no properties.
 
     Without properties to condition on, the steps are those of ``EulerMaruyama``.
     """
@@ -122,7 +125,7 @@ class Guided(EulerMaruyama):
 
 
 class Graphite(Method):
-    """eps of the positions by MeshGraphNets with linear noise; species by a cosine diffuser."""
+    """Graphite: a MeshGraphNet predicts eps of the positions (linear noise) and the species (cosine process)."""
 
     name = "graphite"
     title = "Graphite: MeshGraphNets on raw edge vectors, linear noise, Euler-Maruyama with restarts"

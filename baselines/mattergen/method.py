@@ -71,7 +71,7 @@ class Predictor(PredictorCorrector):
 
 
 class Guided(PredictorCorrector):
-    """Predictor and corrector with classifier-free guidance (arXiv 2207.12598) of scores and logits.
+    """Sampler ``PredictorCorrector`` with classifier-free guidance (arXiv 2207.12598) of scores and logits.
 
     Both are extrapolated from those without targets through those with them, by the factor ``guidance``. Without
     properties to condition on, the steps are those of ``PredictorCorrector``.
@@ -105,7 +105,7 @@ GUIDED = Guided(name="guided", title="predictor-corrector with classifier-free g
 
 
 class MatterGen(Method):
-    """Wrapped diffusion of positions and masked diffusion of species with one score network."""
+    """MatterGen: wrapped diffusion of positions and masked diffusion of species with one score network."""
 
     name = "mattergen"
     title = "MatterGen (adapted): wrapped diffusion of positions, masked diffusion of species"

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 SAMPLE_TEMPERATURE = 2500.0
-"""K, the temperature of the snapshots."""
+"""Temperature of the snapshots, K."""
 MELT_TEMPERATURE = 3000.0
-"""K, where the crystal melts."""
+"""Temperature at which the crystal is melted, K."""
 TIME_STEP = 0.003
-"""ps; energy drifts by 0.14 meV per atom in 20 ps."""
+"""Time step, ps; the energy drifts by 0.14 meV per atom in 20 ps."""
 LIQUID_DENSITY = 0.0517
-"""Atoms per A^3 of the liquid at 2500 K and zero pressure, and of the starting crystal."""
+"""Number density of the liquid at 2500 K and zero pressure, and of the starting crystal, A^-3."""
 FIRST_PEAK = 2.58
-"""A, the first peak of the radial distribution function."""
+"""Position of the first peak of the radial distribution function, A."""
 MEMORY_LOSS = 5.0
-"""Mean squared displacement, in squared neighbour distances, from which on a melt is independent of the crystal."""
+"""Smallest mean squared displacement of a melt that is independent of the crystal, in squared neighbour distances."""
 
 DURATIONS: dict[Recipe, dict[str, float]] = {
     "paper": {"heat": 200.0, "melt": 300.0, "cool": 500.0, "hold": 300.0},
@@ -39,7 +39,7 @@ DURATIONS: dict[Recipe, dict[str, float]] = {
 """Durations of the four stages, ps."""
 SNAPSHOTS: dict[Recipe, int] = {"paper": 1, "reduced": 80}
 SNAPSHOT_SPACING = 1.0
-"""ps, after which the coherent intermediate scattering function has decayed."""
+"""Time between snapshots, ps, after which the coherent intermediate scattering function has decayed."""
 
 PAPER_STEPS = (1, 2, 3, 4, 5, 10, 25, 50, 100, 250)
 ASI_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {

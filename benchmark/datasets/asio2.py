@@ -26,23 +26,23 @@ FORMULA_UNITS = (27, 83)
 VOLUME_FACTOR = 4.0
 """Volume of the starting cube over the volume of all atoms as spheres of their covalent radii."""
 TIME_STEP = 0.0005
-"""ps; at 3500 K a step of 1 fs drifts by 50 meV per atom and ps."""
+"""Time step of the melt, ps; at 3500 K the energy drifts by 50 meV per atom and ps with a step of 1 fs."""
 MELT_TEMPERATURE = 3500.0
-"""K, from which the melt is quenched."""
+"""Temperature from which the melt is quenched, K."""
 HOT_TEMPERATURE = 5000.0
-"""K, at which the reduced recipe starts, because diffusion is ten times faster than at 3500 K."""
+"""Initial temperature of the reduced recipe, K; diffusion is ten times faster than at 3500 K."""
 COLD_TIME_STEP: dict[Recipe, float] = {"paper": TIME_STEP, "reduced": 0.001}
 """Time step at the temperature of the sample, ps."""
 SAMPLE_TEMPERATURE = 300.0
-"""K, the temperature of the sample."""
+"""Temperature of the sample, K."""
 QUENCH_FORCE = 0.01
-"""eV/A, largest force at the end of the quench, which is a minimisation."""
+"""Largest force at the end of the quench, which is a minimisation, eV/A."""
 QUENCH_STEPS = 5_000
 """Largest number of minimisation steps; remaining forces are small against those of thermal motion at 300 K."""
 START_STEPS = 500
 """Minimisation steps of the random packing, enough for stable first steps of dynamics."""
 LEAST_DENSITY = 0.03
-"""Atoms per A^3, half of the glass; a less dense sample has evaporated."""
+"""Smallest number density of a sample, A^-3, half of that of the glass; a less dense sample has evaporated."""
 
 MELT: dict[Recipe, tuple[tuple[float, float, float], ...]] = {
     "paper": ((MELT_TEMPERATURE, MELT_TEMPERATURE, 2000.0),),

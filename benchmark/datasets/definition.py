@@ -35,7 +35,7 @@ Recipe = Literal["paper", "reduced"]
 
 
 class SimulationFailed(Exception):
-    """A simulation gave no usable sample (lost atoms, no convergence); the build repeats it with a new seed."""
+    """Raised if a simulation gives no usable sample (lost atoms, no convergence); builds try a new seed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 NO_CALCULATOR = "imported property: no calculator"
-"""Reason why an imported property is not measured on generated structures."""
+"""Failure message of imported properties, which cannot be measured on generated structures."""
 
 IMPORTED_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "quick": (32, (1, 2, 5, 10, 25)),

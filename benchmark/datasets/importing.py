@@ -1,4 +1,4 @@
-"""Making a dataset file of existing structures: whatever could not be trained on is refused before it is written."""
+"""Import of existing structures as a dataset file; structures unsuitable for training are rejected before writing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _EXPORTED_KEYS = ("group", "split", "structure")
 """Keys of the ``info`` of exported structures."""
 LEAST_DISTANCE = 0.5
-"""Angstrom; closer atoms are an error of the file, since the shortest bond, of H2, has 0.74."""
+"""Smallest distance of two atoms, angstrom; the shortest bond, that of H2, is 0.74 A long."""
 
 
 def import_structures(
@@ -238,7 +238,7 @@ def _check_distances(frames: Sequence[Atoms], file: Path) -> None:
 
 
 def _labels(frames: Sequence[Atoms], properties: Sequence[str], file: Path) -> np.ndarray:
-    """Labels [s, p] from the structures' info, NaN where a value is not known."""
+    """Labels [s, p] from the structures' info; NaN for absent values."""
     values = np.zeros((len(frames), len(properties)))
     for k, frame in enumerate(frames):
         for column, name in enumerate(properties):

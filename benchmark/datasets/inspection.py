@@ -17,7 +17,7 @@ from .definition import SPLITS
 from .storage import load_dataset_file, splits_of_groups
 
 DESCRIPTOR_UNITS = {"mass_density": "g/cm^3", "energy_per_atom": "eV"}
-"""Units of what ``compare`` computes beside the labels."""
+"""Units of the quantities that ``compare`` computes in addition to the labels."""
 
 
 def verify(path: str | Path) -> dict[str, Any]:

@@ -49,13 +49,13 @@ DIFFUSED = 3.0
 """Root mean square displacement that every element must reach in the melt, angstrom: about the distance of two
 cations."""
 QUENCH_RATE: dict[Recipe, float] = {"paper": 5.0, "reduced": 100.0}
-"""K/ps."""
+"""Quench rate, K/ps."""
 SAMPLE_TEMPERATURE = 300.0
 """Temperature of the sample, K."""
 HOLD: dict[Recipe, float] = {"paper": 300.0, "reduced": 10.0}
 """Time at the temperature of the sample, ps."""
 LEAST_DENSITY = 0.03
-"""Atoms per A^3, well below half of any glass; a less dense sample has evaporated."""
+"""Smallest number density of a sample, A^-3, well below half of any glass; a less dense sample has evaporated."""
 
 LITHIUM_RICH = 12.0
 """Lithium in percent of all atoms; only 132 of the 9,240 compositions have more."""

@@ -22,11 +22,11 @@ BAROSTAT_TIME = 1.0
 """Relaxation time of the isotropic Nose-Hoover barostat, ps."""
 
 SAMPLING = 5
-"""Time steps between the pressures averaged in a heating curve."""
+"""Number of time steps between the samples of a heating curve."""
 
 NEIGHBOUR_SKIN = 1.0
-"""Angstrom; LAMMPS' default of 2 A makes the neighbour lists of these short-ranged potentials longer, which costs more
-time than the rarer rebuilding saves."""
+"""Skin of the neighbour lists, angstrom; LAMMPS' default of 2 A makes the lists of these short-ranged potentials
+longer, which costs more time than the rarer rebuilding saves."""
 PACKING_TRIES = 200_000
 """Random positions tried for an atom of a packing before the packing counts as stuck."""
 PACKING_BATCH = 200

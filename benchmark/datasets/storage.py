@@ -68,7 +68,9 @@ def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
             )
     dataset = load_dataset_file(path)
     if dataset.definition.name != name:
-        raise AmsbenchError(f"{path} holds the dataset '{dataset.definition.name}', not '{name}'")
+        raise AmsbenchError(
+            f"{path} holds the dataset '{dataset.definition.name}', not '{name}'; change --dataset or the file"
+        )
     return dataset
 
 
@@ -158,16 +160,22 @@ def _packed(
 def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
     """Arrays, metadata and content hash of a packed file; AmsbenchError if it is missing, damaged or edited."""
     if not path.is_file():
-        raise AmsbenchError(f"there is no dataset file {path}")
+        raise AmsbenchError(
+            f"there is no dataset file {path}; give a file that 'amsbench data build' or 'import' wrote"
+        )
     contents = read_npz(path)
     if "metadata" not in contents:
-        raise AmsbenchError(f"{path} is not an amsbench dataset: it has no metadata")
+        raise AmsbenchError(
+            f"{path} is not an amsbench dataset: it has no metadata; build or import it again"
+        )
     try:
         metadata = json.loads(str(contents["metadata"]))
     except json.JSONDecodeError as error:
-        raise AmsbenchError(f"{path} has been changed: its metadata is not JSON ({error})") from error
+        raise AmsbenchError(
+            f"{path} has been changed: its metadata is not JSON ({error}); build or import it again"
+        ) from error
     if not isinstance(metadata, dict) or metadata.get("format") != DATASET_FORMAT:
-        raise AmsbenchError(f"{path} is not an amsbench dataset")
+        raise AmsbenchError(f"{path} is not an amsbench dataset; build or import it again")
     if metadata.get("version") != DATASET_FORMAT_VERSION:
         raise AmsbenchError(
             f"{path} has dataset format {metadata.get('version')}, this amsbench reads {DATASET_FORMAT_VERSION}; "
@@ -175,11 +183,15 @@ def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]
         )
     missing = [name for name in (*ARRAYS, "content_hash") if name not in contents]
     if missing:
-        raise AmsbenchError(f"{path} is not a complete dataset: it lacks {', '.join(missing)}")
+        raise AmsbenchError(
+            f"{path} is not a complete dataset: it lacks {', '.join(missing)}; build or import it again"
+        )
     content_hash = str(contents["content_hash"])
     arrays = {name: contents[name] for name in ARRAYS}
     if _hash(arrays, str(contents["metadata"])) != content_hash:
-        raise AmsbenchError(f"{path} has been changed since it was written: its content hash does not match")
+        raise AmsbenchError(
+            f"{path} has been changed since it was written: its content hash does not match; build or import it again"
+        )
     wrong = _what_is_wrong(arrays, metadata)
     if wrong:
         raise AmsbenchError(f"{path} {wrong}; build or import it again")
@@ -235,13 +247,15 @@ def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz without pickled objects; AmsbenchError if it is truncated or no npz."""
     if not zipfile.is_zipfile(path):
-        raise AmsbenchError(f"{path} is truncated or is not an amsbench file")
+        raise AmsbenchError(f"{path} is truncated or is not an amsbench file; build or import it again")
     try:
         # opened here, because numpy leaves the file open if the archive is damaged
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise AmsbenchError(f"{path} is damaged or is not an amsbench file ({error})") from error
+        raise AmsbenchError(
+            f"{path} is damaged or is not an amsbench file ({error}); build or import it again"
+        ) from error
 
 
 def encode_structures(structures: Sequence[Atoms], elements: Sequence[str]) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 STANDARD_DESCRIPTORS = ("atoms", "density", "minimum_distance", "composition", "charge", "energy")
-"""Metrics of single structures that stand beside every result."""
+"""Metrics of single structures that are computed for every result."""
 
 
 def structure_metrics(names: Sequence[str]) -> list[StructureMetric]:

@@ -1,4 +1,4 @@
-"""Measuring structures of any origin and comparing them with a dataset: one code path for runs, files and notebooks."""
+"""Measurement of structures of any origin and comparison with a dataset, for runs, files and notebooks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 METRICS_VERSION = "1"
-"""Raised when a change to evaluation or to a standard metric changes a number: stored results are then not reused."""
+"""Version of all metrics; raise it when a change alters any number, so that stored results are recomputed."""
 
 STANDARD_CURVES = ("rdf", "adf")
 """Metrics of mean curves in every structural result."""
@@ -37,7 +37,7 @@ MEASUREMENT_TIME_LIMIT = 600.0
 times the time of a large glass, so that results do not depend on the speed of a machine."""
 
 FEWEST_IN_PARALLEL = 1_000
-"""With fewer structures their curves are computed in this process: sending them to others takes longer."""
+"""Smallest number of structures whose curves are computed in worker processes; for fewer the transfer takes longer."""
 
 
 @dataclass(frozen=True, kw_only=True)

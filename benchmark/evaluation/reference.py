@@ -1,4 +1,4 @@
-"""What generated structures are compared with: mean curves of a dataset, noise floors, means of descriptors."""
+"""Reference values for generated structures: mean curves of a dataset, noise floors, means of descriptors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...metrics.metric import CurveMetric
 
 DESCRIPTOR_SAMPLES = 200
-"""Training structures that the descriptors of a dataset are averaged over."""
+"""Approximate number of training structures over which the descriptors of a dataset are averaged."""
 
 
 class Reference:

@@ -1,4 +1,4 @@
-"""Structures from files in, scores as text and tables out: the work behind ``amsbench evaluate``."""
+"""Targets, scores and tables of ``amsbench evaluate``: read from structures, formatted as text, written to files."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def targets_in(
     frames: Sequence[Atoms], keys: Sequence[str], definition: DatasetDefinition, path: Path
 ) -> dict[str, np.ndarray]:
-    """Targets per property from the frames' ``info``; a key is a property's name with or without ``target_``."""
-    found = {}
+    """Targets [s] by property from the ``info`` of structures; keys are property names, with or without ``target_``."""
+    targets = {}
     for key in keys:
         name = key.removeprefix("target_")
         definition.property_named(name)
@@ -35,8 +35,8 @@ def targets_in(
             raise AmsbenchError(
                 f"structure {missing[0]} in {path} has no value for '{key}'; add it to its info"
             )
-        found[name] = np.array(values, dtype=float)
-    return found
+        targets[name] = np.array(values, dtype=float)
+    return targets
 
 
 def report_lines(evaluation: Evaluation, dataset: Dataset) -> Iterator[str]:

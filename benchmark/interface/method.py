@@ -1,4 +1,4 @@
-"""The contract of a generative method: what a plug-in implements."""
+"""The interface of a generative method, which a plug-in implements."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Method(torch.nn.Module, ABC):
     title: ClassVar[str]
     """One line for ``amsbench methods``."""
     card: ClassVar[MethodCard | None] = None
-    """How far this implementation is the published method."""
+    """Reference of the method, and differences of this implementation from it."""
     samplers: ClassVar[tuple[AnySampler, ...]]
-    """The first is the one of the publication and the default row of a table."""
+    """Samplers of the method; the first one is that of the publication and the default row of a table."""
     networks: ClassVar[tuple[str, ...]] = ("standard",)
     """Names of its network presets; the first is the default."""
     concurrent: ClassVar[bool] = False
@@ -86,7 +86,7 @@ class Method(torch.nn.Module, ABC):
         """
 
     def validation_loss(self, batch: Structures, noise: NoiseSource, *, teacher: Method) -> Tensor:
-        """The number that the best checkpoint of a training is chosen by, on one batch of held-out structures.
+        """Loss of one batch of held-out structures, by which the best checkpoint of a training is chosen.
 
         By default the training loss at the end of the schedule. Override it where that loss compares the network with
         itself: such a loss is small for a network that is constant, so that it cannot tell a good network.

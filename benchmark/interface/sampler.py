@@ -1,4 +1,4 @@
-"""A sampler: one way to turn noise into structures with a trained method, in any number of steps."""
+"""The interface of samplers, which generate structures with a trained method in any number of steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .noise import NoiseSource
 from .structures import Structures
 
 SampledMethod = TypeVar("SampledMethod", contravariant=True)
-"""The class of methods that a sampler draws from."""
+"""Class of the methods that a sampler works with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Sampler(Generic[SampledMethod]):
     """A named sampler of a method; ``Method.samplers`` lists them.
 
     A subclass implements ``sample`` and, where they differ, ``label`` and ``evaluations``. A method that implements
-    ``Method.sample`` itself lists plain ``Sampler`` objects, which then only describe what it has.
+    ``Method.sample`` itself lists plain ``Sampler`` objects, which then only describe it.
 
     name: as in ``--samplers``, such as ``euler-maruyama``
     title: one line for ``amsbench methods NAME``

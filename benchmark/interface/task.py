@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Dataset facts that a method may use, stored in its checkpoint.
+    """Facts about a dataset that a method may use; stored in its checkpoint.
 
     elements: chemical symbols in the order of the species index
     ghost_density: atoms plus ghosts per A^3, or None without ghosts
@@ -45,6 +45,6 @@ class Task:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Task:
-        """The task of what ``to_json`` returned."""
+        """Task from the JSON data that ``to_json`` returned."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)

@@ -1,4 +1,4 @@
-"""Versions, device and threads that a result was made with."""
+"""Versions, device and threads with which a result was computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .results import Environment
 
 
 def current_environment(device: str, threads: int, native: str) -> Environment:
-    """Versions of this installation, with the given device, number of threads and code that computes the network."""
+    """Environment of a result: versions of this installation, device, number of threads and network code."""
     import torch
 
     try:

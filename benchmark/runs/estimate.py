@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers: int) -> float:
-    """Estimated seconds of the given trials on ``workers`` cores, measured on one structure of each plan."""
+    """Estimated seconds of the trials on ``workers`` cores, extrapolated from one structure of each plan."""
     per_evaluation: dict[str, float] = {}
     per_measurement: dict[str, float] = {}
     definition = run.dataset.definition

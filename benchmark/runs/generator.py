@@ -1,8 +1,9 @@
-"""What generates the structures of a result: a trained model or a non-learned baseline.
+"""Generators of the structures of a result: the common interface, and trained models.
 
-A non-learned baseline shows what a generative model has to be better than. It is a plug-in of the entry-point group
-``amsbench.non_learned``, and ``amsbench run`` accepts its name like that of a method; but it is not trained, has no
-targets and takes no steps. Its time is CPU time: seconds of one core, summed over all cores.
+Non-learned baselines are the reference that a generative model has to outperform. A non-learned
+baseline is a plug-in of the entry-point group ``amsbench.non_learned``, and ``amsbench run`` accepts its name like that
+of a method; but it is not trained, has no targets and takes no steps. Its time is CPU time: seconds of one core, summed
+over all cores.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .environment import current_environment
 from .results import Environment
 
 ProgressCallback = Callable[[int], None]
-"""Called with the number of structures that are done."""
+"""Function that is called with the number of finished structures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class Generator(ABC):
         progress: ProgressCallback,
         sink: FrameConsumer | None,
     ) -> Generated:
-        """The structures of one result and their cost.
+        """Generate the structures of one result, with their time and number of evaluations.
 
         executor: runs work in other processes
         progress: called with the number of finished structures
@@ -97,14 +98,14 @@ class Generator(ABC):
 
 
 class TrainedModel(Generator):
-    """The checkpoint of a method."""
+    """Generator of a trained method with its checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.name = checkpoint.method.name
         self.content_hash = checkpoint.content_hash
         source = checkpoint.method.source_hash
-        if source is not None:  # a method in a file of its own: its samplers are not in the checkpoint
+        if source is not None:  # a method file: its samplers are not part of the checkpoint
             self.content_hash = hashlib.sha256(f"{checkpoint.content_hash} {source}".encode()).hexdigest()
         self.record = checkpoint.record
         self.trained_on = checkpoint.method.task.properties

@@ -1,4 +1,4 @@
-"""The base class of baselines that are not trained, such as the simulation that made the data."""
+"""Base class of non-learned baselines, such as the simulation that made the dataset."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 TASK_TIME_LIMIT = 3600.0
-"""Seconds after which a task of a non-learned baseline is given up; a full-length simulation takes minutes."""
+"""Time limit of a task of a non-learned baseline, seconds; a full-length simulation takes minutes."""
 
 
 class NonLearnedBaseline(Generator):
     """Base class of baselines without a trained model, such as the simulation that made the data.
 
-    A plug-in sets the class attributes and implements the abstract methods; its class takes the dataset that its
-    structures are compared with. Raises AmsbenchError for a dataset without a potential.
+    A plug-in sets the class attributes and implements the abstract methods. The constructor takes the dataset with
+    which the structures are compared. Raises AmsbenchError for a dataset without a potential.
     """
 
     title: ClassVar[str]
@@ -93,7 +93,7 @@ class NonLearnedBaseline(Generator):
         progress: ProgressCallback,
         sink: FrameConsumer | None,
     ) -> Generated:
-        """Structures in the baseline's own cells and without targets, so that plans of equal count share them."""
+        """Structures of the baseline; they depend on count and seed only, so that plans of equal count share them."""
         frames: list[Atoms] = []
         seconds = 0.0
         count = trial.plan.count
@@ -110,7 +110,10 @@ class NonLearnedBaseline(Generator):
             if finished is None:
                 finished = next(work)
                 if isinstance(finished, TaskLost):
-                    raise AmsbenchError(f"a task of '{self.name}' was lost: {finished.reason}")
+                    raise AmsbenchError(
+                        f"a task of '{self.name}' gave no structures: {finished.reason}; run the command "
+                        "again, finished tasks are kept"
+                    )
                 if self._pieces:
                     self._pieces.write(name, finished)
             structures, cpu_seconds = finished
@@ -122,7 +125,7 @@ class NonLearnedBaseline(Generator):
         return Generated(frames=frames, seconds=seconds, evaluations=0)
 
     def precision(self) -> ProductType:
-        """LAMMPS computes in double precision."""
+        """``float64``, the precision of LAMMPS."""
         return "float64"
 
     def environment(self) -> Environment:
@@ -130,7 +133,7 @@ class NonLearnedBaseline(Generator):
 
     @contextmanager
     def resuming(self, folder: Path) -> Iterator[None]:
-        """Finished tasks are kept until the run is complete: one may take minutes, and plans share them."""
+        """Context in which finished tasks are kept in ``folder`` until the run is complete; plans share them."""
         made_by = f"{self.name}-{self.version}-{self.content_hash[:12]}"
         with kept_until_done(folder / f"{made_by}.pieces") as self._pieces:
             yield

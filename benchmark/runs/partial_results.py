@@ -18,37 +18,37 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Piece = tuple[list["Atoms"], float]
-"""Structures of one task and the CPU seconds that they took."""
+"""Structures of one task and its CPU seconds."""
 
 
 @dataclass(frozen=True)
 class PartialResults:
-    """A folder of finished tasks; structures are read with the bits that were written."""
+    """Folder of finished tasks; structures are stored exactly, to the last bit."""
 
     folder: Path
 
     def read(self, name: str) -> Piece | None:
-        """The finished task of that name, or None where there is no complete file."""
+        """The finished task called ``name``, or None if it has no complete file."""
         from ase import Atoms
 
         try:
             with open(self._path(name), "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 ends = np.cumsum(file["counts"])[:-1]
-                of_each = zip(
+                structures = zip(
                     np.split(file["numbers"], ends),
                     np.split(file["positions"], ends),
                     file["cells"],
                     strict=True,
                 )
                 frames = [
-                    Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in of_each
+                    Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in structures
                 ]
                 return frames, float(file["seconds"])
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
 
     def write(self, name: str, piece: Piece) -> None:
-        """Store a finished task; AmsbenchError where the folder cannot be written."""
+        """Store a finished task; AmsbenchError if the folder cannot be written."""
         frames, seconds = piece
         arrays = {
             "counts": np.array([len(atoms) for atoms in frames]),

@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 
 
 class RunObserver(Protocol):
-    """Receives the progress of a run; the command line shows it as progress bars."""
+    """Interface that receives the progress of a run; the command line shows it as progress bars."""
 
     def trial_started(self, trial: Trial, number: int, total: int, known: bool) -> None:
-        """Trial ``number`` of ``total`` begins; ``known``: its result is stored already."""
+        """Called when trial ``number`` of ``total`` begins; ``known``: whether its result is already stored."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Structures generated or measured so far."""
+        """Called with the number of structures ``done`` of ``total`` in the stage ``generating`` or ``measuring``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One trained model or non-learned baseline under the evaluation plans of a dataset.
+    """Evaluation of one trained model or non-learned baseline under the evaluation plans of a dataset.
 
     samplers: names of samplers, each an entry of the table
     metrics: names of metrics in addition to the standard ones
-    overlap: whether structures are measured and written while others are generated; None: only where a GPU generates,
-        since on processor cores measurements would slow down the generation whose time is reported
+    overlap: whether structures are measured and written while others are generated; None: only if a GPU generates them,
+        since on processor cores measurements would increase the reported generation time
     """
 
     source: Generator
@@ -65,10 +65,10 @@ class Run:
     _references: dict[str, Reference] = field(default_factory=dict)
 
     def trials(self) -> list[Trial]:
-        """All results of this run, those with few steps first.
+        """Trials of this run, one per result, in order of plan and step count.
 
-        Samplers with the same step label at a step count (AMShortcut below ten) give the same structures and share one
-        result, that of the first of them.
+        Samplers with the same step label at a step count (those of AMShortcut below ten steps) give equal structures;
+        only the first of them has a trial.
         """
         return [
             Trial(plan=plan, sampler=sampler, steps=steps)
@@ -78,7 +78,7 @@ class Run:
         ]
 
     def merged_samplers(self) -> dict[tuple[str, tuple[str, ...]], tuple[int, ...]]:
-        """Step counts at which samplers share a result, by the computed sampler and those left out for it."""
+        """Step counts at which samplers share a result, by the computed sampler and the samplers without a trial."""
         merged: dict[tuple[str, tuple[str, ...]], set[int]] = {}
         for steps in sorted({steps for plan in self.plans for steps in self.source.step_counts(plan)}):
             for computed, left_out in self._samplers_by_label(steps).items():
@@ -118,8 +118,8 @@ class Run:
     def execute(self, executor: Executor | None, watcher: RunObserver) -> Iterator[Result]:
         """Yield every result, computing those that the store lacks; each is stored as soon as it is computed.
 
-        A stored result without some of the requested metrics is completed: its structures are read (or generated again
-        where their file is gone; they are the same) and measured by those metrics alone.
+        A stored result that lacks requested metrics is completed: only these metrics are measured, on its stored
+        structures, or on regenerated ones, which are identical, if their file is missing.
         """
         check_writable(self.store.folder)
         trials = self.trials()
@@ -140,7 +140,7 @@ class Run:
         )
 
     def _curves(self, plan: EvaluationPlan) -> tuple[str, ...]:
-        """Metrics of mean curves: the standard ones in structural plans, others where they are requested."""
+        """Names of the metrics of mean curves: requested ones, and in structural plans the standard ones."""
         standard = STANDARD_CURVES if plan.kind == "structural" else ()
         return tuple(dict.fromkeys([*standard, *metrics_by_kind(self.metrics)[0]]))
 
@@ -199,13 +199,13 @@ class Run:
             training=source.record,
             environment=source.environment(),
         )
-        # structures and table first: where there is a result, all of its files are complete
+        # structures and table before the result: if a result exists, all of its files are complete
         write_atomically(self.store.path(key, ".parquet"), lambda file: evaluation.table.to_parquet(file))
         self.store.write(result)
         return result
 
     def _missing_metrics(self, result: Result, plan: EvaluationPlan) -> tuple[str, ...]:
-        """Requested metrics that a stored result has no values of, or values of another version."""
+        """Requested metrics of which a stored result has no values, or values of another version."""
         scores = result.structural.curves if result.structural else {}
         curves = [
             name
@@ -246,9 +246,9 @@ class Run:
         )
         structural = result.structural
         if evaluation.structural is not None:
-            known = structural.curves if structural else {}
+            stored_curves = structural.curves if structural else {}
             structural = evaluation.structural.model_copy(
-                update={"curves": {**known, **evaluation.structural.curves}}
+                update={"curves": {**stored_curves, **evaluation.structural.curves}}
             )
         result = result.model_copy(
             update={
@@ -270,32 +270,38 @@ class Run:
 def overlapped(
     made: Callable[[FrameConsumer], Generated], measured: Callable[[Iterable[Atoms]], Evaluation], path: Path
 ) -> tuple[Generated, Evaluation]:
-    """Generation in a thread, measurement of what it has made so far in this one, and the file in a third."""
+    """Generated structures and their evaluation, computed at the same time.
+
+    One thread generates, the calling thread measures finished structures, and a third one writes them to ``path``.
+
+    made: generates structures and passes finished ones to its argument
+    measured: evaluates the structures of an iterator
+    """
     queue: SimpleQueue[list[Atoms] | None] = SimpleQueue()
     stopped = threading.Event()
 
-    def arriving() -> Iterator[Atoms]:
+    def arriving_frames() -> Iterator[Atoms]:
         while (frames := queue.get()) is not None:
             put(frames)
             yield from frames
-        making.result()  # an error in there is an error here
+        generating.result()  # raises the error of the generation, if any
 
     def sink(frames: list[Atoms]) -> None:
         if stopped.is_set():
-            raise RuntimeError("measuring ended before generating did")
+            raise RuntimeError("the measurement failed before the generation ended")
         queue.put(frames)
 
-    def making_all() -> Generated:
+    def generate_all() -> Generated:
         try:
             return made(sink)
         finally:
             queue.put(None)
 
     with ThreadPoolExecutor(1) as thread, frame_writer(path) as put:
-        making = thread.submit(making_all)
+        generating = thread.submit(generate_all)
         try:
-            found = measured(arriving())
+            evaluation = measured(arriving_frames())
         except BaseException:
             stopped.set()
             raise
-        return making.result(), found
+        return generating.result(), evaluation

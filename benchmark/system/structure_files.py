@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 THINNEST_CELL = 1.0
-"""Angstrom; smallest height of a cell, below which every neighbour search takes for ever."""
+"""Smallest height of a cell, angstrom; neighbour searches in thinner cells do not terminate."""
 LEAST_VOLUME = 1.0
-"""A^3 per atom; diamond has 5.7."""
+"""Smallest volume per atom, A^3; that of diamond is 5.7."""
 FARTHEST = 1e6
-"""Angstrom; positions farther from the origin have lost the digits that matter."""
+"""Largest distance of an atom from the origin, angstrom; farther positions have lost significant digits."""
 STRUCTURE_SUFFIXES = (".extxyz", ".xyz")
 """Suffixes of the structure files that are written, all in extended XYZ."""
 

@@ -29,7 +29,7 @@ from .training_log import append_row, truncate_log
 
 
 class NotFinite(AmsbenchError):
-    """A loss or gradient became NaN or infinite."""
+    """Raised if a loss or gradient is NaN or infinite."""
 
 
 class Trainer:

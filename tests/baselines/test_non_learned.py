@@ -1,4 +1,4 @@
-"""Yardsticks: the simulation itself and relaxed random positions, as plug-ins without training and steps."""
+"""Non-learned baselines: the simulation of a dataset and relaxed random positions, without training and steps."""
 
 from dataclasses import replace
 
@@ -31,10 +31,10 @@ class Silent:
         pass
 
 
-def made(yardstick, count, seed=0):
-    plan = plans_of(yardstick.dataset.definition, "quick")[0].changed(count=count)
-    job = Trial(plan=plan, sampler=yardstick.sampler, steps=NO_STEPS)
-    return yardstick.generate(yardstick.dataset, job, seed, None, lambda done: None, None)
+def made(baseline, count, seed=0):
+    plan = plans_of(baseline.dataset.definition, "quick")[0].changed(count=count)
+    job = Trial(plan=plan, sampler=baseline.sampler, steps=NO_STEPS)
+    return baseline.generate(baseline.dataset, job, seed, None, lambda done: None, None)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def silicon_data():
 
 @pytest.fixture
 def short(monkeypatch):
-    """Melts of picoseconds, and two snapshots of each."""
+    """Melts of picoseconds with two snapshots each."""
     monkeypatch.setitem(asi.DURATIONS, "reduced", dict.fromkeys(asi.DURATIONS["reduced"], 0.3))
     monkeypatch.setitem(asi.SNAPSHOTS, "reduced", 2)
     monkeypatch.setattr(asi, "SNAPSHOT_SPACING", 0.05)
@@ -71,7 +71,8 @@ def test_same_seed_same_structures_other_seed_others(silicon_data):
 
 
 class Melts:
-    """In place of the simulation: how many were asked for, and after how many the run is stopped."""
+    """Replacement of the simulation that returns stored structures, counts its calls, and interrupts the run after a
+    given number of them."""
 
     def __init__(self, monkeypatch, data, stopped_after=None):
         self.made, self.data, self.stopped_after = 0, data, stopped_after
@@ -93,12 +94,12 @@ def pieces_in(folder):
 
 def run_of(data, folder, *counts):
     (plan,) = plans_of(data.definition, "quick")
-    yardstick = Simulation(data)
+    baseline = Simulation(data)
     return Run(
-        source=yardstick,
+        source=baseline,
         dataset=data,
         plans=tuple(replace(plan.changed(count=count), name=f"plan {k}") for k, count in enumerate(counts)),
-        samplers=(yardstick.sampler,),
+        samplers=(baseline.sampler,),
         store=ResultStore(folder),
     )
 
@@ -145,9 +146,9 @@ def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch, tmp_
 
 
 def test_snapshots_of_a_melt_are_one_piece_of_work(silicon_data, short):
-    yardstick = Simulation(silicon_data)
-    assert [(job.index, job.samples) for job in yardstick.jobs(5, 0)] == [(0, 2), (1, 2), (2, 1)]
-    found = made(yardstick, 3)
+    baseline = Simulation(silicon_data)
+    assert [(job.index, job.samples) for job in baseline.jobs(5, 0)] == [(0, 2), (1, 2), (2, 1)]
+    found = made(baseline, 3)
     assert [len(atoms) for atoms in found.frames] == [256, 256, 256]
     assert all(atoms.info == {} and set(atoms.arrays) == {"numbers", "positions"} for atoms in found.frames)
     energies = [energy_per_atom(STILLINGER_WEBER_SILICON, atoms)[0] for atoms in found.frames]
@@ -199,12 +200,12 @@ def test_it_simulates_what_the_dataset_was_not_built_from(silicon_data):
 
 def test_a_run_has_one_cell_without_steps_and_a_table(silicon_data, short, tmp_path):
     (plan,) = plans_of(silicon_data.definition, "quick")
-    yardstick = Simulation(silicon_data)
+    baseline = Simulation(silicon_data)
     run = Run(
-        source=yardstick,
+        source=baseline,
         dataset=silicon_data,
         plans=(plan.changed(count=2),),
-        samplers=(yardstick.sampler,),
+        samplers=(baseline.sampler,),
         store=ResultStore(tmp_path),
     )
     (cell,) = run.execute(None, Silent())

@@ -1,4 +1,4 @@
-"""The triplet network: symmetries in float64, images, the cap on neighbours, angles, smoothness."""
+"""The triplet network: symmetries in float64, images, largest number of neighbours, angles, smoothness."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ def network(grad: bool = False, **changes) -> TripletNetwork:
 
 
 def packed(cells, positions, counts) -> Structures:
-    """Structures of the given places [n, 3] in the given cells [s, 3, 3]."""
+    """Structures with the given positions [n, 3] in the given cells [s, 3, 3]."""
     counts = torch.tensor(counts)
     return Structures(
         positions=torch.as_tensor(positions, dtype=torch.float64),
@@ -116,7 +116,7 @@ def test_a_cell_and_its_supercell_are_the_same_crystal(neighbours):
 
 
 def test_silent_atoms_are_nobody_s_neighbours(example):
-    """Others find what they find without them; what they find themselves is what a further atom there would."""
+    """Silent atoms have no effect on other atoms; their own output is that of an additional atom at their position."""
     batch, h = example
     first = int(batch.counts[0])
     silent = torch.zeros(len(h), dtype=torch.bool)
@@ -157,8 +157,8 @@ def test_the_nearest_edges_are_kept(example, most):
 
 
 def test_equal_distances_are_cut_by_index():
-    """In a simple cubic crystal the second shell has 12 atoms; of 6 + 5 neighbours its five smallest indices stay,
-    whatever rounding errors a shift of the crystal makes."""
+    """Of the 12 atoms of the second shell of a simple cubic crystal the five with the smallest indices remain with 6 +
+    5 neighbours, whatever the rounding errors of a translation."""
     grid = 2.7 * torch.cartesian_prod(*[torch.arange(4.0, dtype=torch.float64)] * 3)
     crystal = packed(10.8 * torch.eye(3)[None], grid, [64])
     found = []
@@ -185,7 +185,7 @@ def test_legendre_polynomials():
 
 
 def test_triplet_sums_are_those_of_a_loop_over_pairs_of_edges(example):
-    """Against the formula in the module's docstring, edge by edge, in the first block."""
+    """The first block agrees with the formula in the module's docstring, edge by edge."""
     batch, h = example
     net = network(blocks=1)
     block, seen = net.blocks[0], {}
@@ -214,8 +214,8 @@ def test_triplet_sums_are_those_of_a_loop_over_pairs_of_edges(example):
 
 
 def test_angles_between_edges_are_seen():
-    """Two neighbours at the same distances: what a first round tells the atom between them goes with their angle, but
-    not where the only polynomial is that of degree 0."""
+    """For two neighbours at fixed distances the output of the first block depends on their angle, except with the
+    polynomial of degree 0 alone."""
 
     def outcome(degrees, angular):
         x, y = 2 * math.cos(math.radians(degrees)), 2 * math.sin(math.radians(degrees))
@@ -228,7 +228,7 @@ def test_angles_between_edges_are_seen():
 
 
 def test_edges_appear_smoothly():
-    """An atom that comes within the cutoff changes nothing at once: what it does grows as the cube of its depth."""
+    """The effect of an atom that enters the cutoff grows continuously, as the cube of its depth."""
 
     def outcome(distance):
         places = [[10, 10, 10], [11.5, 10, 10], [10, 10 + distance, 10]]
@@ -253,7 +253,7 @@ def test_envelope_ends_with_two_vanishing_derivatives():
 
 
 def test_isolated_atoms_and_atoms_on_top_of_each_other_are_finite():
-    """One atom alone, two that see each other, two at one point, and a structure without any edge."""
+    """Outputs are finite for a single atom, a pair, two atoms at one position, and a structure without edges."""
     places = [[1, 1, 1], [10, 10, 10], [11, 10, 10], [20, 20, 20], [20, 20, 20], [5, 5, 5]]
     structures = packed(30 * torch.eye(3).repeat(2, 1, 1), places, [5, 1])
     structures.positions.requires_grad_(True)

@@ -19,7 +19,7 @@ def build(method_class: type[Method], task, network="standard", **changes) -> Me
 
 
 def test_exact_averages_have_no_consistency_loss(silicon, small_batch):
-    """With the closed solution of a Gaussian (data at one point per atom) in place of the network, L_SC is 0."""
+    """L_SC is 0 for the exact average drift of Gaussian data (one point per atom) in place of the network."""
 
     class Exact(AMShortcut):
         spread = 0.3

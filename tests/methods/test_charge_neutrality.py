@@ -1,4 +1,4 @@
-"""Neutral structures: probabilities tilted to no expected charge, and the best neutral choice of species."""
+"""Charge neutrality: tilted probabilities without expected charge, and the best neutral choice of species."""
 
 from itertools import product
 
@@ -44,7 +44,7 @@ def test_tilted_probabilities_have_no_expected_charge():
 
 
 def test_the_tilt_is_the_least_change_of_relative_entropy():
-    """Any other probabilities of the same atoms without expected charge are farther from the given ones."""
+    """Other probabilities without expected charge have a larger relative entropy to the original ones."""
     structures, p = of_sizes(12), probabilities(12, 1)
     found = neutral_probabilities(p, CHARGES, structures)
 

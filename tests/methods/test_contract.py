@@ -1,4 +1,4 @@
-"""The contract that every method keeps to, by the checks that plug-ins run too."""
+"""The contract of methods, tested by the same checks as plug-ins."""
 
 import pytest
 
@@ -34,6 +34,6 @@ def test_contract(method_class, check):
 
 @pytest.mark.parametrize("method_class", [MaterialODE, MaterialSDE, AMShortcut])
 def test_contract_with_the_network_of_the_paper(method_class):
-    """Where it differs: in what edges see and, of material SDE, in what comes out for elements."""
+    """The preset ``paper`` differs in its edge features and, for material SDE, in its element output."""
     names = ("any_step_count", "training_lowers_the_loss")
     check_method(method_class, config=SMALL, network="paper", only=names, tasks=["ghosts and properties"])

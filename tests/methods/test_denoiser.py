@@ -123,8 +123,8 @@ def test_the_composition_is_known_to_atoms_without_neighbours(silica, small_batc
 
 @pytest.mark.parametrize("composition", [False, True])
 def test_what_a_structure_is_made_of_is_learnt_from_all_its_atoms(silica, composition):
-    """Of 64 atoms far from each other either all are of the first species or all of the second: one embedding leaves
-    that open at this noise, the mean of 64 settles it."""
+    """All 64 distant atoms are of the first species or all of the second: at this noise a single embedding does not
+    determine which, but the mean of 64 does."""
     torch.manual_seed(0)
     noise, atoms = 3.0, 64
     denoiser = FlexibleDenoiser(
@@ -164,7 +164,7 @@ def test_what_a_structure_is_made_of_is_learnt_from_all_its_atoms(silica, compos
 
 
 def of_sizes(*sizes):
-    """Structures of so many atoms, at whatever places."""
+    """Structures with the given numbers of atoms at arbitrary positions."""
     batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     return Structures(
         positions=torch.zeros(len(batch), 3, dtype=torch.float64),
@@ -186,8 +186,8 @@ def test_likeliest_compositions_of_embeddings_without_noise_are_the_counts():
 
 
 def test_likeliest_compositions_find_what_no_embedding_tells():
-    """Embeddings that name the species of one atom in two: the fractions come out to about the noise of 4,000, and
-    nearer than those of the species that each embedding makes likeliest."""
+    """The likeliest species of an embedding is wrong for about half of the atoms. The fractions of maximum likelihood
+    are accurate to about the noise of 4,000 atoms, more than the fractions of the likeliest species."""
     generator = torch.Generator().manual_seed(0)
     truth, atoms, sigma = torch.tensor([0.6, 0.3, 0.1, 0.0], dtype=torch.float64), 4000, 0.7
     species = torch.multinomial(truth, atoms, replacement=True, generator=generator)
@@ -200,7 +200,7 @@ def test_likeliest_compositions_find_what_no_embedding_tells():
 
 
 def test_edges_appear_smoothly(silicon, small_batch):
-    """An atom that enters the cutoff of another changes nothing at once."""
+    """The output is continuous when an atom enters the cutoff of another one."""
     torch.manual_seed(0)
     denoiser = FlexibleDenoiser(silicon, CONFIGS["standard"]).double()
     cell = torch.eye(3, dtype=torch.float64)[None] * 30
@@ -214,7 +214,8 @@ def test_edges_appear_smoothly(silicon, small_batch):
 
 
 def test_an_absent_property_is_never_a_number(denoiser, example):
-    """With a property absent the output follows the null vector and nothing else; 0 and the mean differ from it."""
+    """For an absent property the output depends on the null vector only, and differs from that for 0 and for the
+    mean."""
     batch, elements, null = example
     absent, _ = predict(denoiser, batch, elements, null)
     other, _ = predict(denoiser, batch, elements, null + 1.0)
@@ -233,7 +234,8 @@ def test_an_absent_property_is_never_a_number(denoiser, example):
 
 
 def test_small_cells_have_several_images(silicon, small_batch):
-    """In a cell thinner than twice the cutoff an atom meets another through several images: a supercell agrees."""
+    """In a cell thinner than twice the cutoff an atom has several images of a neighbour; the output equals that for a
+    supercell."""
     torch.manual_seed(0)
     denoiser = FlexibleDenoiser(silicon, CONFIGS["standard"]).double()
     batch = small_batch(1, 0, sizes=(12,), dtype=torch.float64)

@@ -32,7 +32,7 @@ def start(task, sizes=(20, 31), edge=9.0, properties=None) -> Structures:
 
 @pytest.mark.parametrize("method_class", METHODS)
 def test_ghosts_are_asked_for_their_mean(method_class, silica, small_batch):
-    """A network that leaves every atom where it is has the whole loss of the atoms and none of the ghosts."""
+    """A network that predicts 0 has the full loss for the atoms and none for the ghosts."""
 
     class Still(method_class):
         def predict(self, state: State, null, t, dt):

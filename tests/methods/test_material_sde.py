@@ -29,8 +29,8 @@ def start(task, sizes=(20, 31), edge=9.0, properties=None) -> Structures:
 
 
 def gaussian_cloud(method, variance, steps, atoms=20_000):
-    """Variance of what restarts make of normal data with the exact drift of ``method``: average drift for
-    AMShortcut, instantaneous for material SDE."""
+    """Variance of the samples of restarts for normal data with the exact drift of ``method``: the average drift for
+    AMShortcut, the instantaneous one for material SDE."""
 
     def exact(state, null, t, dt):
         x, scale = state.structures.positions, method.positions.scale
@@ -45,7 +45,7 @@ def gaussian_cloud(method, variance, steps, atoms=20_000):
 
 @pytest.mark.parametrize("ghosts", [False, True])
 def test_unknown_noise_is_measured_on_the_atoms(ghosts, silicon, silica):
-    """Normal data and its exact prediction, beside ghosts, about whose noise nothing can be known."""
+    """Normal data with its exact prediction; the noise of ghosts, which cannot be predicted, is excluded."""
     method, atoms, variance, t = build(MaterialSDE, silica if ghosts else silicon), 20_000, 0.04, 0.3
     noise = StructureNoise([atoms], [1])
     sigma = method.positions.scale * t
@@ -73,7 +73,7 @@ def test_restarts_with_exact_shortcuts_keep_the_spread_of_the_data(silicon):
 
 
 def test_restarts_with_the_expected_end_lose_spread(silicon):
-    """Each step ends at E[X_0 | X_t], of which the variance is V^2 / (V + sigma^2) where X_t has the right one."""
+    """Each step ends at E[X_0 | X_t], whose variance is V^2 / (V + sigma^2) if X_t has the correct one."""
     method = build(MaterialSDE, silicon)
     found, variance = gaussian_cloud(method, 0.04, 9), 3.0
     for t, _ in method.sampler_named("restart").times(method, 9):
@@ -87,7 +87,7 @@ def test_restarts_with_the_expected_end_lose_spread(silicon):
 @pytest.mark.parametrize("method_class", [MaterialSDE, AMShortcut])
 @pytest.mark.parametrize("steps", [2, 11])
 def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, steps, silica):
-    """Weight 1 is the restart with the targets and weight 0 the one without, of the same noise."""
+    """Weight 1 gives the restart with targets and weight 0 the one without, for the same noise."""
     targets, none = torch.tensor([[24.0, math.nan]]), torch.full((1, 2), math.nan)
 
     def sample(sampler, properties, **weight):
@@ -108,7 +108,7 @@ def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, 
 
 @pytest.mark.parametrize("weight", [1.0, 4.0])
 def test_guidance_multiplies_what_a_target_does(weight, silica):
-    """Normal data whose mean m goes with the target, around 0 without: the guided score is that of mean w m."""
+    """For normal data whose mean m depends on the target and is 0 without, the guided score is that of mean w m."""
     method, variance, atoms = build(MaterialSDE, silica, guidance={"shear_modulus": weight}), 0.04, 5_000
 
     def exact(state, null, t, dt):
@@ -124,7 +124,7 @@ def test_guidance_multiplies_what_a_target_does(weight, silica):
 
 
 def test_guidance_needs_properties(silicon, silica):
-    """Without any the sampler is the restart, evaluations and cell included."""
+    """Without properties the sampler equals the restart sampler, also in its evaluations and cells."""
     without, given = build(AMShortcut, silicon), build(AMShortcut, silica)
     for steps in (1, 5, 25):
         assert without.sampler_named("guided").label(without, steps) == without.sampler_named(

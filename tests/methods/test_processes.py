@@ -67,7 +67,7 @@ def test_moments_converge_to_the_data(sampler, kind):
 
 
 def test_ancestral_step_is_exact_for_a_point():
-    """With data in one point the posterior of X_s given X_t is that of the forward process."""
+    """For data at a single point the posterior of X_s given X_t is that of the forward process."""
     process = PositionProcess()
     mean, variance = MEAN, process.scale**2
     for t, s in ((1.0, 0.6), (0.6, 0.1), (0.1, 0.0)):
@@ -87,7 +87,7 @@ def test_ancestral_step_is_exact_for_a_point():
 
 @pytest.mark.parametrize(("t", "s"), [(1.0, 0.8), (1.0, 0.1), (0.3, 0.2), (0.05, 0.01)])
 def test_ancestral_step_keeps_the_spread_of_what_is_not_known(t, s):
-    """One step of any length takes the marginal of normal data at t to that at s, mean and variance."""
+    """One step of any length maps the marginal of normal data at t to that at s, in mean and variance."""
     process = PositionProcess()
     t_, s_ = torch.tensor([t], dtype=torch.float64), torch.tensor([s], dtype=torch.float64)
     unknown = VARIANCE / (VARIANCE + (process.scale * t) ** 2)
@@ -106,7 +106,7 @@ def test_ancestral_step_keeps_the_spread_of_what_is_not_known(t, s):
 
 @pytest.mark.parametrize(("s", "t"), [(0.0, 0.4), (0.3, 0.35), (0.2, 1.0)])
 def test_noise_in_two_parts_is_noise_in_one(s, t):
-    """X_t by way of X_s has the mean and the variance of X_t (every map is affine in its noise)."""
+    """Diffusion to t by way of s gives the mean and the variance of X_t (every map is affine in its noise)."""
     s_, t_, one, none = (torch.tensor([value], dtype=torch.float64) for value in (s, t, 1.0, 0.0))
     for process in (PositionProcess(), ElementProcess()):
         offset = process.diffuse(process.corrupt(one, none, s_), s_, t_, none)
@@ -118,7 +118,8 @@ def test_noise_in_two_parts_is_noise_in_one(s, t):
 
 
 def test_one_step_with_the_average_drift_is_exact():
-    """What AMShortcut learns: for Gaussian data the probability-flow ODE has a closed solution."""
+    """For Gaussian data the probability-flow ODE has a closed solution, which one step with the average drift
+    reproduces."""
     process = PositionProcess()
     x, t, s = (torch.tensor([value], dtype=torch.float64) for value in (2.5, 1.0, 0.0))
 
@@ -157,7 +158,7 @@ def test_velocity_is_the_time_derivative():
 
 
 def posterior_of_two(e, t, process, cos):
-    """P(E_0 | E_t) for data that is one of two one-hot vectors, and the drift of the flow that follows from it."""
+    """P(E_0 | E_t) for data of two one-hot vectors, and the drift of the corresponding flow."""
     sigma = process.scale * (t if cos == 1 - t else math.sin(math.pi / 2 * t))
     weights = torch.exp(
         -((e[..., None, :] - cos * torch.eye(2, dtype=e.dtype)) ** 2).sum(-1) / (2 * sigma**2)
@@ -179,8 +180,8 @@ def test_evidence_is_the_posterior_of_equal_shares(time):
 
 
 def test_the_average_velocity_is_that_of_a_distribution_over_species():
-    """Along the exact flow of two-species data: one step with the average drift lands where the flow does, and the
-    ``clean`` behind it is a mean of those on the way."""
+    """For the exact flow of data with two species, one step with the average drift ends where the flow does, and its
+    ``clean`` is a mean of those along the flow."""
     process = ElementProcess()
     start = torch.tensor([[1.1, -0.4], [0.2, 0.9], [-0.8, -0.7]], dtype=torch.float64)
     e, steps, t, s = start, 20_000, 0.9, 0.3

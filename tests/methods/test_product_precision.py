@@ -1,4 +1,4 @@
-"""Products in bfloat16: near those in float32, and only where they are asked for."""
+"""Products in bfloat16: close to those in float32, and used only in ``fast_products``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Outputs = Callable[[torch.dtype], torch.Tensor]
 
 @pytest.fixture(params=[True, False], ids=["able", "unable"])
 def able(request, monkeypatch):
-    """A processor that has bfloat16 products, and one that does not."""
+    """A processor with bfloat16 products, and one without."""
     monkeypatch.setattr(product_precision, "_processor_has_bfloat16", lambda: request.param)
     monkeypatch.delenv("AMSBENCH_NATIVE_LEVEL", raising=False)
     return request.param
@@ -88,7 +88,7 @@ def test_float64_stays_float64(outputs: Outputs, able, monkeypatch):
 
 
 def test_gradients_have_the_type_of_the_weights(able):
-    """So that an optimiser's steps, far smaller than a rounding of bfloat16, are not lost."""
+    """Gradients are float32, so that optimiser steps far below the rounding of bfloat16 are not lost."""
     torch.manual_seed(0)
     network = TripletNetwork(TripletConfig(hidden=32, blocks=2))
     h, vectors = network(torch.ones(40, 32), structures(torch.float32))
@@ -103,7 +103,7 @@ def test_what_is_recorded_says_so(able):
 
 
 def test_empty_rows_change_nothing(made, monkeypatch):
-    """With some it is the same as without, gradients by positions and weights too."""
+    """Outputs and gradients with respect to positions and weights are unchanged by empty rows."""
 
     def found() -> tuple[torch.Tensor, torch.Tensor]:
         network, call = made(torch.float64)

@@ -23,7 +23,7 @@ def build(method_class: type[Method], task, network="standard", **changes) -> Me
 
 
 def deviation(method, sampler, steps, variance=0.04, atoms=50):
-    """How far a sampler ends from the exact flow of normal data, X_0 = X_1 (V / (V + sigma_1^2))^(1/2)."""
+    """Deviation of a sampler's result from the exact flow of normal data, X_0 = X_1 (V / (V + sigma_1^2))^(1/2)."""
 
     def exact(state, null, t, dt):
         at = t[0] * method.positions.scale
@@ -49,7 +49,7 @@ def test_multistep_is_of_second_order_and_ode_of_first(silicon):
 
 
 def test_multistep_is_exact_for_a_drift_linear_in_time(silicon):
-    """From its second step on; the first, of Euler's, ends at an X_s that is wrong by a constant."""
+    """Exact from the second step on; the first one, an Euler step, has a constant error."""
     method = build(MaterialSDE, silicon)
     path = method.sampler_named("multistep").times(method, 6)
     total, before = 0.0, None

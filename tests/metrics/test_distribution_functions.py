@@ -284,7 +284,7 @@ def test_packed_arrays_give_the_same_as_atoms():
 
 
 def test_both_curves_at_once_are_the_curves_one_by_one():
-    """Also where angles reach further than distances."""
+    """Both curves are equal to those computed separately, also if r_cut is larger than r_max."""
     packed = pack([random_packing(n, seed=n) for n in (30, 8, 51, 40, 12)])
     for r_max, r_cut in ((5.0, 3.0), (2.5, 3.5)):
         radial, angular = radial_and_angular(packed, r_max, 100, r_cut, 180)

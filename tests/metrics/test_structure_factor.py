@@ -1,4 +1,4 @@
-"""S(q) by two ways, of an ideal gas, a liquid and crystals."""
+"""S(q) by two methods for an ideal gas, a liquid and crystals."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,8 @@ def liquid():
 
 
 def test_both_ways_agree_on_a_liquid(liquid):
-    """The direct sum has no window, so that the transform reaches far and both are averaged over the same shells."""
+    """The direct sum has no window, so that the transform has a large range and both are averaged over the same
+    shells."""
     edges = np.arange(1.0, 10.01, 0.5)
     q = np.linspace(1.0, 10.0, 181)
     r_max = 20.0

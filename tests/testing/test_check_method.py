@@ -1,4 +1,4 @@
-"""The checks of plug-ins: each finds the fault that it is named after, and sound plug-ins have none."""
+"""Checks of plug-ins: each finds the fault in its name, and correct plug-ins pass all of them."""
 
 import math
 import random
@@ -37,7 +37,7 @@ GLASS = "ghosts and properties"
 
 
 class Wrong(MaterialODE):
-    """A method whose samples subclasses spoil."""
+    """Base class of faulty methods, whose subclasses modify the samples."""
 
     settings = SMALL
 
@@ -98,7 +98,7 @@ class ReadsBatchMates(Wrong):
 
 
 class SharesAPlace(Wrong):
-    """What one thread notes down, another overwrites before it is read."""
+    """A method in which one thread overwrites a value before another thread has read it."""
 
     def sample(self, start, steps, sampler, noise):
         self.note = start.cells.sum()
@@ -121,7 +121,7 @@ class KnowsTheOrigin(Wrong):
 
 
 class BeginsNowhere(Wrong):
-    """Uniform in a cube instead of the cell: no places that a check could move."""
+    """A method with initial positions uniform in a cube instead of the cell, which the check cannot translate."""
 
     def prior(self, start, noise):
         state = super().prior(start, noise)
@@ -145,7 +145,7 @@ class KnowsUp(Wrong):
 
 
 class NanIsZero(Wrong):
-    """Absent is the number 0 before standardisation."""
+    """A method that replaces absent properties by 0 before standardisation."""
 
     def sample(self, start, steps, sampler, noise):
         return super().sample(
@@ -154,7 +154,7 @@ class NanIsZero(Wrong):
 
 
 class NanIsTheMean(Wrong):
-    """Absent is 0 after standardisation."""
+    """A method that replaces absent properties by 0 after standardisation."""
 
     def sample(self, start, steps, sampler, noise):
         mean = torch.tensor(self.task.property_mean).to(start.properties)
@@ -180,7 +180,7 @@ class ReadsTheAnswer(Wrong):
 
 
 class KeepsTheAnswer(Wrong):
-    """Remembers the structures that it was trained on."""
+    """A method that remembers its training structures."""
 
     def training_loss(self, batch, noise, **schedule):
         self.seen = [batch.positions[a:b] for a, b in zip(batch.offsets, batch.offsets[1:], strict=False)]
@@ -247,7 +247,7 @@ class ForgetsImages(Wrong):
 
 
 class LearnsFromNan(Wrong):
-    """Leaves absent labels out of the loss, but not out of its gradient."""
+    """A method that excludes absent labels from the loss, but not from its gradient."""
 
     def __init__(self, task, config):
         super().__init__(task, config)
@@ -261,7 +261,7 @@ class LearnsFromNan(Wrong):
 
 
 class Climbs(Wrong):
-    """The loss of a network that learns the opposite."""
+    """A method whose loss has a gradient of the opposite sign."""
 
     def training_loss(self, batch, noise, **schedule):
         losses = super().training_loss(batch, noise, **schedule)
@@ -269,7 +269,7 @@ class Climbs(Wrong):
 
 
 class HidesAWeight(Wrong):
-    """Something that sampling needs is in no state and no configuration."""
+    """A method with a sampling parameter that is in neither state nor configuration."""
 
     def __init__(self, task, config):
         super().__init__(task, config)
@@ -280,7 +280,7 @@ class HidesAWeight(Wrong):
 
 
 class SharesALabel(Wrong):
-    """Two samplers that differ from two steps on, under one label."""
+    """A method with two samplers of one label that differ from two steps on."""
 
     class Denser(Multistep):
         def label(self, method, steps):
@@ -290,7 +290,7 @@ class SharesALabel(Wrong):
 
 
 class Uphill(Wrong):
-    """Steps of the wrong sign: away from the data."""
+    """A method with steps of the wrong sign, away from the data."""
 
     class Sampler(Euler):
         def step(self, method, state, drift, t, s, noise):
@@ -300,7 +300,7 @@ class Uphill(Wrong):
 
 
 class ReversedTime(Wrong):
-    """The network reads the time 1 - t."""
+    """A method whose network reads the time 1 - t."""
 
     class Sampler(Euler):
         def drift(self, method, state, t, dt, noise):
@@ -311,7 +311,7 @@ class ReversedTime(Wrong):
 
 
 class OtherNoiseScale(Wrong):
-    """The noise of positions has a tenth of the trained scale, as if it were in nanometres."""
+    """A method with a tenth of the trained noise scale in sampling, as if in nanometres."""
 
     class Sampler(Euler):
         def step(self, method, state, drift, t, s, noise):
@@ -334,29 +334,29 @@ WRONG_METHODS = [
     (Nameless, "attributes", GLASS, "'My Method'"),
     (PrefersWhatItLacks, "attributes", GLASS, "'heun'"),
     (HasTuples, "config_is_json", GLASS, "widths"),
-    (ChangesItsConfig, "config_is_json", GLASS, "changes the configuration"),
-    (BuildsAnother, "default_config_rebuilds", GLASS, "another one"),
+    (ChangesItsConfig, "config_is_json", GLASS, "modifies its argument config"),
+    (BuildsAnother, "default_config_rebuilds", GLASS, "other weights"),
     (StandsStill, "evaluations_grow", GLASS, "[1, 1, 1"),
     (DrawsItsLoss, "losses_follow_from_the_noise", GLASS, "NoiseSource"),
     (ForgetsImages, "images_train_alike", GLASS, "lattice vectors"),
     (LearnsFromNan, "absent_labels_train", GLASS, "'scale'"),
-    (Climbs, "training_lowers_the_loss", GLASS, "took the loss from"),
+    (Climbs, "training_lowers_the_loss", GLASS, "changed the loss from"),
     (HidesAWeight, "checkpoint_gives_the_same_samples", GLASS, "saved and loaded"),
     (OddStepsFail, "any_step_count", GLASS, "with 3 steps"),
-    (ChangesTheCell, "cells_and_counts_untouched", GLASS, "other cells"),
-    (WritesIntoStart, "cells_and_counts_untouched", GLASS, "writes into the positions"),
+    (ChangesTheCell, "cells_and_counts_untouched", GLASS, "changed cells"),
+    (WritesIntoStart, "cells_and_counts_untouched", GLASS, "writes into positions"),
     (LeavesAMask, "only_known_species", GLASS, "species [3], where 0 to 2 are known"),
     (LeavesAMask, "only_known_species", "two elements", "species [2], where 0 to 1 are known"),
     (DrawsFromTorch, "same_seed_same_sample", GLASS, "NoiseSource"),
-    (RemembersTheLast, "same_seed_same_sample", GLASS, "leave nothing behind"),
+    (RemembersTheLast, "same_seed_same_sample", GLASS, "may not change the method"),
     (IgnoresTheSeed, "other_seed_other_sample", GLASS, "two seeds"),
     (ReadsBatchMates, "batch_mates_do_not_matter", GLASS, "than alone"),
     (SharesAPlace, "concurrent_samples", GLASS, "not concurrent"),
-    (CountsAtoms, "permutation_equivariance", GLASS, "place in the list"),
-    (KnowsTheOrigin, "translation_equivariance", GLASS, "begin elsewhere"),
+    (CountsAtoms, "permutation_equivariance", GLASS, "must not matter"),
+    (KnowsTheOrigin, "translation_equivariance", GLASS, "initial positions are shifted"),
     (BeginsNowhere, "translation_equivariance", GLASS, "uniform_atoms(3)"),
     (KnowsUp, "rotation_equivariance", "one element", "rotated cell"),
-    (LetsNanThrough, "every_subset_of_properties", GLASS, "no property given"),
+    (LetsNanThrough, "every_subset_of_properties", GLASS, "no property present"),
     (NanIsZero, "absent_is_not_zero", GLASS, "absent and where it is 0"),
     (NanIsTheMean, "absent_is_not_zero", GLASS, "its mean, 0 when standardised"),
     (ReadsNoProperty, "absent_is_not_zero", GLASS, "does not read it"),
@@ -372,8 +372,8 @@ WRONG_METHODS = [
     (Nanometres, "many_steps_approach_the_data", "one element", "nanometres"),
     (Fractional, "translation_equivariance", GLASS, "they seem to be fractional coordinates"),
     (Nanometres, "translation_equivariance", GLASS, "or nanometres; samplers return angstrom"),
-    (ReadsTheAnswer, "no_leak_of_the_answer", GLASS, "has the answer in it"),
-    (KeepsTheAnswer, "no_leak_of_the_answer", "one element", "in one step from nowhere"),
+    (ReadsTheAnswer, "no_leak_of_the_answer", GLASS, "positions and species of a training structure"),
+    (KeepsTheAnswer, "no_leak_of_the_answer", "one element", "after one step without a shortcut"),
 ]
 
 
@@ -405,7 +405,7 @@ def test_every_check_of_methods_has_a_method_that_it_catches():
 
 
 def test_expected_failures():
-    """They need a reason, are told, and one that passes is a failure."""
+    """Expected failures need a reason and are reported; one that passes is a failure."""
     options = {"config": SMALL, "tasks": [GLASS], "only": ["only_known_species", "evaluations_grow"]}
     results = check_method(StandsStill, expected_failures={"evaluations_grow": "one jump"}, **options)
     assert [(result.name, result.outcome) for result in results] == [

@@ -1,4 +1,4 @@
-"""The contract of metrics: ours keep to it, and each fault is found."""
+"""The contract of metrics: the built-in metrics satisfy it, and each fault is found."""
 
 import numpy as np
 import pytest

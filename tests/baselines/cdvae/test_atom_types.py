@@ -1,4 +1,4 @@
-"""Types drawn from a composition: their numbers, their probabilities, their order."""
+"""Types drawn from a composition: numbers of atoms, probabilities, order."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def cells(sizes) -> Structures:
 
 @pytest.mark.parametrize("sigma", [5.0, 0.3, 0.01])
 def test_noisy_types_have_the_probabilities_of_the_paper(sigma):
-    """(one-hot + sigma composition) / (1 + sigma), for each true type."""
+    """The probabilities are (one-hot + sigma composition) / (1 + sigma) for each true type."""
     composition, atoms = torch.tensor([0.5, 0.3, 0.2, 0.0]), 40_000
     for true in range(4):
         one_hot = torch.eye(4)[true].repeat(atoms, 1)
@@ -51,7 +51,7 @@ def test_numbers_of_a_beginning_are_those_of_the_composition_rounded():
 
 
 def test_order_of_a_beginning_is_random():
-    """Every atom is of a species with that species' probability, whatever its place in the list."""
+    """Every atom has a species with the species' probability, whatever its index."""
     composition, start = torch.tensor([[0.25, 0.75]]), cells((8,))
     found = torch.stack(
         [species_of_composition(composition, start, StructureNoise([8], [seed])) for seed in range(1_000)]

@@ -1,4 +1,4 @@
-"""The latent: its divergence from N(0, 1), what the encoder sees, and the way to a target."""
+"""The latent: divergence from N(0, 1), inputs of the encoder, and optimisation to targets."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def test_divergence_is_that_of_normal_distributions():
 
 
 def test_divergence_is_the_mean_of_what_draws_tell_apart():
-    """E log q(z) / p(z) over draws of z, within five standard errors."""
+    """The divergence equals the mean of log q(z) / p(z) over draws of z, within five standard errors."""
     mean, log_variance = gaussians(rows=1)
     rows = 200_000
     noise = BatchNoise(0, rows, torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -64,7 +64,7 @@ def silica_encoder(silica):
 
 
 def test_encoder_sees_atoms_and_the_share_of_ghosts(silica_encoder, small_batch):
-    """Where the ghosts are makes no difference; how many there are does."""
+    """The latent depends on the number of ghosts, but not on their positions."""
     batch = small_batch(2, 2, dtype=torch.float64)
     few, again, many = (
         add_ghosts(batch, density, 2, torch.Generator().manual_seed(seed))
@@ -113,7 +113,7 @@ def linear_head(weight) -> PropertyHead:
 
 
 def test_latent_goes_to_the_targets_asked_for():
-    """z_1 and z_2 - z_3 as properties: those asked for come out, the rest of z stays where it was drawn."""
+    """With the properties z_1 and z_2 - z_3 the targets are reached, and the other components of z are unchanged."""
     head = linear_head(torch.tensor([[1.0, 0, 0, 0], [0, 1, -1, 0]], dtype=torch.float64))
     z = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     targets = torch.tensor([[2.0, 0.0], [-1.0, 1.5], [0.0, 0.0]], dtype=torch.float64)
@@ -135,7 +135,7 @@ def test_latent_goes_to_the_targets_asked_for():
 
 
 def test_first_step_of_the_latent_is_adams():
-    """rate times the sign of the gradient, whatever its size."""
+    """The first step is the rate times the sign of the gradient, whatever its magnitude."""
     head = linear_head(torch.tensor([[3.0, -0.2]], dtype=torch.float64))
     z, given = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 1, dtype=torch.bool)
     found = latent_for_targets(head, z, torch.ones(1, 1, dtype=torch.float64), given, 1, 1e-3)

@@ -1,4 +1,4 @@
-"""CDVAE: the contract of a method, its losses by hand, a decoder that does not know the noise."""
+"""CDVAE: contract of a method, losses computed by hand, and a decoder without noise level."""
 
 import math
 from dataclasses import replace
@@ -39,7 +39,7 @@ def build(task, **changes) -> CDVAE:
 
 
 def at_level(sigma) -> dict:
-    """Settings of one noise level only."""
+    """Settings with a single noise level."""
     return {"first": 2 * sigma, "last": sigma, "count": 1}
 
 
@@ -71,14 +71,15 @@ def silica_batch(small_batch, dtype=torch.float32) -> Structures:
 
 
 def watched(method) -> list:
-    """Everything that goes into the decoder and comes out of it from now on: (structures, told, vectors, logits)."""
+    """List of all further inputs and outputs of the decoder: (structures, conditioning, vectors, logits)."""
     calls = []
     method.decoder.register_forward_hook(lambda _, given, made: calls.append((*given, *made)))
     return calls
 
 
 def telling_apart(task) -> CDVAE:
-    """An untrained decoder finds all atoms alike; without what it says of all of them it does not."""
+    """Method whose decoder bias is shifted by the mean logits, so that the likeliest species of the untrained network
+    differ between atoms."""
     method = build(task)
     calls = watched(method)
     sample(method, 1, "langevin")
@@ -123,7 +124,7 @@ def test_latent_gradient_moves_only_structures_with_targets(silica, silicon):
 
 
 def test_latent_gradient_reaches_the_targets(silica):
-    """The property head's word on the z that the decoder is given."""
+    """The property head predicts the targets for the z that the decoder reads."""
     method, targets = (
         build(silica, latent_steps=300, latent_rate=0.05),
         torch.tensor([[26.0, NAN], [20.0, 5.3]]),
@@ -139,7 +140,7 @@ def test_latent_gradient_reaches_the_targets(silica):
 
 
 class Scaled(BatchNoise):
-    """Atoms' noise divided by a factor, so that twice the level with half the noise is the same structure."""
+    """Noise of the atoms divided by a factor, so that twice the level with half the noise gives the same structure."""
 
     factor = 1.0
 
@@ -148,7 +149,7 @@ class Scaled(BatchNoise):
 
 
 def test_decoder_does_not_know_the_noise(silica, small_batch):
-    """Same z, same noisy structure, another level: the same raw output, and a target that differs by the level."""
+    """The same z and noisy structure at another level give the same output; the target differs by the level."""
     batch = silica_batch(small_batch, torch.float64)
     outputs, positions = [], []
     for sigma in (0.2, 0.4):
@@ -168,7 +169,7 @@ def test_decoder_does_not_know_the_noise(silica, small_batch):
 
 
 def test_first_call_of_a_path_does_not_depend_on_its_level(silica):
-    """One step begins at 0.01 A, two at 10 A."""
+    """A path of one step begins at 0.01 A, one of two steps at 10 A."""
     method = build(silica)
     calls = watched(method)
     for steps in (1, 2):
@@ -181,8 +182,8 @@ def test_first_call_of_a_path_does_not_depend_on_its_level(silica):
 
 @pytest.mark.parametrize("sigma", [0.3, 6.0])
 def test_losses_by_hand(sigma, silica, small_batch):
-    """Sums over atoms, one after the other, from what the decoder was given and said; cubes, so that the nearest image
-    is found axis by axis."""
+    """The losses equal sums over atoms of inputs and outputs of the decoder; cubic cells, so that the minimum image is
+    that of each axis."""
     batch = replace(
         silica_batch(small_batch, torch.float64), cells=8.8 * torch.eye(3).repeat(2, 1, 1).double()
     )
@@ -216,7 +217,7 @@ def test_losses_by_hand(sigma, silica, small_batch):
 
 
 def test_absent_labels_never_reach_a_loss(silica, small_batch):
-    """Labels that are not there have no error: with none the head learns nothing, and no NaN comes out."""
+    """Absent labels have no error: without labels the head has no gradient, and no loss is NaN."""
     batch = silica_batch(small_batch)
     assert float(losses_of(build(silica), batch)["properties"].detach()) > 0
     batch.properties[:] = NAN
@@ -226,7 +227,7 @@ def test_absent_labels_never_reach_a_loss(silica, small_batch):
 
 
 def test_hidden_labels_are_hidden_from_the_decoder_alone(silica, small_batch):
-    """With all of them hidden it is told what it is told without labels; the property head learns from them still."""
+    """With all labels hidden the decoder reads the same as without labels; the property head still learns from them."""
     batch = silica_batch(small_batch)
     method = build(silica, property_dropout=1.0)
     calls = watched(method)
@@ -241,7 +242,7 @@ def test_hidden_labels_are_hidden_from_the_decoder_alone(silica, small_batch):
 
 
 def test_noisy_types_in_training(silica, small_batch):
-    """Over many draws an atom's type is the true one with probability (1 + sigma p) / (1 + sigma)."""
+    """Over many draws the type of an atom is the true one with probability (1 + sigma p) / (1 + sigma)."""
     batch, sigma = silica_batch(small_batch), 2.0
     method = build(silica, type_levels=at_level(sigma))
     composition = torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]])
@@ -295,7 +296,7 @@ def test_ghost_shares_are_those_after_every_step(silica, silicon):
 
 
 def rock_salt(batch: Structures) -> Structures:
-    """The batch with its 64 atoms per structure on a lattice: something that can be learnt at once."""
+    """The batch with the 64 atoms of each structure on a lattice, which a network learns quickly."""
     grid = torch.cartesian_prod(*[torch.arange(4)] * 3)
     return replace(
         batch,
@@ -325,7 +326,7 @@ def test_training_lowers_every_loss(silica, small_batch):
 
 @pytest.mark.parametrize("network", CDVAE.networks)
 def test_presets(network, silicon, silica):
-    """``paper`` has the sizes of the original, and every setting is JSON that builds the method again."""
+    """``paper`` has the sizes of the original, and every configuration is JSON data that rebuilds the method."""
     for task in (silicon, silica, GLASS):
         config = CDVAE.default_config(network, task)
         method = CDVAE(task, config)

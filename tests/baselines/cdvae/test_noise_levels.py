@@ -16,7 +16,7 @@ START = 14.0**2 / 12
 
 
 def exact(path, spread, alpha, mean=3.0, variance=START):
-    """Mean (of the data: 0) and variance after Langevin steps at the levels of ``path`` for data N(0, spread^2)."""
+    """Mean (0 for the data) and variance after Langevin steps at the levels of ``path`` for data N(0, spread^2)."""
     for sigma in path:
         a = alpha * sigma**2 / (spread**2 + sigma**2)
         mean, variance = (1 - a) * mean, (1 - a) ** 2 * variance + 2 * alpha * sigma**2
@@ -24,7 +24,7 @@ def exact(path, spread, alpha, mean=3.0, variance=START):
 
 
 def end(steps, spread=0.0, alpha=1.0):
-    """Final standard deviation in units of the data's, or of the last level where the data have none."""
+    """Final standard deviation in units of that of the data, or of the last level for data at a point."""
     return math.sqrt(exact(NATIVE.path(steps), spread, alpha)[1]) / (spread or NATIVE.last)
 
 
@@ -68,7 +68,7 @@ def test_training_levels_are_equally_likely():
 
 
 class BigNoise:
-    """Only what ``drawn`` asks for, without a generator for each structure."""
+    """Noise source with the single function that ``drawn`` uses, without a generator for each structure."""
 
     def __init__(self, structures):
         self.structures = structures
@@ -94,13 +94,13 @@ def test_mean_and_variance_follow_the_exact_recursion(steps, alpha, spread):
 
 
 def test_the_own_step_forgets_where_it_came_from():
-    """alpha = 1 at known places: sqrt(2) sigma_L for every number of levels and steps."""
+    """With alpha = 1 and data at a point the result is sqrt(2) sigma_L for every number of levels and steps."""
     for steps in (*range(1, 51), 53, 100, 250):
         assert end(steps) == pytest.approx(math.sqrt(2), rel=1e-12)
 
 
 def test_a_smaller_step_cannot_follow_few_levels():
-    """0.8 of a deviation is kept by alpha = 0.2, and a deviation in units of sigma grows where sigma shrinks faster."""
+    """alpha = 0.2 keeps 0.8 of a deviation, and deviations in units of sigma grow if sigma decreases faster."""
     assert 0.8 * 1000 ** (1 / 30) > 1 > 0.8 * 1000 ** (1 / 31)  # 31 and 32 levels
     for steps, wanted in ((10, 113), (25, 8.5), (50, 1.62), (250, 1.08)):
         assert end(steps, alpha=0.2) == pytest.approx(wanted, rel=0.01)

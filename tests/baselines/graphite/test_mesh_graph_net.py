@@ -1,4 +1,4 @@
-"""MeshGraphNets on periodic atoms: what a layer computes, and which symmetries the networks have."""
+"""MeshGraphNets on periodic atoms: output of a layer, and symmetries of the networks."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def score_network(task) -> GraphiteScoreNetwork:
 
 
 def asked(network: GraphiteScoreNetwork, structures: Structures, elements, seeds=(1, 2)):
-    """eps and probabilities for these embeddings, at one time per seed."""
+    """eps and probabilities for the given embeddings, at one time per seed."""
     null = network.null_properties(
         StructureNoise(structures.counts.tolist(), seeds[: len(structures)], dtype=torch.float64)
     )
@@ -42,7 +42,7 @@ def embeddings(atoms: int, width: int):
 
 
 def supercell(structures: Structures, elements):
-    """One structure and its embeddings, 2 x 2 x 2 times."""
+    """The 2 x 2 x 2 supercell of a structure, with its embeddings."""
     images = torch.cartesian_prod(*[torch.arange(2.0, dtype=torch.float64)] * 3) @ structures.cells[0]
     atoms = len(structures.positions)
     return Structures(
@@ -56,7 +56,8 @@ def supercell(structures: Structures, elements):
 
 
 def test_layer_edge_by_edge():
-    """v_i' = v_i + f([v_i, sum_j e_ij']) and e_ij' = e_ij + g([v_i, v_j, e_ij]), summed over the edges to i."""
+    """The layer computes v_i' = v_i + f([v_i, sum_j e_ij']) and e_ij' = e_ij + g([v_i, v_j, e_ij]), summed over the
+    edges to i."""
     torch.manual_seed(0)
     layer, hidden = MeshLayer(5).double(), 5
     receivers, senders = torch.tensor([0, 0, 0, 1, 2]), torch.tensor([1, 1, 2, 0, 2])
@@ -117,7 +118,7 @@ def test_rotations_are_not_built_in(silica, small_batch):
 
 
 def test_a_small_cell_is_its_supercell(silica):
-    """Where one atom is the neighbour of another, and of itself, through several images."""
+    """In a small cell an atom is a neighbour of others, and of itself, through several images."""
     network = score_network(silica)
     generator = torch.Generator().manual_seed(0)
     cell = torch.tensor([[4.2, 0, 0], [0.6, 4.4, 0], [-0.5, 0.3, 4.6]], dtype=torch.float64)
@@ -179,7 +180,7 @@ def test_empty_edges_are_between_empty_rows(atoms, edges, monkeypatch):
 
 
 def test_time_and_every_property_reach_the_network(silica, small_batch):
-    """Time at once; properties, and the vectors in the place of absent ones, from the first step of a training on."""
+    """The output depends on the time at once, and on properties and null vectors after the first training step."""
     network = score_network(silica)
     batch = small_batch(3, 2, sizes=(20,), dtype=torch.float64)
     null, e = torch.zeros(1, 8, dtype=torch.float64), embeddings(20, 3)
@@ -208,7 +209,7 @@ def test_time_and_every_property_reach_the_network(silica, small_batch):
 
 
 def test_ghosts_have_no_part_in_the_mean(silica, small_batch):
-    """A network that says of an atom which species it is finds the composition without ghosts."""
+    """A network whose output is the species of each atom returns the composition without ghosts."""
 
     class Species(torch.nn.Module):
         def forward(self, features, structures, presence):
@@ -225,7 +226,7 @@ def test_ghosts_have_no_part_in_the_mean(silica, small_batch):
 
 
 def test_atoms_at_one_place_and_atoms_alone_have_gradients(silicon):
-    """Two atoms on top of each other, and a structure without any edge."""
+    """Gradients are finite for two atoms at one position and for a structure without edges."""
     torch.manual_seed(0)
     network = GraphiteScoreNetwork(silicon, SMALL, 4).double()
     structures = Structures.empty_cells(
@@ -243,7 +244,7 @@ def test_atoms_at_one_place_and_atoms_alone_have_gradients(silicon):
 
 
 def test_what_is_a_ghost_for_certain_says_nothing_to_others(silica, small_batch):
-    """Else the sums over neighbours are mostly noise, since ghosts lie anywhere; atoms still say something."""
+    """Certain ghosts have no effect on other atoms; atoms do. Otherwise sums over neighbours would be mostly noise."""
     network, ghost = score_network(silica), silica.ghost
     batch = small_batch(3, 2, dtype=torch.float64)
     one_hot = torch.nn.functional.one_hot(batch.species, 3).double()

@@ -1,4 +1,4 @@
-"""Graphite: exact solutions of its samplers and of its guidance, rotations, and what every method keeps to."""
+"""Graphite: exact solutions of samplers and guidance, rotations, and the contract of a method."""
 
 import math
 from dataclasses import replace
@@ -38,7 +38,7 @@ def eleven():
 
 @pytest.fixture(scope="module")
 def measured_silicon():
-    """One element, no ghosts, and two properties, whose mean is 0 and whose deviation is 1."""
+    """A task with one element, no ghosts, and two properties of mean 0 and standard deviation 1."""
     return Task(
         dataset="own",
         dataset_hash="none",
@@ -71,7 +71,7 @@ def sampled(method, sampler, steps, sizes=(20, 31), seeds=(1, 2), **options) -> 
 
 
 def of_normal_data(method: Graphite) -> Graphite:
-    """``method`` with the exact prediction of normal data of MEAN and VARIANCE."""
+    """``method`` with the exact prediction for normal data of MEAN and VARIANCE."""
 
     def exact(state, null, t):
         sigma = method.positions.scale * t[state.structures.batch, None]
@@ -114,11 +114,9 @@ def test_the_step_count_of_the_original_is_divided_as_there(silicon):
 
 
 def exact_end(scale: float, restarts: int) -> tuple[float, float]:
-    """Mean and variance per component that the reverse SDE makes of uniform positions, in steps without end.
-
-    From a time with noise sigma it draws from the posterior of X_0, which has the mean m + r (x - m) and the variance
-    V (1 - r) with r = V / (V + sigma^2).
-    """
+    """Mean and variance per component to which the reverse SDE takes uniform positions in the limit of many steps. From
+    a time with noise sigma it draws from the posterior of X_0, whose mean is m + r (x - m) and whose variance is V (1 -
+    r) with r = V / (V + sigma^2)."""
     r = VARIANCE / (VARIANCE + scale**2)
     mean = MEAN + r * (EDGE / 2 - MEAN)
     variance = VARIANCE * (1 - r) + r**2 * EDGE**2 / 12
@@ -148,7 +146,7 @@ def test_samplers_converge_to_normal_data(sampler, silicon):
 
 
 def test_euler_maruyama_is_the_step_it_says(silicon):
-    """X - 2 k dt eps + k sqrt(2 t dt) z in every step: the variance follows by hand."""
+    """Every step is X - 2 k dt eps + k sqrt(2 t dt) z, from which the variance follows."""
     method = of_normal_data(build(silicon))
     k, steps = method.config["noise"], 7
     variance = EDGE**2 / 12
@@ -163,8 +161,8 @@ def test_euler_maruyama_is_the_step_it_says(silicon):
 @pytest.mark.parametrize("sampler", ["euler-maruyama", "restart", "guided"])
 @pytest.mark.parametrize("steps", [1, 3, 17])
 def test_species_of_independent_atoms_have_their_probabilities(sampler, steps, silica):
-    """Bayes' rule for each atom by itself, whatever the step; guidance by a property that is linear in the species
-    tilts each probability by exp(2 rho c), as long as its target is not reached."""
+    """The species follow Bayes' rule for each atom at any step size; guidance by a property that is linear in the
+    species multiplies each probability by exp(2 rho c) while the target is not reached."""
     method = build(silica)
     shares, slope = torch.tensor([0.15, 0.3, 0.55]), 0.2
 
@@ -193,7 +191,7 @@ def test_species_of_independent_atoms_have_their_probabilities(sampler, steps, s
 
 
 class Coordinates(torch.nn.Module):
-    """Two properties of a structure that are known functions: ``slope`` times the sum of its x, and of its y."""
+    """Property network with two known properties: ``slope`` times the sums of the x and of the y coordinates."""
 
     def __init__(self, slope: float, centre: float = 0.0) -> None:
         super().__init__()
@@ -205,10 +203,8 @@ class Coordinates(torch.nn.Module):
 
 
 def shift_of(method: Graphite, slope: float, steps: int) -> float:
-    """By how much a guided path moves the mean of normal data towards a target that it does not reach.
-
-    The likelihood exp(-2 rho |misfit|) adds 2 rho slope dX_0/dX_t to the score, and dX_0/dX_t = V / (V + sigma^2).
-    """
+    """Shift of the mean of normal data by guidance towards a target that is not reached. The likelihood exp(-2 rho
+    |misfit|) adds 2 rho slope dX_0/dX_t to the score, and dX_0/dX_t = V / (V + sigma^2)."""
     k, shift = method.config["noise"], 0.0
     for t, s in Graphite.sampler_named("guided").times(steps):
         sigma, dt = k * t, t - s
@@ -222,7 +218,7 @@ def shift_of(method: Graphite, slope: float, steps: int) -> float:
     [((1e9, math.nan), (1, 0)), ((math.nan, -1e9), (0, -1)), ((6e8, -8e8), (0.6, -0.8))],
 )
 def test_guidance_shifts_normal_data_by_the_slope_of_the_likelihood(targets, direction, measured_silicon):
-    """Every atom by the same, towards the targets, and its spread stays as it is."""
+    """All atoms are shifted equally towards the targets, and their variance is unchanged."""
     method, slope, steps, atoms = of_normal_data(build(measured_silicon)), 0.5, 25, 500
     method.property_network = Coordinates(slope)
     options = {"edge": EDGE, "properties": torch.tensor([targets])}
@@ -234,8 +230,8 @@ def test_guidance_shifts_normal_data_by_the_slope_of_the_likelihood(targets, dir
 
 
 def test_guidance_in_short_steps_is_the_tilted_distribution(measured_silicon):
-    """Normal data with the density tilted by exp(2 rho slope x) has its mean moved by 2 rho slope V. Of that the share
-    V / (V + k^2) is missing, which is what atoms remember of their beginning: the prior knows of no target."""
+    """The density tilted by exp(2 rho slope x) has its mean shifted by 2 rho slope V. The samples lack the share V / (V
+    + k^2) of it, the correlation with the initial positions, since the prior does not depend on the target."""
     method, slope = build(measured_silicon), 0.5
     remembered = VARIANCE / (VARIANCE + method.config["noise"] ** 2)
     wanted = 2 * method.config["guidance"] * slope * VARIANCE * (1 - remembered)
@@ -244,7 +240,7 @@ def test_guidance_in_short_steps_is_the_tilted_distribution(measured_silicon):
 
 
 def test_guidance_meets_a_target_within_reach(measured_silicon):
-    """Structures of ten atoms whose property is standard normal come out around their targets, each around its own."""
+    """Structures of ten atoms with a standard normal property have values close to their own targets."""
     method, count, steps = of_normal_data(build(measured_silicon)), 120, 80
     centre, _ = exact_end(method.config["noise"], 0)
     method.property_network = Coordinates(1 / math.sqrt(10 * VARIANCE), centre)
@@ -275,7 +271,7 @@ def test_guidance_without_targets_changes_nothing(silicon, silica):
 
 
 def test_guided_denoiser_is_told_no_property(silica):
-    """What a target does is the property network's doing alone."""
+    """With guidance the targets act through the property network only."""
     method, targets = build(silica, guidance=0.0), torch.tensor([[30.0, 4.0], [20.0, math.nan]])
     method.denoiser.network.encode_told[-1].reset_parameters()  # which says nothing before a training
     guided = sampled(method, "guided", 3, properties=targets)
@@ -292,7 +288,8 @@ def test_guided_denoiser_is_told_no_property(silica):
     [(0.0, 0.1, 0.2), (0.2, 0.1, 0.2), (0.4375, 0.05, 0.6), (0.625, 0.0, 1.0), (1.0, 0.0, 1.0)],
 )
 def test_with_ghosts_training_begins_with_early_times(progress, least, most, silica, silicon, small_batch):
-    """A quarter with times from 0.1 to 0.2, all from five eighths on; without ghosts, or with a share of 0, all."""
+    """Times are from 0.1 to 0.2 in the first quarter and from the whole range after five eighths; without ghosts, or
+    with a share of 0, always from the whole range."""
     batch = small_batch(1, 2, sizes=(1,) * 400)
 
     def times(method, structures):
@@ -340,7 +337,7 @@ def training_noise(batch: Structures, seed: int) -> BatchNoise:
 
 
 def trained(method: Graphite, batch: Structures, steps: int, rate: float) -> list[dict[str, float]]:
-    """The losses of every step of a training on one batch, with the same four noises over and over."""
+    """Losses of all steps of a training on one batch, with the same four noises in turn."""
     optimizer = torch.optim.Adam(method.parameters(), lr=rate)
     history = []
     for step in range(steps):
@@ -353,7 +350,7 @@ def trained(method: Graphite, batch: Structures, steps: int, rate: float) -> lis
 
 
 def test_training_learns_a_bond(silicon):
-    """Pairs of atoms, turned at random: their distance says something about their noise along it, and else nothing."""
+    """Randomly rotated pairs of atoms: their distance determines the noise along the bond and nothing else."""
     pairs = start(silicon, (2,) * 40)
     positions = pairs.positions.clone()
     positions[1::2, 0] = 2.4
@@ -364,7 +361,7 @@ def test_training_learns_a_bond(silicon):
 
 
 def test_training_learns_species_and_properties(silica, small_batch):
-    """Two lattices that are told apart by how many ghosts there are between the atoms."""
+    """Two lattices that differ in the number of ghosts between the atoms."""
     grid = torch.cartesian_prod(*[torch.arange(3)] * 3)
     batch = replace(
         small_batch(1, 2, sizes=(27, 27)),
@@ -397,7 +394,7 @@ def test_the_two_networks_have_separate_gradients(silica, small_batch):
 
 
 def test_property_loss_is_of_the_labels_that_there_are(silica, small_batch):
-    """By hand for a network that finds 0, which is the mean; a batch without labels has none."""
+    """The loss of a network that predicts 0, the mean, is computed by hand; a batch without labels has none."""
 
     class Zero(torch.nn.Module):
         def forward(self, structures, elements):
@@ -441,7 +438,7 @@ def test_one_element_has_no_species_channel(silicon, silica):
 
 @pytest.mark.parametrize("steps", [1, 20])
 def test_evaluations_are_those_that_happen(steps, silica, silicon):
-    """One of the denoiser in every step; a guided step, with its backward pass, is reported as two."""
+    """Every step has one evaluation of the denoiser; a guided step counts two, for its backward pass."""
     method = build(silica)
     calls = {"denoiser": 0, "property_network": 0}
     for name in calls:
@@ -461,7 +458,7 @@ def test_evaluations_are_those_that_happen(steps, silica, silicon):
 
 
 def test_sampling_leaves_no_gradients(silica):
-    """Threads share the module."""
+    """Parameters have no gradients after sampling, since threads share the module."""
     method = build(silica)
     sampled(method, "guided", 2, properties=torch.tensor([[24.0, 5.0]] * 2))
     assert all(p.grad is None for p in method.parameters())

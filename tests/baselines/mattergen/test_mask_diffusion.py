@@ -1,4 +1,4 @@
-"""Absorbing masks against explicit transition matrices, and what does not depend on the path of times."""
+"""Masked diffusion against explicit transition matrices, and independence of the sequence of times."""
 
 from itertools import pairwise
 
@@ -89,7 +89,7 @@ def test_times_at_which_atoms_come_back_are_uniform_whatever_the_steps(path):
 
 
 def test_no_mask_is_left_at_the_end_and_none_is_drawn():
-    """The largest uniform number below 1 and probabilities that add up to less by rounding, in float32."""
+    """Float32 extremes: the largest uniform number below 1, and probabilities whose sum rounds to below 1."""
     logits = torch.randn(500, KINDS, generator=torch.Generator().manual_seed(0))
     logits[:2] = torch.tensor([[90.0, -90.0, 0.0], [-90.0, 0.0, 90.0]])
     most = torch.nextafter(torch.tensor(1.0), torch.tensor(0.0)).repeat(500, 2)
@@ -120,7 +120,8 @@ def test_losses_are_the_divergence_of_the_posteriors_and_the_cross_entropy():
 
 @pytest.mark.parametrize("path", [[1.0, 0.0], UNEVEN])
 def test_divergences_along_any_path_add_up_to_the_entropy_of_the_prediction(path):
-    """An atom is masked at t with probability t; for one prediction at all times the sum telescopes."""
+    """An atom is masked at t with probability t; for a prediction independent of time the sum of divergences
+    telescopes."""
     logits = torch.tensor([[0.3, -1.2, 0.9]], dtype=torch.float64)
     total = 0.0
     for t, s in pairwise(path):

@@ -1,4 +1,4 @@
-"""MatterGen: exact scores in place of the network, symmetries of what it predicts, and the contract of a method."""
+"""MatterGen: exact scores in place of the network, symmetries of the network, and the contract of a method."""
 
 import itertools
 import math
@@ -95,7 +95,8 @@ def test_one_species_has_no_channel(silicon, silica):
 
 
 def test_an_absent_property_is_a_vector_of_its_own(silica, small_batch):
-    """Not the number 0, nor the mean: what a given value becomes has no part in it."""
+    """The output for an absent property differs from that for 0 and for the mean, and does not depend on the
+    embedding."""
     method = build(silica)
     batch = small_batch(3, 2)
     t = torch.tensor([0.3, 0.7])
@@ -136,7 +137,7 @@ def test_labels_are_hidden_each_on_its_own(silica):
 
 @pytest.fixture
 def noisy(silica, small_batch):
-    """A method in float64, and structures in skewed cells of which some atoms are masked."""
+    """A method in float64, and structures in skewed cells with some masked atoms."""
     batch = small_batch(4, 2, dtype=torch.float64)
     batch.properties[0, 1] = 5.0
     return build(silica).double(), batch
@@ -171,7 +172,7 @@ def test_translation_images_and_permutation(noisy):
 
 
 def test_ghosts_are_nobody_s_neighbours(noisy):
-    """An atom that is a ghost already does not take the place of one that is none, or is masked yet."""
+    """An unmasked ghost does not replace atoms or masked atoms among the nearest neighbours."""
     method, batch = noisy
     for kind, seen in ((method.task.ghost, False), (method.masks.mask, True), (0, True)):
         chosen = replace(batch, species=batch.species.index_fill(0, torch.tensor([3]), kind))
@@ -185,7 +186,7 @@ def test_ghosts_are_nobody_s_neighbours(noisy):
 
 
 def test_a_displacement_in_a_cube_keeps_its_size(silicon, small_batch):
-    """The network's vectors are in units of the edge: in a cube along the axes a score is the vector itself."""
+    """Output vectors are in units of the edge: in a cube along the axes the score is the vector itself."""
     method = build(silicon).double()
     batch = replace(small_batch(1, 0, dtype=torch.float64), cells=8.5 * torch.eye(3).double().repeat(2, 1, 1))
     vectors = []
@@ -205,7 +206,8 @@ def test_time_is_told_at_all_scales():
 
 
 def test_a_network_that_knows_the_structure_has_no_loss(silica, small_batch):
-    """In skewed cells: the score of the known clean places, and logits that are sure of the species."""
+    """The loss vanishes for the score of the known clean positions in skewed cells, and for certain logits of the true
+    species."""
     method, batch = build(silica).double(), small_batch(3, 2, dtype=torch.float64)
     clean, ghost = fractional(batch.positions, batch), batch.species == silica.ghost
     assert bool(ghost.any())
@@ -224,7 +226,8 @@ def test_a_network_that_knows_the_structure_has_no_loss(silica, small_batch):
 
 
 def test_weights_of_the_losses(silica, small_batch):
-    """0.1 for positions; for species the divergence of a step of 1/1000 and 0.01 cross entropy, here of ln 3."""
+    """The weights are 0.1 for positions; 1 for the divergence of a step of 1/1000 and 0.01 for the cross entropy, here
+    ln 3."""
     method, batch = build(silica), small_batch(3, 2, sizes=(300, 300))
     method.predict = lambda structures, t: Score(
         positions=torch.zeros_like(structures.positions), species=torch.zeros(600, 3)
@@ -243,7 +246,7 @@ def test_weights_of_the_losses(silica, small_batch):
 
 
 def test_ghosts_are_asked_for_their_mean(silica, small_batch):
-    """A network without a score has the whole loss of the atoms and none of the ghosts."""
+    """A network with score 0 has the full loss for the atoms and none for the ghosts."""
     method = build(silica)
     method.predict = lambda structures, t: Score(
         positions=torch.zeros_like(structures.positions), species=torch.zeros(len(structures.positions), 3)
@@ -269,7 +272,8 @@ def test_ghosts_are_asked_for_their_mean(silica, small_batch):
 
 
 def test_noise_follows_the_lattice_vectors(silicon):
-    """Covariance of a displacement in a skewed cell: sigma^2 C^T C, for C of rows of lattice vectors."""
+    """The covariance of a displacement in a skewed cell is sigma^2 C^T C, where the rows of C are the lattice
+    vectors."""
     n, cell = 20_000, torch.tensor([[8.0, 0, 0], [3, 7, 0], [-2, 1, 9]], dtype=torch.float64)
     cells = Structures.empty_cells(cell[None], torch.tensor([n]), torch.zeros(1, 0).double())
     noise = BatchNoise(n, 1, torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -282,7 +286,7 @@ def test_noise_follows_the_lattice_vectors(silicon):
 
 
 def rock_salt(batch: Structures) -> Structures:
-    """The batch with its 64 atoms per structure on a lattice: something that can be learnt at once."""
+    """The batch with the 64 atoms of each structure on a lattice, which a network learns quickly."""
     grid = torch.cartesian_prod(*[torch.arange(4)] * 3)
     return replace(
         batch,
@@ -324,7 +328,7 @@ def cloud(method, atoms: int, properties: torch.Tensor | None = None) -> Structu
 
 
 def normal_data(method, centre, variance):
-    """The exact prediction for coordinates that are normal around ``centre`` of the structures, wrapped."""
+    """Exact prediction for coordinates that are wrapped-normal around the positions ``centre``."""
 
     def predict(structures, t):
         sigma = method.process.sigma(t[:, None], structures)
@@ -341,7 +345,8 @@ def normal_data(method, centre, variance):
     ("sampler", "snr"), [("predictor", 0.4), ("predictor-corrector", 0.1), ("predictor-corrector", 0.4)]
 )
 def test_exact_scores_lead_to_the_mean_and_variance_of_the_data(silicon, sampler, snr):
-    """The more steps the closer. The corrector keeps 1 + snr^2 times the variance (test_wrapped.py)."""
+    """The error decreases with the number of steps. The corrector keeps 1 + snr^2 times the variance
+    (test_wrapped_normal.py)."""
     method, atoms, variance = build(silicon, snr=snr), 2_000, 0.03**2
     normal_data(method, lambda structures: 0.4, variance)
     kept = variance * (1 + snr**2) if sampler == "predictor-corrector" else variance
@@ -368,8 +373,8 @@ def test_exact_scores_of_a_lattice_end_on_it(silicon, sampler):
 
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_guidance_multiplies_what_a_target_does(silica, weight):
-    """Normal data whose mean goes with the target, around 0.5 without: the guided score is that of ``weight`` times
-    the way from there."""
+    """For normal data whose mean depends on the target, and is 0.5 without, the guided score is that of ``weight``
+    times the shift."""
     method, atoms = build(silica, guidance={"shear_modulus": weight}, snr=0.1), 1_000
 
     def centre(structures):
@@ -382,7 +387,7 @@ def test_guidance_multiplies_what_a_target_does(silica, weight):
 
 
 def test_guidance_of_weight_one_and_zero(silica):
-    """One is the native sampler with the targets and zero that without, species included."""
+    """Weight 1 gives the native sampler with targets, weight 0 the one without, species included."""
     targets, none = torch.tensor([[24.0, NAN]]), torch.full((1, 2), NAN)
 
     def made(sampler, properties, **weight):
@@ -399,7 +404,7 @@ def test_guidance_of_weight_one_and_zero(silica):
 
 
 def test_guidance_weighs_logits(silica):
-    """Of species whose log-odds a target moves by 1 the guided ones have moved by ``weight``."""
+    """Where a target changes log-odds of species by 1, guidance changes them by ``weight``."""
     method, n = build(silica, guidance={"shear_modulus": 3.0}), 30_000
     moved = torch.tensor([1.0, 0.0, 0.0])
 
@@ -414,7 +419,7 @@ def test_guidance_weighs_logits(silica):
 
 
 def test_ghosts_do_not_set_the_corrector_s_step(silica):
-    """A ghost's score is 0; the step is that which the atoms alone would take."""
+    """The score of a ghost is 0; the step size is that of the atoms alone."""
     method = build(silica).double()
     cells = start(silica, (40,), dtype=torch.float64)
     species = torch.arange(40) % 4  # of all kinds, masked ones too

@@ -1,4 +1,4 @@
-"""Wrapped-normal noise: its score against sums over very many images, and the steps in closed form."""
+"""Wrapped-normal noise: its score against sums over many images, and steps against closed forms."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def test_score_of_little_noise_is_the_noise_and_of_much_noise_is_none():
 
 
 def test_score_has_the_mean_zero_under_its_own_density():
-    """What a ghost is asked for: averaged over all places it may have come from the score is 0."""
+    """The score averaged over all clean positions, the target of ghosts, is 0."""
     x = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000 - 0.5
     for sigma in (0.05, 0.2, 0.6):
         images = torch.arange(-30, 31, dtype=torch.float64)
@@ -61,7 +61,7 @@ def test_score_has_the_mean_zero_under_its_own_density():
 
 
 def test_noise_in_angstrom_does_not_go_with_the_size_of_the_cell():
-    """0.027 to 13.4 A in liquid silicon (256 atoms in 17.1 A), the same in a cell of 2,048 atoms."""
+    """0.027 to 13.4 A in liquid silicon with 256 atoms in a cube of 17.1 A, and the same with 2,048 atoms."""
     for count, edge in ((256, 17.1), (2048, 34.2)):
         structures = cells_of(count, edge=edge)
         for t, wanted in ((0.0, 0.027), (1.0, 13.4)):
@@ -86,7 +86,7 @@ def test_fractional_coordinates_of_skewed_cells(small_batch):
 
 
 def test_ancestral_steps_have_the_posterior_of_a_known_point():
-    """Mean x_0 + (s^2/t^2)(x_t - x_0) and variance s^2 (t^2 - s^2)/t^2; at the end the point itself."""
+    """Mean x_0 + (s^2/t^2)(x_t - x_0) and variance s^2 (t^2 - s^2)/t^2; at s = 0 the clean point."""
     n, point, sigma, after = 20_000, 0.4, 0.03, 0.02
     x = torch.full((n, 3), 0.43, dtype=torch.float64)
     at, then = (torch.full((n, 1), v, dtype=torch.float64) for v in (sigma, after))
@@ -105,8 +105,8 @@ def langevin(x, scaled, sigma, z, structures, snr=0.4, counted=None):
 
 @pytest.mark.parametrize("snr", [0.1, 0.4])
 def test_langevin_steps_keep_the_variance_that_their_length_allows(snr):
-    """Normal data of variance V, of which there is a sample of variance S: the norms make the step 2 r^2 V^2 / S, and
-    S -> (1 - 2 r^2 V / S)^2 S + 4 r^2 V^2 / S, which leaves S = (1 + r^2) V as it is."""
+    """For normal data of variance V and a sample of variance S the norms give the step 2 r^2 V^2 / S, and S -> (1 - 2
+    r^2 V / S)^2 S + 4 r^2 V^2 / S, which leaves S = (1 + r^2) V unchanged."""
     n, sigma = 30_000, 0.05
     structures = cells_of(n)
     kept = sigma**2 * (1 + snr**2)

@@ -83,7 +83,8 @@ def test_forces_and_stress_are_derivatives_far_from_the_structure_of_its_lists(s
 
 @pytest.mark.parametrize(("leg", "end"), [("Si", 3.3), ("P", 2.0)])
 def test_no_jump_where_the_published_potential_has_one(leg, end):
-    """One leg of an angle of 90 degrees passes the cutoff of the three-body term by 0.01 A."""
+    """The energy is continuous when one leg of an angle of 90 degrees passes the cutoff of the three-body term by 0.01
+    A."""
 
     def angle(length):
         positions = [[0, 0, 0], [1.6, 0, 0], [0, length, 0]]
@@ -133,7 +134,7 @@ def test_it_is_the_limit_of_small_strains_in_a_glass(structure):
 
 
 def test_a_saddle_is_left_downhill(monkeypatch):
-    """Fluorite with lithium and oxygen exchanged is stationary by symmetry, but no minimum."""
+    """Fluorite with lithium and oxygen exchanged is a saddle by symmetry; the relaxation continues to a minimum."""
     atoms = bulk("Li2O", "fluorite", a=4.62, cubic=True)
     saddle, piece = relax_on_pieces(atoms)
     assert saddle.converged

@@ -51,7 +51,8 @@ def edges(neighbours, cell):
 
 
 def enumerated(positions, cell, cutoff):
-    """The same by enumeration of all images that a sphere around an atom can reach, and of one layer more."""
+    """Receiver, sender and translation of every edge, by enumeration of all images within the cutoff and one layer
+    more."""
     inverse = np.linalg.inv(cell)
     reach = np.ceil(cutoff * np.linalg.norm(inverse, axis=0)).astype(int) + 1
     around = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
