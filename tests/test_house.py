@@ -170,3 +170,7 @@ def test_every_module_and_folder_says_what_it_holds():
 
 def test_the_root_holds_what_is_named():
     assert {path.stem for path in ROOT.glob("*.py")} == ROOT_MODULES | {"setup"}
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120

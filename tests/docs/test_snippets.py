@@ -1,4 +1,4 @@
-"""README, Python reference and guides: files are written as they stand there, marked commands are run, Python is executed.
+"""README, Python reference, guides: files are written as they stand there, marked commands run, Python is executed.
 
 A block ```` ```python title="file.py" ```` is a file; other ``python`` blocks are executed. An ``sh`` block stands
 below a comment ``<!-- run -->``, or ``<!-- no-run: REASON -->`` where it is too long or changes the environment.
