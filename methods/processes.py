@@ -134,7 +134,7 @@ class ElementProcess:
 
         For dt = 0 it is the velocity at t. The flow obeys d(E / sin)/dt = -(pi/2) E[E_0 | E_t] / sin^2, so the
         average over any interval has such a ``clean``, a weighted mean of those along it: it stays a distribution
-        over the species, whatever the step.
+        over the species for any step size.
         """
         along_e = torch.cos(HALF_PI * (t - dt / 2)) * torch.sinc(dt / 4)
         return HALF_PI / torch.sin(HALF_PI * t) * (along_e * e - torch.sinc(dt / 2) * clean)

@@ -1,6 +1,6 @@
 """Descriptors of a single structure: composition, density, coordination numbers, shortest distance.
 
-They stand beside every inverse-design result, because a generator can meet a target property with the wrong
+They are reported with every inverse-design result, because a generator can meet a target property with the wrong
 composition or density. The shear modulus, for example, depends on the density.
 """
 

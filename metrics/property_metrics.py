@@ -29,7 +29,7 @@ class ShearModulus(PropertyMetric):
     unit = "GPa"
     rationale = (
         "The target property of the paper. It needs a structure that relaxes to a minimum of the potential that made "
-        "the data and is stable there, so that the share of structures with a modulus is reported beside the error."
+        "the data and is stable there, so that the share of structures with a modulus is reported with the error."
     )
     evidence = (
         "Elastic constants of silicon as Cowley published them for the same potential, finite strains against linear "
@@ -45,7 +45,7 @@ class YoungsModulus(PropertyMetric):
     unit = "GPa"
     rationale = (
         "The second elastic property of the paper. In glasses of many elements composition explains most of it, so "
-        "that the distance of the composition from the training set stands beside every result."
+        "that the distance of the composition from the training set is reported with every result."
     )
     evidence = ShearModulus.evidence
 

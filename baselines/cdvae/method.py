@@ -67,7 +67,7 @@ class Decoder(nn.Module):
         """Vectors [n, 3], and logits [n, K], or None for a single species.
 
         structures: noisy positions and species
-        conditioning [s, c]: z beside the embedded properties
+        conditioning [s, c]: z and the embedded properties
         """
         features = conditioning[structures.batch]
         if self.species:
@@ -243,7 +243,7 @@ class CDVAE(Method):
         return losses
 
     def conditioning(self, z: Tensor, structures: Structures, noise: NoiseSource) -> Tensor:
-        """The latent z beside the embedded properties, [s, latent + p width]; null vectors are drawn anew."""
+        """The latent z and the embedded properties, [s, latent + p width]; null vectors are drawn anew."""
         if self.embedding is None:
             return z
         null = noise.normal_structures(self.embedding.weight.numel())

@@ -40,7 +40,7 @@ CARD = MethodCard(
         "the target of a ghost's noise is its mean, 0; in the sums over edges the weight of an atom is its probability "
         "not to be a ghost",
         "steps are divided between descent and restarts (``Restart.times``); below 16 steps there are no restarts",
-        "the property network trains beside the denoiser on structures with noise of t up to 0.1 (the "
+        "the property network is trained together with the denoiser on structures with noise of t up to 0.1 (the "
         "original's: in a separate training, on clean structures)",
         "with ghosts t is uniform from 0.1 to 0.2 in the first quarter of a training, and from 0 to 1 from 5/8 of "
         "it on; with all times from the beginning the network does not learn positions",

@@ -55,7 +55,7 @@ def import_structures(
         such as frames of one trajectory, come into the same split. By default every structure is independent
     ghost_density: atoms plus ghosts per A^3, so that models decide density and composition; None keeps the atom count
         of every cell
-    Raises AmsbenchError for whatever could not be trained on later; nothing is written then.
+    Raises AmsbenchError, and writes nothing, if the structures are unsuitable for training.
     """
     _check_names(name, properties)
     if output.exists():

@@ -110,7 +110,7 @@ class Result(StrictModel):
 
 
 class ResultStore:
-    """A folder of results, ``<folder>/<dataset>/<stem>.json``, each with its structures as extxyz beside it."""
+    """A folder of results, ``<folder>/<dataset>/<stem>.json``, each with its structures as <stem>.extxyz."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
