@@ -53,7 +53,7 @@ class RunBars:
             f", {steps_text([trial.steps])}" if trial.steps else ""
         )
         if known:
-            self._bars.console.print(f"{self._label}: there already", highlight=False)
+            self._label += ", there already"
         self._bars.update(self._task, description=self._label, completed=0, total=None)
 
     def progress(self, stage: str, done: int, total: int) -> None:
