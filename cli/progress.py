@@ -60,4 +60,4 @@ class RunBars:
         self._bars.update(self._task, description=f"{self._label}: {stage}", completed=done, total=total)
 
     def finished(self, text: str) -> None:
-        self._bars.console.print(f"{self._label}: {text}", highlight=False)
+        self._bars.console.print(f"{self._label}: {text}", highlight=False, soft_wrap=True)
