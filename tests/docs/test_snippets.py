@@ -138,9 +138,9 @@ def write_copper(path):
 
     frames = []
     for run in range(12):
-        for frame in range(6):
+        for frame in range(7):
             atoms = bulk("Cu", "fcc", a=[3.60, 3.75, 3.90][run % 3], cubic=True).repeat((3, 3, 3))
-            atoms.rattle(0.15, seed=6 * run + frame)
+            atoms.rattle(0.15, seed=7 * run + frame)
             atoms.calc = EMT()
             pressure = -atoms.get_stress()[:3].mean() / units.GPa
             atoms = atoms.copy()
