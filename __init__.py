@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .errors import AmsbenchError
+from .version import __version__
 
-__all__ = ["AmsbenchError", "evaluate", "generate", "load_dataset", "load_method", "train"]
+__all__ = ["AmsbenchError", "__version__", "evaluate", "generate", "load_dataset", "load_method", "train"]
 
 if TYPE_CHECKING:
     from .benchmark.api import evaluate, generate, load_method, train

@@ -49,9 +49,9 @@ def methods_command(
 
 
 def new_method_command(
-    name: Annotated[str, typer.Argument(help="What the method is to be called.")],
+    name: Annotated[str, typer.Argument(help="Name of the method: small letters, digits and hyphens.")],
     output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", "-o", help="The folder to make; NAME by default.")
+        Path | None, typer.Option("--output-dir", "-o", help="The folder to create; NAME by default.")
     ] = None,
 ) -> None:
     """Write a small package with a method that trains, samples and passes its tests, to begin from."""

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from ..benchmark.interface.structures import Structures
+from ..benchmark.system.environment import environment_variables
 from ..methods.egnn import edge_sums_native, edge_sums_triton
 from ..methods.egnn.neighbour_table import NeighbourCapacity, NeighbourTable, neighbour_table
 from ..methods.egnn.network import EGNN
 from ..methods.egnn.reference import ReferenceEGNN
 from ..methods.material_method import MATERIAL_NETWORKS
 from ..metrics.neighbours import neighbour_list
-from .timing import SECONDS, Row, environment, flops, race
+from .timing import SECONDS, Row, flops, race
 
 ATOMS = 256
 DENSITY = ATOMS / 17.05**3
@@ -63,14 +64,14 @@ def network_paths(network: EGNN, h: Tensor) -> dict[str, dict[str, str | None]]:
     if h.is_cuda:
         for products in ("float32", "bfloat16"):
             variables = PLAIN | {"AMSBENCH_TRITON": products}
-            with environment(variables):
+            with environment_variables(variables):
                 if edge_sums_triton.usable(network.config, h):
                     paths[f"triton {products}"] = variables
         return paths
     if hasattr(torch.backends.mkldnn, "matmul"):  # since torch 2.9
         paths["torch float32"] = PLAIN | {"AMSBENCH_NATIVE_LEVEL": "float32"}
     best = PLAIN | {"AMSBENCH_NATIVE": None}
-    with environment(best):
+    with environment_variables(best):
         if edge_sums_native.usable(network.config, h):
             paths["native float32"] = best | {"AMSBENCH_NATIVE_LEVEL": "float32"}
             kernel = edge_sums_native.info()
@@ -97,7 +98,7 @@ def network_rows(name: str, device: torch.device) -> Iterator[Row]:
 
     def call(path: str, training: bool) -> tuple[Tensor, ...]:
         module = reference if path == "reference" else network
-        with environment(choices[path]), torch.set_grad_enabled(training):
+        with environment_variables(choices[path]), torch.set_grad_enabled(training):
             torch.set_num_threads(1 if path.endswith(ONE_THREAD) else threads)
             outputs = module(h, positions, tables.get(path, graph))
             if training:
@@ -169,11 +170,11 @@ def neighbour_rows(device: torch.device) -> Iterator[Row]:
         capacity = NeighbourCapacity.expected(structures, CUTOFF)
 
         def build_list(native: str | None, structures: Structures = structures) -> Any:
-            with environment({"AMSBENCH_NATIVE": native, "AMSBENCH_NATIVE_LEVEL": None}):
+            with environment_variables({"AMSBENCH_NATIVE": native, "AMSBENCH_NATIVE_LEVEL": None}):
                 return neighbour_graph(structures, CUTOFF)
 
         paths: dict[str, Callable[[], Any]] = {"vesin": partial(build_list, "0")}
-        with environment({"AMSBENCH_NATIVE": None}):
+        with environment_variables({"AMSBENCH_NATIVE": None}):
             if neighbour_list.active():
                 paths["native"] = partial(build_list, None)
         if device.type == "cuda" and edge_sums_triton.info()["active"]:

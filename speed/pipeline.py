@@ -19,6 +19,7 @@ from ..benchmark.datasets.dataset import Dataset, task_of
 from ..benchmark.datasets.storage import load_dataset
 from ..benchmark.generation.cells import start_cells
 from ..benchmark.generation.generate import ATOMS_PER_BATCH, generate_structures
+from ..benchmark.system.environment import environment_variables
 from ..benchmark.system.structure_files import write_frames
 from ..benchmark.system.worker_pool import local_pool
 from ..benchmark.training.options import TrainingOptions
@@ -28,7 +29,7 @@ from ..methods.material_sde import MaterialSDE
 from ..metrics.distribution_functions import Curves, adf, curves_in_chunks, rdf
 from ..metrics.neighbours import neighbour_list
 from .network import network_error, product_type
-from .timing import SECONDS, Row, environment, expected_edges, flops, race, wait
+from .timing import SECONDS, Row, expected_edges, flops, race, wait
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -175,7 +176,7 @@ def curve_rows(processes: int) -> Iterator[Row]:
     group = f"g(r), P(theta) of {STRUCTURES:,} structures"
 
     def curves_by_vesin() -> Any:
-        with environment({"AMSBENCH_NATIVE": "0"}):
+        with environment_variables({"AMSBENCH_NATIVE": "0"}):
             return rdf(few), adf(few)
 
     expected = get_rdf(few[0], 5.0, 100)[0]

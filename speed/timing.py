@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -142,25 +140,6 @@ def peaks(device: torch.device) -> dict[str, float]:
             best = race(libraries, device, seconds=SECONDS / 4)
             highest[name] = max(highest[name], 2 * size**3 / min(best.values()))
     return highest
-
-
-@contextmanager
-def environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Context in which environment variables are set, or unset for None; restored at the end."""
-    before = {name: os.environ.get(name) for name in values}
-    _set(values)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.interface.neighbour_graph import Graph
+from amsbench.benchmark.system.environment import environment_variables
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.cli import main, speed
 from amsbench.methods.amshortcut import AMShortcut
@@ -152,22 +153,6 @@ def test_race_of_slow_paths_ends_after_two_rounds(clock):
     assert len(calls) == 1 + 2
 
 
-def test_environment_restores_variables(monkeypatch):
-    monkeypatch.setenv("AMSBENCH_NATIVE", "1")
-    monkeypatch.delenv("AMSBENCH_NATIVE_LEVEL", raising=False)
-
-    def fails():
-        with timing.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": "plain"}):
-            assert "AMSBENCH_NATIVE" not in os.environ
-            assert os.environ["AMSBENCH_NATIVE_LEVEL"] == "plain"
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fails()
-    assert os.environ["AMSBENCH_NATIVE"] == "1"
-    assert "AMSBENCH_NATIVE_LEVEL" not in os.environ
-
-
 # -- the rows ------------------------------------------------------------------------------------------------
 
 
@@ -187,7 +172,7 @@ def test_network_rows_compare_every_path_with_the_reference(monkeypatch, quick):
     paths = [row.path for row in rows[: len(rows) // 2]]
     assert paths[:2] == ["reference", "torch"]
     assert [row.path for row in rows[len(paths) :]] == paths
-    with timing.environment({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": None}):
+    with environment_variables({"AMSBENCH_NATIVE": None, "AMSBENCH_NATIVE_LEVEL": None}):
         kernel = edge_sums_native.info()
     assert ("native float32" in paths) == kernel["active"]
     by_path = {row.path: row for row in rows[: len(paths)]}
