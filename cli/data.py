@@ -80,16 +80,15 @@ def list_() -> None:
     from ..benchmark.datasets.storage import bundled_path, load_dataset_file
 
     for name in registry.names("datasets"):
-        for stem in (name, f"{name}_paper"):
-            path = bundled_path(stem)
-            if path.is_file():
-                loaded = load_dataset_file(path)
-                print(
-                    f"{stem:12} {len(loaded):6} samples, recipe {loaded.provenance['recipe']}, "
-                    f"{path.stat().st_size / 1e6:.1f} MB, {loaded.content_hash[:12]}"
-                )
-            elif stem == name:
-                print(f"{stem:12} no file; make one with 'amsbench data build {name}'")
+        folder = bundled_path(name).parent
+        if not bundled_path(name).is_file():
+            print(f"{name:12} no file; make one with 'amsbench data build {name}'")
+        for path in sorted([*folder.glob(f"{name}.npz"), *folder.glob(f"{name}_*.npz")]):
+            loaded = load_dataset_file(path)
+            print(
+                f"{path.stem:12} {len(loaded):6} samples, recipe {loaded.provenance['recipe']}, "
+                f"{path.stat().st_size / 1e6:.1f} MB, {loaded.content_hash[:12]}"
+            )
 
 
 @data_app.command()

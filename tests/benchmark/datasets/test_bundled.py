@@ -5,7 +5,7 @@ import pytest
 from ase.units import GPa
 
 from amsbench.benchmark.datasets import inspection
-from amsbench.benchmark.datasets.storage import bundled_path, load_dataset
+from amsbench.benchmark.datasets.storage import bundled_path, load_dataset, load_dataset_file
 from amsbench.metrics.distribution_functions import adf, rdf
 from amsbench.metrics.elasticity.finite_strain import relax
 from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
@@ -125,3 +125,14 @@ def test_the_atoms_of_a_strained_glass_relax_again():
                 stresses.append(strained.get_stress()[component])
             constants.append((stresses[0] - stresses[1]) / 0.02 / GPa)
     assert np.mean(constants) > 4 * asio2.properties[smallest, 0]
+
+
+def test_the_large_silica_set_continues_the_small_one():
+    asio2, large = load_dataset("asio2"), load_dataset_file(bundled_path("asio2_large"))
+    count, atoms = len(asio2), int(asio2.counts.sum())
+    assert len(large) > count
+    # what is a test glass of one is no training glass of the other
+    np.testing.assert_array_equal(large.splits[:count], asio2.splits)
+    np.testing.assert_array_equal(large.groups[:count], asio2.groups)
+    np.testing.assert_array_equal(large.positions[:atoms], asio2.positions)
+    assert not set(large.groups[count:]) & set(asio2.groups)
