@@ -142,7 +142,7 @@ def table_command(
     ] = None,
     readme: Annotated[
         Path | None,
-        typer.Option(help="With --pages: also write the leaderboard in small into this Markdown file."),
+        typer.Option(help="Write the leaderboard in small into this Markdown file, between its markers."),
     ] = None,
 ) -> None:
     """Print the leaderboard tables of results folders: one per comparison, or all with --detail.
@@ -158,15 +158,17 @@ def table_command(
     shown = chosen(
         store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
     )
+    if readme is not None:
+        from ..leaderboards.tables.pages import write_block
+
+        write_block(shown, readme)
+        say(f"Leaderboard in small: {readme}")
     if pages is not None:
-        from ..leaderboards.tables.pages import write_block, write_pages
+        from ..leaderboards.tables.pages import write_pages
 
         for path in write_pages(shown, pages):
             say(f"Page: {path}")
-        if readme is not None:
-            write_block(shown, readme)
-            say(f"Leaderboard in small: {readme}")
-    else:
+    if pages is None and readme is None:
         tables = tables_of(shown, kind=kind, with_paper=with_paper, detail=detail)
         print(render(tables, format, width=terminal_width(), hint=FEWER_COLUMNS))
     if figures is not None:

@@ -130,6 +130,23 @@ def test_tables_are_written_as_pages(amsbench, files, tmp_path):
     ]
 
 
+def test_the_leaderboard_in_small_is_written_between_its_markers(amsbench, mistake, files, tmp_path):
+    amsbench(*run_arguments(files, "--samplers", "ode"))
+    page = tmp_path / "page.md"
+    page.write_text("# Before\n")
+    mistake(amsbench("table", "--readme", "page.md"), "page.md has no text between")
+    page.write_text(
+        "# Before\n<!-- leaderboard: begin -->\nstale numbers\n<!-- leaderboard: end -->\n# After\n"
+    )
+    code, out, err = amsbench("table", "--readme", "page.md")
+    assert (code, out) == (0, ""), err
+    text = page.read_text()
+    assert text.startswith("# Before\n")
+    assert text.endswith("# After\n")
+    assert "stale" not in text
+    assert "| amshortcut" in text
+
+
 def test_a_damaged_result_is_named(amsbench, mistake, files, tmp_path):
     amsbench(*run_arguments(files, "--samplers", "ode"))
     result = next((tmp_path / "results" / "asi").glob("*.json"))
