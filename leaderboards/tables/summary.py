@@ -36,14 +36,23 @@ def summary_tables(results: Iterable[Result]) -> list[Table]:
 
 
 def _main_comparisons(results: Sequence[Result], kind: str) -> list[Comparison]:
-    """One comparison per dataset and plan: without a training budget where there is one, and of most results."""
+    """The main comparison of each dataset and plan.
+
+    It has no training budget and not the protocol ``quick`` where there is another, then the most methods, and then
+    the most structures.
+    """
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for comparison in comparisons_of(results, kind):
         if comparison.entries:
             groups.setdefault((comparison.key.dataset, comparison.key.plan), []).append(comparison)
-    return [
-        max(group, key=lambda c: (not c.budget, len(c.results), c.key.count)) for group in groups.values()
-    ]
+    return [max(group, key=_weight) for group in groups.values()]
+
+
+def _weight(comparison: Comparison) -> tuple[bool, bool, int, int]:
+    """What the main comparison has most of, in the order of importance."""
+    methods = _methods([comparison])
+    structures = comparison.key.count * len(comparison.results)
+    return not comparison.budget, comparison.key.protocol != "quick", len(methods), structures
 
 
 def _best(

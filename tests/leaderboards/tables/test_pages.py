@@ -91,3 +91,13 @@ def test_a_file_without_markers_is_named(tmp_path):
     with pytest.raises(AmsbenchError, match=r"page\.md has no text between"):
         write_block(list(ResultFolders([PUBLISHED]).results()), file)
     assert file.read_text() == "no markers\n"
+
+
+def test_the_summary_prefers_other_protocols_to_quick(structural):
+    results = [
+        *(structural(0.1, 0.001, protocol="quick", steps=steps) for steps in (1, 2, 5)),
+        structural(0.3, 0.001, protocol="standard"),
+    ]
+    (table,) = summary_tables(results)
+    assert "protocol standard" in table.title
+    assert table.rows[0][1] == "0.3000 / 0.00100 (1 step)"
