@@ -74,7 +74,7 @@ def generate_command(
     cells_from = load_dataset(dataset, data) if data is not None else None
     cells, counts = start_cells(trained, count, parsed_numbers(cell), cells_from)
     with frame_writer(output_file) as put, progress_bars() as bars:
-        bar = bars.add_task(steps_text([steps]), total=count)
+        bar = bars.add_task(steps_text(steps), total=count)
         generated = generate_structures(
             trained,
             cells=cells,

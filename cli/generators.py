@@ -193,7 +193,7 @@ def announce(run: Run, workers: int) -> None:
     samplers = dict.fromkeys(item.sampler for item in trials)
     facts, model = " and ".join(samplers), ""
     if isinstance(run.source, TrainedModel):
-        facts += f"; {steps_text(sorted({item.steps for item in trials}))}"
+        facts += f"; {steps_text(*sorted({item.steps for item in trials}))}"
         model = f", checkpoint {run.source.checkpoint.path.name}"
     say(
         f"{run.source.name} on {name}: {len(trials)} results ({', '.join(plan.name for plan in run.plans)}; {facts}), "
@@ -202,7 +202,7 @@ def announce(run: Run, workers: int) -> None:
     for (computed, left_out), merged_steps in run.merged_samplers().items():
         say(
             f"{', '.join(left_out)} {'take' if len(left_out) > 1 else 'takes'} the same steps as {computed} at "
-            f"{steps_text(merged_steps)}: computed once."
+            f"{steps_text(*merged_steps)}: computed once."
         )
     if len(missing) < len(trials):
         say(f"{len(trials) - len(missing)} of them are in {run.store.folder} already.")

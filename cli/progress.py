@@ -50,7 +50,7 @@ class RunBars:
         from ..benchmark.interface.evaluation_plan import steps_text
 
         self._label = f"[{number}/{total}] {trial.plan.name}, {trial.sampler}" + (
-            f", {steps_text([trial.steps])}" if trial.steps else ""
+            f", {steps_text(trial.steps)}" if trial.steps else ""
         )
         if known:
             self._label += ", there already"

@@ -19,6 +19,7 @@ from ..benchmark.datasets.dataset import Dataset, task_of
 from ..benchmark.datasets.storage import load_dataset
 from ..benchmark.generation.cells import start_cells
 from ..benchmark.generation.generate import ATOMS_PER_BATCH, generate_structures
+from ..benchmark.interface.evaluation_plan import steps_text
 from ..benchmark.system.environment import environment_variables
 from ..benchmark.system.structure_files import write_frames
 from ..benchmark.system.worker_pool import local_pool
@@ -57,7 +58,7 @@ def generation_rows(device: torch.device) -> Iterator[Row]:
         cells, counts = start_cells(method, 1, None)
         work = _forward_work(method, float(counts[0]), float(np.linalg.det(cells[0]))) * steps * STRUCTURES
         products = product_type(network_error(method.denoiser.backbone, device))
-        group = f"{STRUCTURES:,} a-Si by {name}, {steps} step{'s' if steps > 1 else ''}"
+        group = f"{STRUCTURES:,} a-Si by {name}, {steps_text(steps)}"
         paper = PAPER_SECONDS[steps]
         yield Row(group=group, path="the paper's GPU", unit="run", seconds=paper, ratio=1.0)
         yield Row(

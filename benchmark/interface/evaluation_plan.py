@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -83,7 +83,8 @@ def inverse_design_plans(
     )
 
 
-def steps_text(steps: Iterable[int]) -> str:
-    """Step counts as a sentence names them: ``1 step``, or ``1, 5 steps``."""
-    counts = list(steps)
-    return f"{', '.join(map(str, counts))} {'step' if counts == [1] else 'steps'}"
+def steps_text(*steps: int) -> str:
+    """Step counts as a sentence names them: ``1 step``, ``1, 5 steps``; empty for a non-learned baseline (0 steps)."""
+    if not any(steps):
+        return ""
+    return f"{', '.join(map(str, steps))} {'step' if steps == (1,) else 'steps'}"

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result, ResultKey
 from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
 from .. import reported_values
 from ..comparisons import Comparison, Entry, comparisons_of, with_unit
-from ..tables.formatting import coverage_text, decimal, joined, steps_text
+from ..tables.formatting import coverage_text, decimal, joined
 from ..tables.quantities import curve_metric
 from ..tables.result_numbers import property_errors, scaled_seconds, structural_scores
 from .plot_style import (

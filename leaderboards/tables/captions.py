@@ -71,7 +71,7 @@ def steps_note(comparison: Comparison) -> list[str]:
         for steps, result in entry.results.items():
             by_label.setdefault(result.step_label, []).append(steps)
         labels = [
-            label if len(by_label) == 1 else f"{label} at {steps_text(at)}" for label, at in by_label.items()
+            label if len(by_label) == 1 else f"{label} at {steps_text(*at)}" for label, at in by_label.items()
         ]
         texts.append(f"{entry.label}: {' and '.join(labels)}{_cost_of_a_step(entry)}")
     return [f"What a step is in {'; in '.join(texts)}."]
@@ -150,7 +150,7 @@ def _hardware(comparison: Comparison) -> list[str]:
         for entry in comparison.entries:
             at = [steps for steps, result in entry.results.items() if _machine(result) == machine]
             if at:
-                part = "" if len(at) == len(entry.results) else f" at {steps_text(at)}"
+                part = "" if len(at) == len(entry.results) else f" at {steps_text(*at)}"
                 users.append(entry.label + part)
         texts.append(f"{', '.join(users)} on {machine}")
     if len({(environment.device, environment.threads) for environment in environments}) == 1:

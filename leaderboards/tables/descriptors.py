@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ...benchmark.interface.evaluation_plan import steps_text
 from ...metrics.metric import Quantity
 from .. import reported_values
-from .formatting import decimal, steps_text
+from .formatting import decimal
 from .quantities import FRACTION, SPREAD, elements_in, quantities
 from .records import TRAINING_SET, ComparisonRecords, Values
 from .result_numbers import COST

@@ -59,10 +59,3 @@ def coverage_text(measured: float, requested: float) -> str:
 def joined(*parts: str | None) -> str:
     """The parts that are not empty, a space between them."""
     return " ".join(part for part in parts if part)
-
-
-def steps_text(steps: int) -> str:
-    """``1 step``, ``5 steps``; empty for a non-learned baseline, which takes none."""
-    if steps == 0:
-        return ""
-    return f"{steps} step{'s' if steps > 1 else ''}"

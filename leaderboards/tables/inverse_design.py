@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import comparisons_of, with_unit
 from .captions import conditions, paper_note, short_conditions, steps_note, ties_note
 from .descriptors import descriptor_spec
-from .formatting import coverage_text, fixed_decimal, fixed_interval, steps_text
+from .formatting import coverage_text, fixed_decimal, fixed_interval
 from .non_learned import non_learned_specs
 from .protocol_overview import grouped, overview_spec
 from .records import ComparisonRecords, Values, records_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
 from .quantities import curve_metric
@@ -94,7 +95,7 @@ def _steps_column(part: str, text: Callable[[Values, Column], str]) -> Column:
 
 def _as_steps(values: Values, column: Column) -> str:
     steps = values.number(column.quantity, column.statistic) or 0
-    return f"{steps:g} step{'s' if steps > 1 else ''}"
+    return steps_text(int(steps))
 
 
 def _structural(records: ComparisonRecords) -> TableSpec:
