@@ -55,7 +55,7 @@ class DatasetProbe:
 
 
 def definition_attributes(probe: DatasetProbe) -> None:
-    """The definition says what it is: name, title, elements, properties, splits; and worker processes can have it."""
+    """Name, title, elements, properties and splits of the definition are valid, and it can be pickled."""
     from ase.data import atomic_numbers
 
     definition = probe.definition
@@ -96,7 +96,7 @@ def definition_attributes(probe: DatasetProbe) -> None:
 
 
 def arrays_fit(probe: DatasetProbe) -> None:
-    """Arrays have the shapes that the counts need, and every atom a known element."""
+    """Arrays have the shapes that the counts require, and every atom is of a known element."""
     data = probe.dataset
     samples, atoms = len(data), int(data.counts.sum())
     shapes = {
@@ -190,7 +190,7 @@ def labels_finite_or_absent(probe: DatasetProbe) -> None:
 
 
 def measure_answers(probe: DatasetProbe) -> None:
-    """``measure`` has a finite value or a reason for every property that it is asked for, and for no other."""
+    """``measure`` gives a finite value or a reason for every requested property, and for no other."""
     names = [item.name for item in probe.definition.properties]
     for row, measurement in zip(probe.rows, probe.measurements, strict=True):
         _answered(measurement, names, f"sample {row}")
@@ -238,7 +238,7 @@ def energies_finite(probe: DatasetProbe) -> None:
         )
 
 
-def provenance_there(probe: DatasetProbe) -> None:
+def provenance_is_recorded(probe: DatasetProbe) -> None:
     """Provenance is JSON data and names the recipe."""
     provenance = probe.dataset.provenance
     json.dumps(provenance)
@@ -246,7 +246,7 @@ def provenance_there(probe: DatasetProbe) -> None:
 
 
 def plans_valid(probe: DatasetProbe) -> None:
-    """Every protocol has comparisons that can be made."""
+    """Every protocol has evaluation plans that can be carried out."""
     for protocol in PROTOCOLS:
         plans = plans_of(probe.definition, protocol)
         names = [plan.name for plan in plans]
@@ -310,7 +310,7 @@ DATASET_CHECKS: tuple[Check[DatasetProbe], ...] = (
     Check(measure_answers, _labelled),
     Check(labels_are_measured, _labelled),
     Check(energies_finite, _own_energy),
-    Check(provenance_there),
+    Check(provenance_is_recorded),
     Check(plans_valid),
     Check(simulations_repeat, lambda probe: len(probe.seeds) > 1),
 )

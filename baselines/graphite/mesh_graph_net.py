@@ -96,13 +96,13 @@ class MeshLayer(nn.Module):
 class MeshGraphNet(nn.Module):
     """Network of encoder, processor and decoder; with ``timed`` the encoder adds features of t to the atoms.
 
-    The encoder also adds an encoding of the conditioning, ``told`` numbers per structure, which is 0 at the beginning
-    of a training: random functions of properties, and of the noise in place of absent ones, would dominate the states
-    of the atoms, and the network would not learn positions (docs/studies/graphite_and_ghosts.py).
+    The encoder also adds an encoding of the conditioning, ``conditioning_width`` numbers per structure, which is 0 at
+    the beginning of a training: random functions of properties, and of the noise in place of absent ones, would
+    dominate the states of the atoms, and the network would not learn positions (docs/studies/graphite_and_ghosts.py).
     """
 
     def __init__(
-        self, config: MeshGraphNetConfig, inputs: int, outputs: int, *, timed: bool, told: int = 0
+        self, config: MeshGraphNetConfig, inputs: int, outputs: int, *, timed: bool, conditioning_width: int = 0
     ) -> None:
         super().__init__()
         hidden = config.hidden
@@ -114,11 +114,11 @@ class MeshGraphNet(nn.Module):
             self.encode_time = nn.Sequential(
                 TimeFeatures(hidden), perceptron(hidden, hidden, hidden), nn.LayerNorm(hidden)
             )
-        self.encode_told = None
-        if told:
-            self.encode_told = perceptron(told, hidden, hidden)
+        self.encode_conditioning = None
+        if conditioning_width:
+            self.encode_conditioning = perceptron(conditioning_width, hidden, hidden)
             with torch.no_grad():
-                for parameter in self.encode_told[-1].parameters():
+                for parameter in self.encode_conditioning[-1].parameters():
                     parameter.zero_()
         self.layers = nn.ModuleList(MeshLayer(hidden) for _ in range(config.layers))
         self.decode = perceptron(hidden, hidden, outputs)
@@ -128,12 +128,12 @@ class MeshGraphNet(nn.Module):
         features: Tensor,
         structures: Structures,
         t: Tensor | None = None,
-        told: Tensor | None = None,
+        conditioning: Tensor | None = None,
         presence: Tensor | None = None,
     ) -> Tensor:
         """Outputs [n, outputs] for features [n, inputs] at times t [s], differentiable in all inputs and positions.
 
-        told [s, width]: embedded properties of each structure
+        conditioning [s, width]: embedded properties of each structure
         presence [n, 1]: weight of an atom in the sums over the neighbours of others
         """
         graph, rows = with_empty_edges(neighbour_graph(structures, self.config.cutoff), features)
@@ -144,8 +144,8 @@ class MeshGraphNet(nn.Module):
         v = self.encode_node(with_empty_rows(features, rows))
         if self.encode_time is not None and t is not None:
             v = v + self.encode_time(t)[batch]
-        if self.encode_told is not None and told is not None:
-            v = v + self.encode_told(told)[batch]
+        if self.encode_conditioning is not None and conditioning is not None:
+            v = v + self.encode_conditioning(conditioning)[batch]
         # an edge vector rounded to bfloat16 is off by as much as 0.01 A
         first, *others = self.encode_edge[0].children()
         e = first(edge_inputs(graph, positions))
@@ -204,7 +204,7 @@ class GraphiteScoreNetwork(nn.Module):
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
         conditioning_width = property_width * len(task.properties)
         self.network = MeshGraphNet(
-            config, 2 * self.species or 1, 3 + self.species, timed=True, told=conditioning_width
+            config, 2 * self.species or 1, 3 + self.species, timed=True, conditioning_width=conditioning_width
         )
 
     def null_properties(self, noise: NoiseSource) -> Tensor:

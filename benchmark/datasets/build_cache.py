@@ -73,10 +73,10 @@ class BuildCache:
         for group in np.unique(arrays["groups"]):
             rows = np.flatnonzero(arrays["groups"] == group)
             start, stop = ends[rows[0]] - arrays["counts"][rows[0]], ends[rows[-1]]
-            pieces = {name: arrays[name][start:stop] for name in ("fractional", "species")}
-            pieces |= {name: arrays[name][rows] for name in ("cells", "counts")}
+            sliced = {name: arrays[name][start:stop] for name in ("fractional", "species")}
+            sliced |= {name: arrays[name][rows] for name in ("cells", "counts")}
             # the file does not hold the time of a simulation
-            self.store_simulation(int(group), pieces, len(rows), float("nan"))
+            self.store_simulation(int(group), sliced, len(rows), float("nan"))
             values = [
                 {name: float(value) for name, value in zip(names, row, strict=True) if np.isfinite(value)}
                 for row in arrays["properties"][rows]
@@ -151,14 +151,14 @@ class BuildCache:
                 + (f"; the most frequent reason: {reasons[0][0]}" if reasons else "")
             )
         names = [item.name for item in self._definition.properties]
-        pieces: list[dict[str, np.ndarray]] = []
+        groups: list[dict[str, np.ndarray]] = []
         labels: list[dict[str, Any]] = []
         left = samples
         for index in finished:
             stored = self._read(index)
             keep = min(left, len(stored["counts"]))
             atoms = int(stored["counts"][:keep].sum())
-            pieces.append(
+            groups.append(
                 {
                     "fractional": stored["fractional"][:atoms],
                     "species": stored["species"][:atoms],
@@ -171,14 +171,14 @@ class BuildCache:
             left -= keep
             if left == 0:
                 break
-        arrays = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        arrays = {name: np.concatenate([group[name] for group in groups]) for name in groups[0]}
         values = [[item["values"].get(name, np.nan) for name in names] for item in labels]
         arrays["properties"] = np.array(values, dtype=np.float64).reshape(len(labels), len(names))
         provenance = {
             **self._made_with,
             "samples": len(labels),
             "samples_requested": samples,
-            "simulations": len(pieces),
+            "simulations": len(groups),
             "simulation_failures": self._all_failures(),
             "labelled": {name: sum(name in item["values"] for item in labels) for name in names},
             "label_failures": {

@@ -60,7 +60,7 @@ class NonLearnedBaseline(Generator):
         self.record = {}
         protocol = json.dumps({"name": self.name, **self.dependencies()}, sort_keys=True)
         self.content_hash = hashlib.sha256(protocol.encode()).hexdigest()
-        self._pieces: PartialResults | None = None
+        self._partial_results: PartialResults | None = None
 
     @abstractmethod
     def dependencies(self) -> dict[str, Any]:
@@ -97,15 +97,15 @@ class NonLearnedBaseline(Generator):
         frames: list[Atoms] = []
         seconds = 0.0
         count = trial.plan.count
-        pieces = {f"{count}-{seed}-{k}": piece for k, piece in enumerate(self.jobs(count, seed))}
-        kept = {name: self._pieces.read(name) for name in pieces} if self._pieces else {}
+        jobs = {f"{count}-{seed}-{k}": job for k, job in enumerate(self.jobs(count, seed))}
+        kept = {name: self._partial_results.read(name) for name in jobs} if self._partial_results else {}
         missing = (
-            (type(self).work, self.dataset.definition, piece)
-            for name, piece in pieces.items()
+            (type(self).work, self.dataset.definition, job)
+            for name, job in jobs.items()
             if kept.get(name) is None
         )
         work = map_with_timeout(_timed, missing, executor, limit=TASK_TIME_LIMIT)
-        for name in pieces:
+        for name in jobs:
             finished = kept.get(name)
             if finished is None:
                 finished = next(work)
@@ -114,8 +114,8 @@ class NonLearnedBaseline(Generator):
                         f"a task of '{self.name}' gave no structures: {finished.reason}; run the command "
                         "again, finished tasks are kept"
                     )
-                if self._pieces:
-                    self._pieces.write(name, finished)
+                if self._partial_results:
+                    self._partial_results.write(name, finished)
             structures, cpu_seconds = finished
             frames += structures
             seconds += cpu_seconds
@@ -135,9 +135,9 @@ class NonLearnedBaseline(Generator):
     def resuming(self, folder: Path) -> Iterator[None]:
         """Context in which finished tasks are kept in ``folder`` until the run is complete; plans share them."""
         made_by = f"{self.name}-{self.version}-{self.content_hash[:12]}"
-        with kept_until_done(folder / f"{made_by}.pieces") as self._pieces:
+        with kept_until_done(folder / f"{made_by}.partial") as self._partial_results:
             yield
-        self._pieces = None
+        self._partial_results = None
 
 
 def _timed(

@@ -17,7 +17,7 @@ from ..system.files import write_atomically
 if TYPE_CHECKING:
     from ase import Atoms
 
-Piece = tuple[list["Atoms"], float]
+FinishedTask = tuple[list["Atoms"], float]
 """Structures of one task and its CPU seconds."""
 
 
@@ -27,7 +27,7 @@ class PartialResults:
 
     folder: Path
 
-    def read(self, name: str) -> Piece | None:
+    def read(self, name: str) -> FinishedTask | None:
         """The finished task called ``name``, or None if it has no complete file."""
         from ase import Atoms
 
@@ -47,9 +47,9 @@ class PartialResults:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
 
-    def write(self, name: str, piece: Piece) -> None:
+    def write(self, name: str, task: FinishedTask) -> None:
         """Store a finished task; AmsbenchError if the folder cannot be written."""
-        frames, seconds = piece
+        frames, seconds = task
         arrays = {
             "counts": np.array([len(atoms) for atoms in frames]),
             "numbers": np.concatenate([atoms.numbers for atoms in frames]),

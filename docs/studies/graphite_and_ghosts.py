@@ -61,7 +61,7 @@ def errors(data: Dataset, cutoff: float, counting: bool, times: str, told: str, 
     config["network"]["cutoff"] = cutoff
     method = Graphite(task, config)
     if told == "random":
-        encoder = method.denoiser.network.encode_told
+        encoder = method.denoiser.network.encode_conditioning
         assert encoder is not None
         last = encoder[-1]
         assert isinstance(last, torch.nn.Linear)

@@ -88,7 +88,7 @@ class Melts:
         return [atoms] * samples
 
 
-def pieces_in(folder):
+def stored_tasks(folder):
     return sorted(path.name for path in folder.rglob("*.npz"))
 
 
@@ -111,29 +111,29 @@ def test_a_stopped_run_goes_on_within_a_result(silicon_data, monkeypatch, tmp_pa
     folder = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         list(run_of(silicon_data, folder, 5).execute(None, Silent()))
-    names = pieces_in(folder)
+    names = stored_tasks(folder)
     assert names == ["5-0-0.npz", "5-0-1.npz", "5-0-2.npz"]
-    (piece,) = folder.rglob(names[1])
-    piece.write_bytes(piece.read_bytes()[:50])  # a broken one is made again
+    (file,) = folder.rglob(names[1])
+    file.write_bytes(file.read_bytes()[:50])  # a broken one is made again
     melts = Melts(monkeypatch, silicon_data)
     (again,) = run_of(silicon_data, folder, 5).execute(None, Silent())
     assert melts.made == 3
-    assert pieces_in(folder) == []
+    assert stored_tasks(folder) == []
     assert again.structural == whole.structural
     texts = [next(path.rglob("*.extxyz")).read_text() for path in (tmp_path / "whole", folder)]
     assert texts[0] == texts[1]
 
 
-def test_pieces_come_back_to_the_bit(tmp_path):
+def test_finished_tasks_come_back_to_the_bit(tmp_path):
     random = np.random.default_rng(3)
     frames = [
         Atoms(numbers, random.normal(size=(len(numbers), 3)), cell=random.normal(size=(3, 3)), pbc=True)
         for numbers in ([14, 8, 8], [3, 15, 8, 8, 8])
     ]
-    pieces = PartialResults(tmp_path / "pieces")
-    assert pieces.read("a") is None
-    pieces.write("a", (frames, 1 / 3))
-    assert pieces.read("a") == (frames, 1 / 3)
+    stored = PartialResults(tmp_path / "tasks")
+    assert stored.read("a") is None
+    stored.write("a", (frames, 1 / 3))
+    assert stored.read("a") == (frames, 1 / 3)
 
 
 def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch, tmp_path):
@@ -142,10 +142,10 @@ def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch, tmp_
     assert melts.made == 2 + 3
     assert first.structural == second.structural != other.structural
     assert first.seconds == second.seconds > 0
-    assert pieces_in(tmp_path) == []
+    assert stored_tasks(tmp_path) == []
 
 
-def test_snapshots_of_a_melt_are_one_piece_of_work(silicon_data, short):
+def test_snapshots_of_a_melt_are_one_task(silicon_data, short):
     baseline = Simulation(silicon_data)
     assert [(job.index, job.samples) for job in baseline.jobs(5, 0)] == [(0, 2), (1, 2), (2, 1)]
     found = made(baseline, 3)

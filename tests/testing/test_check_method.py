@@ -620,7 +620,7 @@ WRONG_DATASETS = [
     (other_definition(Infinite), "measure_answers", "give a reason instead"),
     (other_definition(MeasuresElse), "labels_are_measured", "measured alike"),
     (other_definition(NoEnergy), "energies_finite", "nan eV per atom"),
-    (replace(SOUND, provenance={}), "provenance_there", "recipe"),
+    (replace(SOUND, provenance={}), "provenance_is_recorded", "recipe"),
     (other_definition(UnknownPlan), "plans_valid", "has no property 'toughness'"),
     (other_definition(NoRoomForCubes, ghost_density=None), "plans_valid", "has cubic cells"),
     (AnotherEveryTime, "simulations_repeat", "same seed simulates other"),

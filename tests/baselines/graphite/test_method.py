@@ -273,7 +273,7 @@ def test_guidance_without_targets_changes_nothing(silicon, silica):
 def test_guided_denoiser_is_told_no_property(silica):
     """With guidance the targets act through the property network only."""
     method, targets = build(silica, guidance=0.0), torch.tensor([[30.0, 4.0], [20.0, math.nan]])
-    method.denoiser.network.encode_told[-1].reset_parameters()  # which says nothing before a training
+    method.denoiser.network.encode_conditioning[-1].reset_parameters()  # which says nothing before a training
     guided = sampled(method, "guided", 3, properties=targets)
     torch.testing.assert_close(guided.positions, sampled(method, "guided", 3).positions, rtol=0, atol=1e-4)
     asked = sampled(method, "euler-maruyama", 3, properties=targets)
