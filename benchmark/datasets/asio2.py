@@ -160,7 +160,9 @@ class AmorphousSilica(DatasetDefinition):
         elastic_names = properties & set(STRAINS)
         elastic = moduli(atoms, TERSOFF_SILICA, elastic_names) if elastic_names else Measurement()
         return Measurement(
-            values={**rings.values, **elastic.values}, failures={**rings.failures, **elastic.failures}
+            values={**rings.values, **elastic.values},
+            failures={**rings.failures, **elastic.failures},
+            relaxed=elastic.relaxed,
         )
 
 

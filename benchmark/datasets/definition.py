@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import AmsbenchError
-from ...metrics.potentials.lammps_calculator import energy_per_atom
+from ...metrics.potentials.lammps_calculator import LammpsCalculator, energy_per_atom
 from ...metrics.potentials.potential import EvaluationFailed, Potential
 from ..interface.evaluation_plan import PROTOCOLS, EvaluationPlan
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ...metrics.elasticity.finite_strain import Relaxation
     from ..interface.evaluation_plan import EvaluationPlan
 
 
@@ -47,12 +48,37 @@ class Property:
     description: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RelaxedStructure:
+    """A structure at a minimum of the dataset's potential.
+
+    atoms: relaxed positions and cell
+    energy_per_atom: eV
+    """
+
+    atoms: Atoms
+    energy_per_atom: float
+
+
+def relaxed_structure(relaxation: Relaxation) -> RelaxedStructure:
+    """The minimum at the end of a relaxation; EvaluationFailed if it did not converge."""
+    if not relaxation.converged:
+        raise EvaluationFailed("relaxation did not converge")
+    energy = relaxation.energy / len(relaxation.atoms)
+    return RelaxedStructure(atoms=relaxation.atoms, energy_per_atom=energy)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """Measured properties of one structure: values by name, and reasons for properties without a value."""
+    """Measured properties of one structure: values by name, and reasons for properties without a value.
+
+    relaxed: the structure at the minimum where properties of the relaxed structure were measured; None if there were
+        none, or if the relaxation failed
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    relaxed: RelaxedStructure | None = None
 
 
 class DatasetDefinition(ABC):
@@ -110,6 +136,19 @@ class DatasetDefinition(ABC):
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
         """Named properties (by default all) of one structure; labels and generated structures are measured alike."""
         return Measurement()
+
+    def relax(self, atoms: Atoms) -> RelaxedStructure:
+        """The structure with positions and cell relaxed to a minimum of the dataset's potential at zero pressure.
+
+        Raises EvaluationFailed, with the reason, if the relaxation does not end, and if the dataset has no potential.
+        """
+        if self.potential is None:
+            raise EvaluationFailed("no potential made these data")
+        # imported here, because ASE's optimizers take a second to import and listing the datasets does not need them
+        from ...metrics.elasticity.finite_strain import relax
+
+        with LammpsCalculator(self.potential) as calculator:
+            return relaxed_structure(relax(atoms, calculator))
 
     def energy(self, atoms: Atoms) -> tuple[float, float]:
         """Energy per atom (eV) and largest force (eV/A) under the dataset's potential.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...metrics.potentials.potential import EvaluationFailed, Potential
-from .definition import Measurement
+from .definition import Measurement, RelaxedStructure, relaxed_structure
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,19 +28,25 @@ def moduli(atoms: Atoms, potential: Potential, names: set[str]) -> Measurement:
     components = [axis for name, axes in STRAINS.items() if name in names for axis in axes]
     with LammpsCalculator(potential) as calculator:
         try:
-            relaxed = relax(atoms, calculator)
-            if not relaxed.converged:
+            relaxation = relax(atoms, calculator)
+            if not relaxation.converged:
                 return failed(names, "relaxation did not converge")
-            elastic = elastic_constants(relaxed.atoms, calculator, components=components)
+            elastic = elastic_constants(relaxation.atoms, calculator, components=components)
         except EvaluationFailed as error:
             return failed(names, f"relaxation broke down: {error}")
+    relaxed = relaxed_structure(relaxation)
     if not elastic.converged:
-        return failed(names, "relaxation in a strained cell did not converge")
-    return moduli_of(elastic, names)
+        return failed(names, "relaxation in a strained cell did not converge", relaxed)
+    return moduli_of(elastic, names, relaxed)
 
 
-def moduli_of(elastic: ElasticConstants, names: Iterable[str]) -> Measurement:
-    """Named moduli (GPa) of elastic constants; failures where the constants are those of an unstable structure."""
+def moduli_of(
+    elastic: ElasticConstants, names: Iterable[str], relaxed: RelaxedStructure | None = None
+) -> Measurement:
+    """Named moduli (GPa) of elastic constants; failures where the constants are those of an unstable structure.
+
+    relaxed: the structure that the constants are of
+    """
     values, failures = {}, {}
     if "shear_modulus" in names:
         if np.all(np.diag(elastic.stiffness)[3:] > 0):
@@ -52,9 +58,12 @@ def moduli_of(elastic: ElasticConstants, names: Iterable[str]) -> Measurement:
             values["youngs_modulus"] = elastic.youngs_modulus
         else:
             failures["youngs_modulus"] = "C11 is not larger than C12"
-    return Measurement(values=values, failures=failures)
+    return Measurement(values=values, failures=failures, relaxed=relaxed)
 
 
-def failed(names: Iterable[str], reason: str) -> Measurement:
-    """Measurement without values: all named properties failed for one reason."""
-    return Measurement(failures=dict.fromkeys(names, reason))
+def failed(names: Iterable[str], reason: str, relaxed: RelaxedStructure | None = None) -> Measurement:
+    """Measurement without values: all named properties failed for one reason.
+
+    relaxed: the relaxed structure, if the relaxation itself succeeded
+    """
+    return Measurement(failures=dict.fromkeys(names, reason), relaxed=relaxed)

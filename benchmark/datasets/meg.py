@@ -12,7 +12,15 @@ from ...metrics.descriptors import has_overlap
 from ...metrics.potentials.bmp_shrm import BMP_SHRM, COULOMB_CUTOFF
 from ...metrics.potentials.potential import EvaluationFailed, Potential
 from ..interface.evaluation_plan import EvaluationPlan, inverse_design_plans
-from .definition import DatasetDefinition, Measurement, Property, Recipe, SimulationFailed
+from .definition import (
+    DatasetDefinition,
+    Measurement,
+    Property,
+    Recipe,
+    RelaxedStructure,
+    SimulationFailed,
+    relaxed_structure,
+)
 from .elastic_moduli import STRAINS, failed, moduli_of
 from .meg_compositions import ELEMENTS, VALENCE, Composition, compositions, sampling_weights
 from .molecular_dynamics import MolecularDynamics, molecular_dynamics, random_packing
@@ -171,7 +179,12 @@ class MultiElementGlass(DatasetDefinition):
         if elastic_names:
             overlap = has_overlap(atoms)
             elastic = failed(elastic_names, "atoms overlap") if overlap else _moduli(atoms, elastic_names)
-        return Measurement(values=values | elastic.values, failures=elastic.failures)
+        return Measurement(values=values | elastic.values, failures=elastic.failures, relaxed=elastic.relaxed)
+
+    def relax(self, atoms: Atoms) -> RelaxedStructure:
+        from ...metrics.elasticity.bmp_shrm_elasticity import relax_on_pieces
+
+        return relaxed_structure(relax_on_pieces(atoms)[0])
 
 
 class _InLithiumGap(MultiElementGlass):
@@ -196,12 +209,12 @@ def _moduli(atoms: Atoms, names: set[str]) -> Measurement:
     from ...metrics.elasticity.bmp_shrm_elasticity import elastic_constants_of
 
     try:
-        elastic = elastic_constants_of(atoms)
+        elastic, relaxation = elastic_constants_of(atoms)
     except EvaluationFailed as error:
         return failed(names, f"relaxation broke down: {error}")
     if not elastic.converged:
         return failed(names, "relaxation did not converge")
-    return moduli_of(elastic, names)
+    return moduli_of(elastic, names, relaxed_structure(relaxation))
 
 
 @cache

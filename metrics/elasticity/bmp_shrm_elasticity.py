@@ -280,8 +280,8 @@ def relax_on_pieces(
         atoms, block_steps = relaxed.atoms, FIRST_STEPS if short_again else 2 * block_steps
 
 
-def elastic_constants_of(atoms: Atoms) -> ElasticConstants:
-    """Elastic constants by linear response at the minimum to which a structure relaxes together with its cell.
+def elastic_constants_of(atoms: Atoms) -> tuple[ElasticConstants, Relaxation]:
+    """Elastic constants by linear response at the minimum to which a structure relaxes with its cell, and the minimum.
 
     A relaxation that ends at a saddle continues downhill. The result is not converged if the relaxation is not, or if
     all relaxations end at saddles. Raises EvaluationFailed if the energy of the structure cannot be evaluated at some
@@ -297,8 +297,9 @@ def elastic_constants_of(atoms: Atoms) -> ElasticConstants:
         mode = softest_mode(relaxed.atoms, piece.terms)
         atoms = relaxed.atoms.copy()
         atoms.positions += PUSH * mode / np.linalg.norm(mode, axis=1).max()
-    return ElasticConstants(
+    elastic = ElasticConstants(
         stiffness=np.full((6, 6), np.nan) if constants is None else constants,
         converged=constants is not None,
         steps=steps,
     )
+    return elastic, relaxed

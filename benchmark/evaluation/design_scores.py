@@ -1,0 +1,139 @@
+"""Judgement of structures beyond their errors: substance, novelty, and hits of inverse design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...metrics.hits import HitScores, hit_scores
+from ...metrics.inverse_design import TrainingLabels
+from ...metrics.novelty.structure_index import Resemblance, TypedStructure, duplicate_groups
+from .material_limits import MaterialReference, environment_classes, typed_structure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ase import Atoms
+
+TOLERANCE = 0.5
+"""Largest difference of a hit from its target, in standard deviations of the training labels."""
+COMPARED_STRUCTURES = 64
+"""Largest number of structures without targets that are compared with the training structures; chosen evenly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What is said of each structure, and of all of them.
+
+    columns: per structure [s]: deviations in standard deviations of the data, ``environment_distance`` (Å),
+        ``largest_overlap``, ``duplicate_of`` (index of the first structure of the set that it is a copy of, else -1),
+        ``right_substance`` and, with targets, ``novel``, ``within_tolerance`` and ``hit``; comparisons with other
+        structures are NaN or -1 for structures that were not compared
+    summary: over all structures, by name: medians of deviations, share of copies and of duplicates
+    hits: None without targets
+    """
+
+    columns: dict[str, np.ndarray]
+    summary: dict[str, float | None]
+    hits: HitScores | None
+
+
+def judge_structures(
+    table: pd.DataFrame,
+    frames: Sequence[Atoms],
+    relaxed: Sequence[Atoms | None],
+    reference: MaterialReference,
+    targets: Mapping[str, np.ndarray],
+    labels: Mapping[str, TrainingLabels],
+) -> Judgement:
+    """Judgement of measured structures.
+
+    table: row of each structure with its descriptors and properties, and relaxed quantities if it was relaxed
+    relaxed: relaxed structures, None where there is none
+    targets: target values [s] by property; labels: statistics of the training labels of these
+    """
+    limits = reference.limits
+    rows = {name: table[name].to_numpy() for name in table}
+    columns = dict(limits.deviations(rows))
+    columns["right_substance"] = limits.right_substance(rows)
+    summary = {name: _median(values) for name, values in columns.items() if name != "right_substance"}
+    summary["right_substance"] = float(columns["right_substance"].mean())
+    compared = _compared(frames, bool(targets))
+    columns |= _resemblances(frames, relaxed, reference, compared)
+    copies = columns["largest_overlap"][compared] >= limits.overlap
+    if len(compared):
+        summary["copies"] = float(copies.mean())
+        summary["duplicates"] = float((columns["duplicate_of"][compared] >= 0).mean())
+        summary["environment_distance"] = _median(columns["environment_distance"][compared])
+    if not targets:
+        return Judgement(columns=columns, summary=summary, hits=None)
+    tolerance = {name: TOLERANCE * labels[name].standard_deviation for name in targets}
+    obtained = {name: rows[name].astype(float) for name in targets}
+    # structures that were not compared have no atoms
+    columns["novel"] = (columns["largest_overlap"] < limits.overlap) & (columns["duplicate_of"] < 0)
+    columns["within_tolerance"] = np.logical_and.reduce(
+        [np.abs(obtained[name] - targets[name]) <= tolerance[name] for name in targets]
+    )
+    conditions = {
+        "measured": np.logical_and.reduce([np.isfinite(values) for values in obtained.values()]),
+        **{name: columns[name] for name in ("right_substance", "novel", "within_tolerance")},
+    }
+    columns["hit"] = np.logical_and.reduce(list(conditions.values()))
+    return Judgement(columns=columns, summary=summary, hits=hit_scores(conditions, tolerance))
+
+
+def _median(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else None
+
+
+def _compared(frames: Sequence[Atoms], has_targets: bool) -> np.ndarray:
+    """Indices of the structures that are compared with others: with atoms, at finite positions in a cell of volume."""
+    usable = np.array([k for k, atoms in enumerate(frames) if _is_comparable(atoms)], dtype=np.int64)
+    if has_targets or len(usable) <= COMPARED_STRUCTURES:
+        return usable
+    return usable[np.linspace(0, len(usable) - 1, COMPARED_STRUCTURES).round().astype(int)]
+
+
+def _is_comparable(atoms: Atoms) -> bool:
+    return bool(
+        len(atoms)
+        and np.isfinite(atoms.positions).all()
+        and np.isfinite(atoms.cell.array).all()
+        and atoms.get_volume() > 0
+    )
+
+
+def _resemblances(
+    frames: Sequence[Atoms],
+    relaxed: Sequence[Atoms | None],
+    reference: MaterialReference,
+    compared: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Resemblance to training structures, as generated or relaxed, whichever is larger; and duplicates in the set."""
+    elements = reference.limits.elements
+    columns = {
+        "environment_distance": np.full(len(frames), np.nan),
+        "largest_overlap": np.full(len(frames), np.nan),
+        "duplicate_of": np.full(len(frames), -1),
+    }
+    typed: list[TypedStructure] = []
+    for k in compared:
+        structure = typed_structure(frames[k], elements)
+        typed.append(structure)
+        results: list[Resemblance] = [reference.index.resemblance(structure)]
+        minimum = relaxed[k]
+        if minimum is not None:
+            # a copy with displaced atoms relaxes back to what it was copied from
+            results.append(reference.index.resemblance(typed_structure(minimum, elements)))
+        distance = results[0].environment_distance
+        columns["environment_distance"][k] = np.nan if distance is None else distance
+        columns["largest_overlap"][k] = max(result.largest_overlap for result in results)
+    classes = environment_classes(elements, reference.charges)
+    firsts = duplicate_groups(typed, classes, reference.limits.overlap)
+    for place, first in enumerate(firsts):
+        if first != place:
+            columns["duplicate_of"][compared[place]] = compared[first]
+    return columns

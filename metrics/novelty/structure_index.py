@@ -1,0 +1,187 @@
+"""Index of given structures, such as a training set, for the resemblance of other structures to them.
+
+A copy of a training structure scores better than any model in most metrics of a benchmark. The index shows copies:
+whole ones and parts of them, shifted, rotated, reflected, reordered, in another cell, or with displaced atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import AmsbenchError
+from ..neighbours.neighbour_list import neighbour_list
+from .fingerprints import NEIGHBOURS, environment_fingerprints
+from .rigid_overlap import NEIGHBOURHOOD, Neighbourhood, rigid_overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scipy.spatial import cKDTree
+
+CANDIDATES = 3
+"""Nearest environments of each atom that may be compared."""
+COMPARED = 60
+"""Pairs of environments of the most similar fingerprints that are compared for each structure."""
+_REMEMBERED = 256
+"""Structures whose neighbourhoods are kept in memory."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TypedStructure:
+    """One periodic structure.
+
+    positions [n, 3]: Å
+    cell [3, 3]: Å, rows are lattice vectors
+    species [n]: number of the element of each atom
+    """
+
+    positions: np.ndarray
+    cell: np.ndarray
+    species: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resemblance:
+    """How much a structure resembles the most similar ones of an index.
+
+    environment_distance: median over atoms of the distance of their fingerprints to the nearest one in the index, Å;
+        None for a structure without atoms of the index's elements
+    largest_overlap: largest share of the atoms around an atom (``NEIGHBOURHOOD``) that coincide with those around an
+        atom of the index after a rotation or reflection, 0 to 1
+    most_similar: index of the structure with the largest overlap; None if no environments could be compared
+    """
+
+    environment_distance: float | None
+    largest_overlap: float
+    most_similar: int | None
+
+
+class StructureIndex:
+    """Environments of given structures.
+
+    structures: their positions, cells and species
+    classes: class, 0 or 1, of each species (``environment_fingerprints``)
+    """
+
+    def __init__(self, structures: Sequence[TypedStructure], classes: Sequence[int]) -> None:
+        from scipy.spatial import cKDTree
+
+        if not structures:
+            raise AmsbenchError("an index of structures needs at least one structure")
+        self._structures = list(structures)
+        self._classes = np.asarray(classes)
+        species = np.concatenate([structure.species for structure in structures])
+        counts = np.array([len(structure.species) for structure in structures], dtype=np.int64)
+        self._owners = np.repeat(np.arange(len(structures)), counts)
+        self._atoms = np.concatenate([np.arange(count) for count in counts])
+        fingerprints = np.concatenate([self._fingerprints(structure) for structure in structures])
+        self._rows = {int(kind): np.flatnonzero(species == kind) for kind in np.unique(species)}
+        self._trees: dict[int, cKDTree] = {
+            kind: cKDTree(fingerprints[rows]) for kind, rows in self._rows.items()
+        }
+        self._neighbourhoods_of = lru_cache(maxsize=_REMEMBERED)(
+            lambda index: neighbourhoods(self._structures[index])
+        )
+
+    def _fingerprints(self, structure: TypedStructure) -> np.ndarray:
+        return environment_fingerprints(
+            structure.positions,
+            structure.cell[None],
+            np.array([len(structure.species)]),
+            self._classes[structure.species],
+        )
+
+    def resemblance(self, structure: TypedStructure, *, without: int | None = None) -> Resemblance:
+        """Resemblance of a structure to those of the index.
+
+        without: index of a structure that is not compared, since it is the given one itself
+        """
+        pairs = self._similar_environments(structure, without)
+        if not len(pairs.distances):
+            return Resemblance(environment_distance=None, largest_overlap=0.0, most_similar=None)
+        nearest = np.full(len(structure.species), np.inf)
+        np.minimum.at(nearest, pairs.atoms, pairs.distances)
+        finite = nearest[np.isfinite(nearest)]
+        own = neighbourhoods(structure)
+        largest, most_similar = 0.0, None
+        for k in np.argsort(pairs.distances, kind="stable")[:COMPARED]:
+            row = pairs.rows[k]
+            owner, atom = int(self._owners[row]), int(self._atoms[row])
+            overlap = rigid_overlap(own[pairs.atoms[k]], self._neighbourhoods_of(owner)[atom])
+            if overlap > largest:
+                largest, most_similar = overlap, owner
+        return Resemblance(
+            environment_distance=float(np.median(finite)) if len(finite) else None,
+            largest_overlap=largest,
+            most_similar=most_similar,
+        )
+
+    def _similar_environments(self, structure: TypedStructure, without: int | None) -> _Pairs:
+        """For each atom its nearest environments in the index, other structures than ``without``."""
+        fingerprints = self._fingerprints(structure)
+        atoms, rows, distances = [], [], []
+        excluded = 0 if without is None else len(self._structures[without].species)
+        for kind, tree in self._trees.items():
+            own = np.flatnonzero(structure.species == kind)
+            if not len(own):
+                continue
+            count = min(CANDIDATES + excluded, tree.n)
+            apart, neighbours = tree.query(fingerprints[own], k=count)
+            apart, neighbours = apart.reshape(len(own), -1), neighbours.reshape(len(own), -1)
+            candidates = self._rows[kind][neighbours]
+            allowed = np.ones_like(apart, dtype=bool)
+            if without is not None:
+                allowed = self._owners[candidates] != without
+            allowed &= np.cumsum(allowed, axis=1) <= CANDIDATES
+            atoms.append(np.repeat(own, allowed.sum(axis=1)))
+            rows.append(candidates[allowed])
+            distances.append(apart[allowed] / np.sqrt(NEIGHBOURS))
+        if not atoms:
+            return _Pairs(atoms=np.zeros(0, int), rows=np.zeros(0, int), distances=np.zeros(0))
+        return _Pairs(
+            atoms=np.concatenate(atoms), rows=np.concatenate(rows), distances=np.concatenate(distances)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Pairs:
+    """Atoms of a structure, rows of similar environments in the index, and the distances of their fingerprints, Å."""
+
+    atoms: np.ndarray
+    rows: np.ndarray
+    distances: np.ndarray
+
+
+def neighbourhoods(structure: TypedStructure) -> list[Neighbourhood]:
+    """The neighbourhood of each atom of a structure, periodic images included."""
+    count = len(structure.species)
+    edges = neighbour_list(structure.positions, structure.cell[None], np.array([count]), NEIGHBOURHOOD)
+    vectors = structure.positions[edges.senders] + edges.shifts - structure.positions[edges.receivers]
+    order = np.lexsort((np.linalg.norm(vectors, axis=1), edges.receivers))
+    vectors, senders = vectors[order], edges.senders[order]
+    ends = np.searchsorted(edges.receivers, np.arange(count + 1))
+    species = structure.species[senders]
+    return [
+        Neighbourhood(vectors=vectors[start:stop], species=species[start:stop])
+        for start, stop in pairwise(ends)
+    ]
+
+
+def duplicate_groups(structures: Iterable[TypedStructure], classes: Sequence[int], limit: float) -> list[int]:
+    """For each structure the first of the set that it is a copy of (overlap of at least ``limit``), else itself."""
+    every = list(structures)
+    firsts: list[Any] = list(range(len(every)))
+    if len(every) < 2:
+        return firsts
+    index = StructureIndex(every, classes)
+    for k, structure in enumerate(every):
+        result = index.resemblance(structure, without=k)
+        if result.most_similar is not None and result.largest_overlap >= limit and result.most_similar < k:
+            firsts[k] = firsts[result.most_similar]
+    return firsts
