@@ -127,7 +127,7 @@ def _group_sizes(curves: Curves, groups: ArrayLike) -> np.ndarray:
 
 
 def _variances(curves: Curves, groups: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Variances [bins] of the curve of one structure and of the mean of all, of which those of a group are correlated."""
+    """Variances [bins] of the curve of one structure, and of the mean of all curves, correlated within groups."""
     # The mean is sum_g w_g m_g over group means m_g, with weights w_g = n_g / n. Groups are independent, so that its
     # variance is sum_g w_g^2 var(m_g). The squared residual (m_g - mean)^2 is smaller than var(m_g) on average, because
     # the mean follows its own groups: by the factor 1 - w_g, exactly so for groups of one size, and for independent
