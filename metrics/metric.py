@@ -88,6 +88,10 @@ class CurveMetric(Metric):
     """Unit of the Wasserstein-1 distance between mean curves; None where the curve is not a distribution."""
     distance_decimals: ClassVar[int] = 3
 
+    def applies_to(self, material: Material) -> bool:
+        """Whether structures of this material have such a curve; the metric is left out for all other materials."""
+        return True
+
     @abstractmethod
     def curves(self, structures: StructureInput) -> Curves:
         """The curve of each structure, all on the metric's own grid.

@@ -108,7 +108,8 @@ class Reference:
         if len(measured) > 1:
             interval = bootstrap_interval(measured.values, rmsd_to(reference.mean), seed=seed)
         distance = None
-        if metric.distance_unit is not None:
+        # a distribution of nothing, such as the angles of structures without bonds, is at no distance
+        if metric.distance_unit is not None and measured.mean.any() and reference.mean.any():
             distance = wasserstein(measured.mean, reference.mean, reference.grid)
         return CurveScores(
             version=metric.version,
