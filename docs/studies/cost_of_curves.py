@@ -1,7 +1,7 @@
 """Time per structure of every metric of mean curves, with its noise floor and ceiling: ``cost_of_curves.py``.
 
-On the held-out structures of each bundled dataset, in one process. The noise floor is that of 64 structures, the ceiling
-that of random positions in the same cells.
+On the held-out structures of each bundled dataset, in one process. The noise floor is that of 64 structures, the
+ceiling that of random positions in the same cells.
 """
 
 import time
@@ -41,8 +41,13 @@ def main() -> None:
             floor, ceiling = frozen.floor(STRUCTURES), curve_rmsd(metric.curves(gas).mean, frozen.mean)
             atoms_each = float(np.mean(held_out.counts))
             rows.append(
-                (dataset, f"{atoms_each:.0f}", metric.name, f"{1e3 * seconds / len(frames):.2f}")
-                + tuple(f"{value:.{metric.decimals}f}" for value in (floor, ceiling))
+                (
+                    dataset,
+                    f"{atoms_each:.0f}",
+                    metric.name,
+                    f"{1e3 * seconds / len(frames):.2f}",
+                    *(f"{value:.{metric.decimals}f}" for value in (floor, ceiling)),
+                )
             )
     print(
         tabulate(

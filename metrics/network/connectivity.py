@@ -71,8 +71,8 @@ class BondHistogram(CurveMetric):
     distance_unit = "bonds"
     distance_decimals = 3
     evidence = (
-        "Cristobalite and quartz have 4 and 2 bonds per atom and all silicon as Q4, diamond has 4; a double and a single "
-        "chain of tetrahedra are Q3 and Q2; glasses have the counts of a loop over ASE's neighbour list "
+        "Cristobalite and quartz have 4 and 2 bonds per atom and all silicon as Q4, diamond has 4; a double and a "
+        "single chain of tetrahedra are Q3 and Q2; glasses have the counts of a loop over ASE's neighbour list "
         "(tests/metrics/network/test_connectivity.py). Cost: below 0.6 ms per structure of 250 atoms."
     )
     centre: ClassVar[ElementClass]
@@ -98,8 +98,8 @@ class FormerCoordination(BondHistogram):
     end = "anion"
     rationale = (
         "Broken and excess bonds of the network, which change only the area of the first peak of g(r). Nearly all "
-        "silicon atoms of silica have four oxygen atoms, and each other one is a defect. In a mean coordination number "
-        "defects of three and five cancel."
+        "silicon atoms of silica have four oxygen atoms, and each other one is a defect. In a mean coordination "
+        "number defects of three and five cancel."
     )
 
 
@@ -113,8 +113,8 @@ class AnionCoordination(BondHistogram):
     centre = "anion"
     end = "former"
     rationale = (
-        "Free, non-bridging, bridging and threefold anions: 0, 1, 2 and 3. Modifiers of a glass break bridges, so that "
-        "the share of non-bridging anions follows the composition, and a wrong one is a wrong network."
+        "Free, non-bridging, bridging and threefold anions: 0, 1, 2 and 3. Modifiers of a glass break bridges, so "
+        "that the share of non-bridging anions follows the composition, and a wrong one is a wrong network."
     )
 
 
@@ -129,9 +129,9 @@ class ElementalCoordination(BondHistogram):
     end = "former"
     stretch = ELEMENTAL_STRETCH
     rationale = (
-        "Fourfold atoms in amorphous silicon, five neighbours on average in the liquid. The area of the first peak of "
-        "g(r) is the mean of these numbers; their spread tells a mixture of environments from a uniform one. Two silicon "
-        "atoms are neighbours within 3 Å, as in P(theta)."
+        "Fourfold atoms in amorphous silicon, five neighbours on average in the liquid. The area of the first peak of"
+        " g(r) is the mean of these numbers; their spread tells a mixture of environments from a uniform one. Two "
+        "silicon atoms are neighbours within 3 Å, as in P(theta)."
     )
 
     def applies_to(self, material: Material) -> bool:
@@ -151,7 +151,8 @@ class BridgingAnions(BondHistogram):
     numbers_of = staticmethod(bridging_numbers)
     rationale = (
         "The usual description of how far a glass network is broken up, measured by nuclear magnetic resonance. In "
-        "silica all silicon is Q4; modifiers reduce the number. An anion with bonds to two or more formers is bridging."
+        "silica all silicon is Q4; modifiers reduce the number. An anion with bonds to two or more formers is "
+        "bridging."
     )
 
 
@@ -171,9 +172,9 @@ class RingSizes(CurveMetric):
         "defects, and sets of structures of one mean size may differ in them."
     )
     evidence = (
-        "The search is that of ring_size (tests/metrics/test_rings.py); all rings of cristobalite and quartz have six "
-        "Si atoms, and the means are the labels of the dataset (tests/metrics/network/test_connectivity.py). Cost: 9 to 15 "
-        "ms per structure of 170 atoms."
+        "The search is that of ring_size (tests/metrics/test_rings.py); all rings of cristobalite and quartz have six"
+        " Si atoms, and the means are the labels of the dataset (tests/metrics/network/test_connectivity.py). Cost: 9"
+        " to 15 ms per structure of 170 atoms."
     )
 
     def applies_to(self, material: Material) -> bool:

@@ -23,9 +23,10 @@ class PartialRadialDistribution(CurveMetric):
     distance_unit = "Å"
     distance_decimals = 4
     evidence = (
-        "Weighted by shares of atoms the partials add up to the total g(r) to rounding, and they equal an enumeration of "
-        "images in a cell smaller than the range; the shells of quartz, cristobalite and rock salt; 1 for an ideal gas "
-        "(tests/metrics/network/test_partial_distributions.py). Cost: below 0.5 ms per structure of 250 atoms."
+        "Weighted by shares of atoms the partials add up to the total g(r) to rounding, and they equal an enumeration"
+        " of images in a cell smaller than the range; the shells of quartz, cristobalite and rock salt; 1 for an "
+        "ideal gas (tests/metrics/network/test_partial_distributions.py). Cost: below 0.5 ms per structure of 250 "
+        "atoms."
     )
     pair: ClassVar[tuple[ElementClass, ElementClass]]
 
@@ -72,8 +73,8 @@ class AnionAnionDistribution(PartialRadialDistribution):
     head = "RDF anion-anion"
     pair = ("anion", "anion")
     rationale = (
-        "The edges of the polyhedra: 1.63 bond lengths in a regular tetrahedron. Anions closer than that are the usual "
-        "defect of generated oxides."
+        "The edges of the polyhedra: 1.63 bond lengths in a regular tetrahedron. Anions closer than that are the "
+        "usual defect of generated oxides."
     )
 
 
@@ -123,8 +124,8 @@ class PartialAngularDistribution(CurveMetric):
     distance_decimals = 3
     evidence = (
         "Equal to a loop over all pairs of bonds with ASE's neighbour list; the tetrahedral angle and 180 degrees in "
-        "cristobalite, the angles of the crystal structure of quartz (tests/metrics/network/"
-        "test_partial_distributions.py). Cost: below 0.5 ms per structure of 250 atoms."
+        "cristobalite, the angles of the crystal structure of quartz "
+        "(tests/metrics/network/test_partial_distributions.py). Cost: below 0.5 ms per structure of 250 atoms."
     )
     centre: ClassVar[ElementClass]
     end: ClassVar[ElementClass]
@@ -145,8 +146,8 @@ class AnionFormerAnionAngles(PartialAngularDistribution):
     centre = "former"
     end = "anion"
     rationale = (
-        "The shape of the polyhedra: 109.5 degrees in a regular tetrahedron. The total P(theta) mixes it with the angles "
-        "between all other pairs of atoms closer than 3 Å."
+        "The shape of the polyhedra: 109.5 degrees in a regular tetrahedron. The total P(theta) mixes it with the "
+        "angles between all other pairs of atoms closer than 3 Å."
     )
 
 
@@ -160,6 +161,6 @@ class FormerAnionFormerAngles(PartialAngularDistribution):
     end = "former"
     rationale = (
         "The angle between joined polyhedra, near 145 degrees in silica, is what differs most between glasses and "
-        "crystals of one composition, and is the softest degree of freedom of the network. Angles near 90 degrees are "
-        "shared edges."
+        "crystals of one composition, and is the softest degree of freedom of the network. Angles near 90 degrees are"
+        " shared edges."
     )
