@@ -73,8 +73,7 @@ class AnionAnionDistribution(PartialRadialDistribution):
     head = "RDF anion-anion"
     pair = ("anion", "anion")
     rationale = (
-        "The edges of the polyhedra: 1.63 bond lengths in a regular tetrahedron. Anions closer than that are the "
-        "usual defect of generated oxides."
+        "The edges of the polyhedra: 1.63 bond lengths in a regular tetrahedron. Much closer anions overlap."
     )
 
 
@@ -109,8 +108,8 @@ class ModifierModifierDistribution(PartialRadialDistribution):
     head = "RDF modifier-modifier"
     pair = ("modifier", "modifier")
     rationale = (
-        "Modifiers gather in channels of the network rather than at random; above 1 at short distances they cluster. "
-        "They are so few that the total g(r) does not depend on it."
+        "Whether modifiers are apart or gather in channels of the network: above 1 at short distances they cluster. "
+        "They are so few that the total g(r) hardly depends on it."
     )
 
 
@@ -160,7 +159,6 @@ class FormerAnionFormerAngles(PartialAngularDistribution):
     centre = "anion"
     end = "former"
     rationale = (
-        "The angle between joined polyhedra, near 145 degrees in silica, is what differs most between glasses and "
-        "crystals of one composition, and is the softest degree of freedom of the network. Angles near 90 degrees are"
-        " shared edges."
+        "The angle between joined polyhedra, near 145 degrees in silica, by which glasses and crystals of equal "
+        "polyhedra differ. Angles near 90 degrees are those of shared edges."
     )
