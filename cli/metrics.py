@@ -32,6 +32,7 @@ def metrics_command(
             print(line)
         return
     classes = [registry.load("metrics", item) for item in registry.names("metrics")]
+    width = max(len(metric.name) for metric in classes)
     for base, head in (
         (CurveMetric, "mean curves of a set of structures"),
         (StructureMetric, "numbers per structure"),
@@ -41,7 +42,7 @@ def metrics_command(
         for metric in classes:
             if issubclass(metric, base):
                 unit = f" ({metric.unit})" if metric.unit else ""
-                print(f"  {metric.name:18} {metric.title}{unit}")
+                print(f"  {metric.name:{width}} {metric.title}{unit}")
 
 
 def metric_lines(metric: type[Metric], width: int) -> Iterator[str]:

@@ -203,8 +203,12 @@ _OF_AN_ENTRY = {"method", "checkpoint_hash", "sampler", "sampler_version", "step
 
 
 def _conditions(result: Result) -> str:
-    reference = result.structural and result.structural.reference
-    return repr((result.key.model_dump(exclude=_OF_AN_ENTRY), reference))
+    return repr((result.key.model_dump(exclude=_OF_AN_ENTRY), _reference(result)))
+
+
+def _reference(result: Result) -> str | None:
+    """The reference of a structural result; curves of inverse design are further numbers, which some results lack."""
+    return result.structural.reference if result.structural and result.key.kind == "structural" else None
 
 
 def _conditions_in_words(result: Result) -> dict[str, str]:
@@ -214,7 +218,7 @@ def _conditions_in_words(result: Result) -> dict[str, str]:
         "metrics": key.metrics_version,
         "targets": targets_text(key),
         "cube": "none" if key.cube is None else f"{key.cube:g} Å",
-        "reference": result.structural.reference if result.structural else "none",
+        "reference": _reference(result) or "none",
     }
 
 

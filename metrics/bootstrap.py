@@ -87,12 +87,17 @@ def bootstrap_interval(
     resampled = np.concatenate(
         [
             np.asarray(statistic(weights @ values), dtype=np.float64)
-            for weights in _resampling_weights(len(values), samples, seed)
+            for weights in resampling_weights(len(values), samples, seed)
         ]
     )
+    return shifted_interval(value, resampled, level)
+
+
+def shifted_interval(value: float, resampled: np.ndarray, level: float) -> Interval:
+    """Interval of the spread of resampled statistics [samples] about their own mean, shifted to ``value``."""
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]) - resampled.mean()
     return Interval(
-        value=value, low=value + float(low), high=value + float(high), level=level, samples=samples
+        value=value, low=value + float(low), high=value + float(high), level=level, samples=len(resampled)
     )
 
 
@@ -111,10 +116,15 @@ def rmsd_to(reference: ArrayLike) -> Callable[[np.ndarray], np.ndarray]:
     return rmsd
 
 
-def _resampling_weights(n: int, samples: int, seed: int) -> Iterator[np.ndarray]:
-    """Blocks of weights [resamples, n]: how many times each of ``n`` structures was drawn, divided by n."""
+def resampling_weights(
+    n: int, samples: int, seed: int, *, row_length: int | None = None
+) -> Iterator[np.ndarray]:
+    """Blocks of weights [resamples, n]: how many times each of ``n`` structures was drawn, divided by n.
+
+    row_length: numbers that the caller computes per resample, if more than n, which bounds the size of a block
+    """
     rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK // n)
+    block = max(1, _BLOCK // (row_length or n))
     for start in range(0, samples, block):
         resamples = min(block, samples - start)
         drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]

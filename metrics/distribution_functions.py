@@ -6,7 +6,7 @@ take 0.2 ms together with the native library, 1 ms without it, and half a second
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import AmsbenchError
 from .neighbours import neighbour_list
-from .neighbours.packed import PackedStructures, StructureInput, SupportsPacking, each_structure, pack
+from .neighbours.packed import StructureInput, SupportsPacking, each_structure, in_chunks, pack
 from .neighbours.pairs import neighbour_pairs
 
 
@@ -77,28 +77,13 @@ def curves_in_chunks(
     """``function(structures)``, evaluated by an executor in chunks of ``chunk`` structures where there are several.
 
     function: such as ``rdf`` or ``CurveMetric.curves``; at module level or a bound method, since processes pickle it
-    The result does not depend on the executor. Packed structures that are split carry no species.
+    The result does not depend on the executor.
     """
     count = len(structures) if isinstance(structures, Sequence) else len(structures.counts)
     if executor is None or count <= chunk:
         return function(structures)
-    parts = list(executor.map(function, _chunks(structures, chunk)))
+    parts = list(executor.map(function, in_chunks(structures, chunk)))
     return Curves(grid=parts[0].grid, values=np.concatenate([part.values for part in parts]))
-
-
-def _chunks(structures: StructureInput, size: int) -> Iterator[StructureInput]:
-    if isinstance(structures, Sequence):
-        for first in range(0, len(structures), size):
-            yield structures[first : first + size]
-        return
-    offsets = np.concatenate([[0], np.cumsum(structures.counts)])
-    for first in range(0, len(structures.counts), size):
-        last = min(first + size, len(structures.counts))
-        yield PackedStructures(
-            positions=structures.positions[offsets[first] : offsets[last]],
-            cells=structures.cells[first:last],
-            counts=structures.counts[first:last],
-        )
 
 
 def bin_centres(stop: float, bins: int) -> np.ndarray:
@@ -113,44 +98,65 @@ def radial_and_angular(
 
     A curve with zero bins is not computed.
     """
-    if neighbour_list.active():
-        shells, angles = neighbour_list.distribution_counts(
-            packed, r_max=r_max, shells=rdf_bins, r_cut=r_cut, bins=adf_bins
-        )
-    else:
-        shells = np.zeros((len(packed.counts), rdf_bins), dtype=np.int64)
-        angles = np.zeros((len(packed.counts), adf_bins), dtype=np.int64)
-        for index, (positions, cell) in enumerate(each_structure(packed)):
-            pairs = _pairs(positions, cell, max(r_max, r_cut))
-            if rdf_bins:
-                shells[index] = _count_shells(pairs, r_max, rdf_bins)
-            if adf_bins:
-                angles[index] = _count_angles(pairs, len(positions), r_cut, adf_bins)
-    return _radial(shells, packed, r_max), angles / np.maximum(angles.sum(axis=1, keepdims=True), 1)
+    shells, angles = _histograms(packed, r_max, rdf_bins, r_cut, adf_bins)
+    return relative_to_ideal_gas(shells, packed.counts, packed.counts, packed, r_max), normalised(angles)
 
 
-def _radial(shells: np.ndarray, packed: SupportsPacking, r_max: float) -> np.ndarray:
-    """g(r) [s, bins]: numbers of neighbours in shells, divided by those of an ideal gas of the same density."""
+def shell_counts(packed: SupportsPacking, r_max: float, bins: int) -> np.ndarray:
+    """Numbers of neighbours [s, bins] of all atoms of each structure in shells up to ``r_max`` (A)."""
+    return _histograms(packed, r_max, bins, 0.0, 0)[0]
+
+
+def relative_to_ideal_gas(
+    shells: np.ndarray, centres: np.ndarray, others: np.ndarray, packed: SupportsPacking, r_max: float
+) -> np.ndarray:
+    """g(r) [s, bins]: neighbours in shells, divided by those of an ideal gas in the same cells; 0 without pairs.
+
+    shells [s, bins]: numbers of neighbours of all centres; centres [s], others [s]: numbers of atoms of the two kinds
+    """
     edges = np.linspace(0.0, r_max, shells.shape[1] + 1)
     shell_volumes = 4.0 / 3.0 * np.pi * np.diff(edges**3)
-    atoms = np.asarray(packed.counts, dtype=np.float64)
     volumes = np.abs(np.linalg.det(np.asarray(packed.cells, dtype=np.float64)))
-    ideal_counts = (atoms * (atoms / volumes))[:, None] * shell_volumes
-    return shells / np.where(atoms > 0, ideal_counts.T, 1.0).T
+    pairs = np.asarray(centres, dtype=np.float64) * (np.asarray(others, dtype=np.float64) / volumes)
+    ideal_counts = pairs[:, None] * shell_volumes
+    return shells / np.where(pairs > 0, ideal_counts.T, 1.0).T
 
 
-_Pairs = list[np.ndarray]
-"""i, j [pairs], distance [pairs] and vector from i to j [pairs, 3] in A; each pair occurs once."""
+def normalised(counts: np.ndarray) -> np.ndarray:
+    """Counts [s, bins] divided by their sum in each structure; zero where there are none."""
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def _pairs(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> _Pairs:
-    return neighbour_pairs(positions, cell, True, cutoff, full_list=False, quantities="ijdD")
+def _histograms(
+    packed: SupportsPacking, r_max: float, rdf_bins: int, r_cut: float, adf_bins: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of neighbours [s, rdf_bins] by distance and of bond angles [s, adf_bins]."""
+    if neighbour_list.active():
+        return neighbour_list.distribution_counts(
+            packed, r_max=r_max, shells=rdf_bins, r_cut=r_cut, bins=adf_bins
+        )
+    shells = np.zeros((len(packed.counts), rdf_bins), dtype=np.int64)
+    angles = np.zeros((len(packed.counts), adf_bins), dtype=np.int64)
+    for index, (positions, cell) in enumerate(each_structure(packed)):
+        i, j, distance, vector = neighbour_pairs(
+            positions, cell, True, max(r_max, r_cut), full_list=False, quantities="ijdD"
+        )
+        if rdf_bins:
+            shells[index] = _count_shells(distance, r_max, rdf_bins)
+        if adf_bins:
+            near = (distance < r_cut) & (distance > 0.0)  # an angle with a leg of zero length is not defined
+            legs = vector[near] / distance[near, None]
+            apex = np.concatenate([i[near], j[near]])
+            (angles[index],) = count_angles(
+                apex, np.concatenate([legs, -legs]), np.zeros(len(positions), dtype=np.int64), 1, adf_bins
+            )
+    return shells, angles
 
 
-def _count_shells(pairs: _Pairs, r_max: float, bins: int) -> np.ndarray:
-    """Numbers of neighbours [bins] of all atoms of one structure, by distance."""
+def _count_shells(distance: np.ndarray, r_max: float, bins: int) -> np.ndarray:
+    """Numbers of neighbours [bins] of all atoms of one structure, by the distances of its pairs."""
     # Shell k holds distances in ((k - 1) width, k width]; shell 0 holds r = 0.
-    shells = np.ceil(pairs[2] / (r_max / bins)).astype(np.int64)
+    shells = np.ceil(distance / (r_max / bins)).astype(np.int64)
     # Each pair counts for both of its atoms.
     return 2 * np.bincount(shells, minlength=bins + 1)[1 : bins + 1]
 
@@ -159,19 +165,21 @@ _ANGLES_AT_ONCE = 2_000_000
 """Most angles computed at once (about 200 MB); bounds the memory for collapsed structures."""
 
 
-def _count_angles(pairs: _Pairs, n_atoms: int, r_cut: float, bins: int) -> np.ndarray:
-    """Numbers of angles [bins] between neighbours of each atom of one structure."""
-    i, j, distance, vector = pairs
-    near = (distance < r_cut) & (distance > 0.0)  # an angle with a leg of zero length is not defined
-    i, j, legs = i[near], j[near], vector[near] / distance[near, None]
-    apex = np.concatenate([i, j])
+def count_angles(
+    apex: np.ndarray, legs: np.ndarray, structure: np.ndarray, structures: int, bins: int
+) -> np.ndarray:
+    """Numbers of angles [structures, bins] between 0 and 180 degrees, of each two legs with a common apex.
+
+    apex [legs]: atom from which each leg goes out; legs [legs, 3]: unit vectors
+    structure [n]: number of the structure of each atom
+    """
     order = np.argsort(apex, kind="stable")
-    legs = np.concatenate([legs, -legs])[order]
-    legs_per_atom = np.bincount(apex, minlength=n_atoms)
+    owner, legs = structure[apex[order]], legs[order]
+    legs_per_atom = np.bincount(apex, minlength=len(structure))
 
     # A leg makes an angle with each later leg of the same apex: partners [legs] is the number of these.
     partners = np.repeat(np.cumsum(legs_per_atom), legs_per_atom) - np.arange(len(legs)) - 1
-    counts = np.zeros(bins, dtype=np.int64)
+    counts = np.zeros(structures * bins, dtype=np.int64)
     ends = np.cumsum(partners)
     start = 0
     while start < len(legs):
@@ -184,6 +192,6 @@ def _count_angles(pairs: _Pairs, n_atoms: int, r_cut: float, bins: int) -> np.nd
         cosine = np.einsum("ad,ad->a", legs.take(first, axis=0), legs.take(second, axis=0))
         theta = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
         bin_indices = np.minimum((theta * (bins / 180.0)).astype(np.int64), bins - 1)
-        counts += np.bincount(bin_indices, minlength=bins)
+        counts += np.bincount(owner[first] * bins + bin_indices, minlength=structures * bins)
         start = stop
-    return counts
+    return counts.reshape(structures, bins)

@@ -72,8 +72,8 @@ class CurveMetric(Metric):
     """Metric with one curve per structure; a set of structures is scored by its mean curve.
 
     The score is the root mean square deviation (RMSD, paper Eq. 18) of the mean curve from that of the reference
-    structures, with a bootstrap interval over structures, the RMSD of as many training structures (noise floor) and
-    that of random positions (ceiling).
+    structures, with a bootstrap interval over structures, the RMSD of as many structures of a perfect generator (noise
+    floor) and that of random positions (ceiling).
     """
 
     direction = "lower is better"
@@ -87,6 +87,10 @@ class CurveMetric(Metric):
     distance_unit: ClassVar[str | None] = None
     """Unit of the Wasserstein-1 distance between mean curves; None where the curve is not a distribution."""
     distance_decimals: ClassVar[int] = 3
+
+    def applies_to(self, material: Material) -> bool:
+        """Whether structures of this material have such a curve; the metric is left out for all other materials."""
+        return True
 
     @abstractmethod
     def curves(self, structures: StructureInput) -> Curves:

@@ -1,8 +1,8 @@
 """Errors of mean distribution functions, with noise floor and ceiling for comparison.
 
 The error of a set of structures is the distance of its mean g(r) or P(theta) from that of reference structures:
-RMSD over bins (paper, Eq. 18) and Wasserstein-1 distance. The noise floor is the RMSD of training structures
-themselves, the ceiling that of random positions.
+RMSD over bins (paper, Eq. 18) and Wasserstein-1 distance. The noise floor is the RMSD that finite numbers of structures
+give a perfect generator, the ceiling that of random positions.
 """
 
 from __future__ import annotations
@@ -46,51 +46,114 @@ def wasserstein(a: ArrayLike, b: ArrayLike, grid: ArrayLike) -> float:
     return float(wasserstein_distance(grid, grid, a, b))
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoiseFloor:
-    """RMSD of the mean curve of training structures from the reference, at the number of structures of a run.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrozenCurve:
+    """The mean curve of reference structures, with the variances that its noise floor follows from.
 
-    value: mean over the draws
-    samples: number of training structures in a draw
-    resamples: number of draws
+    grid [bins]: centres of the bins
+    mean [bins]: mean over the structures
+    variance [bins]: variance of the curve of one structure, over independent structures (within and between melts)
+    mean_variance [bins]: variance of ``mean`` over repetitions of all reference simulations
+    samples: number of reference structures
+    groups: number of independent simulations (melts) that they come from
     """
 
-    value: float
+    grid: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    mean_variance: np.ndarray
     samples: int
-    resamples: int
+    groups: int
 
+    @classmethod
+    def from_curves(
+        cls,
+        reference: Curves,
+        groups: ArrayLike,
+        *,
+        population: tuple[Curves, ArrayLike] | None = None,
+    ) -> FrozenCurve:
+        """Mean and variances of the curves of reference structures.
 
-def noise_floor(
-    reference: Curves, train: Curves, samples: int, *, resamples: int = 200, seed: int = 0
-) -> NoiseFloor:
-    """RMSD that a perfect generator would have: that of ``samples`` training structures from ``reference``.
+        groups [s]: number of the independent simulation of each structure; snapshots of one melt are correlated
+        population: curves and groups of more simulations of the same kind, from which both variances are estimated
+            where all reference structures come from one simulation, which says nothing about the next one
 
-    resamples: random draws of training structures without replacement, over which the RMSD is averaged
-
-    The floor holds the finite-sample noise of both sets and the difference between melts. If the reference is the
-    training set (protocol ``paper``), it holds the finite-sample noise of the draw alone. Raises AmsbenchError if
-    there are fewer than ``samples`` training structures.
-    """
-    if not 1 <= samples <= len(train):
-        raise AmsbenchError(
-            f"a noise floor for {samples} samples needs that many training structures, but there are "
-            f"{len(train)}; compare fewer samples or use a larger dataset"
+        Raises AmsbenchError for no structures, and where all structures come from a single simulation.
+        """
+        mean, sizes = reference.mean, _group_sizes(reference, groups)
+        curves, curve_groups, share = reference, groups, 1.0
+        if len(sizes) == 1 and population is not None:
+            curves, curve_groups = population
+            weights = _group_sizes(curves, curve_groups) / len(curves)
+            # the means of melts are taken to have one variance v, so that that of the population is v sum w^2
+            share = 1.0 / float(np.sum(weights**2))
+        variance, mean_variance = _variances(curves, curve_groups)
+        return cls(
+            grid=reference.grid,
+            mean=mean,
+            variance=variance,
+            mean_variance=share * mean_variance,
+            samples=len(reference),
+            groups=len(sizes),
         )
-    if samples == len(train):
-        # The whole training set can be drawn in one way only.
-        return NoiseFloor(value=curve_rmsd(train.mean, reference.mean), samples=samples, resamples=1)
-    rng = np.random.default_rng(seed)
-    reference_curve = reference.mean
-    draws = (rng.choice(len(train), size=samples, replace=False) for _ in range(resamples))
-    errors = [curve_rmsd(train.values[draw].mean(axis=0), reference_curve) for draw in draws]
-    return NoiseFloor(value=float(np.mean(errors)), samples=samples, resamples=resamples)
+
+    def floor(self, samples: int) -> float:
+        """Noise floor: root of the expected squared RMSD of ``samples`` structures of a perfect generator.
+
+        A perfect generator draws independent structures from the distribution that the reference simulations draw
+        from, without having seen any of them, so that one formula holds for held-out and for training structures as
+        the reference. AmsbenchError for less than one structure.
+        """
+        # In a bin the mean of n generated structures deviates from the true mean by a random number of variance
+        # s^2 / n, and that of the reference by an independent one of variance V. The square of their difference is
+        # s^2 / n + V on average, and the mean over bins is that of these numbers, however the bins are correlated.
+        #
+        # noise_corrected subtracts squares, so it needs this root of an expectation. The expected RMSD itself is
+        # smaller, by about 1 / (4 k) of it for k independently fluctuating components of the curve.
+        if samples < 1:
+            raise AmsbenchError(f"a noise floor of {samples} structures does not exist; give at least one")
+        return float(np.sqrt(np.mean(self.variance / samples + self.mean_variance)))
+
+
+def _group_sizes(curves: Curves, groups: ArrayLike) -> np.ndarray:
+    """Number of structures of each group; AmsbenchError if there is not one group number per curve."""
+    labels = np.asarray(groups)
+    if labels.shape != (len(curves),):
+        raise AmsbenchError(
+            f"{len(curves)} curves need a group each, got groups of shape {labels.shape}; number the simulations"
+        )
+    return np.unique(labels, return_counts=True)[1]
+
+
+def _variances(curves: Curves, groups: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Variances [bins] of the curve of one structure, and of the mean of all curves, correlated within groups."""
+    # The mean is sum_g w_g m_g over group means m_g, with weights w_g = n_g / n. Groups are independent, so that its
+    # variance is sum_g w_g^2 var(m_g). The squared residual (m_g - mean)^2 is smaller than var(m_g) on average, because
+    # the mean follows its own groups: by the factor 1 - w_g, exactly so for groups of one size, and for independent
+    # structures in groups of any size (CR2 of Bell and McCaffrey, Survey Methodology 28, 169, 2002).
+    sizes = _group_sizes(curves, groups)
+    if len(sizes) < 2:
+        raise AmsbenchError(
+            f"{len(curves)} reference structures of {len(sizes)} independent simulation(s) do not show how simulations "
+            "differ; a noise floor needs structures of two or more (groups of the dataset)"
+        )
+    number = np.unique(np.asarray(groups), return_inverse=True)[1]
+    residuals = curves.values - curves.mean
+    sums = np.zeros((len(sizes), residuals.shape[1]))
+    np.add.at(sums, number, residuals)
+    weights = sizes / len(curves)
+    mean_variance = np.sum((sums / len(curves)) ** 2 / (1.0 - weights)[:, None], axis=0)
+    # Squares about the sample mean are smaller than squares about the true mean by the square of its error.
+    return np.mean(residuals**2, axis=0) + mean_variance, mean_variance
 
 
 def noise_corrected(rmsd: float, floor: float) -> float:
     """Part of an RMSD that finite sampling does not explain: sqrt(max(rmsd^2 - floor^2, 0)).
 
-    Independent noise of zero mean adds to the squared deviation. Zero means that the structures cannot be
-    distinguished from training structures at this number of structures, not that they are perfect.
+    Independent noise of zero mean adds to the squared deviation, so that ``floor`` is the root of a mean square
+    (``FrozenCurve.floor``). Zero means that this number of structures cannot be told from structures of the data, not
+    that they are perfect.
     """
     return float(np.sqrt(max(rmsd**2 - floor**2, 0.0)))
 

@@ -57,6 +57,13 @@ class Dataset:
         return tuple(item.name for item in self.definition.properties)
 
     @property
+    def numbers(self) -> np.ndarray:
+        """Atomic number of each atom, [n]."""
+        from ase.data import atomic_numbers
+
+        return np.array([atomic_numbers[symbol] for symbol in self.definition.elements])[self.species]
+
+    @property
     def offsets(self) -> np.ndarray:
         """First atom of each sample in the packed arrays, and the end of the last: [s + 1]."""
         return np.concatenate([[0], np.cumsum(self.counts)])

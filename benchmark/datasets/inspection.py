@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import AmsbenchError
 from ...metrics.descriptors import GRAMS_PER_CM3
 from ...metrics.distribution_functions import rdf
-from ...metrics.structural_errors import curve_rmsd, noise_floor
+from ...metrics.structural_errors import FrozenCurve, curve_rmsd
 from .dataset import Dataset
 from .definition import SPLITS
 from .storage import load_dataset_file, splits_of_groups
@@ -120,7 +120,7 @@ def compare(reduced: Dataset, paper: Dataset, *, energies: int = 64) -> dict[str
         "dataset": reduced.definition.name,
         "recipes": [item.provenance["recipe"] for item in both],
         "rdf_rmsd": curve_rmsd(ours.mean, theirs.mean),
-        "rdf_floor": noise_floor(ours, ours, min(len(reduced), len(paper))).value,
+        "rdf_floor": FrozenCurve.from_curves(ours, reduced.groups).floor(len(paper)),
         "quantities": quantities,
     }
 

@@ -75,7 +75,7 @@ def evaluate_structures(
     frames: a sequence, or an iterator that yields structures while they are generated
     targets: target values [s] by property; these properties are measured and compared
     properties: further properties to measure
-    curves: metrics of mean curves to score; () for none
+    curves: metrics of mean curves to score; () for none. Those that do not apply to the material are left out
     descriptors: metrics per structure, in addition to the standard ones
     executor: runs the measurements, one task per structure
     Raises AmsbenchError for no structures, unknown properties or metrics, and elements that the dataset lacks.
@@ -87,7 +87,7 @@ def evaluate_structures(
     properties = tuple(dict.fromkeys([*targets, *properties]))
     for name in properties:
         definition.property_named(name)
-    curve_metrics = [load_metric(name, CurveMetric) for name in dict.fromkeys(curves)]
+    curve_metrics = applicable_curves(curves, definition)
     descriptors = tuple(dict.fromkeys([*STANDARD_DESCRIPTORS, *descriptors]))
     if isinstance(frames, Sequence):  # mistakes are reported before any work
         for k, atoms in enumerate(frames):
@@ -132,6 +132,12 @@ def metrics_by_kind(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, .
     kinds = {name: load("metrics", name) for name in names}
     curves = tuple(name for name, kind in kinds.items() if issubclass(kind, CurveMetric))
     return curves, tuple(name for name in kinds if name not in curves)
+
+
+def applicable_curves(names: Iterable[str], definition: DatasetDefinition) -> list[CurveMetric]:
+    """The registered metrics of mean curves of these names, each once, without those of other materials."""
+    metrics = [load_metric(name, CurveMetric) for name in dict.fromkeys(names)]
+    return [metric for metric in metrics if metric.applies_to(definition)]
 
 
 def _measurements(

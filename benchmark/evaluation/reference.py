@@ -13,10 +13,10 @@ from ...metrics.bootstrap import bootstrap_interval, rmsd_to
 from ...metrics.composition import fraction_distance
 from ...metrics.neighbours.packed import each_structure
 from ...metrics.structural_errors import (
+    FrozenCurve,
     curve_rmsd,
     ideal_gas,
     noise_corrected,
-    noise_floor,
     wasserstein,
 )
 from ..datasets.dataset import Dataset
@@ -41,16 +41,20 @@ class Reference:
 
     def __init__(self, dataset: Dataset, *, split: Literal["train", "test"] = "test") -> None:
         self.dataset, self.split = dataset, split
-        self._curves: dict[tuple[str, str], Curves] = {}
+        self._curves: dict[str, FrozenCurve] = {}
         self._descriptors: dict[tuple[str, ...], dict[str, float | None]] = {}
 
-    def curves(self, metric: CurveMetric, split: Literal["train", "test"] | None = None) -> Curves:
-        """Curves of the structures of a split, by default that of the reference."""
-        split = split or self.split
-        place = metric.name, split
-        if place not in self._curves:
-            self._curves[place] = metric.curves(self.dataset.split(split))
-        return self._curves[place]
+    def curve(self, metric: CurveMetric) -> FrozenCurve:
+        """Mean curve of the reference structures, and the variances for the noise floor."""
+        if metric.name not in self._curves:
+            part = self.dataset.split(self.split)
+            population = None
+            if len(np.unique(part.groups)) == 1:
+                population = metric.curves(self.dataset), self.dataset.groups
+            self._curves[metric.name] = FrozenCurve.from_curves(
+                metric.curves(part), part.groups, population=population
+            )
+        return self._curves[metric.name]
 
     def training_mean(self, name: str) -> float:
         """Mean of a property over the labelled structures of the training split, in the property's unit."""
@@ -93,18 +97,19 @@ class Reference:
         )
 
     def _score(self, metric: CurveMetric, measured: Curves, gas: Curves, seed: int) -> CurveScores:
-        reference, training = self.curves(metric), self.curves(metric, "train")
-        if measured.values.shape[1:] != reference.values.shape[1:]:
+        reference = self.curve(metric)
+        if measured.values.shape[1:] != reference.mean.shape:
             raise AmsbenchError(
                 f"metric '{metric.name}' gives curves of different lengths for different structures"
             )
         rmsd = curve_rmsd(measured.mean, reference.mean)
-        floor = noise_floor(reference, training, min(len(measured), len(training)), seed=seed).value
+        floor = reference.floor(len(measured))
         interval = None
         if len(measured) > 1:
             interval = bootstrap_interval(measured.values, rmsd_to(reference.mean), seed=seed)
         distance = None
-        if metric.distance_unit is not None:
+        # a distribution of nothing, such as the angles of structures without bonds, is at no distance
+        if metric.distance_unit is not None and measured.mean.any() and reference.mean.any():
             distance = wasserstein(measured.mean, reference.mean, reference.grid)
         return CurveScores(
             version=metric.version,

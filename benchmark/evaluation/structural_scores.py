@@ -19,7 +19,7 @@ class CurveScores(StrictModel):
     version: of the metric (``Metric.version``)
     rmsd: root mean square deviation from the reference's mean curve (paper, Eq. 18)
     low, high: its 95 % bootstrap interval over structures; both equal ``rmsd`` for a single structure
-    floor: RMSD of as many training structures from the same reference (noise floor)
+    floor: RMSD of as many structures of a perfect generator from the same reference (noise floor)
     corrected: the part of the RMSD that the noise floor does not explain, sqrt(max(rmsd^2 - floor^2, 0))
     ceiling: RMSD of random positions in the same cells
     wasserstein: Wasserstein-1 distance between the mean curves in the unit of the abscissa; None where the curve is

@@ -18,6 +18,7 @@ from ..evaluation.evaluate import (
     METRICS_VERSION,
     STANDARD_CURVES,
     Evaluation,
+    applicable_curves,
     evaluate_structures,
     metrics_by_kind,
 )
@@ -142,7 +143,8 @@ class Run:
     def _curves(self, plan: EvaluationPlan) -> tuple[str, ...]:
         """Names of the metrics of mean curves: requested ones, and in structural plans the standard ones."""
         standard = STANDARD_CURVES if plan.kind == "structural" else ()
-        return tuple(dict.fromkeys([*standard, *metrics_by_kind(self.metrics)[0]]))
+        names = [*standard, *metrics_by_kind(self.metrics)[0]]
+        return tuple(metric.name for metric in applicable_curves(names, self.dataset.definition))
 
     def _generate(
         self, trial: Trial, executor: Executor | None, watcher: RunObserver, sink: FrameConsumer | None = None

@@ -240,7 +240,7 @@ def main(folder: Path, init_from: Path, groups: list[str]) -> None:
                     for metric in (RadialDistribution(), AngularDistribution()):
                         mean = metric.curves(made.frames).mean
                         row[f"{metric.name} {sampler} {steps}"] = curve_rmsd(
-                            mean, reference.curves(metric).mean
+                            mean, reference.curve(metric).mean
                         )
                 known = pd.concat([known, pd.DataFrame([row])], ignore_index=True)
                 known.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)

@@ -13,6 +13,7 @@ from .formatting import coverage_text, fixed_decimal, fixed_interval
 from .non_learned import non_learned_specs
 from .protocol_overview import grouped, overview_spec
 from .records import ComparisonRecords, Values, records_of
+from .structural import curve_specs
 from .table_spec import Column, Level, Row, TableSpec, as_fixed, lay_out, spec_by_steps
 from .text_table import EMPTY, Table
 
@@ -36,8 +37,8 @@ def inverse_design_tables(
 
     metrics: names of further metrics whose tables are shown without ``detail`` too
     with_paper: the paper's values as further columns of the errors, where it reports the property
-    detail: further tables with rank correlations, intervals, penalised errors, descriptors and cost, reasons of
-        failures and non-learned baselines, and the full conditions in the captions
+    detail: further tables with rank correlations, intervals, penalised errors, curves that were measured, descriptors
+        and cost, reasons of failures and non-learned baselines, and the full conditions in the captions
     AmsbenchError where there are no inverse-design results.
     """
     specs: list[TableSpec] = []
@@ -49,6 +50,7 @@ def inverse_design_tables(
         specs += [] if overview is None else [overview]
         for item in records:
             if metrics and not detail:
+                specs += curve_specs(item, metrics) if item.comparison.entries else []
                 specs.append(descriptor_spec(item))
             if detail:
                 specs += _detailed(item, with_paper)
@@ -69,6 +71,7 @@ def _detailed(records: ComparisonRecords, with_paper: bool) -> list[TableSpec]:
         if any(_is_ranked(values, name) for values in _measured_values(records)):
             specs.append(_correlations(records, name))
         specs += [_intervals(records, name), _penalised(records, name)]
+    specs += curve_specs(records, None) if records.comparison.entries else []
     specs += non_learned_specs(records, _non_learned_columns(records))
     specs.append(descriptor_spec(records))
     return [*specs, *_failures(records)]

@@ -30,7 +30,7 @@ def numbers_of(result: Result) -> Numbers:
     AmsbenchError where it lacks the scores that its key declares.
     """
     numbers: Numbers = {}
-    if result.key.kind == "structural":
+    if result.key.kind == "structural" or result.structural is not None:  # inverse design: with --metrics
         numbers |= _curve_numbers(result)
     for name in result.key.targets:
         numbers |= _property_numbers(property_errors(result, name), name)
@@ -111,12 +111,12 @@ def descriptor_numbers(dataset: str, descriptors: Mapping[str, float | None]) ->
 
 def tied_results(comparison: Comparison) -> dict[str, set[tuple[str, int]]]:
     """By quantity the results (entry, steps) that are best at their step count, or tied with the best."""
-    if comparison.key.kind == "structural":
-        names = dict.fromkeys(
-            name for result in comparison.results for name in structural_scores(result).curves
-        )
-        return {name: _tied_for_best(comparison, _curve_interval, name) for name in names}
-    return {name: _tied_for_best(comparison, _penalised_interval, name) for name in comparison.key.targets}
+    curves = dict.fromkeys(
+        name for result in comparison.results if result.structural for name in result.structural.curves
+    )
+    return {name: _tied_for_best(comparison, _curve_interval, name) for name in curves} | {
+        name: _tied_for_best(comparison, _penalised_interval, name) for name in comparison.key.targets
+    }
 
 
 def _tied_for_best(
@@ -135,7 +135,7 @@ def _tied_for_best(
 
 
 def _curve_interval(result: Result, name: str) -> Interval | None:
-    scores = structural_scores(result).curves.get(name)
+    scores = result.structural.curves.get(name) if result.structural else None
     if scores is None or result.key.count < 2:
         return None
     # the number of resamples is not stored, and a tie does not depend on it

@@ -49,15 +49,19 @@ def structural_tables(
             specs.append(_errors(records, with_paper=with_paper, detail=detail))
         if detail or not comparison.entries:
             specs += non_learned_specs(records, _curve_columns(records, head=heads))
-        if detail and comparison.entries:
-            specs += [_intervals(records, name) for name in records.curves]
-            specs += _wasserstein(records)
-        elif comparison.entries:
+        if comparison.entries:
             further = [name for name in metrics if name not in standard_curves(records)]
-            specs += [_intervals(records, name) for name in further if name in records.curves]
+            specs += curve_specs(records, None if detail else further)
         if detail or any(name not in records.curves for name in metrics):
             specs.append(descriptor_spec(records))
     return [lay_out(spec) for spec in specs]
+
+
+def curve_specs(records: ComparisonRecords, names: Sequence[str] | None) -> list[TableSpec]:
+    """Tables of the RMSD of each curve that was measured, of those of ``names`` or, with distances, of all (None)."""
+    if names is None:
+        return [_intervals(records, name) for name in records.curves] + _wasserstein(records)
+    return [_intervals(records, name) for name in names if name in records.curves]
 
 
 def standard_curves(records: ComparisonRecords) -> tuple[str, ...]:

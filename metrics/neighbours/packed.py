@@ -20,6 +20,7 @@ class SupportsPacking(Protocol):
     positions [n, 3]: A, the atoms of all structures one after the other
     cells [s, 3, 3]: A, rows are lattice vectors
     counts [s]: number of atoms of each structure
+    numbers [n]: atomic numbers; None for points without species
     """
 
     @property
@@ -28,6 +29,8 @@ class SupportsPacking(Protocol):
     def cells(self) -> np.ndarray: ...
     @property
     def counts(self) -> np.ndarray: ...
+    @property
+    def numbers(self) -> np.ndarray | None: ...
 
 
 StructureInput: TypeAlias = "Sequence[Atoms] | SupportsPacking"
@@ -36,11 +39,15 @@ StructureInput: TypeAlias = "Sequence[Atoms] | SupportsPacking"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedStructures:
-    """Positions [n, 3] and cells [s, 3, 3] in A, and counts [s]; AmsbenchError if their shapes do not match."""
+    """Positions [n, 3] and cells [s, 3, 3] in A, counts [s] and atomic numbers [n] or None.
+
+    AmsbenchError if their shapes do not match.
+    """
 
     positions: np.ndarray
     cells: np.ndarray
     counts: np.ndarray
+    numbers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shapes = (np.shape(self.positions), np.shape(self.cells), np.shape(self.counts))
@@ -50,6 +57,8 @@ class PackedStructures:
                 f"positions, cells and counts of shapes {shapes} do not fit together; {structures} counts "
                 f"that sum to {atoms} need ({atoms}, 3), ({structures}, 3, 3) and ({structures},)"
             )
+        if self.numbers is not None and np.shape(self.numbers) != (atoms,):
+            raise AmsbenchError(f"{atoms} atoms need an atomic number each, got {np.shape(self.numbers)}")
 
     @classmethod
     def from_atoms(cls, structures: Sequence[Atoms]) -> PackedStructures:
@@ -64,6 +73,7 @@ class PackedStructures:
             positions=np.concatenate([np.zeros((0, 3)), *(atoms.positions for atoms in structures)]),
             cells=np.array([atoms.cell.array for atoms in structures], dtype=np.float64).reshape(-1, 3, 3),
             counts=np.array([len(atoms) for atoms in structures], dtype=np.int64),
+            numbers=np.concatenate([np.zeros(0, np.int64), *(atoms.numbers for atoms in structures)]),
         )
 
 
@@ -72,6 +82,39 @@ def pack(structures: StructureInput) -> SupportsPacking:
     if isinstance(structures, Sequence):
         return PackedStructures.from_atoms(structures)
     return structures
+
+
+def in_chunks(structures: StructureInput, size: int) -> Iterator[StructureInput]:
+    """The structures in parts of at most ``size``, in their order; parts of packed structures are packed."""
+    if isinstance(structures, Sequence):
+        for first in range(0, len(structures), size):
+            yield structures[first : first + size]
+        return
+    offsets = np.concatenate([[0], np.cumsum(structures.counts)])
+    for first in range(0, len(structures.counts), size):
+        last = min(first + size, len(structures.counts))
+        atoms = slice(offsets[first], offsets[last])
+        yield PackedStructures(
+            positions=structures.positions[atoms],
+            cells=structures.cells[first:last],
+            counts=structures.counts[first:last],
+            numbers=None if structures.numbers is None else structures.numbers[atoms],
+        )
+
+
+def structure_of_atoms(packed: SupportsPacking) -> np.ndarray:
+    """Number of the structure [n] that each atom belongs to."""
+    return np.repeat(np.arange(len(packed.counts)), packed.counts)
+
+
+def selected_atoms(packed: SupportsPacking, chosen: np.ndarray) -> PackedStructures:
+    """The same structures with the atoms of ``chosen`` [n] (bool) alone."""
+    return PackedStructures(
+        positions=packed.positions[chosen],
+        cells=packed.cells,
+        counts=np.bincount(structure_of_atoms(packed)[chosen], minlength=len(packed.counts)),
+        numbers=None if packed.numbers is None else packed.numbers[chosen],
+    )
 
 
 def cartesian(fractional: np.ndarray, cells: np.ndarray) -> np.ndarray:

@@ -6,11 +6,11 @@ from ase.units import GPa
 
 from amsbench.benchmark.datasets import inspection
 from amsbench.benchmark.datasets.storage import bundled_path, load_dataset, load_dataset_file
-from amsbench.metrics.distribution_functions import adf, rdf
+from amsbench.metrics.distribution_functions import Curves, adf, rdf
 from amsbench.metrics.elasticity.finite_strain import relax
 from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
 from amsbench.metrics.potentials.potential import TERSOFF_SILICA
-from amsbench.metrics.structural_errors import curve_rmsd, ideal_gas, noise_floor
+from amsbench.metrics.structural_errors import FrozenCurve, curve_rmsd, ideal_gas
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,38 @@ def test_random_positions_score_as_in_the_paper(asi, curves):
     gas = ideal_gas(asi.cells[rows].astype(float), asi.counts[rows])
     assert curve_rmsd(rdf(gas).mean, test["rdf"].mean) == pytest.approx(0.70, abs=0.02)
     assert curve_rmsd(adf(gas).mean, test["adf"].mean) == pytest.approx(0.00285, abs=0.0001)
-    floor = noise_floor(test["rdf"], curves["train"]["rdf"], 64)
-    assert 0.008 < floor.value < 0.04
+
+
+def test_unseen_melts_score_the_noise_floor(asi, curves):
+    """Structures of the training melts stand for a perfect generator: they are independent of the held-out melts."""
+    groups = asi.groups[asi.indices("test")[::8]]
+    random = np.random.default_rng(0)
+    for name in ("rdf", "adf"):
+        frozen = FrozenCurve.from_curves(curves["test"][name], groups)
+        values = curves["train"][name].values
+        for count in (4, 16):
+            draws = [random.choice(len(values), size=count, replace=False) for _ in range(100)]
+            squares = [curve_rmsd(values[draw].mean(axis=0), frozen.mean) ** 2 for draw in draws]
+            # the held-out melts are one set of nine, so that their own error is drawn once
+            assert np.sqrt(np.mean(squares)) == pytest.approx(frozen.floor(count), rel=0.1), (name, count)
+
+
+def test_the_noise_floor_holds_for_any_choice_of_held_out_melts(asi):
+    curves, random = adf(asi), np.random.default_rng(1)
+    groups = np.unique(asi.groups)
+    rows = {group: np.flatnonzero(asi.groups == group) for group in groups}
+    for count in (12, len(groups) - 9):
+        squares, floors = [], []
+        for _ in range(60):
+            order = random.permutation(groups)
+            held_out = np.concatenate([rows[group] for group in order[:9]])
+            frozen = FrozenCurve.from_curves(
+                Curves(grid=curves.grid, values=curves.values[held_out]), asi.groups[held_out]
+            )
+            generated = [random.choice(rows[group]) for group in order[9 : 9 + count]]  # one of each melt
+            squares.append(curve_rmsd(curves.values[generated].mean(axis=0), frozen.mean) ** 2)
+            floors.append(frozen.floor(count) ** 2)
+        assert np.mean(floors) == pytest.approx(np.mean(squares), rel=0.06)
 
 
 def test_snapshots_of_a_melt_are_independent(asi):

@@ -321,8 +321,8 @@ def test_compare_puts_a_difference_beside_its_error(file):
     assert density["difference"] == pytest.approx(density["reduced"]["mean"] * (1.01**-3 - 1), rel=1e-4)
     assert result["quantities"]["ring_size"]["difference"] == 0
     assert compare(dataset, dataset, energies=0)["rdf_rmsd"] == 0
-    assert result["rdf_rmsd"] > result["rdf_floor"] == 0
-    assert compare(dataset, dataset.subset(np.arange(3)), energies=0)["rdf_floor"] > 0
+    few = compare(dataset, dataset.subset(np.arange(3)), energies=0)
+    assert few["rdf_floor"] > result["rdf_floor"] > 0
     json.dumps(result)
 
 

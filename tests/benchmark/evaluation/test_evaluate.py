@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from amsbench.benchmark.datasets.definition import Measurement
 from amsbench.benchmark.evaluation import evaluate as evaluation
@@ -168,3 +169,48 @@ def test_metrics_of_the_wrong_kind_are_refused(reference, tiny_asio2):
         evaluate_structures(frames, reference, curves=("density",))
     with pytest.raises(AmsbenchError, match="unknown metric 'sqq'; did you mean 'sq'"):
         evaluate_structures(frames, reference, curves=("sqq",))
+
+
+def test_curves_of_other_materials_are_left_out(reference, tiny_asio2):
+    names = ("rdf_former_anion", "rdf_modifier_anion", "coordination_former_former")
+    scores = evaluate_structures(frames_of(tiny_asio2, 4), reference, curves=names).structural
+    assert list(scores.curves) == ["rdf_former_anion"]
+    assert evaluate_structures(frames_of(tiny_asio2, 4), reference, curves=names[1:]).structural is None
+
+
+def test_structures_without_bonds_are_scored_and_have_no_distance(reference, tiny_asio2):
+    frames = [Atoms("SiO2", positions=np.eye(3) * 8, cell=[16] * 3, pbc=True) for _ in range(3)]
+    names = ("adf", "adf_anion_former_anion", "qn", "ring_sizes", "rdf_former_anion")
+    curves = evaluate_structures(frames, reference, curves=names).structural.curves
+    assert list(curves) == list(names)
+    assert curves["adf_anion_former_anion"].wasserstein is None
+    assert curves["adf_anion_former_anion"].rmsd > 0
+    assert curves["qn"].wasserstein > 0  # all silicon is Q0
+
+
+def test_a_reference_of_one_melt_has_a_noise_floor(tiny_asi, monkeypatch):
+    monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
+    groups = tiny_asi.groups.copy()
+    groups[tiny_asi.indices("test")] = groups[-1]
+    one_melt = replace(tiny_asi, groups=groups)
+    frames = frames_of(tiny_asi, 8)
+    alone, separate = (
+        evaluate_structures(frames, Reference(dataset)).structural.curves["rdf"]
+        for dataset in (one_melt, tiny_asi)
+    )
+    # a melt says less about the mean than as many independent structures
+    assert alone.rmsd == separate.rmsd
+    assert alone.floor > 0.8 * separate.floor
+
+
+def test_the_floor_of_the_training_set_does_not_vanish(tiny_asi, monkeypatch):
+    """With as many structures as there are, and with more."""
+    monkeypatch.setattr(type(tiny_asi.definition), "energy", lambda self, atoms: (-4.0, 0.1))
+    reference = Reference(tiny_asi, split="train")
+    floors = [
+        evaluate_structures(frames_of(tiny_asi, 16) * times, reference).structural.curves["rdf"].floor
+        for times in (1, 2, 3)
+    ]
+    # s^2 / n + s^2 / 16 for independent structures
+    assert floors[0] > floors[1] > floors[2] > 0
+    assert floors[1] / floors[0] == pytest.approx((1.5 / 2) ** 0.5)

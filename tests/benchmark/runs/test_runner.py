@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from amsbench.benchmark.datasets.dataset import task_of
-from amsbench.benchmark.datasets.definition import plans_of
+from amsbench.benchmark.datasets.definition import Measurement, plans_of
 from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.runs.generator import TrainedModel
 from amsbench.benchmark.runs.results import ResultStore
@@ -162,3 +162,39 @@ def test_metrics_that_a_result_lacks_are_added_to_it(run, tmp_path):
         # positions in a file have eight decimals
         assert one.structural.curves["sq"].rmsd == pytest.approx(two.structural.curves["sq"].rmsd, rel=1e-5)
     assert list(run.execute(None, Silent())) == more  # fewer metrics asked for later take nothing away
+
+
+def test_curves_of_inverse_design_are_measured_on_request(tiny_asio2, tmp_path, monkeypatch):
+    """With the run or afterwards, and without those that do not apply to the material."""
+    definition = type(tiny_asio2.definition)
+    monkeypatch.setattr(definition, "energy", lambda self, atoms: (-6.0, 0.1))
+    monkeypatch.setattr(
+        definition, "measure", lambda self, atoms, names: Measurement(values=dict.fromkeys(names, 20.0))
+    )
+    task = task_of(tiny_asio2, ("shear_modulus",))
+    config = AMShortcut.default_config("standard", task)
+    config["network"] |= {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "a.safetensors", AMShortcut(task, config), {"samples_seen": 0})
+    plan, *_ = plans_of(tiny_asio2.definition, "quick")
+    plain = Run(
+        source=TrainedModel(load_checkpoint(tmp_path / "a.safetensors")),
+        dataset=tiny_asio2,
+        plans=(plan.changed(steps=(1,), count=3),),
+        samplers=("euler-maruyama",),
+        store=ResultStore(tmp_path / "results"),
+    )
+    metrics = ("rdf_former_anion", "adf_anion_former_anion", "qn", "ring_sizes", "rdf_modifier_anion")
+    (without,) = plain.execute(None, Silent())
+    assert without.structural is None
+    (added,) = replace(plain, metrics=metrics).execute(None, Silent())
+    fresh = replace(plain, metrics=metrics, store=ResultStore(tmp_path / "fresh"))
+    (at_once,) = fresh.execute(None, Silent())
+    assert list(at_once.structural.curves) == list(metrics[:-1])
+    for name, scores in added.structural.curves.items():
+        # positions in a file have eight decimals
+        assert scores.rmsd == pytest.approx(at_once.structural.curves[name].rmsd, rel=1e-5)
+    assert added.inverse_design == without.inverse_design
+    # nothing is missing, although modifiers were requested, too
+    monkeypatch.setattr(Run, "_completed", None)
+    assert list(replace(plain, metrics=metrics).execute(None, Silent())) == [added]

@@ -224,3 +224,26 @@ def test_charge_and_compositions_stand_beside_those_of_held_out_structures(inver
     assert text(table, row, "distance of compositions (%)") == "3.12"
     assert text(table, "training set", "distance of compositions (%)") == "0.40"
     assert "in the first row for the held-out ones" in caption(table)
+
+
+def test_curves_that_were_measured_are_shown_when_they_are_requested(inverse, structural):
+    """Also beside results without them, with which they are compared all the same."""
+    curves = structural(0.3, 0.001).structural
+    results = [
+        inverse(3.0, 4.0, 16.0, steps=5, structural=curves),
+        inverse(2.0, 3.0, 12.0, steps=25),
+        inverse(2.5, 3.0, 12.0, steps=5, method="amshortcut", structural=structural(0.4, 0.002).structural),
+    ]
+    assert len(comparisons_of(results, "inverse-design")) == 1
+    assert "RDF RMSD with intervals" not in by_title(inverse_design_tables(results))
+    requested = by_title(inverse_design_tables(results, metrics=("rdf", "sq")))
+    assert "ADF RMSD with intervals" not in requested
+    detailed = by_title(inverse_design_tables(results, detail=True))
+    for tables in (requested, detailed):
+        table = tables["RDF RMSD with intervals"]
+        assert text(table, "5", "material-sde (All)").startswith("0.3000* [0.2700, 0.3300]")
+        assert text(table, "5", "amshortcut (All)").startswith("0.4000 ")
+        assert text(table, "25", "material-sde (All)") == "-"
+        assert text(table, "noise floor", "material-sde (All)") == "0.0132"
+    assert "0.0010" in text(detailed["ADF RMSD with intervals"], "5", "material-sde (All)")
+    assert text(detailed["Wasserstein-1 distances"], "5", "material-sde (All)") == "3.0000 / 0.010"
