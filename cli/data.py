@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import AmsbenchError
-from .options import AtomTypes, StructureFile, names_in
+from .options import AtomTypes, StructureFile, StructureFormat, names_in
 from .progress import progress_bars, say
 
 if TYPE_CHECKING:
@@ -126,9 +126,13 @@ def import_(
         str | None, typer.Option(help="Si,O,...: where not every structure has all of them.")
     ] = None,
     types: AtomTypes = None,
+    format_name: StructureFormat = None,
     group: Annotated[
         str | None,
-        typer.Option(help="Key in the structures' info that is the same for frames of one simulation."),
+        typer.Option(
+            help="Key in the structures' info that is the same for frames of one simulation, or 'file': one "
+            "simulation per file. Without it frames of one simulation may be in several splits."
+        ),
     ] = None,
     ghost_density: Annotated[
         float | None,
@@ -142,24 +146,34 @@ def import_(
     import numpy as np
     import torch
 
-    from ..benchmark.datasets.importing import import_structures
+    from ..benchmark.datasets.importing import import_structures, possible_group_keys
     from ..benchmark.datasets.inspection import mass_density
     from ..benchmark.generation.cells import cell_heights
 
     path = output_file or Path(f"{name}.npz")
-    dataset = import_structures(
+    dataset, structures = import_structures(
         file,
         path,
         name=name,
         properties=names_in(properties),
         elements=names_in(elements),
         types=names_in(types),
+        format_name=format_name,
         group=group,
         ghost_density=ghost_density,
     )
+    say(structures.summary())
+    if group is None:
+        keys = possible_group_keys(structures)
+        advice = f"--group {' or '.join(keys[:5])}" if keys else "--group with a key in info, or --group file,"
+        say(
+            "Warning: without --group every structure is a group of its own. If some are frames of one simulation, they "
+            "are in several splits, and a model looks better than it is on the test split; "
+            f"{advice} keeps them together."
+        )
     thinnest = float(cell_heights(torch.as_tensor(dataset.cells)).min())
     density = mass_density(dataset)
-    groups = "" if group is None else f" in {len(np.unique(dataset.groups))} groups"
+    groups = "" if group is None else f" in {len(np.unique(dataset.groups))} groups by '{group}'"
     say(
         f"{len(dataset)} structures{groups} of {', '.join(dataset.definition.elements)} in {path}, density "
         f"{density.mean():.3g} +- {density.std():.2g} g/cm^3; the thinnest cell has a height of {thinnest:.1f} A, "
@@ -214,7 +228,7 @@ def format_description(description: dict[str, Any]) -> list[str]:
     atoms, density = description["atoms_per_sample"], description["mass_density"]
     lines = [
         f"{description['dataset']}: {description['title']}",
-        f"{description['samples']} samples of {description['simulations']} independent simulations ({splits})",
+        f"{description['samples']} samples {_independence(description)} ({splits})",
         f"{atoms['min']} to {atoms['max']} atoms, density {density['mean']:.3f} +- {density['std']:.3f} g/cm^3",
     ]
     for name, label in description["properties"].items():
@@ -235,6 +249,16 @@ def format_description(description: dict[str, Any]) -> list[str]:
         lines.append("where it differs from the paper's recipe (which has): " + ", ".join(parts))
     lines.append("protocol, seeds, potential and versions: --json")
     return lines
+
+
+def _independence(description: dict[str, Any]) -> str:
+    """What is known of the samples' independence; nobody vouches for that of imported structures without groups."""
+    provenance = description["provenance"]
+    if provenance["recipe"] != "imported":
+        return f"of {description['simulations']} independent simulations"
+    if provenance.get("group") is None:
+        return "without groups, which may be frames of the same simulations"
+    return f"in {description['simulations']} groups by '{provenance['group']}'"
 
 
 def format_setting(value: Any) -> str:

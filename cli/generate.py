@@ -19,6 +19,7 @@ from .options import (
     MetricNames,
     Seed,
     StructureFile,
+    StructureFormat,
     method_name,
     metric_names,
     names_in,
@@ -103,14 +104,26 @@ def evaluate_command(
         Path | None, typer.Option("--output-file", "-o", help="Per-structure table, .csv or .parquet.")
     ] = None,
     types: AtomTypes = None,
+    format_name: StructureFormat = None,
     data: DataFile = None,
     cores: Cores = None,
 ) -> None:
-    """Score structures of any origin by the same metrics as 'run'."""
+    """Score structures of any origin by the same metrics as 'run'.
+
+    A structure that cannot be measured (positions that are no numbers, other elements, no cell) counts as failed.
+    """
     from ..benchmark.api import evaluate
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.evaluation.report import report_lines, targets_in, write_table
+    from ..benchmark.evaluation.report import (
+        failure_lines,
+        report_lines,
+        reservations,
+        targets_in,
+        write_table,
+    )
+    from ..benchmark.system.files import check_writable
     from ..benchmark.system.structure_files import read_structures
+    from ..benchmark.system.structure_summary import counted
     from ..benchmark.system.worker_pool import available_cores, local_pool
 
     if output_file is not None and output_file.suffix not in TABLE_SUFFIXES:
@@ -118,23 +131,33 @@ def evaluate_command(
             f"a table is written as {' or '.join(TABLE_SUFFIXES)}, not '{output_file.suffix}' ({output_file}); rename "
             "the output"
         )
+    if output_file is not None:
+        check_writable(output_file.parent)
     loaded = load_dataset(dataset, data)
-    frames = read_structures(file, names_in(types))
-    targets = targets_in(frames, names_in(target_keys), loaded.definition, file)
+    for name in names_in(properties):
+        loaded.definition.property_named(name)
+    structures = read_structures(file, names_in(types), format_name)
+    say(structures.summary())
+    structures.check(all_sound=False)
+    for sentence in reservations(structures):
+        say(sentence)
+    targets = targets_in(structures, names_in(target_keys), loaded.definition)
     with local_pool(cores or available_cores()) as pool:
         evaluation = evaluate(
-            frames,
+            structures,
             loaded,
             targets=targets,
             properties=names_in(properties),
             metrics=metric_names(metrics),
             executor=pool,
         )
-    for line in report_lines(evaluation, loaded):
+    for line in failure_lines(structures, evaluation):
+        say(line)
+    for line in report_lines(evaluation, loaded, names_in(properties)):
         print(line)
     if output_file is not None:
         write_table(evaluation.table, output_file)
-        say(f"Table of {len(frames)} structures: {output_file}")
+        say(f"Table of {counted(len(structures), 'structure')}: {output_file}")
 
 
 def picture_command(
@@ -142,19 +165,20 @@ def picture_command(
     output_file: Annotated[Path, typer.Option("--output-file", "-o", help="A .png, .svg or .pdf file.")],
     index: Annotated[int, typer.Option(min=0, help="Number of the structure in the file, from 0.")] = 0,
     types: AtomTypes = None,
+    format_name: StructureFormat = None,
 ) -> None:
     """Draw one structure."""
-    import numpy as np
-
+    from ..benchmark.system.files import check_writable
     from ..benchmark.system.structure_files import read_structures
-    from ..leaderboards.figures.structure_image import write_picture
+    from ..leaderboards.figures.structure_image import check_picture_suffix, write_picture
 
-    frames = read_structures(file, names_in(types))
-    if index >= len(frames):
-        raise AmsbenchError(f"{file} has no structure {index}; give --index 0 to {len(frames) - 1}")
-    if not np.isfinite(frames[index].positions).all():
-        raise AmsbenchError(
-            f"structure {index} in {file} has positions that are not finite; choose another --index"
-        )
-    write_picture(frames[index], output_file)
-    say(f"Structure {index} of {file}: {output_file}")
+    check_picture_suffix(output_file)
+    check_writable(output_file.parent)
+    structures = read_structures(file, names_in(types), format_name)
+    say(structures.summary())
+    if index >= len(structures):
+        raise AmsbenchError(f"{file} has no structure {index}; give --index 0 to {len(structures) - 1}")
+    if index in structures.faults:
+        raise AmsbenchError(f"{structures.names[index]} {structures.faults[index]}; or choose another --index")
+    write_picture(structures[index], output_file)
+    say(f"Picture of {structures.names[index]}: {output_file}")

@@ -37,11 +37,21 @@ CheckpointFile = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several GPUs: cuda:1.")]
 
 StructureFile = Annotated[
-    Path, typer.Argument(help="Structures in any format that ASE reads: a file, or a folder of files.")
+    Path,
+    typer.Argument(
+        help="Structures in any format that ASE reads: a file, a folder of files, or an archive (.zip, .tar, .gz)."
+    ),
 ]
 
 AtomTypes = Annotated[
     str | None, typer.Option("--types", help="Si,O,...: elements of LAMMPS' atom types 1, 2, ...")
+]
+
+StructureFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help="ASE's name of the files' format, where it is not recognised: lammps-data, vasp, ..."
+    ),
 ]
 
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from ...metrics.metric import StructureMetric
 from ...metrics.neighbours.neighbour_list import neighbour_list
 from .. import registry
 from ..system.files import sha256_of
-from ..system.structure_files import read_structures, structure_paths
+from ..system.structure_checks import number_in
+from ..system.structure_files import StructureSet, read_structures
+from ..system.structure_sources import folder_files
 from .dataset import Dataset, task_of
 from .definition import SPLITS, DatasetDefinition
 from .imported import ImportedStructures
@@ -30,6 +33,8 @@ _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _EXPORTED_KEYS = ("group", "split", "structure")
 """Keys of the ``info`` of exported structures."""
+FILE_GROUP = "file"
+"""Key that groups structures by the files that they come from."""
 LEAST_DISTANCE = 0.5
 """Smallest distance of two atoms, angstrom; the shortest bond, that of H2, is 0.74 A long."""
 
@@ -42,48 +47,54 @@ def import_structures(
     properties: Sequence[str] = (),
     elements: Sequence[str] = (),
     types: Sequence[str] = (),
+    format_name: str | None = None,
     group: str | None = None,
     ghost_density: float | None = None,
-) -> Dataset:
-    """Write the structures of a file (or of all files in a folder) as a dataset file, and return the dataset.
+) -> tuple[Dataset, StructureSet]:
+    """Write the structures of a file (or of all files in a folder or archive) as a dataset file.
+
+    Returns the dataset and the structures that were read.
 
     name: name of the dataset, for ``--dataset`` beside ``--data`` with its file
     properties: keys of the structures' ``info`` whose numbers become labels; a structure without a value has NaN
     elements: needed if not all structures have the same ones
-    types: elements of LAMMPS' atom types, as in ``read_structures``
-    group: key of the structures' ``info`` that tells independent simulations apart; structures with the same value,
-        such as frames of one trajectory, come into the same split. By default every structure is independent
+    types, format_name: elements of LAMMPS' atom types and format of the files, as in ``read_structures``
+    group: key of the structures' ``info`` that tells independent simulations apart, or ``file`` for one simulation per
+        file; structures with the same value, such as frames of one trajectory, come into the same split. None puts
+        every structure into a group of its own, and the dataset does not call them independent
     ghost_density: atoms plus ghosts per A^3, so that models decide density and composition; None keeps the atom count
         of every cell
     Raises AmsbenchError, and writes nothing, if the structures are unsuitable for training.
     """
     _check_names(name, properties)
+    if output.suffix != ".npz":
+        raise AmsbenchError(f"a dataset is written as .npz, not '{output.suffix}' ({output}); rename the output")
     if output.exists():
         raise AmsbenchError(f"{output} is there already; choose another --output-file, or delete it")
-    frames = read_structures(file, types)
+    frames = read_structures(file, types, format_name)
+    frames.check(all_sound=True)
     definition = ImportedStructures(
         name=name,
-        elements=_elements(frames, tuple(elements), file),
+        elements=_elements(frames, tuple(elements)),
         ghost_density=ghost_density,
         properties=tuple(properties),
     )
     _check_columns(definition, properties)
-    groups = _groups(frames, group, definition, file)
-    _check_structures(frames, ghost_density, file)
+    groups = _groups(frames, group, definition)
+    _check_structures(frames, ghost_density)
     arrays = encode_structures(frames, definition.elements)
-    arrays |= {"groups": groups, "properties": _labels(frames, properties, file)}
+    arrays |= {"groups": groups, "properties": _labels(frames, properties)}
     provenance: dict[str, Any] = {
         "recipe": "imported",
         "file": file.name,
         "sha256": _sha256(file),
         "samples": len(frames),
+        "group": group,
     }
-    if group is not None:
-        provenance["group"] = group
     dataset = dataset_in_memory(definition, arrays, provenance, str(output))
     task_of(dataset, tuple(properties))  # raises for labels that cannot be trained on
     save_dataset(output, definition, arrays, provenance)
-    return dataset
+    return dataset, frames
 
 
 def _check_names(name: str, properties: Sequence[str]) -> None:
@@ -121,19 +132,11 @@ def _check_columns(definition: DatasetDefinition, properties: Sequence[str]) -> 
             )
 
 
-def _groups(
-    frames: Sequence[Atoms], key: str | None, definition: DatasetDefinition, file: Path
-) -> np.ndarray:
+def _groups(frames: StructureSet, key: str | None, definition: DatasetDefinition) -> np.ndarray:
     """Number of the independent simulation of each structure, [s], chosen so that no split is empty."""
     values: list[Any] = list(range(len(frames)))
     if key is not None:
-        for k, frame in enumerate(frames):
-            if key not in frame.info:
-                raise AmsbenchError(
-                    f"structure {k} in {file} has no '{key}' in its info, which holds {_keys(frame)}; give --group a "
-                    "key that all structures have"
-                )
-        values = [str(frame.info[key]) for frame in frames]
+        values = group_values(frames, key)
     numbers = {value: k for k, value in enumerate(dict.fromkeys(values))}
     # the splits of the first numbers: a few groups take numbers of all three splits
     first = splits_of_groups(np.arange(_least_groups(definition)), definition.split_fractions)
@@ -141,8 +144,8 @@ def _groups(
     if len(numbers) < least:
         sets = "structures" if key is None else f"groups by '{key}'"
         raise AmsbenchError(
-            f"{file} has {len(numbers)} {sets}; {least} are needed, so that there are some to train on, to validate "
-            "with and to compare with"
+            f"{frames.source} has {len(numbers)} {sets}; {least} are needed, so that there are some to train on, to "
+            "validate with and to compare with"
         )
     groups = np.arange(len(numbers))
     if len(numbers) < len(first):
@@ -150,6 +153,42 @@ def _groups(
         others = [k for k in range(len(first)) if k not in one_each]
         groups = np.array(sorted([*one_each, *others[: len(numbers) - len(one_each)]]))
     return groups[[numbers[value] for value in values]]
+
+
+def group_values(frames: StructureSet, key: str) -> list[str]:
+    """Value by which each structure is grouped: of a key of ``info``, or its file for the key ``file``.
+
+    A whole number is the same group whether it stands as 1, 1.0 or text. Raises AmsbenchError for a structure without
+    the key, and for values that cannot tell groups apart: arrays, empty text, numbers that are not finite.
+    """
+    if key == FILE_GROUP:
+        return frames.files
+    values = []
+    for frame, name in zip(frames, frames.names, strict=True):
+        if key not in frame.info:
+            raise AmsbenchError(
+                f"{name} has no '{key}' in its info, which holds {_keys(frame)}; give --group a key that all "
+                f"structures have, or --group {FILE_GROUP}"
+            )
+        value = frame.info[key]
+        text = str(value).strip()
+        if np.ndim(value) or not text or text.lower() in ("nan", "none", "inf", "-inf"):
+            raise AmsbenchError(
+                f"{name} has the {key} {text[:40]!r}, which names no simulation; give every structure a number or a word"
+            )
+        number = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
+        values.append(str(int(value)) if number else text)
+    return values
+
+
+def possible_group_keys(frames: StructureSet) -> list[str]:
+    """Keys by which the structures could be grouped: of every ``info``, with fewer values than structures."""
+    keys = [FILE_GROUP] if 1 < len(set(frames.files)) < len(frames) else []
+    for key in frames[0].info:
+        values = [str(frame.info.get(key)) for frame in frames if key in frame.info]
+        if len(values) == len(frames) and 1 < len(set(values)) <= len(frames) // 2:
+            keys.append(str(key))
+    return keys
 
 
 def _least_groups(definition: DatasetDefinition) -> int:
@@ -160,7 +199,7 @@ def _least_groups(definition: DatasetDefinition) -> int:
     return count
 
 
-def _elements(frames: Sequence[Atoms], requested: tuple[str, ...], file: Path) -> tuple[str, ...]:
+def _elements(frames: StructureSet, requested: tuple[str, ...]) -> tuple[str, ...]:
     """The requested elements, or those of all structures by atomic number."""
     from ase.data import atomic_numbers, chemical_symbols
 
@@ -171,56 +210,44 @@ def _elements(frames: Sequence[Atoms], requested: tuple[str, ...], file: Path) -
         raise AmsbenchError(f"--elements names an element twice: {', '.join(requested)}")
     expected = set(requested) or set(frames[0].get_chemical_symbols())
     present: set[str] = set()
-    for k, frame in enumerate(frames):
+    for frame, name in zip(frames, frames.names, strict=True):
         symbols = set(frame.get_chemical_symbols())
         present |= symbols
-        if "X" in symbols:
-            raise AmsbenchError(
-                f"structure {k} in {file} has an atom of no element (X); give every atom its element"
-            )
         if requested and symbols - expected:
             raise AmsbenchError(
-                f"structure {k} in {file} has {', '.join(sorted(symbols - expected))}, which --elements "
-                f"{','.join(requested)} does not"
+                f"{name} has {', '.join(sorted(symbols - expected))}, which --elements {','.join(requested)} does not"
             )
         if not requested and symbols != expected:
             raise AmsbenchError(
-                f"structure {k} in {file} has the elements {', '.join(sorted(symbols))}, structure 0 "
-                f"{', '.join(sorted(expected))}; where they belong together, name all elements with --elements"
+                f"{name} has the elements {', '.join(sorted(symbols))}, structure 0 {', '.join(sorted(expected))}; "
+                "where they belong together, name all elements with --elements"
             )
     if requested and expected - present:
         raise AmsbenchError(
-            f"no structure in {file} has {', '.join(sorted(expected - present))}; leave it out of --elements"
+            f"no structure in {frames.source} has {', '.join(sorted(expected - present))}; leave it out of --elements"
         )
     return requested or tuple(sorted(expected, key=chemical_symbols.index))
 
 
-def _check_structures(frames: Sequence[Atoms], ghost_density: float | None, file: Path) -> None:
+def _check_structures(frames: StructureSet, ghost_density: float | None) -> None:
     if ghost_density is not None and not 0 < ghost_density < math.inf:
         raise AmsbenchError(f"a ghost density is above 0, in atoms per A^3, not {ghost_density}")
-    copies: dict[str, int] = {}
-    for k, frame in enumerate(frames):
-        if len(frame) == 0:
-            raise AmsbenchError(f"structure {k} in {file} has no atoms; leave it out")
-        if not np.isfinite(frame.positions).all():
-            raise AmsbenchError(f"structure {k} in {file} has positions that are not finite; leave it out")
-        digest = _digest(frame)
-        if digest in copies:
-            raise AmsbenchError(
-                f"structure {k} in {file} is the same as structure {copies[digest]}; leave one of them out, since "
-                "copies in two splits would make a model look better than it is"
-            )
-        copies[digest] = k
+    if frames.copies:
+        copy, first = min(frames.copies.items())
+        raise AmsbenchError(
+            f"{frames.names[copy]} is the same as {frames.names[first]} ({len(frames.copies)} of {len(frames)} are "
+            "copies); leave one of them out, since copies in two splits would make a model look better than it is"
+        )
+    for frame, name in zip(frames, frames.names, strict=True):
         if ghost_density is not None and len(frame) > math.floor(ghost_density * frame.cell.volume):
             raise AmsbenchError(
-                f"structure {k} in {file} has {len(frame) / frame.cell.volume:.4g} atoms per A^3, which leaves no room "
-                f"for ghosts at {ghost_density}; raise --ghost-density"
+                f"{name} has {len(frame) / frame.cell.volume:.4g} atoms per A^3, which leaves no room for ghosts at "
+                f"{ghost_density}; raise --ghost-density"
             )
+    _check_distances(frames)
 
-    _check_distances(frames, file)
 
-
-def _check_distances(frames: Sequence[Atoms], file: Path) -> None:
+def _check_distances(frames: StructureSet) -> None:
     """Raise AmsbenchError for the first structure with two atoms closer than LEAST_DISTANCE."""
     counts = np.array([len(frame) for frame in frames])
     receivers, *_ = neighbour_list(
@@ -232,50 +259,27 @@ def _check_distances(frames: Sequence[Atoms], file: Path) -> None:
     if len(receivers):
         k = int(np.searchsorted(np.cumsum(counts), receivers[0], side="right"))
         raise AmsbenchError(
-            f"structure {k} in {file} has two atoms closer than {LEAST_DISTANCE} A; leave it out, or give positions "
-            "and cell in angstrom"
+            f"{frames.names[k]} has two atoms closer than {LEAST_DISTANCE} A; leave it out, or give positions and cell "
+            "in angstrom"
         )
 
 
-def _labels(frames: Sequence[Atoms], properties: Sequence[str], file: Path) -> np.ndarray:
-    """Labels [s, p] from the structures' info; NaN for absent values."""
-    values = np.zeros((len(frames), len(properties)))
-    for k, frame in enumerate(frames):
-        for column, name in enumerate(properties):
-            if name not in frame.info:
-                raise AmsbenchError(
-                    f"structure {k} in {file} has no '{name}' in its info, which holds {_keys(frame)}; write nan "
-                    "where a value is not known"
-                )
-            value = frame.info[name]
-            number = isinstance(value, float | int | np.number) and not isinstance(value, bool)
-            if np.ndim(value) or not number:
-                raise AmsbenchError(f"structure {k} in {file} has a '{name}' that is no number: {value!r}")
-            values[k, column] = float(value)
-            with np.errstate(over="ignore"):
-                infinite = np.isinf(np.float32(values[k, column]))
-            if infinite:
-                raise AmsbenchError(
-                    f"structure {k} in {file} has an infinite '{name}'; write nan where it is not known"
-                )
-    return values
+def _labels(frames: StructureSet, properties: Sequence[str]) -> np.ndarray:
+    """Labels [s, p] from the structures' info; NaN for values that are not known."""
+    values = [
+        [number_in(frame, name, where) for name in properties]
+        for frame, where in zip(frames, frames.names, strict=True)
+    ]
+    return np.array(values, dtype=float).reshape(len(frames), len(properties))
 
 
 def _keys(frame: Atoms) -> str:
     return ", ".join(map(str, frame.info)) or "nothing"
 
 
-def _digest(frame: Atoms) -> str:
-    """Hash of elements, cell and positions."""
-    digest = hashlib.sha256(frame.numbers.tobytes())
-    digest.update(frame.cell.array.tobytes())
-    digest.update(frame.positions.tobytes())
-    return digest.hexdigest()
-
-
 def _sha256(path: Path) -> str:
     """Hex digest of a file, or of the digests of a folder's files in the order of their names."""
     if not path.is_dir():
         return sha256_of(path)
-    digests = "".join(sha256_of(item) for item in structure_paths(path))
+    digests = "".join(sha256_of(item) for item in folder_files(path))
     return hashlib.sha256(digests.encode()).hexdigest()

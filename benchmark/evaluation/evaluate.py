@@ -21,6 +21,14 @@ from ..system.worker_pool import TaskLost, map_with_timeout
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means, structure_row
 from .reference import Reference
 from .structural_scores import StructuralScores
+from .unmeasurable import (
+    NO_ATOMS,
+    UNMEASURABLE,
+    check_any_measurable,
+    is_measured,
+    unmeasurable,
+    unmeasured_row,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +86,9 @@ def evaluate_structures(
     curves: metrics of mean curves to score; () for none. Those that do not apply to the material are left out
     descriptors: metrics per structure, in addition to the standard ones
     executor: runs the measurements, one task per structure
-    Raises AmsbenchError for no structures, unknown properties or metrics, and elements that the dataset lacks.
+    Structures that cannot be measured, such as those of other elements, are failures with a reason in the table; mean
+    curves and descriptors are those of the others. Raises AmsbenchError if there are no structures, if none can be
+    measured, and for unknown properties or metrics.
     """
     import pandas as pd
 
@@ -89,9 +99,8 @@ def evaluate_structures(
         definition.property_named(name)
     curve_metrics = applicable_curves(curves, definition)
     descriptors = tuple(dict.fromkeys([*STANDARD_DESCRIPTORS, *descriptors]))
-    if isinstance(frames, Sequence):  # mistakes are reported before any work
-        for k, atoms in enumerate(frames):
-            _check_elements(k, atoms, definition)
+    if isinstance(frames, Sequence):
+        check_any_measurable(frames, definition)  # before any work
     rows: list[dict[str, Any]] = []
     structures: list[Atoms] = []
     for row in _measurements(frames, structures, definition, properties, descriptors, executor):
@@ -107,6 +116,10 @@ def evaluate_structures(
         errors[name] = inverse_design_errors(
             target, table[name].to_numpy(dtype=float), training_mean=reference.training_mean(name), seed=seed
         )
+    structures = [atoms for atoms, row in zip(structures, rows, strict=True) if is_measured(row)]
+    measured_rows = [row for row in rows if is_measured(row)]
+    if not structures:
+        raise AmsbenchError(f"nothing can be measured: structure 0 {rows[0][UNMEASURABLE]}")
     structural = None
     if curve_metrics:
         parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None
@@ -122,7 +135,7 @@ def evaluate_structures(
         table=table,
         structural=structural,
         inverse_design=errors,
-        descriptors=descriptor_means(rows, definition, reference.fractions, descriptors),
+        descriptors=descriptor_means(measured_rows, definition, reference.fractions, descriptors),
         failures={name: reasons for name, reasons in failures.items() if reasons},
     )
 
@@ -151,8 +164,7 @@ def _measurements(
     """Rows in the order of the structures, as they are measured; the structures are appended to ``structures``."""
 
     def tasks() -> Iterator[tuple[DatasetDefinition, Atoms, tuple[str, ...], tuple[str, ...]]]:
-        for k, atoms in enumerate(frames):
-            _check_elements(k, atoms, definition)
+        for atoms in frames:
             structures.append(atoms)
             yield definition, atoms, properties, descriptors
 
@@ -187,8 +199,11 @@ def measure_structure(
     descriptors: tuple[str, ...] = STANDARD_DESCRIPTORS,
 ) -> dict[str, Any]:
     """One row of the per-structure table; at module level, so that worker processes can import it."""
+    if (reason := unmeasurable(atoms, definition)) is not None:
+        return unmeasured_row(atoms, reason, definition, properties, descriptors)
     row = structure_row(atoms, definition, descriptors)
     if len(atoms) == 0:
+        row[UNMEASURABLE] = NO_ATOMS
         values: dict[str, float] = {}
         reasons = dict.fromkeys(properties, "no atoms")
     else:
@@ -198,12 +213,3 @@ def measure_structure(
         row[name] = values.get(name, math.nan)
         row[f"{name}_failure"] = reasons.get(name)
     return row
-
-
-def _check_elements(k: int, atoms: Atoms, definition: DatasetDefinition) -> None:
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(definition.elements))
-    if unknown:
-        raise AmsbenchError(
-            f"structure {k} has {', '.join(unknown)}, which dataset '{definition.name}' does not; "
-            f"its elements are {', '.join(definition.elements)}"
-        )

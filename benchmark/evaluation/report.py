@@ -14,35 +14,52 @@ from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
 from ..registry import load_metric
 from ..system.files import write_atomically
+from ..system.structure_checks import number_in
+from ..system.structure_files import StructureSet
+from ..system.structure_summary import counted
 from .evaluate import Evaluation
+from .unmeasurable import UNMEASURABLE
 
 if TYPE_CHECKING:
     import pandas as pd
-    from ase import Atoms
+
+FAILURES_SHOWN = 10
+"""Most structures that are named with the reason of their failure."""
 
 
 def targets_in(
-    frames: Sequence[Atoms], keys: Sequence[str], definition: DatasetDefinition, path: Path
+    frames: StructureSet, keys: Sequence[str], definition: DatasetDefinition
 ) -> dict[str, np.ndarray]:
-    """Targets [s] by property from the ``info`` of structures; keys are property names, with or without ``target_``."""
+    """Targets [s] by property from the ``info`` of structures.
+
+    keys: ``target_<property>``; the property alone is the key of a measured value
+    Raises AmsbenchError for other keys, and for structures without a finite number under one.
+    """
     targets = {}
     for key in keys:
         name = key.removeprefix("target_")
         definition.property_named(name)
-        values = [frame.info.get(f"target_{name}", frame.info.get(name)) for frame in frames]
-        missing = [k for k, value in enumerate(values) if value is None]
-        if missing:
+        if name == key:
             raise AmsbenchError(
-                f"structure {missing[0]} in {path} has no value for '{key}'; add it to its info"
+                f"'{key}' is the key of a measured value; targets stand under 'target_{key}', give --target-keys "
+                f"target_{key}"
             )
-        targets[name] = np.array(values, dtype=float)
+        values = [number_in(frame, key, where) for frame, where in zip(frames, frames.names, strict=True)]
+        if not np.isfinite(values).all():
+            raise AmsbenchError(f"{frames.names[int(np.argmin(np.isfinite(values)))]} has no finite '{key}'")
+        targets[name] = np.array(values)
     return targets
 
 
-def report_lines(evaluation: Evaluation, dataset: Dataset) -> Iterator[str]:
-    """The scores of ``amsbench evaluate``, one sentence per line."""
+def report_lines(
+    evaluation: Evaluation, dataset: Dataset, properties: Sequence[str] = ()
+) -> Iterator[str]:
+    """The scores of ``amsbench evaluate``, one sentence per line.
+
+    properties: of which means are reported
+    """
     count = len(evaluation.table)
-    yield f"{count} structures against dataset '{dataset.definition.name}'"
+    yield f"{counted(count, 'structure')} against dataset '{dataset.definition.name}'"
     if evaluation.structural is not None:
         for name, scores in evaluation.structural.curves.items():
             head = load_metric(name, CurveMetric).head
@@ -63,12 +80,39 @@ def report_lines(evaluation: Evaluation, dataset: Dataset) -> Iterator[str]:
                 f"{name}: Spearman correlation with the target {errors.spearman:.3f} "
                 f"({_number(errors.spearman_low)} to {_number(errors.spearman_high)})"
             )
+    for name in properties:
+        values = evaluation.table[name].dropna()
+        unit = dataset.definition.property_named(name).unit
+        spread = f" +- {values.std():.3g}" if len(values) > 1 else ""
+        mean = f"{values.mean():.4g}{spread} {unit}" if len(values) else "-"
+        yield f"{name}: mean {mean}, {len(values)} of {count} measured"
     for name, value in evaluation.descriptors.items():
         if value is not None:
             yield f"mean {name}: {value:.4g}"
     for name, reasons in evaluation.failures.items():
         for reason, number in reasons.items():
             yield f"{name} not measured on {number} of {count}: {reason}"
+
+
+def reservations(structures: StructureSet) -> Iterator[str]:
+    """Warnings about structures before they are scored, one sentence per line."""
+    copies = len(structures.copies)
+    if copies:
+        yield (
+            f"Warning: {copies} of the {len(structures)} structures are copies of others; intervals and noise floors "
+            f"are those of {len(structures)} independent structures, and too narrow here."
+        )
+
+
+def failure_lines(structures: StructureSet, evaluation: Evaluation) -> Iterator[str]:
+    """The structures that could not be measured and why, one sentence per line, at most FAILURES_SHOWN of them."""
+    if UNMEASURABLE not in evaluation.table:
+        return
+    failures = evaluation.table[UNMEASURABLE].dropna()
+    for k, reason in list(failures.items())[:FAILURES_SHOWN]:
+        yield f"Failed: {structures.names[k]} {reason}"
+    if len(failures) > FAILURES_SHOWN:
+        yield f"Failed: {len(failures) - FAILURES_SHOWN} more; their reasons are in the table, --output-file t.csv"
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -2,65 +2,110 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, overload
 
 from ...errors import AmsbenchError
 from .files import write_atomically
-from .structure_formats import parse_file
+from .structure_checks import check_units, copies_in, fault_of
+from .structure_formats import check_format, parse_file
+from .structure_sources import source_files
+from .structure_summary import summary_line
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-THINNEST_CELL = 1.0
-"""Smallest height of a cell, angstrom; neighbour searches in thinner cells do not terminate."""
-LEAST_VOLUME = 1.0
-"""Smallest volume per atom, A^3; that of diamond is 5.7."""
-FARTHEST = 1e6
-"""Largest distance of an atom from the origin, angstrom; farther positions have lost significant digits."""
 STRUCTURE_SUFFIXES = (".extxyz", ".xyz")
 """Suffixes of the structure files that are written, all in extended XYZ."""
 
 
-def read_structures(path: Path, types: Sequence[str] = ()) -> list[Atoms]:
-    """All structures of a file in one of ASE's formats, or of all files in a folder in the order of their names.
+@dataclass(frozen=True)
+class StructureSet(Sequence["Atoms"]):
+    """The structures of files in their order, with the places that they come from.
+
+    names: of each structure, for messages, such as "structure 1 in a.xyz"
+    files: name of the file of each structure
+    formats: ASE's names of the formats of the files
+    left_out: names of documents beside the structures, which were not read
+    """
+
+    source: str
+    frames: list[Atoms]
+    names: list[str]
+    files: list[str]
+    formats: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @overload
+    def __getitem__(self, index: int) -> Atoms: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Atoms]: ...
+    def __getitem__(self, index: int | slice) -> Atoms | list[Atoms]:
+        return self.frames[index]
+
+    @cached_property
+    def faults(self) -> dict[int, str]:
+        """Why structures cannot be measured, by their numbers."""
+        return {k: fault for k, frame in enumerate(self.frames) if (fault := fault_of(frame)) is not None}
+
+    @cached_property
+    def copies(self) -> dict[int, int]:
+        """Numbers of structures that are the same as an earlier one, with its number."""
+        return copies_in(self.frames)
+
+    def check(self, *, all_sound: bool) -> None:
+        """Raise AmsbenchError for the first structure that cannot be measured, and for other units than angstrom.
+
+        all_sound: False raises only where no structure can be measured
+        """
+        if self.faults and (all_sound or len(self.faults) == len(self)):
+            first = min(self.faults)
+            raise AmsbenchError(f"{self.names[first]} {self.faults[first]}")
+        check_units([self.frames[k] for k in range(len(self)) if k not in self.faults], self.source)
+
+    def summary(self) -> str:
+        """One line of what was read: structures, files, formats, composition, cells, density, copies."""
+        return summary_line(
+            self.source, self.frames, self.files, self.formats, self.faults, self.copies, self.left_out
+        )
+
+
+def read_structures(path: Path, types: Sequence[str] = (), format_name: str | None = None) -> StructureSet:
+    """All structures of a file in one of ASE's formats, or of all files in a folder or an archive by their names.
 
     types: chemical symbols of LAMMPS' atom types 1, 2, ..., for files that number their atoms by type alone
-    Raises AmsbenchError if there are no structures, if a file cannot be parsed in full, and for structures whose cell
-    is not periodic in all directions or has no sensible size. Positions may be NaN.
+    format_name: ASE's name of the format of all files; None recognises it
+    Raises AmsbenchError if there are no structures and if a file cannot be parsed in full. The structures are not
+    checked (``StructureSet.check``).
     """
+    if format_name is not None:
+        check_format(format_name)
     frames: list[Atoms] = []
-    for file in structure_paths(path):
-        parsed = parse_file(file, types)
-        for k, frame in enumerate(parsed):
-            _check_structure(frame, f"structure {k} in {file}")
-        frames += parsed
-    if not frames:
-        raise AmsbenchError(f"{path} holds no structures; give a file with at least one")
-    return frames
-
-
-def structure_paths(path: Path) -> list[Path]:
-    """The file itself, or the visible files of a folder by name; AmsbenchError if there are none."""
-    if path.is_dir():
-        files = sorted(item for item in path.iterdir() if item.is_file() and not item.name.startswith("."))
-        if not files:
-            raise AmsbenchError(f"the folder {path} holds no files; give one with structures")
-        return files
-    if not path.is_file():
-        raise AmsbenchError(f"no structures at {path}; give a file that ASE reads, such as .extxyz")
-    if zipfile.is_zipfile(path):
-        raise AmsbenchError(f"{path} is an archive; unpack it and give its folder")
-    return [path]
+    names: list[str] = []
+    files: list[str] = []
+    formats: list[str] = []
+    with source_files(path) as (sources, left_out):
+        for source in sources:
+            parsed, form = parse_file(source, types, format_name)
+            if not parsed:
+                raise AmsbenchError(f"{source.name} holds no structures; give a file with at least one")
+            names += [f"structure {k} in {source.name}" for k in range(len(parsed))]
+            files += [source.name] * len(parsed)
+            formats.append(form)
+            frames += parsed
+    return StructureSet(
+        str(path), frames, names, files, tuple(dict.fromkeys(formats)), tuple(left_out)
+    )
 
 
 def check_structure_suffix(path: Path) -> None:
@@ -68,34 +113,6 @@ def check_structure_suffix(path: Path) -> None:
     if path.suffix not in STRUCTURE_SUFFIXES:
         raise AmsbenchError(
             f"structures are written as .extxyz, not '{path.suffix}' ({path}); rename the output"
-        )
-
-
-def _check_structure(frame: Atoms, name: str) -> None:
-    periodic = int(frame.pbc.sum())
-    if 0 < periodic < 3:
-        raise AmsbenchError(
-            f"{name} is periodic along {periodic} of its 3 lattice vectors only; amorphous samples need all three"
-        )
-    cell = frame.cell.array
-    with np.errstate(over="ignore", invalid="ignore"):
-        crosses = np.array([np.cross(cell[k - 2], cell[k - 1]) for k in range(3)])
-        volume = abs(float(cell[0] @ crosses[0]))
-    if not periodic or not 0 < volume < math.inf:
-        raise AmsbenchError(f"{name} has no periodic cell; amorphous samples need one")
-    height = volume / float(np.linalg.norm(crosses, axis=1).max())
-    if height < THINNEST_CELL:
-        raise AmsbenchError(
-            f"the cell of {name} has a height of {height:.3g} A, less than an atom; give lattice vectors that are "
-            "longer or less skewed, in angstrom"
-        )
-    if len(frame) and volume / len(frame) < LEAST_VOLUME:
-        raise AmsbenchError(
-            f"{name} has {volume / len(frame):.3g} A^3 per atom, less than any solid; give the cell in angstrom"
-        )
-    if np.abs(frame.positions[np.isfinite(frame.positions)]).max(initial=0.0) > FARTHEST:
-        raise AmsbenchError(
-            f"{name} has an atom more than {FARTHEST:g} A from the origin; wrap its atoms into the cell"
         )
 
 

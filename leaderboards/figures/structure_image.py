@@ -19,10 +19,17 @@ RADIUS = 0.55
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
+def check_picture_suffix(path: Path) -> None:
+    """Raise AmsbenchError for the name of an output file that is not one of a picture."""
+    if path.suffix not in SUFFIXES:
+        raise AmsbenchError(
+            f"a picture is written as {', '.join(SUFFIXES)}, not '{path.suffix}' ({path}); rename the output"
+        )
+
+
 def write_picture(atoms: Atoms, path: Path) -> None:
     """Draw a structure into a .png, .svg or .pdf; AmsbenchError for another suffix or a structure without atoms."""
-    if path.suffix not in SUFFIXES:
-        raise AmsbenchError(f"a picture is written as {', '.join(SUFFIXES)}, not '{path.suffix}' ({path})")
+    check_picture_suffix(path)
     if not len(atoms):
         raise AmsbenchError(f"the structure for {path} has no atoms to draw; choose another with --index")
     from ase.data import atomic_numbers, covalent_radii

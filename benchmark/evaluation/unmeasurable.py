@@ -1,0 +1,72 @@
+"""Structures of which nothing can be measured: why, their rows in the table, and refusal where all are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...errors import AmsbenchError
+from ..datasets.definition import DatasetDefinition
+from ..system.structure_checks import fault_of
+from .descriptor_means import structure_metrics
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+UNMEASURABLE = "structure_failure"
+"""Column of the per-structure table with the reason; it is there only if some structure has one."""
+
+NO_ATOMS = "has no atoms"
+"""Reason of an empty cell, which counts in mean curves all the same: it has g(r) = 0."""
+
+
+def unmeasurable(atoms: Atoms, definition: DatasetDefinition) -> str | None:
+    """Why nothing can be measured on a structure; None if something can, as on an empty cell."""
+    if len(atoms) == 0:
+        return None
+    if (fault := fault_of(atoms)) is not None:
+        return fault
+    foreign = sorted(set(atoms.get_chemical_symbols()) - set(definition.elements))
+    if foreign:
+        return (
+            f"has {', '.join(foreign)}, which dataset '{definition.name}' does not; its elements are "
+            f"{', '.join(definition.elements)}"
+        )
+    return None
+
+
+def is_measured(row: Mapping[str, Any]) -> bool:
+    """Whether a structure counts in mean curves and descriptors: all but those of ``unmeasured_row``."""
+    return UNMEASURABLE not in row or not row["atoms"]
+
+
+def check_any_measurable(frames: Sequence[Atoms], definition: DatasetDefinition) -> None:
+    """Raise AmsbenchError, with the reason of the first, if nothing can be measured on any of the structures."""
+    first = None
+    for k, atoms in enumerate(frames):
+        reason = fault_of(atoms) or unmeasurable(atoms, definition)
+        if reason is None:
+            return
+        first = first or f"structure {k} {reason}"
+    if first is not None:
+        others = f", and none of the other {len(frames) - 1} can be measured either" if len(frames) > 1 else ""
+        raise AmsbenchError(f"{first}{others}")
+
+
+def unmeasured_row(
+    atoms: Atoms,
+    reason: str,
+    definition: DatasetDefinition,
+    properties: Sequence[str],
+    descriptors: Sequence[str],
+) -> dict[str, Any]:
+    """Row of a structure of which nothing can be measured: its atom count, else NaN, and the reason."""
+    row: dict[str, Any] = {
+        quantity.name: math.nan
+        for metric in structure_metrics(descriptors)
+        for quantity in metric.quantities(definition)
+    }
+    row |= {"atoms": len(atoms), UNMEASURABLE: reason}
+    row |= dict.fromkeys(properties, math.nan)
+    return row | {f"{name}_failure": reason for name in properties}
