@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...benchmark import registry
 from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
+from ...benchmark.training.stages import stages_of, training_total
 from .. import reported_values
 from ..comparisons import Comparison, Entry, targets_text
 from .formatting import duration
@@ -117,18 +119,39 @@ def _cost_of_a_step(entry: Entry) -> str:
 
 
 def _trainings(comparison: Comparison) -> list[str]:
-    """Structures seen in training, per entry, where the checkpoint's record has them."""
+    """Structures seen in training over all stages, per entry, where the checkpoint's record has them."""
     texts = []
     for entry in comparison.entries:
         record = entry.first.training
-        if isinstance(record.get("samples_seen"), int):
-            seconds, cpu_seconds = record.get("seconds"), record.get("cpu_seconds")
-            time = f" in {duration(seconds)}" if isinstance(seconds, int | float) else ""
-            if isinstance(cpu_seconds, int | float):  # without the time that other jobs of the machine took
-                time = f" in {duration(cpu_seconds)} of one core"
+        total = training_total(record)
+        if total is not None:
+            least = "" if total.is_complete else "at least "
+            time = _time_text(total.seconds, total.cpu_seconds)
             device = f" on {record['device']}" if record.get("device") else ""
-            texts.append(f"{entry.label}: {record['samples_seen']:,}{time}{device}")
+            stages = _stages(entry, record)
+            texts.append(f"{entry.label}: {least}{total.samples_seen:,}{time}{device}{stages}")
     return [f"Structures seen in training (with repetition) by {'; '.join(texts)}."] if texts else []
+
+
+def _stages(entry: Entry, record: Mapping[str, Any]) -> str:
+    """`` (material-sde 40,000 in 29.0 m, then 44,000 in 1.2 h)``; nothing for a training of one stage."""
+    stages = stages_of(record)
+    if len(stages) == 1:
+        return ""
+    texts = []
+    for stage in stages:
+        method = stage.get("method", entry.method)
+        source = f" by {stage['source']}" if stage.get("source") else ""
+        time = _time_text(stage.get("seconds"), stage.get("cpu_seconds"))
+        texts.append(f"{method} {stage['samples_seen']:,}{time}{source}")
+    return f" ({', then '.join(texts)})"
+
+
+def _time_text(seconds: float | None, cpu_seconds: float | None) -> str:
+    """The processor time where it is recorded, which leaves out other jobs of the machine, else the wall-clock time."""
+    if cpu_seconds is not None:
+        return f" in {duration(cpu_seconds)} of one core"
+    return "" if seconds is None else f" in {duration(seconds)}"
 
 
 def _hardware(comparison: Comparison) -> list[str]:
