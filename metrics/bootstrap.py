@@ -87,7 +87,7 @@ def bootstrap_interval(
     resampled = np.concatenate(
         [
             np.asarray(statistic(weights @ values), dtype=np.float64)
-            for weights in _resampling_weights(len(values), samples, seed)
+            for weights in resampling_weights(len(values), samples, seed)
         ]
     )
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]) - resampled.mean()
@@ -111,7 +111,7 @@ def rmsd_to(reference: ArrayLike) -> Callable[[np.ndarray], np.ndarray]:
     return rmsd
 
 
-def _resampling_weights(n: int, samples: int, seed: int) -> Iterator[np.ndarray]:
+def resampling_weights(n: int, samples: int, seed: int) -> Iterator[np.ndarray]:
     """Blocks of weights [resamples, n]: how many times each of ``n`` structures was drawn, divided by n."""
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK // n)
