@@ -1,8 +1,8 @@
 """Paired bootstrap of the difference between two sets of structures, and the correction for several comparisons.
 
 Structures of the same index of two results share target and noise, so their errors are correlated. Overlap of two
-intervals ignores this, and it is no test: intervals may overlap where the difference is significant. Here the indices of
-the structures are resampled for both results together, and the difference of the statistics has an interval and a
+intervals ignores this, and it is no test: intervals may overlap where the difference is significant. Here the indices
+of the structures are resampled for both results together, and the difference of the statistics has an interval and a
 p-value of its own. The null hypothesis is that the difference is 0.
 """
 
@@ -56,7 +56,8 @@ def paired_difference(
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1:
         raise AmsbenchError(
-            f"a paired difference needs the same structures in both results, got shapes {first.shape} and {second.shape}"
+            "a paired difference needs the same structures in both results, "
+            f"got shapes {first.shape} and {second.shape}"
         )
     return paired_differences(first - second, samples=samples, level=level, seed=seed)[0]
 

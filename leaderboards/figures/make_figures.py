@@ -6,16 +6,17 @@ import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...benchmark.interface.evaluation_plan import steps_text
-from ...benchmark.runs.results import Result, ResultKey
+from ...benchmark.runs.results import Result
 from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
 from .. import reported_values
 from ..comparisons import Comparison, Entry, comparisons_of, with_unit
+from ..structure_values import ResultFiles, structure_values
 from ..tables.formatting import coverage_text, decimal, joined
 from ..tables.quantities import curve_metric
 from ..tables.result_numbers import property_errors, scaled_seconds, structural_scores
@@ -35,14 +36,6 @@ from .plot_style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-class ResultFiles(Protocol):
-    """Where results and the files beside them lie: a ``ResultStore``, or several folders together."""
-
-    def path(self, key: ResultKey, suffix: str = ".json") -> Path:
-        """The file of a result with this suffix."""
-        ...
 
 
 def save_figures(store: ResultFiles, output_folder: Path | str, results: Sequence[Result]) -> list[Path]:
@@ -209,35 +202,6 @@ def _draw_obtained(
         ax.plot(target[edge], shown[edge], "x", color=colour, markersize=4, clip_on=False)
 
 
-def structure_values(store: ResultFiles, result: Result, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Target and obtained value of each structure of a result, NaN where it could not be measured: [s], [s].
-
-    AmsbenchError where the parquet file beside the result is missing, damaged or of another result.
-    """
-    import pandas as pd
-
-    path = store.path(result.key, ".parquet")
-    if not path.is_file():
-        raise AmsbenchError(
-            f"{path} with the values of the single structures is missing; copy it beside its .json, "
-            "or delete that and run again"
-        )
-    names = [f"target_{name}", name]
-    try:
-        table = pd.read_parquet(path, columns=names)
-    except (OSError, ValueError) as error:
-        raise AmsbenchError(
-            f"{path} is damaged or lacks the columns {', '.join(names)}; "
-            "delete it and its .json and run again"
-        ) from error
-    if len(table) != result.key.count:
-        raise AmsbenchError(
-            f"{path} has {len(table)} structures where its result has {result.key.count}; "
-            "delete it and its .json and run again"
-        )
-    return table[names[0]].to_numpy(dtype=float), table[name].to_numpy(dtype=float)
-
-
 def _panel_limits(obtained: Sequence[np.ndarray], first: float, last: float) -> tuple[float, float]:
     """Limits that hold the targets and 98 % of the obtained values; far outliers would hide the rest."""
     finite = np.concatenate([values[np.isfinite(values)] for values in obtained])
@@ -261,5 +225,4 @@ def _steps(result: Result) -> float:
 
 def _curve_point(result: Result, name: str, cost: float, labelled: bool) -> Point:
     scores = structural_scores(result).curves[name]
-    single = result.key.count < 2  # a single structure has no interval
-    return Point(cost, scores.rmsd, None if single else scores.low, None if single else scores.high, labelled)
+    return Point(cost, scores.rmsd, scores.low, scores.high, labelled)

@@ -1,6 +1,7 @@
 """docs/training.md against the training records in the headers of the released checkpoints."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ def test_every_released_checkpoint_has_its_stages_in_the_table():
 def test_the_table_of_stages_is_what_the_headers_hold(name):
     checkpoint = load_checkpoint(RELEASED / f"{name}.safetensors")
     stages, total = stages_of(checkpoint.record), training_total(checkpoint.record)
-    assert total is not None and total.is_complete
+    assert total is not None
+    assert total.is_complete
     own = checkpoint.method.name
     texts = [f"`{stage.get('method', own)}` {stage['samples_seen']:,}" for stage in stages]
     assert ROWS[name]["stages"] == ", ".join(texts)
@@ -35,7 +37,7 @@ def test_the_table_of_stages_is_what_the_headers_hold(name):
 @pytest.mark.parametrize("name", RELEASED_NAMES)
 def test_every_stage_starts_from_the_checkpoint_of_the_stage_before(name):
     stages = stages_of(load_checkpoint(RELEASED / f"{name}.safetensors").record)
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in pairwise(stages):
         if (
             "init_from" in after
         ):  # the origin of one stage of silica, which only the page describes, has no record
