@@ -24,8 +24,8 @@ from typing import Any
 from ...benchmark.runs.results import NO_STEPS, Result
 from .. import reported_values
 from ..comparisons import Comparison, Entry, training_label
+from ..ties import Ties, ties_of
 from .result_numbers import COST, descriptor_numbers, numbers_of
-from .ties import Ties, ties_of
 
 TRAINING_SET = "training set"
 TIED = "tied_for_best"

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
+from ..ties import LEAST_SHARE
 from .quantities import curve_metric
 from .records import ComparisonRecords, Values, records_of
 from .structural import LEVELS, standard_curves
 from .table_spec import Column, Row, TableSpec, lay_out
 from .text_table import Table
-from .ties import LEAST_SHARE
 
 FEW_STEPS = 5
 """Most steps that count as few."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...benchmark.runs.results import Result
-from ...metrics.bootstrap import Interval, tie_groups
-from ...metrics.paired_bootstrap import holm, paired_differences, tied_with_best
-from ..comparisons import Comparison
-from ..structure_values import penalised_errors
-from .result_numbers import property_errors, structural_scores
+from ..benchmark.runs.results import Result
+from ..metrics.bootstrap import Interval, tie_groups
+from ..metrics.paired_bootstrap import holm, paired_differences, tied_with_best
+from .comparisons import Comparison
+from .structure_values import penalised_errors
+from .tables.result_numbers import property_errors, structural_scores
 
 INTERVAL_LEVEL = 0.95
 LEAST_SHARE = 0.5
