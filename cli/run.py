@@ -106,7 +106,7 @@ def run_command(
     shown = [
         table
         for kind in dict.fromkeys(result.key.kind for result in done)
-        for table in tables_of(done, kind, metrics=names)[: None if names else 1]
+        for table in tables_of(done, kind, metrics=names, files=run.store)[: None if names else 1]
     ]
     print(render(shown, "plain", width=terminal_width(), hint=FEWER_COLUMNS))
     say(
@@ -166,10 +166,10 @@ def table_command(
     if pages is not None:
         from ..leaderboards.tables.pages import write_pages
 
-        for path in write_pages(shown, pages):
+        for path in write_pages(shown, pages, store):
             say(f"Page: {path}")
     if pages is None and readme is None:
-        tables = tables_of(shown, kind=kind, with_paper=with_paper, detail=detail)
+        tables = tables_of(shown, kind=kind, with_paper=with_paper, detail=detail, files=store)
         print(render(tables, format, width=terminal_width(), hint=FEWER_COLUMNS))
     if figures is not None:
         from ..leaderboards.figures.make_figures import save_figures

@@ -16,6 +16,7 @@ from ..benchmark.runs.results import NO_STEPS, Result, ResultKey
 from ..benchmark.training.budgets import BUDGETS
 from ..errors import AmsbenchError
 from . import reported_values
+from .structure_values import ResultFiles
 
 SHORTCUT = "shortcut"
 """How the label of a step begins that a network has learnt to take in one evaluation."""
@@ -58,12 +59,14 @@ class Comparison:
     entries: trained models
     non_learned: baselines without steps
     budget: ``budget_label`` of every model
+    files: where the files beside the results lie; None where only the results are at hand
     """
 
     label: str
     budget: str = ""
     entries: tuple[Entry, ...]
     non_learned: tuple[Entry, ...] = ()
+    files: ResultFiles | None = None
 
     @property
     def key(self) -> ResultKey:
@@ -80,9 +83,12 @@ class Comparison:
         return tuple(sorted({steps for entry in self.entries for steps in entry.results}))
 
 
-def comparisons_of(results: Iterable[Result], kind: str) -> list[Comparison]:
+def comparisons_of(
+    results: Iterable[Result], kind: str, files: ResultFiles | None = None
+) -> list[Comparison]:
     """The results of one kind (``structural`` or ``inverse-design``) in comparisons and entries.
 
+    files: where the files beside the results lie
     AmsbenchError where there are none.
     """
     every = list(results)
@@ -122,6 +128,7 @@ def comparisons_of(results: Iterable[Result], kind: str) -> list[Comparison]:
             budget=budget,
             entries=_entries(group, with_shortcuts),
             non_learned=_entries(others, with_shortcuts),
+            files=files,
         )
         for label, (group, others, budget) in zip(labels, groups, strict=True)
     ]

@@ -114,8 +114,8 @@ class Reference:
         return CurveScores(
             version=metric.version,
             rmsd=rmsd,
-            low=max(0.0, interval.low) if interval else rmsd,
-            high=interval.high if interval else rmsd,
+            low=max(0.0, interval.low) if interval else None,
+            high=interval.high if interval else None,
             floor=floor,
             corrected=noise_corrected(rmsd, floor),
             ceiling=curve_rmsd(gas.mean, reference.mean),

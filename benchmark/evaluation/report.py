@@ -63,10 +63,12 @@ def report_lines(
     if evaluation.structural is not None:
         for name, scores in evaluation.structural.curves.items():
             head = load_metric(name, CurveMetric).head
+            interval = ""
+            if scores.low is not None and scores.high is not None:
+                interval = f"95 % interval {scores.low:.5f} to {scores.high:.5f}; "
             yield (
-                f"{head} RMSD {scores.rmsd:.5f} (95 % interval {scores.low:.5f} to {scores.high:.5f}; training "
-                f"structures {scores.floor:.5f}, random positions {scores.ceiling:.5f}) against the "
-                f"{evaluation.structural.reference} split"
+                f"{head} RMSD {scores.rmsd:.5f} ({interval}training structures {scores.floor:.5f}, random positions "
+                f"{scores.ceiling:.5f}) against the {evaluation.structural.reference} split"
             )
     for name, errors in evaluation.inverse_design.items():
         unit = dataset.definition.property_named(name).unit

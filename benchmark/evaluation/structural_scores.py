@@ -18,7 +18,7 @@ class CurveScores(StrictModel):
 
     version: of the metric (``Metric.version``)
     rmsd: root mean square deviation from the reference's mean curve (paper, Eq. 18)
-    low, high: its 95 % bootstrap interval over structures; both equal ``rmsd`` for a single structure
+    low, high: its 95 % bootstrap interval over structures; None for a single structure
     floor: RMSD of as many structures of a perfect generator from the same reference (noise floor)
     corrected: the part of the RMSD that the noise floor does not explain, sqrt(max(rmsd^2 - floor^2, 0))
     ceiling: RMSD of random positions in the same cells
@@ -28,8 +28,8 @@ class CurveScores(StrictModel):
 
     version: int = 1
     rmsd: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     floor: float
     corrected: float
     ceiling: float

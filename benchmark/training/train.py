@@ -18,8 +18,9 @@ from ..generation.cells import cell_heights
 from ..interface.method import Method, method_class
 from ..system.devices import pick_device
 from ..system.files import check_writable, exclusive_lock
-from .checkpoints import load_checkpoint
+from .checkpoints import Checkpoint, load_checkpoint
 from .options import TrainingOptions, TrainingProgress
+from .stages import stages_with
 from .trainer import NotFinite, Trainer
 
 __all__ = ["NotFinite", "TrainingOptions", "TrainingProgress", "train_method", "with_changes"]
@@ -77,13 +78,13 @@ def train_method(
 
     on_gpu = target.type == "cuda"
     fabric = Fabric(accelerator="gpu" if on_gpu else "cpu", devices=[target.index or 0] if on_gpu else 1)
-    trainer = Trainer(fabric, method, dataset, output, options, report, clock)
+    trainer = Trainer(fabric, method, dataset, output, options, report, clock, _stages_behind(origin))
     settings_of_training = {
         "method": method_name,
         "task": task.to_json(),
         "config": settings,
         "options": asdict(options),
-        "init_from": origin,
+        "init_from": origin and origin.content_hash,
     }
     with exclusive_lock(output):
         trainer.resume(settings_of_training)
@@ -123,8 +124,8 @@ def with_changes(settings: dict[str, Any], changes: Mapping[str, Any], owner: st
     return result
 
 
-def _start_from(method: Method, path: Path) -> str:
-    """Copy the weights of the checkpoint at ``path`` into the method and return the checkpoint's content hash."""
+def _start_from(method: Method, path: Path) -> Checkpoint:
+    """Copy the weights of the checkpoint at ``path`` into the method and return the checkpoint."""
     checkpoint = load_checkpoint(path)
     source = checkpoint.method
     try:
@@ -134,4 +135,17 @@ def _start_from(method: Method, path: Path) -> str:
             f"the network in {path} ({source.name} on '{source.task.dataset}') does not fit the one to train; "
             "choose a checkpoint with the same network, elements and properties"
         ) from error
-    return checkpoint.content_hash
+    return checkpoint
+
+
+def _stages_behind(origin: Checkpoint | None) -> list[dict[str, Any]]:
+    """The stages of training behind the checkpoint that a training starts from; none from random weights."""
+    if origin is None:
+        return []
+    trained = origin.method
+    return stages_with(
+        origin.record,
+        method=trained.name,
+        dataset=trained.task.dataset,
+        content_hash=origin.content_hash,
+    )

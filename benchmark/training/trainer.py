@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..system.devices import device_name
 from ..system.files import write_atomically
 from .checkpoints import save_checkpoint
 from .options import TrainingOptions, TrainingProgress
+from .stages import EARLIER_STAGES
 from .training_log import append_row, truncate_log
 
 
@@ -44,6 +45,7 @@ class Trainer:
     output: folder of ``log.csv``, ``resume.pt``, ``last.safetensors`` and ``best.safetensors``
     report: called with the progress after every step
     clock: wall-clock time in seconds
+    earlier_stages: stages of training behind the weights of ``method``, oldest first
     Raises AmsbenchError if the training or the validation split is empty.
     """
 
@@ -56,9 +58,10 @@ class Trainer:
         options: TrainingOptions,
         report: Callable[[TrainingProgress], None] | None,
         clock: Callable[[], float] = time.perf_counter,
+        earlier_stages: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.fabric, self.options, self.output, self.report = fabric, options, output, report
-        self.clock = clock
+        self.clock, self.earlier_stages = clock, list(earlier_stages)
         self.ema_model = copy.deepcopy(method).to(fabric.device).eval()
         self.ema_model.requires_grad_(False)
         optimizer = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
@@ -132,6 +135,7 @@ class Trainer:
             "torch": torch.__version__,
             "options": self.settings["options"],
             "init_from": self.settings["init_from"],
+            EARLIER_STAGES: self.earlier_stages,
             "samples_seen": self.step * self.options.batch_size,
             "fraction": self.fraction,
             "seconds": round(self.seconds, 1),

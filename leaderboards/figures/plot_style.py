@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,16 +22,23 @@ _COLOURS = dict(zip(reported_values.METHODS, _PALETTE, strict=True))
 _MORE_COLOURS = ("#56B4E9", "#6A3D9A", "#7F7F7F", "#B2DF8A", "#000000")
 _MARKERS = "os^DvPX"
 _GREY = "#666666"
+FADED = 0.3
+"""Opacity of results of which fewer than half of the structures could be measured."""
 
 
 class Point(NamedTuple):
-    """A result in a panel: its cost, its error with the limits of its interval, and whether its step is labelled."""
+    """A result in a panel: its cost, and its error with the limits of its interval.
+
+    step_label: kind of step where it is not the entry's usual one, else empty
+    is_partial: whether fewer than half of the structures could be measured
+    """
 
     cost: float
     error: float
     low: float | None
     high: float | None
-    labelled: bool
+    step_label: str = ""
+    is_partial: bool = False
 
 
 class Style(NamedTuple):
@@ -75,23 +83,29 @@ def styles_of(entries: Sequence[Entry]) -> dict[str, Style]:
 
 
 def draw(ax: Axes, points: Sequence[Point], style: Style) -> None:
-    """A line with error bars; results of another kind of step than the entry's usual one have hollow markers."""
+    """Markers with error bars, and lines between neighbours of one kind of step.
+
+    Results of another kind of step than the entry's usual one have hollow markers. Results of which fewer than half of
+    the structures could be measured are faded and on no line: their error is that of the structures that succeed.
+    """
     from matplotlib.lines import Line2D
 
-    if not points:
-        return
-    x, y = [point.cost for point in points], [point.error for point in points]
-    ax.plot(x, y, color=style.colour, linewidth=1.6, zorder=3)
+    for before, after in pairwise(points):
+        if before.step_label == after.step_label and not (before.is_partial or after.is_partial):
+            x, y = [before.cost, after.cost], [before.error, after.error]
+            ax.plot(x, y, color=style.colour, linewidth=1.6, zorder=3)
     for point in points:
+        alpha = FADED if point.is_partial else 1.0
         if point.low is not None and point.high is not None:
-            bar: dict[str, Any] = {"color": style.colour, "linewidth": 1.2, "zorder": 3}
+            bar: dict[str, Any] = {"color": style.colour, "linewidth": 1.2, "zorder": 3, "alpha": alpha}
             bottom = point.low if point.low > 0 else point.error
             ax.plot([point.cost] * 2, [bottom, point.high], "_-", **bar)
             if point.low <= 0:
                 # On a logarithmic axis it has no end: it leaves the panel, whose limits it does not change.
                 ax.add_artist(Line2D([point.cost] * 2, [1e-9 * point.error, point.error], **bar))
-        face = "white" if point.labelled else style.colour
-        ax.plot(point.cost, point.error, style.marker, color=style.colour, mfc=face, markersize=5.5, zorder=4)
+        marker: dict[str, Any] = {"color": style.colour, "markersize": 5.5, "zorder": 4, "alpha": alpha}
+        face = "white" if point.step_label else style.colour
+        ax.plot(point.cost, point.error, style.marker, mfc=face, **marker)
 
 
 def draw_reported(
@@ -163,10 +177,10 @@ def finish(
     figure: Figure,
     comparison: Comparison,
     styles: dict[str, Style],
-    title: str,
+    title: Sequence[str],
     reported: Sequence[tuple[str, str]],
 ) -> None:
-    """Title, and one legend below the panels."""
+    """Title, a line per sentence, and one legend below the panels."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -194,5 +208,5 @@ def finish(
     for method, training in reported:
         text = f"{method} ({training}), paper" if training else f"{method}, paper"
         handles.append(Line2D([], [], **_reported_style(method, training), label=text))
-    set_title(figure, title, "bars: 95 % bootstrap intervals over structures")
+    set_title(figure, *title)
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7.5, frameon=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import comparisons_of, with_unit
+from ..structure_values import ResultFiles
 from .captions import conditions, paper_note, short_conditions, steps_note, ties_note
 from .descriptors import descriptor_spec
 from .formatting import coverage_text, fixed_decimal, fixed_interval
@@ -32,17 +33,19 @@ def inverse_design_tables(
     with_paper: bool = False,
     detail: bool = False,
     metrics: Sequence[str] = (),
+    files: ResultFiles | None = None,
 ) -> list[Table]:
     """Errors of inverse design: one table for all targets of a protocol, or one per property.
 
     metrics: names of further metrics whose tables are shown without ``detail`` too
+    files: where the files beside the results lie
     with_paper: the paper's values as further columns of the errors, where it reports the property
     detail: further tables with rank correlations, intervals, penalised errors, curves that were measured, descriptors
         and cost, reasons of failures and non-learned baselines, and the full conditions in the captions
     AmsbenchError where there are no inverse-design results.
     """
     specs: list[TableSpec] = []
-    for group in grouped(comparisons_of(results, "inverse-design")):
+    for group in grouped(comparisons_of(results, "inverse-design", files)):
         records = [records_of(comparison, with_paper=with_paper) for comparison in group]
         overview = (
             None if with_paper and not detail else overview_spec(records, overview_columns, detail=detail)

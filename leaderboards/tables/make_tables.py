@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ...benchmark.registry import near_matches
 from ...benchmark.runs.results import Result
 from ...errors import AmsbenchError
+from ..structure_values import ResultFiles
 from .inverse_design import inverse_design_tables
 from .structural import structural_tables
 from .text_table import Table
@@ -41,11 +42,13 @@ def tables_of(
     with_paper: bool = False,
     detail: bool = False,
     metrics: Sequence[str] = (),
+    files: ResultFiles | None = None,
 ) -> list[Table]:
     """The tables of one kind, or of every kind that there are results of: one per comparison, or all with ``detail``.
 
     kind: ``structural``, ``inverse-design`` or None for both
     metrics: names of further metrics whose tables are shown without ``detail`` too
+    files: where the files beside the results lie, which paired tests of the differences between results need
     AmsbenchError where there are no such results, and for an unknown kind.
     """
     every = list(results)
@@ -59,5 +62,5 @@ def tables_of(
     return [
         table
         for name in kinds
-        for table in _MAKERS[name](every, with_paper=with_paper, detail=detail, metrics=metrics)
+        for table in _MAKERS[name](every, with_paper=with_paper, detail=detail, metrics=metrics, files=files)
     ]

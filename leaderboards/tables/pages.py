@@ -9,6 +9,7 @@ from ...benchmark import registry
 from ...benchmark.runs.results import Result
 from ...benchmark.system.files import check_writable, write_text
 from ...errors import AmsbenchError
+from ..structure_values import ResultFiles
 from .make_tables import tables_of
 from .summary import summary_tables
 from .text_table import render
@@ -28,12 +29,13 @@ _ORIGIN = (
 )
 
 
-def write_pages(results: Iterable[Result], folder: Path) -> list[Path]:
+def write_pages(results: Iterable[Result], folder: Path, files: ResultFiles | None = None) -> list[Path]:
     """Write all tables of the results as Markdown into ``folder`` and return the files.
 
+    files: where the files beside the results lie, as in ``tables_of``
     AmsbenchError where there are no results or the folder cannot be written.
     """
-    pages = pages_of(list(results))
+    pages = pages_of(list(results), files)
     check_writable(folder)
     for name, text in pages.items():
         write_text(folder / name, text)
@@ -62,7 +64,7 @@ def block_of(results: Sequence[Result]) -> str:
     return render(summary_tables(small), "github")
 
 
-def pages_of(results: Sequence[Result]) -> dict[str, str]:
+def pages_of(results: Sequence[Result], files: ResultFiles | None = None) -> dict[str, str]:
     """The text of each page by file name; AmsbenchError where there are no results."""
     if not results:
         raise AmsbenchError(
@@ -71,7 +73,9 @@ def pages_of(results: Sequence[Result]) -> dict[str, str]:
     by_dataset: dict[str, list[Result]] = {}
     for result in results:
         by_dataset.setdefault(result.key.dataset, []).append(result)
-    pages = {_file_name(dataset): _dataset_page(dataset, group) for dataset, group in by_dataset.items()}
+    pages = {
+        _file_name(dataset): _dataset_page(dataset, group, files) for dataset, group in by_dataset.items()
+    }
     summary = _page("Summary of the results", render(summary_tables(results), "github"))
     return {"index.md": _index(by_dataset), "summary.md": summary, **pages}
 
@@ -91,8 +95,10 @@ def _page(heading: str, text: str) -> str:
     return f"# {heading}\n\n{_ORIGIN}\n\n{text}"
 
 
-def _dataset_page(dataset: str, results: Sequence[Result]) -> str:
-    return _page(f"Results on {_title(dataset)}", render(tables_of(results, detail=True), "github"))
+def _dataset_page(dataset: str, results: Sequence[Result], files: ResultFiles | None) -> str:
+    return _page(
+        f"Results on {_title(dataset)}", render(tables_of(results, detail=True, files=files), "github")
+    )
 
 
 def _index(by_dataset: dict[str, list[Result]]) -> str:

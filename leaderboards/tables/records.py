@@ -6,7 +6,8 @@ Every table and the csv output are made of these records. Quantities and their s
   ``wasserstein``, ``tied_for_best`` (1 or 0);
 - a property such as ``shear_modulus``: ``requested``, ``measured``, ``coverage``, ``mae``, ``rmse``, ``mape``,
   ``penalised_mae``, ``training_mean_mae``, ``spearman``, ``shuffled_correlation``, ``shuffled_mae``,
-  ``shuffled_p_value``, the intervals ``<statistic>_low`` and ``<statistic>_high``, and ``tied_for_best``;
+  ``shuffled_p_value``, the intervals ``<statistic>_low`` and ``<statistic>_high``, ``tied_for_best``, and
+  ``best_p_value`` (of the difference to the best of the step count, corrected);
 - a descriptor such as ``density``: ``mean`` or ``median``, and ``standard_deviation`` over structures;
 - a property or metric that failed on some structures: ``failed: <reason>``, the number of these structures;
 - ``cost``: ``seconds``, ``seconds_per_structure``, ``seconds_scaled`` (to the number of structures of the paper's
@@ -23,10 +24,12 @@ from typing import Any
 from ...benchmark.runs.results import NO_STEPS, Result
 from .. import reported_values
 from ..comparisons import Comparison, Entry, training_label
-from .result_numbers import COST, descriptor_numbers, numbers_of, tied_results
+from ..ties import Ties, ties_of
+from .result_numbers import COST, descriptor_numbers, numbers_of
 
 TRAINING_SET = "training set"
 TIED = "tied_for_best"
+P_VALUE = "best_p_value"
 REPORTED = "reported"
 
 
@@ -62,10 +65,14 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRecords:
-    """The numbers of one comparison: of models, baselines, training set and paper."""
+    """The numbers of one comparison: of models, baselines, training set and paper.
+
+    ties: the best results by quantity
+    """
 
     comparison: Comparison
     blocks: tuple[Block, ...]
+    ties: Mapping[str, Ties]
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, int], Values]:
@@ -137,7 +144,7 @@ def records_of(comparison: Comparison, *, with_paper: bool = False) -> Compariso
     with_paper: the paper's values too, as entries of their own, where it reports the dataset
     AmsbenchError where a result lacks the scores that its key declares.
     """
-    ties = tied_results(comparison)
+    ties = ties_of(comparison)
     blocks = [
         _measured(entry, steps, ties)
         for entry in (*comparison.entries, *comparison.non_learned)
@@ -149,7 +156,7 @@ def records_of(comparison: Comparison, *, with_paper: bool = False) -> Compariso
     }
     training = [_of_training_set(comparison.key.dataset, descriptors) for descriptors in sets.values()]
     reported = _reported(comparison) if with_paper else []
-    return ComparisonRecords(comparison=comparison, blocks=(*training, *blocks, *reported))
+    return ComparisonRecords(comparison=comparison, blocks=(*training, *blocks, *reported), ties=ties)
 
 
 def _all_results(comparison: Comparison) -> list[Result]:
@@ -157,13 +164,15 @@ def _all_results(comparison: Comparison) -> list[Result]:
     return [result for entry in entries for result in entry.results.values()]
 
 
-def _measured(entry: Entry, steps: int, ties: Mapping[str, set[tuple[str, int]]]) -> Block:
+def _measured(entry: Entry, steps: int, ties: Mapping[str, Ties]) -> Block:
     result = entry.results[steps]
     numbers = numbers_of(result)
     scored = {quantity for quantity, _ in numbers}
-    for quantity, places in ties.items():
+    for quantity, best in ties.items():
         if quantity in scored:
-            numbers[quantity, TIED] = float((entry.label, steps) in places)
+            numbers[quantity, TIED] = float((entry.label, steps) in best.tied)
+        if (entry.label, steps) in best.p_values:
+            numbers[quantity, P_VALUE] = best.p_values[entry.label, steps]
     return Block(
         source="measured",
         entry=entry.label,

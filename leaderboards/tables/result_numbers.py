@@ -1,24 +1,18 @@
-"""The numbers of one result by quantity and statistic, and which results are the best of their step count."""
+"""The numbers of one result by quantity and statistic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ...benchmark.evaluation.structural_scores import StructuralScores
 from ...benchmark.runs.results import Result
 from ...errors import AmsbenchError
-from ...metrics.bootstrap import Interval, tie_groups
 from ...metrics.inverse_design import InverseDesignErrors
 from .. import reported_values
-from ..comparisons import Comparison
 from .quantities import elements_in, quantities, statistic_of
 
 COST = "cost"
 FAILED = "failed: "
-INTERVAL_LEVEL = 0.95
-LEAST_SHARE = 0.5
-"""Least share of measured structures with which a result can be best: the structures that can be measured differ from
-the others."""
 
 Numbers = dict[tuple[str, str], float | None]
 """Values by quantity and statistic."""
@@ -73,10 +67,9 @@ def scaled_seconds(result: Result) -> float:
 def _curve_numbers(result: Result) -> Numbers:
     numbers: Numbers = {}
     for name, scores in structural_scores(result).curves.items():
-        for statistic, value in scores.model_dump(exclude={"version"}).items():
-            # a single structure cannot be resampled: it has no interval
-            known = result.key.count > 1 or statistic not in ("low", "high")
-            numbers[name, statistic] = value if known else None
+        numbers |= {
+            (name, statistic): value for statistic, value in scores.model_dump(exclude={"version"}).items()
+        }
     return numbers
 
 
@@ -107,43 +100,3 @@ def descriptor_numbers(dataset: str, descriptors: Mapping[str, float | None]) ->
     """The numbers of stored means over a set of structures."""
     declared = quantities(dataset, elements_in(descriptors))
     return {statistic_of(name, declared): value for name, value in descriptors.items()}
-
-
-def tied_results(comparison: Comparison) -> dict[str, set[tuple[str, int]]]:
-    """By quantity the results (entry, steps) that are best at their step count, or tied with the best."""
-    curves = dict.fromkeys(
-        name for result in comparison.results if result.structural for name in result.structural.curves
-    )
-    return {name: _tied_for_best(comparison, _curve_interval, name) for name in curves} | {
-        name: _tied_for_best(comparison, _penalised_interval, name) for name in comparison.key.targets
-    }
-
-
-def _tied_for_best(
-    comparison: Comparison, interval_of: Callable[[Result, str], Interval | None], name: str
-) -> set[tuple[str, int]]:
-    tied: set[tuple[str, int]] = set()
-    for steps in comparison.steps:
-        intervals = {
-            entry.label: interval_of(entry.results[steps], name)
-            for entry in comparison.entries
-            if steps in entry.results
-        }
-        if len(intervals) > 1 and any(interval is not None for interval in intervals.values()):
-            tied |= {(label, steps) for label in tie_groups(intervals)[0]}
-    return tied
-
-
-def _curve_interval(result: Result, name: str) -> Interval | None:
-    scores = result.structural.curves.get(name) if result.structural else None
-    if scores is None or result.key.count < 2:
-        return None
-    # the number of resamples is not stored, and a tie does not depend on it
-    return Interval(value=scores.rmsd, low=scores.low, high=scores.high, level=INTERVAL_LEVEL, samples=0)
-
-
-def _penalised_interval(result: Result, name: str) -> Interval | None:
-    errors = property_errors(result, name)
-    if errors.measured < LEAST_SHARE * errors.requested:
-        return None
-    return errors.penalised_mae_interval

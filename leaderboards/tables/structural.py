@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ...benchmark.evaluation.evaluate import STANDARD_CURVES
 from ...benchmark.runs.results import Result
 from ..comparisons import comparisons_of
+from ..structure_values import ResultFiles
 from .captions import conditions, paper_note, short_conditions, steps_note, ties_note, times_note
 from .descriptors import descriptor_spec
 from .non_learned import non_learned_specs
@@ -32,17 +33,19 @@ def structural_tables(
     with_paper: bool = False,
     detail: bool = False,
     metrics: Sequence[str] = (),
+    files: ResultFiles | None = None,
 ) -> list[Table]:
     """Errors of mean curves with the generation time, one table per dataset and set of conditions.
 
     metrics: names of further metrics whose tables are shown without ``detail`` too
+    files: where the files beside the results lie
     with_paper: the paper's values as further columns, where it reports the dataset
     detail: further tables with non-learned baselines, intervals, noise-corrected errors, Wasserstein distances,
         descriptors and cost, and the full conditions in the captions
     AmsbenchError where there are no structural results.
     """
     specs: list[TableSpec] = []
-    for comparison in comparisons_of(results, "structural"):
+    for comparison in comparisons_of(results, "structural", files):
         records = records_of(comparison, with_paper=with_paper)
         heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in standard_curves(records))
         if comparison.entries:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
+from ..ties import LEAST_SHARE
 from .quantities import curve_metric
 from .records import ComparisonRecords, Values, records_of
-from .result_numbers import LEAST_SHARE
 from .structural import LEVELS, standard_curves
 from .table_spec import Column, Row, TableSpec, lay_out
 from .text_table import Table

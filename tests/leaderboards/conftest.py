@@ -89,11 +89,12 @@ def structural() -> Callable[..., Result]:
     def make(rdf: float, adf: float, spread: float = 0.1, **changes: Any) -> Result:
         own = {name: changes.pop(name) for name in list(changes) if name not in ResultKey.model_fields}
         reference = own.pop("reference", "test")
+        single = changes.get("count") == 1  # one structure has no interval
         curves = {
             name: CurveScores(
                 rmsd=value,
-                low=value * (1 - spread),
-                high=value * (1 + spread),
+                low=None if single else value * (1 - spread),
+                high=None if single else value * (1 + spread),
                 floor=floor,
                 corrected=max(value**2 - floor**2, 0.0) ** 0.5,
                 ceiling=ceiling,

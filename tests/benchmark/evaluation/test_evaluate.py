@@ -11,6 +11,7 @@ from amsbench.benchmark.datasets.definition import Measurement
 from amsbench.benchmark.evaluation import evaluate as evaluation
 from amsbench.benchmark.evaluation.evaluate import evaluate_structures
 from amsbench.benchmark.evaluation.reference import Reference, reference_split
+from amsbench.benchmark.evaluation.report import report_lines
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.potentials.potential import EvaluationFailed
 
@@ -42,6 +43,15 @@ def test_training_structures_score_near_the_floor(reference, tiny_asio2):
     assert rdf.low <= rdf.rmsd <= rdf.high
     assert rdf.rmsd < 3 * rdf.floor + 1e-12
     assert rdf.ceiling > 3 * rdf.rmsd
+
+
+def test_a_single_structure_has_no_interval(reference, tiny_asio2):
+    evaluation = evaluate_structures(frames_of(tiny_asio2, 1), reference)
+    for scores in evaluation.structural.curves.values():
+        assert scores.low is scores.high is None
+    assert "interval" not in "".join(line for line in report_lines(evaluation, tiny_asio2) if "RMSD" in line)
+    several = evaluate_structures(frames_of(tiny_asio2, 3), reference)
+    assert any("95 % interval" in line for line in report_lines(several, tiny_asio2))
 
 
 def test_targets_that_are_met_have_no_error(reference, tiny_asio2):

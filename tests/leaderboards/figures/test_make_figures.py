@@ -7,13 +7,10 @@ import pytest
 from amsbench.benchmark.runs.results import ResultStore
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.comparisons import comparisons_of
-from amsbench.leaderboards.figures.make_figures import (
-    errors_figure,
-    save_figures,
-    structural_figure,
-    structure_values,
-    targets_figure,
-)
+from amsbench.leaderboards.figures.make_figures import errors_figure, save_figures, structural_figure
+from amsbench.leaderboards.figures.obtained_values import targets_figure
+from amsbench.leaderboards.figures.plot_style import FADED
+from amsbench.leaderboards.structure_values import structure_values
 
 
 def lines_of(ax):
@@ -70,7 +67,7 @@ def test_an_interval_down_to_zero_does_not_stretch_the_axis(structural):
 def test_a_method_that_measured_nothing_is_left_out_of_the_errors(inverse):
     nothing = inverse(None, None, None, measured=0, penalised=11.0, spearman=None, steps=1)
     (comparison,) = comparisons_of([nothing, inverse(3.0, 4.0, 16.0, steps=5)], "inverse-design")
-    by_steps, by_time = errors_figure(comparison, "shear_modulus").axes
+    by_steps, by_time = errors_figure(comparison, "shear_modulus").axes[:2]
     assert ([5.0], [3.0]) in lines_of(by_steps)
     # 1 s for 50 structures is 40 s for 2,000.
     assert ([40.0], [3.0]) in lines_of(by_time)
@@ -124,12 +121,125 @@ def test_long_labels_stay_within_their_panels(inverse, store):
     figure = targets_figure(comparison, "shear_modulus", store)
     figure.draw_without_rendering()
     for ax in figure.axes:
-        label, panel = ax.yaxis.label.get_window_extent(), ax.get_window_extent()
-        assert "trained on" in ax.get_ylabel().replace("\n", " ")
-        assert label.height <= panel.height
+        assert "trained on" in ax.get_title().replace("\n", " ")
+        assert ax.title.get_window_extent().width <= ax.get_window_extent().width
     title = figure.get_suptitle()
     assert "50 structures" in title.replace("\n", " ")
     assert figure._suptitle.get_window_extent().width <= figure.bbox.width
+
+
+def test_only_results_with_measured_structures_have_panels(inverse, store):
+    nothing = inverse(None, None, None, measured=0, penalised=11.0, spearman=None, steps=1)
+    with_values(store, nothing, np.full(50, np.nan))
+    results = [nothing]
+    for steps, measured in ((5, 7), (25, 50)):
+        obtained = np.where(np.arange(50) < measured, 30.0, np.nan)
+        results.append(with_values(store, inverse(3.0, 4.0, 16.0, measured=measured, steps=steps), obtained))
+    (comparison,) = comparisons_of(results, "inverse-design")
+    figure = targets_figure(comparison, "shear_modulus", store)
+    few, many = (ax.get_title() for ax in figure.axes)
+    assert "5 steps (14% measured)" in few
+    assert "rank corr." not in few, "seven structures have no rank correlation, as in the tables"
+    assert "rank corr. 0.90" in many
+    assert "left out: 1 of 3 results" in figure.get_suptitle().replace("\n", " ")
+    (alone,) = comparisons_of([nothing], "inverse-design")
+    assert targets_figure(alone, "shear_modulus", store) is None
+
+
+def drawn_points(ax):
+    """Steps, opacity and hollowness of each marker."""
+    return {
+        float(line.get_xdata()[0]): (line.get_alpha(), line.get_markerfacecolor() == "white")
+        for line in ax.lines
+        if line.get_marker() not in ("None", "_")
+    }
+
+
+def test_results_of_low_coverage_are_faded_and_on_no_line(inverse):
+    results = [
+        inverse(value, value, 16.0, measured=measured, steps=steps)
+        for steps, value, measured in (
+            (1, 9.0, 50),
+            (5, 8.0, 25),
+            (25, 0.5, 24),
+            (50, 4.0, 50),
+            (100, 3.0, 50),
+        )
+    ]
+    (comparison,) = comparisons_of(results, "inverse-design")
+    figure = errors_figure(comparison, "shear_modulus")
+    for ax in figure.axes[::2]:
+        points = drawn_points(ax)
+        assert {steps for steps, (alpha, _) in points.items() if alpha == FADED} == {25.0}
+        segments = [x for x, _ in lines_of(ax) if len(set(x)) == 2 and max(x) > 1.5]
+        assert segments == [[1.0, 5.0], [50.0, 100.0]]
+    assert "faded: fewer than half of the structures measured" in figure.get_suptitle()
+    (whole,) = comparisons_of(results[:2], "inverse-design")
+    assert "faded" not in errors_figure(whole, "shear_modulus").get_suptitle()
+
+
+def test_steps_of_different_kinds_are_not_joined(structural):
+    labels = {1: "shortcut", 2: "shortcut", 5: "SDE", 10: "SDE"}
+    results = [structural(0.1, 0.001, steps=n, step_label=label) for n, label in labels.items()]
+    (comparison,) = comparisons_of(results, "structural")
+    ax = structural_figure(comparison).axes[0]
+    assert {n for n, (_, hollow) in drawn_points(ax).items() if hollow} == {5.0, 10.0}
+    segments = [x for x, _ in lines_of(ax) if len(x) == 2 and x[0] != x[1] and min(x) > 0]
+    assert segments == [[1.0, 2.0], [5.0, 10.0]]
+
+
+def paper_lines(ax):
+    return [line for line in ax.lines if len(line.get_xdata()) == 7]
+
+
+def test_the_paper_is_drawn_only_beside_its_own_targets_and_cells(inverse):
+    own = {"protocol": "paper", "requested": 2000, "measured": 2000}
+    cases = (
+        (inverse(3.0, 4.0, 16.0, **own), 8, ""),
+        (inverse(3.0, 4.0, 16.0, **own | {"requested": 100, "measured": 100}), 8, ""),
+        (inverse(3.0, 4.0, 16.0, **own | {"requested": 99, "measured": 99}), 0, "2,000 structures"),
+        (inverse(3.0, 4.0, 16.0, **own, cube=14.0), 0, "cubes of 18 Å"),
+        (
+            inverse(3.0, 4.0, 16.0, **own, targets={"shear_modulus": (18.0, 29.0)}),
+            0,
+            "targets of shear_modulus 10 to 50 GPa",
+        ),
+    )
+    for result, number, words in cases:
+        (comparison,) = comparisons_of([result], "inverse-design")
+        figure = errors_figure(comparison, "shear_modulus")
+        assert [len(paper_lines(ax)) for ax in figure.axes] == [number, 0, number, 0]
+        title = figure.get_suptitle().replace("\n", " ")
+        assert ("left out" in title) == bool(words)
+        assert words in title
+        (legend,) = figure.legends
+        assert any("paper" in text.get_text() for text in legend.get_texts()) == bool(number)
+
+
+def test_the_paper_s_curves_lie_above_the_noise_floor_or_are_left_out(structural):
+    result = structural(0.1, 0.001)
+    high = {
+        name: scores.model_copy(update={"floor": 0.016}) if name == "rdf" else scores
+        for name, scores in result.structural.curves.items()
+    }
+    noisy = result.model_copy(update={"structural": result.structural.model_copy(update={"curves": high})})
+    (comparison,) = comparisons_of([noisy], "structural")
+    figure = structural_figure(comparison)
+    counts = [sum(len(line.get_xdata()) == 10 for line in ax.lines) for ax in figure.axes]
+    assert counts == [0, 0, 6, 6]
+    assert "RDF of the paper left out" in figure.get_suptitle()
+
+
+def test_relative_errors_have_panels_where_no_target_is_0(inverse):
+    (comparison,) = comparisons_of([inverse(3.0, 4.0, 16.0, steps=5)], "inverse-design")
+    axes = errors_figure(comparison, "shear_modulus").axes
+    assert [ax.get_ylabel() for ax in axes[::2]] == [
+        "MAE of shear_modulus (GPa)",
+        "MAPE of shear_modulus (%)",
+    ]
+    assert all(([x], [16.0]) in lines_of(ax) for ax, x in zip(axes[2:], (5.0, 40.0), strict=True))
+    (zero,) = comparisons_of([inverse(3.0, 4.0, None)], "inverse-design")
+    assert len(errors_figure(zero, "shear_modulus").axes) == 2
 
 
 def test_all_figures_of_a_folder_are_saved(structural, inverse, store, tmp_path):

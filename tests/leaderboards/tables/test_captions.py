@@ -40,6 +40,39 @@ def test_the_caption_names_conditions_reductions_and_hardware(structural):
     assert "Reference: the training set." in full
 
 
+FIRST = {"method": "material-sde", "samples_seen": 40_000, "seconds": 1740.0, "init_from": None}
+
+
+def test_structures_seen_in_training_are_those_of_all_stages(structural):
+    stages = [
+        FIRST | {"source": "docs/training.md"},
+        {"method": "material-sde", "samples_seen": 60_000, "seconds": 2940.0, "init_from": "a"},
+    ]
+    record = {"init_from": "b", "earlier_stages": stages, "samples_seen": 44_000, "seconds": 5040.0}
+    sentences = conditions([structural(0.2, 0.001, method="amshortcut", training=record)])
+    assert (
+        "amshortcut: 144,000 in 2.7 h (material-sde 40,000 in 29.0 m by docs/training.md, then 60,000 in 49.0 m, "
+        "then amshortcut 44,000 in 1.4 h)"
+    ) in sentences
+
+
+def test_the_time_of_a_core_is_printed_where_all_stages_have_it(structural):
+    stages = [FIRST | {"cpu_seconds": 1200.0}]
+    record = {"init_from": "a", "earlier_stages": stages, "samples_seen": 1_000, "seconds": 100.0}
+    sentences = conditions([structural(0.2, 0.001, training=record | {"cpu_seconds": 60.0})])
+    assert (
+        "material-sde: 41,000 in 21.0 m of one core (material-sde 40,000 in 20.0 m, then 1,000 in 1.0 m)"
+        in sentences
+    )
+    without = conditions([structural(0.2, 0.001, training=record)])
+    assert "material-sde: 41,000 in 30.7 m (" in without
+
+
+def test_a_training_of_unrecorded_origin_has_a_lower_bound(structural):
+    record = {"init_from": "a", "samples_seen": 44_000, "seconds": 100.0}
+    assert "material-sde: at least 44,000 in" in conditions([structural(0.2, 0.001, training=record)])
+
+
 def test_times_of_different_hardware_are_declared_as_such(structural):
     results = [
         structural(0.2, 0.001, steps=1),

@@ -13,7 +13,8 @@ COMMITTED = Path(__file__).parents[3] / "docs" / "results"
 
 
 def test_the_committed_pages_are_those_of_the_published_results():
-    pages = pages_of(ResultFolders([PUBLISHED]).results())
+    published = ResultFolders([PUBLISHED])
+    pages = pages_of(published.results(), published)
     assert {path.name for path in COMMITTED.iterdir()} == set(pages)
     for name, text in pages.items():
         assert (COMMITTED / name).read_text(encoding="utf-8") == text, (

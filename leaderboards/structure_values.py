@@ -1,0 +1,76 @@
+"""Values of the single structures of a result, from the parquet file beside it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..benchmark.runs.results import Result, ResultKey
+from ..errors import AmsbenchError
+
+
+class ResultFiles(Protocol):
+    """Where results and the files beside them lie: a ``ResultStore``, or several folders together."""
+
+    def path(self, key: ResultKey, suffix: str = ".json") -> Path:
+        """The file of a result with this suffix."""
+        ...
+
+
+def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Target and obtained value of each structure of a result, NaN where it could not be measured: [s], [s].
+
+    AmsbenchError where the parquet file beside the result is missing, damaged or of another result.
+    """
+    import pandas as pd
+
+    path = files.path(result.key, ".parquet")
+    if not path.is_file():
+        raise AmsbenchError(
+            f"{path} with the values of the single structures is missing; copy it beside its .json, "
+            "or delete that and run again"
+        )
+    names = [f"target_{name}", name]
+    try:
+        table = pd.read_parquet(path, columns=names)
+    except (OSError, ValueError) as error:
+        raise AmsbenchError(
+            f"{path} is damaged or lacks the columns {', '.join(names)}; "
+            "delete it and its .json and run again"
+        ) from error
+    if len(table) != result.key.count:
+        raise AmsbenchError(
+            f"{path} has {len(table)} structures where its result has {result.key.count}; "
+            "delete it and its .json and run again"
+        )
+    return table[names[0]].to_numpy(dtype=float), table[name].to_numpy(dtype=float)
+
+
+def penalised_errors(files: ResultFiles | None, result: Result, name: str) -> np.ndarray | None:
+    """Error of each structure [s], failed ones included, whose mean is the penalised MAE of the result.
+
+    None where there is no parquet file beside the result. AmsbenchError where it is damaged or of another result.
+    """
+    if files is None or not files.path(result.key, ".parquet").is_file():
+        return None
+    target, obtained = structure_values(files, result, name)
+    errors, scores = np.abs(obtained - target), result.inverse_design[name]
+    failed = np.isnan(errors)
+    mean = None if failed.all() else float(errors[~failed].mean())
+    same_mean = mean is scores.mae is None or (
+        mean is not None
+        and scores.mae is not None
+        and math.isclose(mean, scores.mae, rel_tol=1e-6, abs_tol=1e-9)
+    )
+    if len(errors) - int(failed.sum()) != scores.measured or not same_mean:
+        raise AmsbenchError(
+            f"{files.path(result.key, '.parquet')} has other values of '{name}' than its result was computed from; "
+            "copy the file of this result beside its .json, or delete both and run again"
+        )
+    if failed.any():
+        # the charges of the single failed structures are not stored; their mean follows from the penalised MAE
+        errors[failed] = (scores.penalised_mae * len(errors) - errors[~failed].sum()) / failed.sum()
+    return errors
