@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,27 +9,14 @@ from torch import Tensor
 
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
-from ..benchmark.interface.sampler import Sampler
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from .losses import squared_errors
 from .material_method import MIN_TIME
-from .material_sde import (
-    ANCESTRAL,
-    EULER_MARUYAMA,
-    GUIDED,
-    MULTISTEP,
-    RESTART,
-    Guided,
-    MaterialSDE,
-    Restart,
-)
+from .material_sde import Guided, MaterialSDE, Restart
 from .method_cards import AMSHORTCUT
 from .samplers import MaterialSampler, TimeSteps, denser_times
 from .state import Prediction, State
-
-SDE_FROM = 10
-"""Smallest step count at which the SDE is sampled with the instantaneous drift (paper, B.3)."""
 
 
 class Shortcut(MaterialSampler[MaterialSDE]):
@@ -69,39 +55,14 @@ class ShortcutGuided(Shortcut, Guided):
         return self.name if method.task.properties else SHORTCUT_RESTART.label(method, steps)
 
 
-SHORTCUT = Shortcut(name="shortcut", title="shortcuts")
-SHORTCUT_DENSER = DenserShortcut(name="shortcut multistep", title="shortcuts that are shorter towards t = 0")
-SHORTCUT_RESTART = ShortcutRestart(name="shortcut restart", title="shortcuts to t = 0 with restarts")
-SHORTCUT_GUIDED = ShortcutGuided(name="shortcut guided", title="guided shortcuts to t = 0 with restarts")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FewOrMany(Sampler[MaterialSDE]):
-    """Sampler that uses one sampler below SDE_FROM steps and another one from SDE_FROM on (paper, B.3)."""
-
-    few: MaterialSampler[MaterialSDE]
-    many: MaterialSampler[MaterialSDE]
-
-    def at(self, steps: int) -> MaterialSampler[MaterialSDE]:
-        """The sampler for this number of steps."""
-        return self.few if steps < SDE_FROM else self.many
-
-    def label(self, method: MaterialSDE, steps: int) -> str:
-        return self.at(steps).label(method, steps)
-
-    def evaluations(self, method: MaterialSDE, steps: int) -> int:
-        return self.at(steps).evaluations(method, steps)
-
-    def sample(self, method: MaterialSDE, start: Structures, steps: int, noise: NoiseSource) -> Structures:
-        return self.at(steps).sample(method, start, steps, noise)
-
-
-def few_or_many(
-    name: str, few: MaterialSampler[MaterialSDE], many: MaterialSampler[MaterialSDE]
-) -> FewOrMany:
-    """Sampler that is ``few`` below SDE_FROM steps and ``many`` from SDE_FROM on; its version is that of ``many``."""
-    title = few.title if few is many else f"{few.title} below {SDE_FROM} steps; then {many.title}"
-    return FewOrMany(name=name, title=title, version=many.version, few=few, many=many)
+SHORTCUT = Shortcut(name="shortcut", title="equal steps by the learnt average drift of each step")
+SHORTCUT_MULTISTEP = DenserShortcut(
+    name="shortcut-multistep", title="shortcuts that are shorter towards t = 0"
+)
+SHORTCUT_RESTART = ShortcutRestart(name="shortcut-restart", title="shortcuts to t = 0 with restarts")
+SHORTCUT_GUIDED = ShortcutGuided(
+    name="shortcut-guided", title="shortcuts to t = 0 with restarts and classifier-free guidance"
+)
 
 
 class AMShortcut(MaterialSDE):
@@ -114,15 +75,12 @@ class AMShortcut(MaterialSDE):
     name = "amshortcut"
     title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
     card = AMSHORTCUT
-    samplers = (
-        few_or_many("euler-maruyama", SHORTCUT, EULER_MARUYAMA),
-        few_or_many("ancestral", SHORTCUT, ANCESTRAL),
-        few_or_many("multistep", SHORTCUT_DENSER, MULTISTEP),
-        few_or_many("restart", SHORTCUT_RESTART, RESTART),
-        few_or_many("guided", SHORTCUT_GUIDED, GUIDED),
-        few_or_many("ode", SHORTCUT, SHORTCUT),
-    )
+    # those of material SDE evaluate the network with the step size 0, where it predicts the instantaneous drift
+    samplers = (SHORTCUT, SHORTCUT_MULTISTEP, SHORTCUT_RESTART, SHORTCUT_GUIDED, *MaterialSDE.samplers)
     shortcut = True
+
+    def preferred_sampler(self) -> str:
+        return "shortcut-guided" if self.task.properties else "shortcut"
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
