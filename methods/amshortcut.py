@@ -78,6 +78,7 @@ class AMShortcut(MaterialSDE):
     # those of material SDE evaluate the network with the step size 0, where it predicts the instantaneous drift
     samplers = (SHORTCUT, SHORTCUT_MULTISTEP, SHORTCUT_RESTART, SHORTCUT_GUIDED, *MaterialSDE.samplers)
     shortcut = True
+    reads_step_size = True
 
     def preferred_sampler(self) -> str:
         return "shortcut-guided" if self.task.properties else "shortcut"
@@ -89,14 +90,21 @@ class AMShortcut(MaterialSDE):
         warmup: share of the training before the first shortcut loss
         consistency_share: share of the batches with a shortcut loss (paper: 0.25; a larger one is better in short
             trainings)
-        start_share: share of the shortcut losses at t = 1, where sampling begins
-        full_share: share of the shortcut losses with a step all the way to t = 0
+        start_share: share of the shortcut losses at t = 1, where sampling begins, in addition to uniform times
+        full_share: share of the shortcut losses with a step all the way to t = 0, in addition to uniform step sizes
+        own_target: whether the network itself computes the target of its shortcuts, as in the paper, or its moving
+            average
+        drift_errors: whether the errors of shortcuts are those of the drift, of positions in angstrom and of elements
+            with a weight of 1, as in Eq. 4, or those of ``squared_errors``
         """
+        paper = network == "paper"
         return super().default_config(network, task) | {
-            "warmup": 0.4,
-            "consistency_share": 0.75,
-            "start_share": 0.3,
-            "full_share": 0.35,
+            "warmup": 0.0 if paper else 0.4,
+            "consistency_share": 0.25 if paper else 0.75,
+            "start_share": 0.0 if paper else 0.3,
+            "full_share": 0.0 if paper else 0.35,
+            "own_target": paper,
+            "drift_errors": paper,
         }
 
     def training_loss(
@@ -111,6 +119,7 @@ class AMShortcut(MaterialSDE):
 
     def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
         """L_SC: one step of 2 dt against two of dt by the probability-flow ODE, under a stopped gradient."""
+        teacher = self if self.config.get("own_target", False) else teacher
         assert isinstance(teacher, AMShortcut)
         batch = self.hide_properties(batch, noise)
         t, dt = self.draw_steps(noise)
@@ -128,7 +137,10 @@ class AMShortcut(MaterialSDE):
                 else (first.elements + second.elements) / 2,
             )
         prediction = self.predict(state, null, t[:, 0], 2 * dt[:, 0])
-        return squared_errors(prediction, target)["loss"]
+        errors = squared_errors(prediction, target)
+        if not self.config.get("drift_errors", False):
+            return errors["loss"]
+        return self.positions.scale**2 * errors["positions"] + errors.get("elements", 0.0)
 
     def draw_steps(self, noise: NoiseSource) -> tuple[Tensor, Tensor]:
         """Times t [s, 1] and half steps dt [s, 1] with 0 < 2 dt <= t, continuous rather than powers of two."""
