@@ -33,7 +33,6 @@ WAYS: dict[str, tuple[Any, float, float]] = {
     "LBFGS, 2 %, 0.01 eV/A": (LBFGS, 0.02, 0.01),
     "LBFGS, 1 %, 0.0005 eV/A": (LBFGS, 0.01, 0.0005),
     "FIRE, 1 %, 0.005 eV/A": (FIRE, 0.01, 0.005),
-    "FIRE, 1 %, 0.0005 eV/A": (FIRE, 0.01, 0.0005),
 }
 """Minimiser, strain and force tolerance in the strained cells. The first way is that of the labels; the paper has a
 quasi-Newton minimiser and 2 %."""
