@@ -18,21 +18,16 @@ from ..errors import AmsbenchError
 from . import reported_values
 from .structure_values import ResultFiles
 
-SHORTCUT = "shortcut"
-"""How the label of a step begins that a network has learnt to take in one evaluation."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One trained model with one sampler, or one non-learned baseline.
 
     results: by step count, fewest first
-    has_shortcuts: whether the method takes learnt shortcuts in any of the results at hand
     """
 
     label: str
     results: dict[int, Result]
-    has_shortcuts: bool = False
 
     @property
     def first(self) -> Result:
@@ -43,13 +38,10 @@ class Entry:
         return self.first.key.method
 
     def step_label(self, steps: int) -> str:
-        """The label of a step where it differs from the usual one of the entry, else an empty string.
-
-        The usual step is a shortcut where the method has shortcuts, otherwise that of the fewest steps.
-        """
+        """The label of a step where it differs from the usual one of the entry, that of the most steps, else an empty
+        string."""
         label = self.results[steps].step_label
-        usual = label.startswith(SHORTCUT) if self.has_shortcuts else label == self.first.step_label
-        return "" if usual else label
+        return "" if label == self.results[max(self.results)].step_label else label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +90,6 @@ def comparisons_of(
             f"no {kind} results among the {len(every)} results here; "
             f"run 'amsbench run' on a dataset with a {kind} comparison, or give another folder with --results"
         )
-    with_shortcuts = {result.key.method for result in every if result.step_label.startswith(SHORTCUT)}
     models: dict[tuple[str, str], list[Result]] = {}
     non_learned: dict[str, list[Result]] = {}
     for result in _without_copies(chosen):
@@ -126,8 +117,8 @@ def comparisons_of(
         Comparison(
             label=label,
             budget=budget,
-            entries=_entries(group, with_shortcuts),
-            non_learned=_entries(others, with_shortcuts),
+            entries=_entries(group),
+            non_learned=_entries(others),
             files=files,
         )
         for label, (group, others, budget) in zip(labels, groups, strict=True)
@@ -239,7 +230,7 @@ def _comparison_order(key: ResultKey, budget: str) -> tuple:
     return key.dataset, key.plan, -key.count, *conditions, budget, key.digest
 
 
-def _entries(results: Sequence[Result], with_shortcuts: set[str]) -> tuple[Entry, ...]:
+def _entries(results: Sequence[Result]) -> tuple[Entry, ...]:
     groups: dict[tuple, list[Result]] = {}
     for result in results:
         key = result.key
@@ -265,7 +256,6 @@ def _entries(results: Sequence[Result], with_shortcuts: set[str]) -> tuple[Entry
         Entry(
             label=label,
             results={result.key.steps: result for result in sorted(group, key=lambda r: r.key.steps)},
-            has_shortcuts=group[0].key.method in with_shortcuts,
         )
         for label, group in zip(labels, ordered, strict=True)
     )

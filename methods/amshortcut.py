@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,27 +9,14 @@ from torch import Tensor
 
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
-from ..benchmark.interface.sampler import Sampler
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from .losses import squared_errors
 from .material_method import MIN_TIME
-from .material_sde import (
-    ANCESTRAL,
-    EULER_MARUYAMA,
-    GUIDED,
-    MULTISTEP,
-    RESTART,
-    Guided,
-    MaterialSDE,
-    Restart,
-)
+from .material_sde import Guided, MaterialSDE, Restart
 from .method_cards import AMSHORTCUT
 from .samplers import MaterialSampler, TimeSteps, denser_times
 from .state import Prediction, State
-
-SDE_FROM = 10
-"""Smallest step count at which the SDE is sampled with the instantaneous drift (paper, B.3)."""
 
 
 class Shortcut(MaterialSampler[MaterialSDE]):
@@ -69,39 +55,14 @@ class ShortcutGuided(Shortcut, Guided):
         return self.name if method.task.properties else SHORTCUT_RESTART.label(method, steps)
 
 
-SHORTCUT = Shortcut(name="shortcut", title="shortcuts")
-SHORTCUT_DENSER = DenserShortcut(name="shortcut multistep", title="shortcuts that are shorter towards t = 0")
-SHORTCUT_RESTART = ShortcutRestart(name="shortcut restart", title="shortcuts to t = 0 with restarts")
-SHORTCUT_GUIDED = ShortcutGuided(name="shortcut guided", title="guided shortcuts to t = 0 with restarts")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FewOrMany(Sampler[MaterialSDE]):
-    """Sampler that uses one sampler below SDE_FROM steps and another one from SDE_FROM on (paper, B.3)."""
-
-    few: MaterialSampler[MaterialSDE]
-    many: MaterialSampler[MaterialSDE]
-
-    def at(self, steps: int) -> MaterialSampler[MaterialSDE]:
-        """The sampler for this number of steps."""
-        return self.few if steps < SDE_FROM else self.many
-
-    def label(self, method: MaterialSDE, steps: int) -> str:
-        return self.at(steps).label(method, steps)
-
-    def evaluations(self, method: MaterialSDE, steps: int) -> int:
-        return self.at(steps).evaluations(method, steps)
-
-    def sample(self, method: MaterialSDE, start: Structures, steps: int, noise: NoiseSource) -> Structures:
-        return self.at(steps).sample(method, start, steps, noise)
-
-
-def few_or_many(
-    name: str, few: MaterialSampler[MaterialSDE], many: MaterialSampler[MaterialSDE]
-) -> FewOrMany:
-    """Sampler that is ``few`` below SDE_FROM steps and ``many`` from SDE_FROM on; its version is that of ``many``."""
-    title = few.title if few is many else f"{few.title} below {SDE_FROM} steps; then {many.title}"
-    return FewOrMany(name=name, title=title, version=many.version, few=few, many=many)
+SHORTCUT = Shortcut(name="shortcut", title="equal steps by the learnt average drift of each step")
+SHORTCUT_MULTISTEP = DenserShortcut(
+    name="shortcut-multistep", title="shortcuts that are shorter towards t = 0"
+)
+SHORTCUT_RESTART = ShortcutRestart(name="shortcut-restart", title="shortcuts to t = 0 with restarts")
+SHORTCUT_GUIDED = ShortcutGuided(
+    name="shortcut-guided", title="shortcuts to t = 0 with restarts and classifier-free guidance"
+)
 
 
 class AMShortcut(MaterialSDE):
@@ -114,15 +75,13 @@ class AMShortcut(MaterialSDE):
     name = "amshortcut"
     title = "AMShortcut: material SDE with learnt shortcuts, right structures in 1 to 5 steps"
     card = AMSHORTCUT
-    samplers = (
-        few_or_many("euler-maruyama", SHORTCUT, EULER_MARUYAMA),
-        few_or_many("ancestral", SHORTCUT, ANCESTRAL),
-        few_or_many("multistep", SHORTCUT_DENSER, MULTISTEP),
-        few_or_many("restart", SHORTCUT_RESTART, RESTART),
-        few_or_many("guided", SHORTCUT_GUIDED, GUIDED),
-        few_or_many("ode", SHORTCUT, SHORTCUT),
-    )
+    # those of material SDE evaluate the network with the step size 0, where it predicts the instantaneous drift
+    samplers = (SHORTCUT, SHORTCUT_MULTISTEP, SHORTCUT_RESTART, SHORTCUT_GUIDED, *MaterialSDE.samplers)
     shortcut = True
+    reads_step_size = True
+
+    def preferred_sampler(self) -> str:
+        return "shortcut-guided" if self.task.properties else "shortcut"
 
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
@@ -131,14 +90,21 @@ class AMShortcut(MaterialSDE):
         warmup: share of the training before the first shortcut loss
         consistency_share: share of the batches with a shortcut loss (paper: 0.25; a larger one is better in short
             trainings)
-        start_share: share of the shortcut losses at t = 1, where sampling begins
-        full_share: share of the shortcut losses with a step all the way to t = 0
+        start_share: share of the shortcut losses at t = 1, where sampling begins, in addition to uniform times
+        full_share: share of the shortcut losses with a step all the way to t = 0, in addition to uniform step sizes
+        own_target: whether the network itself computes the target of its shortcuts, as in the paper, or its moving
+            average
+        drift_errors: whether the errors of shortcuts are those of the drift, of positions in angstrom and of elements
+            with a weight of 1, as in Eq. 4, or those of ``squared_errors``
         """
+        paper = network == "paper"
         return super().default_config(network, task) | {
-            "warmup": 0.4,
-            "consistency_share": 0.75,
-            "start_share": 0.3,
-            "full_share": 0.35,
+            "warmup": 0.0 if paper else 0.4,
+            "consistency_share": 0.25 if paper else 0.75,
+            "start_share": 0.0 if paper else 0.3,
+            "full_share": 0.0 if paper else 0.35,
+            "own_target": paper,
+            "drift_errors": paper,
         }
 
     def training_loss(
@@ -153,6 +119,7 @@ class AMShortcut(MaterialSDE):
 
     def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
         """L_SC: one step of 2 dt against two of dt by the probability-flow ODE, under a stopped gradient."""
+        teacher = self if self.config.get("own_target", False) else teacher
         assert isinstance(teacher, AMShortcut)
         batch = self.hide_properties(batch, noise)
         t, dt = self.draw_steps(noise)
@@ -170,7 +137,10 @@ class AMShortcut(MaterialSDE):
                 else (first.elements + second.elements) / 2,
             )
         prediction = self.predict(state, null, t[:, 0], 2 * dt[:, 0])
-        return squared_errors(prediction, target)["loss"]
+        errors = squared_errors(prediction, target)
+        if not self.config.get("drift_errors", False):
+            return errors["loss"]
+        return self.positions.scale**2 * errors["positions"] + errors.get("elements", 0.0)
 
     def draw_steps(self, noise: NoiseSource) -> tuple[Tensor, Tensor]:
         """Times t [s, 1] and half steps dt [s, 1] with 0 < 2 dt <= t, continuous rather than powers of two."""

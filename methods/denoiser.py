@@ -24,6 +24,7 @@ from .egnn.derivatives import (
 )
 from .egnn.neighbour_table import NeighbourCapacity, NeighbourTable, neighbour_table
 from .egnn.network import EGNN
+from .egnn.paper_network import PaperEGNN
 from .state import Prediction, State
 
 MEAN_SCALE = 17.0
@@ -37,61 +38,23 @@ LEAST_FRACTION = 3e-4
 """Smallest fraction of a species, a tenth of an atom in the training cells."""
 
 _places: ContextVar[NeighbourCapacity | None] = ContextVar("places", default=None)
-"""Capacity that ``FlexibleDenoiser.deferred_overflow_check`` set for this thread; several threads may sample from one
+"""Capacity that ``Denoiser.deferred_overflow_check`` set for this thread; several threads may sample from one
 network."""
 
 
-class FlexibleDenoiser(nn.Module):
-    """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5).
+class Denoiser(nn.Module):
+    """What all networks of the material methods share: property embedding, null vectors and neighbours.
 
-    predict_species_probabilities: the element output is a probability distribution over the species. The atom's
-        noisy embedding gives the likelihood of each species in closed form; the network reads it and adds the
-        information of the neighbourhood. Otherwise the element output is that of the last layer.
-    composition: every atom also reads estimates of its structure's composition: the mean embedding and, with
-        predict_species_probabilities, the composition of maximum likelihood. They are accurate long before the species
-        of single atoms. A separate head adds logits that all atoms of a structure share, so that distant atoms agree on
-        the elements.
+    element_width: number of species, or 0 with one element and no ghosts, where there is nothing to predict
     """
 
-    def __init__(
-        self,
-        task: Task,
-        config: EGNNConfig,
-        property_width: int = 16,
-        *,
-        predict_species_probabilities: bool = False,
-        composition: bool = False,
-    ) -> None:
+    backbone: EGNN | PaperEGNN
+    predict_species_probabilities = False
+
+    def __init__(self, task: Task, property_width: int) -> None:
         super().__init__()
-        # with one element and no ghosts there is nothing to predict about elements
         self.element_width = task.species_count if task.species_count > 1 else 0
         self.embedding = FlexiblePropertyEmbedding(task, property_width) if task.properties else None
-        self.predict_species_probabilities = predict_species_probabilities and self.element_width > 0
-        self.composition = composition and self.element_width > 0
-        self.element_count = len(task.elements)
-        composition_width = (
-            self.element_width * (1 + self.predict_species_probabilities) if self.composition else 0
-        )
-        per_structure = composition_width + 3 + property_width * len(task.properties)
-        per_atom = self.element_width * (1 + self.predict_species_probabilities)
-        self.input = nn.Sequential(
-            nn.Linear(per_atom + per_structure, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, config.hidden),
-        )
-        self.backbone = EGNN(config)
-        self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
-        if self.head is not None and self.predict_species_probabilities:
-            nn.init.zeros_(self.head.weight)
-        self.composition_head = None
-        if self.composition:
-            inputs = (
-                composition_width
-                + self.predict_species_probabilities * self.element_count
-                + 3
-                + 2 * len(task.properties)
-            )
-            self.composition_head = _composition_head(inputs, self.element_width)
 
     def null_properties(self, noise: NoiseSource) -> Tensor:
         """Null property vectors [s, width], drawn anew for every sampling step and shared by the network calls of one
@@ -131,6 +94,60 @@ class FlexibleDenoiser(nn.Module):
             if places.check():
                 return table
 
+    def embedded_properties(self, structures: Structures, null: Tensor) -> Tensor:
+        """Embeddings [s, width] of the properties; ``null`` stands for those that are absent."""
+        return null if self.embedding is None else self.embedding(structures.properties, null)
+
+
+class FlexibleDenoiser(Denoiser):
+    """mu(M_t, y, t) or, with the step size, u(M_t, y, t, dt) (Eq. 5).
+
+    predict_species_probabilities: the element output is a probability distribution over the species. The atom's
+        noisy embedding gives the likelihood of each species in closed form; the network reads it and adds the
+        information of the neighbourhood. Otherwise the element output is that of the last layer.
+    composition: every atom also reads estimates of its structure's composition: the mean embedding and, with
+        predict_species_probabilities, the composition of maximum likelihood. They are accurate long before the species
+        of single atoms. A separate head adds logits that all atoms of a structure share, so that distant atoms agree on
+        the elements.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: EGNNConfig,
+        property_width: int = 16,
+        *,
+        predict_species_probabilities: bool = False,
+        composition: bool = False,
+    ) -> None:
+        super().__init__(task, property_width)
+        self.predict_species_probabilities = predict_species_probabilities and self.element_width > 0
+        self.composition = composition and self.element_width > 0
+        self.element_count = len(task.elements)
+        composition_width = (
+            self.element_width * (1 + self.predict_species_probabilities) if self.composition else 0
+        )
+        per_structure = composition_width + 3 + property_width * len(task.properties)
+        per_atom = self.element_width * (1 + self.predict_species_probabilities)
+        self.input = nn.Sequential(
+            nn.Linear(per_atom + per_structure, config.hidden),
+            nn.SiLU(),
+            nn.Linear(config.hidden, config.hidden),
+        )
+        self.backbone = EGNN(config)
+        self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
+        if self.head is not None and self.predict_species_probabilities:
+            nn.init.zeros_(self.head.weight)
+        self.composition_head = None
+        if self.composition:
+            inputs = (
+                composition_width
+                + self.predict_species_probabilities * self.element_count
+                + 3
+                + 2 * len(task.properties)
+            )
+            self.composition_head = _composition_head(inputs, self.element_width)
+
     def forward(
         self, state: State, null: Tensor, t: Tensor, dt: Tensor, evidence: Tensor | None = None
     ) -> Prediction:
@@ -143,7 +160,7 @@ class FlexibleDenoiser(nn.Module):
             embedding
         """
         structures = state.structures
-        embedded = null if self.embedding is None else self.embedding(structures.properties, null)
+        embedded = self.embedded_properties(structures, null)
         times = torch.stack([t, dt, dt / t], dim=-1)
         per_structure, common = torch.cat([times, embedded], dim=-1), None
         if state.elements is not None and self.composition_head is not None:

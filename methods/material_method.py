@@ -20,6 +20,9 @@ from .conditioning import with_hidden_labels
 from .denoiser import FlexibleDenoiser
 from .egnn import edge_sums_native, edge_sums_triton
 from .egnn.config import EGNNConfig
+from .egnn.network import EGNN
+from .losses import without_ghosts
+from .paper_denoiser import PaperDenoiser
 from .processes import S_E, ElementProcess, LinearElementProcess, PositionProcess
 from .state import Prediction, State
 
@@ -27,9 +30,9 @@ MATERIAL_NETWORKS: dict[str, EGNNConfig] = {
     "standard": EGNNConfig(hidden=64, layers=3),
     "deep": EGNNConfig(hidden=64, layers=6),
     "wide": EGNNConfig(hidden=128, layers=4),
-    "paper": EGNNConfig(hidden=128, layers=4, edge_features="tanh"),
+    "paper": EGNNConfig(hidden=128, layers=4, edge_features="tanh", form="paper"),
 }
-"""Presets: ``standard`` is that of the released checkpoints, ``paper`` is exactly the network of B.4."""
+"""Presets: ``standard`` and ``deep`` are those of the released checkpoints, ``paper`` has the equations of B.4."""
 
 GHOST_CUTOFF = 4.4
 """Cutoff of networks with radial bases for data with ghosts, angstrom. At the paper's 0.11 atoms per A^3 the sphere
@@ -54,31 +57,46 @@ class MaterialMethod(Method):
     element_process: ClassVar[type[ElementProcess] | type[LinearElementProcess]] = ElementProcess
     element_outputs: ClassVar[tuple[str, ...]] = ("species", "velocity")
     charges: Tensor
+    reads_step_size: ClassVar[bool] = False
+    """Whether step sizes other than 0 are given to the network."""
     time_power: ClassVar[float] = 1.0
     """Exponent of the non-uniform training times. Material ODE spreads atoms over the whole cell, so that structure
     forms at smaller t."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__(task, config)
-        self.denoiser = FlexibleDenoiser(
-            task,
-            EGNNConfig(**config["network"]),
-            property_width=config["property_width"],
-            predict_species_probabilities=config.get("element_output") == "species",
-            composition=config.get("composition_input", False),
-        )
         if config.get("element_output", "species") not in self.element_outputs:
             outputs = ", ".join(self.element_outputs)
             raise AmsbenchError(
                 f"method '{self.name}' has no element output '{config['element_output']}'; it has: {outputs}"
             )
+        self.denoiser = self._denoiser(task, config)
         self.elements = self.element_process(scale=config.get("element_scale", S_E))
         charges = torch.tensor([*(task.formal_charges or ()), 0.0][: task.species_count])
         self.register_buffer("charges", charges, persistent=False)
 
+    def _denoiser(self, task: Task, config: Mapping[str, Any]) -> FlexibleDenoiser | PaperDenoiser:
+        network, species = EGNNConfig(**config["network"]), config.get("element_output") == "species"
+        composition = config.get("composition_input", False)
+        if network.form == "standard":
+            return FlexibleDenoiser(
+                task,
+                network,
+                config["property_width"],
+                predict_species_probabilities=species,
+                composition=composition,
+            )
+        for setting, on in (("element_output=species", species), ("composition_input=true", composition)):
+            if on:
+                raise AmsbenchError(
+                    f"the network of form 'paper' cannot be trained with {setting}; leave the setting out, or train "
+                    "another preset"
+                )
+        return PaperDenoiser(task, network, config["property_width"], reads_step_size=self.reads_step_size)
+
     @classmethod
     def default_config(cls, network: str, task: Task) -> dict[str, Any]:
-        """Default settings.
+        """Default settings; those of the preset ``paper`` are the paper's.
 
         uniform_share: share of uniform training times, as in the paper; the others are concentrated around t = 0.25,
             where the structure forms
@@ -92,29 +110,32 @@ class MaterialMethod(Method):
             material SDE the paper's ``noise``, which contains no information on E_0 at t = 1
         composition_input: whether every atom reads the mean element embedding of its structure, for data with many
             elements of which each structure has a few
+        ghost_noise: whether the target of a ghost is the noise that was drawn for it, as in the paper, or its mean, 0
         neutral: whether species are chosen so that every structure is neutral (data with formal charges): in
             expectation during sampling, exactly at its end
         """
-        size = MATERIAL_NETWORKS[network]
-        if task.ghost_density is not None and size.edge_features == "radial":
+        size, paper = MATERIAL_NETWORKS[network], network == "paper"
+        if task.ghost_density is not None and not paper:
             size = replace(size, cutoff=GHOST_CUTOFF)
         return {
             "network": asdict(size),
             "property_width": 16,
-            "uniform_share": 1.0 if network == "paper" else 0.3,
-            "property_dropout": 0.0 if network == "paper" else 0.5,
-            "element_scale": S_E if network == "paper" else 0.5,
-            "element_output": "velocity" if network == "paper" else "species",
-            "composition_input": network != "paper" and task.species_count > MANY_SPECIES,
-            "neutral": network != "paper" and task.formal_charges is not None,
+            "uniform_share": 1.0 if paper else 0.3,
+            "property_dropout": 0.0 if paper else 0.5,
+            "element_scale": S_E if paper else 0.5,
+            "element_output": "velocity" if paper else "species",
+            "composition_input": not paper and task.species_count > MANY_SPECIES,
+            "ghost_noise": paper,
+            "neutral": not paper and task.formal_charges is not None,
         }
 
     def start_from(self, source: Method) -> None:
         """Load weights, also of the same network with fewer layers: additional layers start as identities."""
         state = source.state_dict()
-        if isinstance(source, MaterialMethod):
+        new = self.denoiser.backbone
+        old = source.denoiser.backbone if isinstance(source, MaterialMethod) else None
+        if isinstance(old, EGNN) and isinstance(new, EGNN):
             prefix = "denoiser.backbone."
-            old, new = source.denoiser.backbone, self.denoiser.backbone
             state = {k: v for k, v in state.items() if not k.startswith(prefix)} | {
                 prefix + name: value for name, value in new.grown_from(old).items()
             }
@@ -194,6 +215,12 @@ class MaterialMethod(Method):
 
     def hide_properties(self, batch: Structures, noise: NoiseSource) -> Structures:
         return with_hidden_labels(batch, self.config["property_dropout"], noise)
+
+    def position_target(self, noise: Tensor, batch: Structures) -> Tensor:
+        """The noise [n, 3] that the network is trained to predict, for the setting ``ghost_noise``."""
+        return (
+            noise if self.config.get("ghost_noise", False) else without_ghosts(noise, batch, self.task.ghost)
+        )
 
     def draw_times(self, noise: NoiseSource) -> Tensor:
         """Training times [s, 1]: Beta(2, 4), the second smallest of five uniform numbers, or uniform."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures, minimum_image
-from .losses import squared_errors, without_ghosts
+from ..benchmark.interface.task import Task
+from .losses import squared_errors
 from .material_method import MaterialMethod
 from .method_cards import MATERIAL_ODE
 from .processes import LinearElementProcess
@@ -29,9 +33,26 @@ class MaterialODE(MaterialMethod):
     element_process = LinearElementProcess
     time_power = 2.0
 
+    @classmethod
+    def default_config(cls, network: str, task: Task) -> dict[str, Any]:
+        """Settings in addition to those of ``MaterialMethod``.
+
+        scaled_positions: whether the network's positions and their errors are in units of the standard deviation of u,
+            so that they have the weight of eps_X in material SDE for every cell. The paper has angstrom
+        """
+        paper = network == "paper"
+        # the paper's end of the lines is a standard normal embedding
+        scale = {"element_scale": 1.0} if paper else {}
+        return super().default_config(network, task) | {"scaled_positions": not paper} | scale
+
+    def position_unit(self, structures: Structures) -> Tensor:
+        """Unit [n, 1] of the network's positions, angstrom."""
+        scale = spread(structures)
+        return scale if self.config.get("scaled_positions", True) else torch.ones_like(scale)
+
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         raw = super().predict(state, null, t, dt)
-        return Prediction(positions=spread(state.structures) * raw.positions, elements=raw.elements)
+        return replace(raw, positions=self.position_unit(state.structures) * raw.positions)
 
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
@@ -49,10 +70,9 @@ class MaterialODE(MaterialMethod):
         )
         null = self.denoiser.null_properties(noise)
         prediction = self.predict(state, null, t[:, 0], torch.zeros_like(t[:, 0]))
-        # in units of its spread, so that u_X has the weight of eps_X in material SDE for every cell
-        scale = spread(batch)
-        prediction = Prediction(positions=prediction.positions / scale, elements=prediction.elements)
-        target = without_ghosts(u_x / scale, batch, self.task.ghost)
+        scale = self.position_unit(batch)
+        prediction = replace(prediction, positions=prediction.positions / scale)
+        target = self.position_target(u_x / scale, batch)
         return squared_errors(prediction, Prediction(positions=target, elements=u_e))
 
     def ode_step(self, state: State, drift: Prediction, t: Tensor, s: Tensor) -> State:

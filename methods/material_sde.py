@@ -16,7 +16,7 @@ from ..benchmark.interface.sampler import AnySampler
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from .conditioning import guidance_weights
-from .losses import squared_errors, without_ghosts
+from .losses import squared_errors
 from .material_method import MANY_SPECIES, MaterialMethod
 from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
@@ -196,7 +196,7 @@ class MaterialSDE(MaterialMethod):
             prediction, elements = self.predict(state, null, t[:, 0], now), None
             if eps.elements is not None and clean is not None:
                 elements = self.elements.velocity(clean, eps.elements, t[batch.batch])
-        positions = without_ghosts(eps.positions, batch, self.task.ghost)
+        positions = self.position_target(eps.positions, batch)
         return squared_errors(prediction, Prediction(positions=positions, elements=elements))
 
     def corrupt(self, batch: Structures, t: Tensor, noise: NoiseSource) -> tuple[State, Prediction]:

@@ -37,13 +37,20 @@ _HYPERPARAMETERS = {
     "s_E": "1.5",
     "ghost density": "0.11 per A^3",
 }
+_GUIDED = "2: with and without the targets; 1 for models without properties"
 _SAMPLERS: Mapping[str, str] = {
     "euler-maruyama": "1",
     "ancestral": "1",
     "multistep": "1",
     "restart": "1",
-    "guided": "2: with and without the targets; 1 for models without properties",
+    "guided": _GUIDED,
     "ode": "1",
+}
+_SHORTCUTS: Mapping[str, str] = {
+    "shortcut": "1",
+    "shortcut-multistep": "1",
+    "shortcut-restart": "1",
+    "shortcut-guided": _GUIDED,
 }
 _ADDED_SAMPLERS = (
     "samplers in addition to the paper's: ancestral steps with the residual variance of the noise, steps of second "
@@ -99,7 +106,7 @@ AMSHORTCUT = MethodCard(
         "material SDE whose network also reads the step size",
         "self-consistency: two steps of the probability-flow ODE are the target of one step of twice the size, with a "
         "stopped gradient (Eqs. 4, 11)",
-        "shortcuts along the ODE below 10 steps, material SDE with step size 0 from 10 on",
+        "equal steps of the probability-flow ODE with the step size given to the network (sampler 'shortcut')",
         *_KEPT,
     ),
     replaced=MATERIAL_SDE.replaced,
@@ -111,5 +118,5 @@ AMSHORTCUT = MethodCard(
         *MATERIAL_SDE.declared,
     ),
     hyperparameters=_HYPERPARAMETERS | {"batches with a shortcut loss": "25 %"},
-    evaluations=_SAMPLERS,
+    evaluations={**_SHORTCUTS, **_SAMPLERS},
 )

@@ -68,8 +68,8 @@ class Run:
     def trials(self) -> list[Trial]:
         """Trials of this run, one per result, in order of plan and step count.
 
-        Samplers with the same step label at a step count (those of AMShortcut below ten steps) give equal structures;
-        only the first of them has a trial.
+        Samplers with the same step label at a step count (such as ``restart`` and ``ancestral`` in one step) give equal
+        structures; only the first of them has a trial.
         """
         return [
             Trial(plan=plan, sampler=sampler, steps=steps)

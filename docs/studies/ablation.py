@@ -152,7 +152,9 @@ GROUPS: dict[str, dict[str, Variant]] = {
         "64 wide, 6 layers (deep)": Variant(network="deep", samples_seen=4_900),
         "128 wide, 4 layers (wide)": Variant(network="wide", samples_seen=3_400),
         "32 wide, 3 layers": Variant(changes={"network": {"hidden": 32}}, samples_seen=15_000),
-        "without invariants, one distance (paper)": Variant(network="paper", samples_seen=700),
+        "128 wide, 4 layers, tanh of the distances": Variant(
+            network="paper", changes={"network": {"form": "standard"}}, samples_seen=700
+        ),
     },
     "grid": {
         "k/n": Variant(kind=Grid),
@@ -181,7 +183,7 @@ ROWS: dict[str, list[tuple[str, int]]] = {
     "grid": [(sampler, steps) for sampler in ("ancestral", "ode", "multistep") for steps in (5, 10, 25)],
     "network": [("ancestral", 5), ("ancestral", 10), ("ancestral", 25), ("multistep", 25)],
     "material-sde": [("ancestral", 5), ("ancestral", 10), ("ancestral", 25), ("multistep", 25)],
-    "shortcut": [("ode", 1), ("ode", 2), ("ode", 5), ("ancestral", 25)],
+    "shortcut": [("shortcut", 1), ("shortcut", 2), ("shortcut", 5), ("ancestral", 25)],
 }
 
 

@@ -1,73 +1,210 @@
-"""Which weights should targets have in the sampler ``guided``? What docs/training.md says of their choice.
+"""Which weight should the targets have in guided sampling? The table of docs/training.md.
 
-    python docs/studies/guidance_weights.py CHECKPOINT.safetensors PROPERTY=WEIGHT,WEIGHT,... [PROPERTY=...]
+    python docs/studies/guidance_weights.py run METHOD DATASET [PLAN ...]
+    python docs/studies/guidance_weights.py table
 
-For every weight 24 structures in 25 steps, with the targets of the property's plan in protocol ``standard`` and other
-noise than that of the tables: mean error, rank correlation, measured share, density and what else the plan asks for.
+Every method with guidance gets the same trials on every plan of a dataset: the RELATIVE multiples of its default
+weight, COUNT glasses in STEPS steps each. Targets are labels of the validation split, and the noise is not that of the
+tables, so that no number of a table takes part in the choice. A trial's score is the penalised mean error over the
+error of always answering the training mean, averaged over the plan's targets; the smallest one is chosen. Trials are
+kept in guidance_weights.json beside this file; ``run`` computes those that are missing, ``table`` writes the table.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tabulate import tabulate
 
+from amsbench.benchmark.api import load_checkpoint_for
+from amsbench.benchmark.datasets.dataset import Dataset
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.evaluation.evaluate import evaluate_structures
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.generation.generate import generate_structures
+from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
+from amsbench.benchmark.interface.method import Method
+from amsbench.benchmark.system.files import write_text
 from amsbench.benchmark.system.worker_pool import available_cores, local_pool
-from amsbench.benchmark.training.checkpoints import load_checkpoint
+from amsbench.errors import AmsbenchError
 
+SAMPLERS = {
+    "material-sde": "guided",
+    "amshortcut": "shortcut-guided",
+    "mattergen": "guided",
+    "graphite": "guided",
+}
+"""The guided sampler of each method."""
+RELATIVE = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Trials: weights in units of the method's default."""
 COUNT, STEPS, SEED = 24, 25, 1_000
+RESULTS = Path(__file__).parent / "guidance_weights.json"
+PAGE = Path(__file__).parent.parent / "training.md"
+BEGIN, END = "<!-- guidance weights -->", "<!-- end of guidance weights -->"
 
 
-def main(path: str, asked: list[str]) -> None:
-    method: Any = load_checkpoint(path).method
-    dataset = load_dataset(method.task.dataset)
-    plans = {plan.name: plan.changed(count=COUNT) for plan in plans_of(dataset.definition, "standard")}
-    reference, rows = Reference(dataset), []
+def default_weight(method: Method) -> float:
+    """The default weight of a method, which is the same for all properties."""
+    settings = type(method).default_config(type(method).networks[0], method.task)["guidance"]
+    return float(next(iter(settings.values())) if isinstance(settings, dict) else settings)
+
+
+def set_weight(method: Any, weight: float) -> None:
+    """Give every target of ``method`` the same guidance weight."""
+    if isinstance(method.config["guidance"], dict):
+        method.guidance_weights = torch.full_like(method.guidance_weights, weight)
+    else:
+        method.config = {**method.config, "guidance": weight}
+
+
+def validation_targets(dataset: Dataset, plan: EvaluationPlan, count: int) -> dict[str, np.ndarray]:
+    """Labels [count] of the plan's properties, of validation samples evenly spaced in the order of the plan's own one.
+
+    Several properties are those of the same sample, so that they can be met together.
+    """
+    labels = dataset.split("validation").properties[
+        :, [dataset.property_names.index(n) for n in plan.targets]
+    ]
+    labels = labels[np.isfinite(labels).all(axis=1)]
+    if not len(labels):
+        raise AmsbenchError(
+            f"no validation sample of '{dataset.definition.name}' has labels of {', '.join(plan.targets)}"
+        )
+    ordered = labels[np.argsort(labels[:, list(plan.targets).index(plan.name)], kind="stable")]
+    chosen = ordered[np.linspace(0, len(ordered) - 1, count).round().astype(int)]
+    return {name: column.astype(float) for name, column in zip(plan.targets, chosen.T, strict=True)}
+
+
+def trial(
+    method: Method,
+    sampler: str,
+    weight: float,
+    dataset: Dataset,
+    plan: EvaluationPlan,
+    *,
+    count: int = COUNT,
+    steps: int = STEPS,
+    executor: Executor | None = None,
+) -> dict[str, Any]:
+    """Errors of ``count`` structures by target, and the ``score`` of the weight."""
+    plan = plan.changed(count=count)
+    cells, counts = cells_of(plan, dataset)
+    targets = validation_targets(dataset, plan, count)
+    set_weight(method, weight)
+    generated = generate_structures(
+        method, cells=cells, counts=counts, targets=targets, steps=steps, sampler=sampler, seed=SEED
+    )
+    evaluation = evaluate_structures(
+        generated.frames, Reference(dataset), targets=targets, curves=(), executor=executor
+    )
+    errors = evaluation.inverse_design
+    return {
+        "targets": {
+            name: {
+                "mae": e.mae,
+                "penalised_mae": e.penalised_mae,
+                "training_mean_mae": e.training_mean_mae,
+                "coverage": e.coverage,
+                "spearman": e.spearman,
+            }
+            for name, e in errors.items()
+        },
+        "density": evaluation.descriptors["density"],
+        "score": float(np.mean([e.penalised_mae / e.training_mean_mae for e in errors.values()])),
+    }
+
+
+def stored(path: Path = RESULTS) -> list[dict[str, Any]]:
+    """All trials so far."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def run(name: str, dataset_name: str, names: list[str], path: Path = RESULTS) -> None:
+    """Compute the trials of a method on the plans of a dataset that are not stored."""
+    if name not in SAMPLERS:
+        raise AmsbenchError(f"method '{name}' has no guidance weight; choose one of {', '.join(SAMPLERS)}")
+    checkpoint = load_checkpoint_for(name, dataset_name)
+    dataset = load_dataset(dataset_name)
+    plans = {plan.name: plan for plan in plans_of(dataset.definition, "standard")}
+    unknown = set(names) - plans.keys()
+    if unknown:
+        raise AmsbenchError(f"'{dataset_name}' has no plan {', '.join(unknown)}; it has: {', '.join(plans)}")
+    default = default_weight(checkpoint.method)
     with local_pool(available_cores()) as pool:
-        for item in asked:
-            name, _, weights = item.partition("=")
-            plan = plans[name]
-            cells, counts = cells_of(plan, dataset)
-            for weight in map(float, weights.split(",")):
-                method.guidance_weights = torch.full_like(method.guidance_weights, weight)
-                made = generate_structures(
-                    method,
-                    cells=cells,
-                    counts=counts,
-                    targets=plan.target_values(),
-                    steps=STEPS,
-                    sampler="guided",
-                    seed=SEED,
-                )
-                found = evaluate_structures(
-                    made.frames,
-                    reference,
-                    targets=plan.target_values(),
-                    curves=(),
+        for plan_name in names or plans:
+            for relative in RELATIVE:
+                identity = {
+                    "method": name,
+                    "checkpoint": checkpoint.content_hash,
+                    "dataset": dataset_name,
+                    "plan": plan_name,
+                    "sampler": SAMPLERS[name],
+                    "weight": relative * default,
+                    "count": COUNT,
+                    "steps": STEPS,
+                    "seed": SEED,
+                }
+                trials = stored(path)
+                if any(identity.items() <= done.items() for done in trials):
+                    continue
+                numbers = trial(
+                    checkpoint.method,
+                    SAMPLERS[name],
+                    relative * default,
+                    dataset,
+                    plans[plan_name],
                     executor=pool,
                 )
-                density = f"{found.descriptors['density']:.2f}"
-                for target, errors in found.inverse_design.items():
-                    shown = [
-                        "-" if value is None else f"{value:.2f}" for value in (errors.mae, errors.spearman)
-                    ]
-                    measured, mean = f"{errors.coverage:.0f} %", f"{np.nanmean(found.table[target]):.2f}"
-                    rows.append([name, f"{weight:g}", target, *shown, measured, density, mean])
-                    print(*rows[-1], file=sys.stderr, flush=True)
-    heads = ["asked for", "weight", "property", "MAE", "rank correlation", "measured", "g/cm^3", "mean"]
-    print(tabulate(rows, heads, "github", disable_numparse=True))
+                write_text(path, json.dumps([*trials, identity | numbers], indent=1) + "\n")
+                print(plan_name, f"{relative * default:g}", numbers, file=sys.stderr, flush=True)
+
+
+def table(trials: list[dict[str, Any]]) -> str:
+    """One row per method and plan: the score of every weight, the chosen one, and the errors with it."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for one in trials:
+        groups.setdefault((one["dataset"], one["plan"], one["method"]), []).append(one)
+    rows = []
+    for (dataset, plan, method), group in sorted(groups.items()):
+        by_weight = sorted(group, key=lambda one: one["weight"])
+        best = min(by_weight, key=lambda one: one["score"])
+        scores = ", ".join(f"{one['weight']:g}: {one['score']:.2f}" for one in by_weight)
+        errors = "; ".join(
+            f"{name} {'-' if e['mae'] is None else format(e['mae'], '.2f')} ({e['coverage']:.0f} %)"
+            for name, e in best["targets"].items()
+        )
+        chosen = f"{best['weight']:g}" if len(by_weight) == len(RELATIVE) else "trials missing"
+        rows.append([f"`{dataset}` {plan}", f"`{method}` {best['sampler']}", scores, chosen, errors])
+    heads = ["plan", "method, sampler", "score by weight", "chosen", "MAE with it (share measured)"]
+    return str(tabulate(rows, heads, "pipe", disable_numparse=True))
+
+
+def page_with(text: str, page: str) -> str:
+    """The page with ``text`` between its markers."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["run", name, dataset, *plans]:
+            run(name, dataset, plans)
+        case ["table"]:
+            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+        case _:
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2:])
+    try:
+        main(sys.argv[1:])
+    except AmsbenchError as error:
+        sys.exit(str(error))

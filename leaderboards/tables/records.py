@@ -226,8 +226,8 @@ def _reported(comparison: Comparison) -> list[Block]:
             source=REPORTED,
             entry=label,
             steps=reported.steps,
-            step_label=reported.step_label,
-            values=Values(numbers={**before, **numbers}, step_label=reported.step_label),
+            step_label="",
+            values=Values(numbers={**before, **numbers}),
             identity={
                 "method": reported.method,
                 "training": getattr(reported, "training", None),

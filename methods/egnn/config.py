@@ -19,7 +19,8 @@ class EGNNConfig:
     neighbours: number by which sums over edges are divided
     radial: number of radial basis functions
     edge_features: ``radial`` (radial basis functions of the distance, and in every layer after the first the invariant
-        of Eq. 12 of each channel) or ``tanh`` (the invariants of Eq. 12 alone, as in the paper)
+        of Eq. 12 of each channel) or ``tanh`` (the invariants of Eq. 12 alone)
+    form: ``standard`` (network.py) or ``paper``, the equations of B.4 to the letter (paper_network.py)
     """
 
     hidden: int = 64
@@ -29,6 +30,7 @@ class EGNNConfig:
     neighbours: float = 40.0
     radial: int = 32
     edge_features: Literal["radial", "tanh"] = "radial"
+    form: Literal["standard", "paper"] = "standard"
 
 
 def smooth_cutoff(distance: Tensor, cutoff: float) -> Tensor:

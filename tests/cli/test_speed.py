@@ -302,7 +302,7 @@ def test_table_and_json(bench, quick, tmp_path):
     ("arguments", "words"),
     [
         (("--device", "gpu"), ("'gpu'", "cpu, cuda")),
-        (("--presets", "nonsense"), ("'nonsense'", "standard, deep, wide, paper")),
+        (("--presets", "nonsense"), ("'nonsense'", "standard, deep, wide")),
         (("--presets", "standart"), ("'standart'", "did you mean 'standard'?")),
         (("--only", "nonsense"), ("'nonsense'", "network, neighbours, generation")),
         (("--only", "files,nonsense"), ("'nonsense'",)),

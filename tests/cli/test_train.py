@@ -95,7 +95,7 @@ def train_budgets():
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--samplers", "oed"), ("no sampler 'oed'", "it has: euler-maruyama")),
+        (("--samplers", "oed"), ("no sampler 'oed'", "it has: shortcut, shortcut-multistep")),
         (("--samplers", "ode,all"), ("no sampler 'all'",)),
         (("--plans", "strukture"), ("unknown plan 'strukture'", "did you mean 'structure'?")),
         (("--steps", "0"), ("step counts are 1 or more",)),

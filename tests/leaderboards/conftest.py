@@ -7,6 +7,7 @@ import pytest
 
 from amsbench.benchmark.evaluation.structural_scores import CurveScores, StructuralScores
 from amsbench.benchmark.runs.results import Environment, Result, ResultKey
+from amsbench.leaderboards.reported_values import SAMPLERS
 from amsbench.metrics.bootstrap import Interval
 from amsbench.metrics.inverse_design import InverseDesignErrors, ShuffledControl
 
@@ -31,7 +32,7 @@ def make_key(**changes: Any) -> ResultKey:
         "dataset_hash": "d" * 64,
         "method": "material-sde",
         "checkpoint_hash": "c" * 64,
-        "sampler": "euler-maruyama",
+        "sampler": SAMPLERS.get(changes.get("method", "material-sde"), "own"),
         "steps": 1,
         "kind": "structural",
         "plan": "structure",

@@ -16,34 +16,25 @@ def caption(table):
     return " ".join(table.caption)
 
 
-def test_results_that_are_amshortcuts_sde_are_labelled(structural):
+def test_a_step_is_labelled_where_it_is_not_the_usual_one_of_its_sampler(structural):
+    """The usual step is that of the most steps: one step of a second-order sampler is an ODE step."""
     results = [
-        structural(0.1, 0.001, steps=5, method="amshortcut", step_label="shortcut"),
-        structural(0.1, 0.001, steps=10, method="amshortcut", step_label="SDE"),
-        structural(0.1, 0.001, steps=10, step_label="SDE"),
+        structural(0.1, 0.001, steps=1, method="amshortcut", sampler="multistep", step_label="ODE"),
+        structural(0.1, 0.001, steps=10, method="amshortcut", sampler="multistep", step_label="multistep"),
+        structural(0.1, 0.001, steps=25, method="amshortcut", sampler="multistep", step_label="multistep"),
+        structural(0.1, 0.001, steps=10, method="amshortcut", sampler="shortcut", step_label="shortcut"),
+        structural(0.1, 0.001, steps=10, method="amshortcut", sampler="euler-maruyama", step_label="SDE"),
     ]
     table = structural_tables(results, detail=True)[0]
-    assert not text(table, "5", "amshortcut").endswith("SDE")
-    assert text(table, "10", "amshortcut").endswith(" SDE")
-    assert not text(table, "10", "material-sde").endswith("SDE")
-    assert "amshortcut: shortcut at 5 steps and SDE at 10 steps" in caption(table)
-    (alone,) = structural_tables(results[1:2])
-    assert text(alone, "10", "amshortcut").endswith(")")
-
-
-def test_the_label_of_a_step_follows_from_the_results_and_not_from_the_method(structural):
-    """Any method with learnt shortcuts has labels on its other steps, those of other samplers included."""
-    results = [
-        structural(0.1, 0.001, steps=2, method="jumper", sampler="quick", step_label="shortcut restart"),
-        structural(0.1, 0.001, steps=10, method="jumper", sampler="slow", step_label="SDE"),
-        structural(0.1, 0.001, steps=10, method="walker", sampler="slow", step_label="SDE"),
-        structural(0.1, 0.001, steps=25, method="walker", sampler="slow", step_label="ODE"),
-    ]
-    (table,) = structural_tables(results)
-    assert text(table, "2", "jumper quick").endswith(")")
-    assert text(table, "10", "jumper slow").endswith(" SDE")
-    assert text(table, "10", "walker").endswith(")")
-    assert text(table, "25", "walker").endswith(" ODE")
+    assert text(table, "1", "amshortcut multistep").endswith(" ODE")
+    assert not text(table, "10", "amshortcut multistep").endswith("multistep")
+    for column in (
+        "amshortcut",
+        "amshortcut euler-maruyama",
+    ):  # the paper's sampler has the name of the method
+        assert text(table, "10", column).endswith(")")
+    assert "amshortcut multistep: ODE at 1 step and multistep at 10, 25 steps" in caption(table)
+    assert "amshortcut: shortcut" in caption(table)
 
 
 def test_samplers_of_one_method_are_columns_and_the_papers_is_unnamed(structural):

@@ -1,10 +1,13 @@
-"""AMShortcut: consistency of shortcuts, drawn step sizes, and samplers below and from ten steps on."""
+"""AMShortcut: consistency of shortcuts, drawn step sizes, and samplers of both kinds."""
+
+from typing import ClassVar
 
 import pytest
 import torch
 
 from amsbench.benchmark.interface.method import Method
-from amsbench.benchmark.interface.noise import BatchNoise
+from amsbench.benchmark.interface.noise import BatchNoise, structure_noise
+from amsbench.benchmark.interface.structures import Structures
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.state import Prediction, State
 
@@ -55,16 +58,63 @@ def test_shortcut_steps_fit_into_the_time(silicon):
     assert float((2 * dt == t).float().mean()) == pytest.approx(method.config["full_share"], abs=0.02)
 
 
-def test_shortcut_mode_changes_at_ten_steps(silicon):
+def test_only_shortcuts_give_the_network_their_step_size_and_at_every_step_count(silicon):
+    """The step sizes that the network reads are those of the steps, or 0 in the samplers of material SDE."""
+
+    class Reading(AMShortcut):
+        read: ClassVar[list[tuple[float, float]]] = []
+
+        def predict(self, state: State, null, t, dt):
+            self.read.append((float(t[0]), float(dt[0])))
+            return super().predict(state, null, t, dt)
+
+    method = build(Reading, silicon)
+    for steps in (1, 3, 10, 12):
+        for sampler in method.samplers:
+            method.read.clear()
+            noise = structure_noise([12], torch.tensor([3]), torch.device("cpu"))
+            start = Structures.empty_cells(8.0 * torch.eye(3)[None], torch.tensor([12]), torch.zeros(1, 0))
+            sampler.sample(method, start, steps, noise)
+            times = sampler.times(method, steps)
+            shortcut = sampler.name.startswith("shortcut")
+            assert [t for t, _ in method.read] == pytest.approx([t for t, _ in times])
+            assert [dt for _, dt in method.read] == pytest.approx([(t - s) * shortcut for t, s in times])
+
+
+def test_the_papers_sampler_is_the_shortcut_in_equal_steps_at_every_step_count(silicon):
     method = build(AMShortcut, silicon)
-    ancestral = method.sampler_named("ancestral")
-    assert ancestral.at(9).step_size(0.7, 0.2) == pytest.approx(0.5)
-    assert ancestral.at(10).step_size(0.7, 0.2) == 0.0
-    assert method.sampler_named("ancestral").label(method, 5) == "shortcut"
-    assert method.sampler_named("restart").label(method, 5) == "shortcut restart"
-    assert method.sampler_named("multistep").label(method, 5) == "shortcut multistep"  # at times of its own
-    assert method.sampler_named("multistep").label(method, 1) == "shortcut"
-    assert method.sampler_named("restart").label(method, 1) == "shortcut"  # one step has no restart
-    assert method.sampler_named("restart").label(method, 10) == "restart"
-    assert method.sampler_named("ancestral").label(method, 10) == "ancestral"
-    assert method.sampler_named("ode").label(method, 10) == "shortcut"
+    first = method.samplers[0]
+    assert first.name == method.preferred_sampler() == "shortcut"
+    for steps in (1, 9, 10, 250):
+        assert first.label(method, steps) == "shortcut"
+        assert [t - s for t, s in first.times(method, steps)] == pytest.approx([1 / steps] * steps)
+
+
+def test_shortcuts_add_no_noise(silicon):
+    """From one start, two noise sources give one structure."""
+    method = build(AMShortcut, silicon)
+    drift = Prediction(positions=torch.ones(12, 3), elements=None)
+    start = Structures.empty_cells(8.0 * torch.eye(3)[None], torch.tensor([12]), torch.zeros(1, 0))
+    state = State(structures=start, elements=None)
+    t, s = torch.full((12, 1), 0.7), torch.full((12, 1), 0.6)
+    for name in ("shortcut", "shortcut-multistep", "shortcut-restart", "shortcut-guided"):
+        steps = [
+            method.sampler_named(name).step(
+                method, state, drift, t, s, BatchNoise(12, 1, torch.Generator().manual_seed(seed))
+            )
+            for seed in (0, 1)
+        ]
+        assert torch.equal(steps[0].structures.positions, steps[1].structures.positions)
+
+
+def test_samplers_of_equal_labels_are_those_that_take_the_same_steps(silicon):
+    method = build(AMShortcut, silicon)
+    labels = {(s.name, steps): s.label(method, steps) for s in method.samplers for steps in (1, 5, 10)}
+    assert {name for (name, steps), label in labels.items() if steps == 1 and label == "shortcut"} == {
+        *("shortcut", "shortcut-multistep", "shortcut-restart", "shortcut-guided")
+    }
+    for steps in (5, 10):  # silicon has no targets to guide to
+        assert labels["shortcut-guided", steps] == labels["shortcut-restart", steps] == "shortcut-restart"
+        assert labels["shortcut-multistep", steps] == "shortcut-multistep"  # at times of its own
+        assert labels["guided", steps] == labels["restart", steps] == "restart"
+        assert labels["euler-maruyama", steps] == "SDE"

@@ -12,17 +12,21 @@ from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.methods.denoiser import LEAST_FRACTION, FlexibleDenoiser, likeliest_compositions
 from amsbench.methods.egnn.config import EGNNConfig
+from amsbench.methods.paper_denoiser import PaperDenoiser
 from amsbench.methods.state import State
 
 CONFIGS = {
     "standard": EGNNConfig(hidden=32, layers=3, cutoff=5.0),
-    "paper": EGNNConfig(hidden=32, layers=4, cutoff=5.0, edge_features="tanh"),
+    "tanh": EGNNConfig(hidden=32, layers=4, cutoff=5.0, edge_features="tanh"),
 }
 
 
-@pytest.fixture(params=[*CONFIGS, "composition"])
+@pytest.fixture(params=[*CONFIGS, "composition", "paper"])
 def denoiser(request, silica):
     torch.manual_seed(1)
+    if request.param == "paper":
+        literal = EGNNConfig(hidden=64, layers=4, cutoff=5.0, edge_features="tanh", form="paper")
+        return PaperDenoiser(silica, literal, 16, reads_step_size=True).double()
     composition = request.param == "composition"
     config = CONFIGS["standard" if composition else request.param]
     made = FlexibleDenoiser(silica, config, composition=composition).double()
@@ -199,10 +203,15 @@ def test_likeliest_compositions_find_what_no_embedding_tells():
     assert (found - truth).abs().max() < 0.05
 
 
-def test_edges_appear_smoothly(silicon, small_batch):
+@pytest.mark.parametrize("form", ["standard", "paper"])
+def test_edges_appear_smoothly(silicon, small_batch, form):
     """The output is continuous when an atom enters the cutoff of another one."""
     torch.manual_seed(0)
-    denoiser = FlexibleDenoiser(silicon, CONFIGS["standard"]).double()
+    if form == "paper":
+        literal = replace(CONFIGS["tanh"], form="paper")
+        denoiser = PaperDenoiser(silicon, literal, 16, reads_step_size=True).double()
+    else:
+        denoiser = FlexibleDenoiser(silicon, CONFIGS["standard"]).double()
     cell = torch.eye(3, dtype=torch.float64)[None] * 30
     outputs = []
     for distance in (5.0 - 1e-7, 5.0 + 1e-7):

@@ -28,7 +28,7 @@ def start(task, sizes=(20, 31), edge=9.0, properties=None) -> Structures:
     return Structures.empty_cells(torch.eye(3).repeat(len(sizes), 1, 1) * edge, torch.tensor(sizes), table)
 
 
-def gaussian_cloud(method, variance, steps, atoms=20_000):
+def gaussian_cloud(method, variance, steps, sampler="restart", atoms=20_000):
     """Variance of the samples of restarts for normal data with the exact drift of ``method``: the average drift for
     AMShortcut, the instantaneous one for material SDE."""
 
@@ -40,7 +40,7 @@ def gaussian_cloud(method, variance, steps, atoms=20_000):
 
     method.predict = exact
     cell = Structures.empty_cells(6 * torch.eye(3)[None], torch.tensor([atoms]), torch.zeros(1, 0))
-    return float(method.sample(cell, steps, "restart", StructureNoise([atoms], [1])).positions.var())
+    return float(method.sample(cell, steps, sampler, StructureNoise([atoms], [1])).positions.var())
 
 
 @pytest.mark.parametrize("ghosts", [False, True])
@@ -69,7 +69,9 @@ def test_unknown_noise_is_measured_on_the_atoms(ghosts, silicon, silica):
 
 
 def test_restarts_with_exact_shortcuts_keep_the_spread_of_the_data(silicon):
-    assert gaussian_cloud(build(AMShortcut, silicon), 0.04, 9) == pytest.approx(0.04, rel=0.05)
+    method = build(AMShortcut, silicon)
+    for steps in (9, 12):
+        assert gaussian_cloud(method, 0.04, steps, "shortcut-restart") == pytest.approx(0.04, rel=0.05)
 
 
 def test_restarts_with_the_expected_end_lose_spread(silicon):
@@ -84,9 +86,11 @@ def test_restarts_with_the_expected_end_lose_spread(silicon):
     assert found < 0.035
 
 
-@pytest.mark.parametrize("method_class", [MaterialSDE, AMShortcut])
+@pytest.mark.parametrize(
+    ("method_class", "kind"), [(MaterialSDE, ""), (AMShortcut, ""), (AMShortcut, "shortcut-")]
+)
 @pytest.mark.parametrize("steps", [2, 11])
-def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, steps, silica):
+def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, kind, steps, silica):
     """Weight 1 gives the restart with targets and weight 0 the one without, for the same noise."""
     targets, none = torch.tensor([[24.0, math.nan]]), torch.full((1, 2), math.nan)
 
@@ -96,13 +100,13 @@ def test_guidance_lies_on_the_line_through_no_targets_and_targets(method_class, 
         with torch.no_grad():
             return method.sample(cells, steps, sampler, StructureNoise([20], [5]))
 
-    asked, free = sample("restart", targets), sample("restart", none)
+    asked, free = sample(f"{kind}restart", targets), sample(f"{kind}restart", none)
     for weight, wanted in ((1.0, asked), (0.0, free)):
-        made = sample("guided", targets, guidance={"shear_modulus": weight, "ring_size": 50.0})
+        made = sample(f"{kind}guided", targets, guidance={"shear_modulus": weight, "ring_size": 50.0})
         torch.testing.assert_close(made.positions, wanted.positions, rtol=0, atol=1e-5)
         assert bool((made.species == wanted.species).all())
     assert (asked.positions - free.positions).abs().max() > 1e-4
-    made = sample("guided", none)
+    made = sample(f"{kind}guided", none)
     torch.testing.assert_close(made.positions, free.positions, rtol=0, atol=1e-5)
 
 
@@ -126,17 +130,16 @@ def test_guidance_multiplies_what_a_target_does(weight, silica):
 def test_guidance_needs_properties(silicon, silica):
     """Without properties the sampler equals the restart sampler, also in its evaluations and cells."""
     without, given = build(AMShortcut, silicon), build(AMShortcut, silica)
-    for steps in (1, 5, 25):
-        assert without.sampler_named("guided").label(without, steps) == without.sampler_named(
-            "restart"
-        ).label(without, steps)
-        assert without.sampler_named("guided").evaluations(without, steps) == steps
-        assert given.sampler_named("guided").evaluations(given, steps) == 2 * steps
-        assert given.sampler_named("guided").label(given, steps) != given.sampler_named("restart").label(
-            given, steps
-        )
-    assert without.preferred_sampler() == "multistep"
-    assert given.preferred_sampler() == "guided"
+    for kind in ("", "shortcut-"):
+        guided, restart = (AMShortcut.sampler_named(f"{kind}{name}") for name in ("guided", "restart"))
+        for steps in (1, 5, 25):
+            assert guided.label(without, steps) == restart.label(without, steps)
+            assert guided.evaluations(without, steps) == steps
+            assert guided.evaluations(given, steps) == 2 * steps
+            assert guided.label(given, steps) != restart.label(given, steps)
+    assert (without.preferred_sampler(), given.preferred_sampler()) == ("shortcut", "shortcut-guided")
+    without, given = build(MaterialSDE, silicon), build(MaterialSDE, silica)
+    assert (without.preferred_sampler(), given.preferred_sampler()) == ("multistep", "guided")
 
 
 def test_restarts_go_to_the_end_from_ever_smaller_times(silicon):

@@ -25,7 +25,7 @@ def test_a_structural_result_reads_as_in_the_paper(structural):
 
 def test_rows_are_steps_and_columns_methods_in_the_order_of_the_paper(structural):
     results = [
-        structural(0.1, 0.001, steps=25, method="amshortcut", step_label="SDE"),
+        structural(0.1, 0.001, steps=25, method="amshortcut", step_label="shortcut"),
         structural(0.2, 0.001, steps=2, method="amshortcut", step_label="shortcut"),
         structural(0.3, 0.001, steps=10, method="zeolite-net", sampler="own"),
         structural(0.3, 0.001, steps=10, method="material-ode", sampler="ode", step_label="ODE"),
