@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ...benchmark.interface.evaluation_plan import steps_text
-from ...benchmark.runs.results import Result, ResultKey
+from ...benchmark.runs.results import Result, ResultKey, check_file
 from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
 from .. import reported_values
@@ -64,7 +64,7 @@ def save_figures(store: ResultFiles, output_folder: Path | str, results: Sequenc
 
     def save(figure: Figure, name: str) -> None:
         path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.png"
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=160))
+        write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=160))
         paths.append(path)
 
     if "structural" in kinds:
@@ -212,7 +212,7 @@ def _draw_obtained(
 def structure_values(store: ResultFiles, result: Result, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Target and obtained value of each structure of a result, NaN where it could not be measured: [s], [s].
 
-    AmsbenchError where the parquet file beside the result is missing, damaged or of another result.
+    AmsbenchError where the parquet file beside the result is missing, damaged, edited or of another result.
     """
     import pandas as pd
 
@@ -222,6 +222,7 @@ def structure_values(store: ResultFiles, result: Result, name: str) -> tuple[np.
             f"{path} with the values of the single structures is missing; copy it beside its .json, "
             "or delete that and run again"
         )
+    check_file(path, result)
     names = [f"target_{name}", name]
     try:
         table = pd.read_parquet(path, columns=names)

@@ -31,6 +31,7 @@ def make_key(**changes: Any) -> ResultKey:
         "dataset_hash": "d" * 64,
         "method": "material-sde",
         "checkpoint_hash": "c" * 64,
+        "code": "a" * 64,
         "sampler": "euler-maruyama",
         "steps": 1,
         "kind": "structural",
@@ -76,6 +77,8 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
             "minimum_distance": 2.2,
         },
         "failures": {},
+        "metric_code": {},
+        "files": {},
         "training": {},
         "environment": Environment(**environment | changes.pop("environment", {})),
     }
