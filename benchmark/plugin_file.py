@@ -21,8 +21,6 @@ def register_method_file(text: str) -> str:
     """Register the method class in a file for this process and return its name.
 
     text: ``FILE.py``, where the file defines one Method, or ``FILE.py:Class``
-    The class gets ``source_hash``, the sha256 of the file, which becomes part of the keys of its results: structures
-    depend on the code of a sampler, which a checkpoint does not hold.
     Raises AmsbenchError for a file that is missing, fails to import or has no (or more than one) such class, and for a
     name that an installed method has.
     """
@@ -32,7 +30,6 @@ def register_method_file(text: str) -> str:
         raise AmsbenchError(
             f"no file {path}; give a Python file that defines a Method, or a name from 'amsbench methods'"
         )
-    source = path.read_bytes()
     module_name = f"amsbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
@@ -67,7 +64,6 @@ def register_method_file(text: str) -> str:
         raise AmsbenchError(
             f'the class {chosen.__name__} in {path} has no name; set name = "my-method" in the class'
         )
-    chosen.source_hash = hashlib.sha256(source).hexdigest()
     registry.register("methods", name, chosen, str(path))
     return name
 

@@ -184,6 +184,7 @@ def announce(run: Run, workers: int) -> None:
     from ..benchmark.interface.evaluation_plan import steps_text
     from ..benchmark.runs.estimate import estimate_seconds
     from ..benchmark.runs.generator import TrainedModel
+    from ..benchmark.runs.results import STRUCTURES
 
     trials = run.trials()
     missing = [item for item in trials if run.store.find(run.key(item)) is None]
@@ -205,7 +206,22 @@ def announce(run: Run, workers: int) -> None:
             f"{steps_text(*merged_steps)}: computed once."
         )
     if len(missing) < len(trials):
-        say(f"{len(trials) - len(missing)} of them are in {run.store.folder} already.")
+        stored = [run.key(item) for item in trials if item not in missing]
+        with_structures = sum(run.store.path(key, STRUCTURES).is_file() for key in stored)
+        say(
+            f"{len(stored)} of them are in {run.store.folder} already, "
+            f"{'all' if with_structures == len(stored) else with_structures} with their structures."
+        )
+    methods, metrics = run.outdated()
+    if methods:
+        say(
+            f"The code of '{run.source.name}' changed since {len(methods)} stored results were computed: they are "
+            "computed again, the old ones stay beside the new ones."
+        )
+    if metrics:
+        say(
+            f"The code of {', '.join(metrics)} changed: {max(metrics.values())} stored results are measured again."
+        )
     if missing and isinstance(run.source, TrainedModel):
         seconds = estimate_seconds(run, run.source.checkpoint.method, missing, workers)
         say(f"Expected time on {workers} cores: about {duration(seconds)}.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +25,9 @@ from .options import (
     names_in,
 )
 from .progress import RunBars, progress_bars, say, terminal_width
+
+if TYPE_CHECKING:
+    from ..benchmark.runs.results import Result
 
 FEWER_COLUMNS = (
     "The table is wider than the terminal and printed in parts; 'amsbench table' shows fewer columns with --methods or "
@@ -62,7 +66,7 @@ def run_command(
     """
     from ..benchmark.datasets.definition import plans_of
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.runs.results import ResultStore
+    from ..benchmark.runs.results import STRUCTURES, ResultStore
     from ..benchmark.runs.runner import Run
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.worker_pool import available_cores, local_pool
@@ -109,10 +113,26 @@ def run_command(
         for table in tables_of(done, kind, metrics=names, files=run.store)[: None if names else 1]
     ]
     print(render(shown, "plain", width=terminal_width(), hint=FEWER_COLUMNS))
-    say(
-        f"Results: {len(done)} in {output_dir / dataset}/ (*.json), structures beside them (*.extxyz, *.parquet)."
-    )
+    store = run.store
+    gone = sum(not store.path(result.key, STRUCTURES).is_file() for result in done)
+    beside = "structures and their table beside them (*.extxyz, *.parquet)"
+    if gone:
+        beside = f"{gone} of them without their structures; the others have them beside them (*.extxyz)"
+    say(f"Results: {len(done)} in {output_dir / dataset}/ (*.json), {beside}.")
     say(f"All tables of this folder: amsbench table --results {output_dir} --detail")
+
+
+def say_outdated(results: Sequence[Result]) -> None:
+    """Print which results were computed by other code than that of this installation, if there are any."""
+    from ..benchmark.runs.current_code import outdated_parts
+
+    parts = [outdated_parts(result) for result in results]
+    names = sorted({name for changed in parts for name in changed})
+    if names:
+        say(
+            f"{sum(map(bool, parts))} of {len(parts)} results are of other code than this installation has "
+            f"({', '.join(names)}); 'amsbench run' computes them again."
+        )
 
 
 def table_command(
@@ -158,6 +178,7 @@ def table_command(
     shown = chosen(
         store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
     )
+    say_outdated(shown)
     if readme is not None:
         from ..leaderboards.tables.pages import write_block
 

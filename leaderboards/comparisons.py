@@ -1,8 +1,9 @@
 """Results grouped for tables: comparisons of equal conditions, and within them entries, one per model and sampler.
 
 A comparison holds the results that share dataset, protocol, number of structures, targets, cells and metrics. Within
-it an entry is one trained model with one sampler. Two checkpoints, seeds or precisions of a method are two entries;
-another protocol, dataset file or number of structures is another comparison. No result is left out.
+it an entry is one trained model with one sampler. Two checkpoints, seeds, precisions or states of the code of a method
+are two entries; another protocol, dataset file, number of structures or code of the standard metrics is another
+comparison. No result is left out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..benchmark import registry
-from ..benchmark.runs.results import NO_STEPS, Result, ResultKey
+from ..benchmark.evaluation.descriptor_means import STANDARD_DESCRIPTORS
+from ..benchmark.evaluation.evaluate import STANDARD_CURVES
+from ..benchmark.runs.results import NO_STEPS, Result, ResultKey, content_hash
 from ..benchmark.training.budgets import BUDGETS
 from ..errors import AmsbenchError
 from . import reported_values
@@ -196,12 +199,21 @@ def _without_copies(results: Sequence[Result]) -> list[Result]:
     return list(unique.values())
 
 
-_OF_AN_ENTRY = {"method", "checkpoint_hash", "sampler", "sampler_version", "steps", "precision", "seed"}
+_OF_AN_ENTRY = {
+    "method",
+    "checkpoint_hash",
+    "code",
+    "sampler",
+    "sampler_version",
+    "steps",
+    "precision",
+    "seed",
+}
 """Parts of a key that may differ within a comparison; all others are the same."""
 
 
 def _conditions(result: Result) -> str:
-    return repr((result.key.model_dump(exclude=_OF_AN_ENTRY), _reference(result)))
+    return repr((result.key.model_dump(exclude=_OF_AN_ENTRY), _reference(result), _metric_code(result)))
 
 
 def _reference(result: Result) -> str | None:
@@ -209,11 +221,18 @@ def _reference(result: Result) -> str | None:
     return result.structural.reference if result.structural and result.key.kind == "structural" else None
 
 
+def _metric_code(result: Result) -> str:
+    """The code of the metrics that all results of a plan have, as one hash."""
+    names = sorted({*STANDARD_CURVES, *STANDARD_DESCRIPTORS, *result.key.targets} & set(result.metric_code))
+    return content_hash({name: result.metric_code[name] for name in names})
+
+
 def _conditions_in_words(result: Result) -> dict[str, str]:
     key = result.key
     return {
         "dataset file": key.dataset_hash[:8],
         "metrics": key.metrics_version,
+        "code of the metrics": _metric_code(result)[:8],
         "targets": targets_text(key),
         "cube": "none" if key.cube is None else f"{key.cube:g} Å",
         "reference": _reference(result) or "none",
@@ -235,7 +254,15 @@ def _entries(results: Sequence[Result]) -> tuple[Entry, ...]:
     for result in results:
         key = result.key
         sampler = key.sampler, key.sampler_version
-        identity = key.method, *sampler, result.trained_on, key.checkpoint_hash, key.precision, key.seed
+        identity = (
+            key.method,
+            *sampler,
+            result.trained_on,
+            key.checkpoint_hash,
+            key.code,
+            key.precision,
+            key.seed,
+        )
         groups.setdefault(identity, []).append(result)
     samplers = {(result.key.method, result.key.sampler) for result in results}
     several = {method for method, number in Counter(m for m, _ in samplers).items() if number > 1}
@@ -245,6 +272,7 @@ def _entries(results: Sequence[Result]) -> tuple[Entry, ...]:
         [
             {
                 "checkpoint": group[0].key.checkpoint_hash[:8],
+                "code": group[0].key.code[:8],
                 "precision": group[0].key.precision,
                 "seed": str(group[0].key.seed),
                 "sampler version": str(group[0].key.sampler_version),
@@ -276,4 +304,13 @@ def _entry_order(result: Result) -> tuple:
     rank = methods.index(key.method) if key.method in methods else len(methods)
     unusual = key.sampler != reported_values.SAMPLERS.get(key.method, key.sampler)
     model = rank, key.method, training_label(result)
-    return *model, unusual, key.sampler, -key.sampler_version, key.checkpoint_hash, key.seed, key.precision
+    return (
+        *model,
+        unusual,
+        key.sampler,
+        -key.sampler_version,
+        key.checkpoint_hash,
+        key.code,
+        key.seed,
+        key.precision,
+    )

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..benchmark.runs.results import Result, ResultKey
+from ..benchmark.runs.results import Result, ResultKey, check_file
 from ..errors import AmsbenchError
 
 
@@ -23,7 +23,7 @@ class ResultFiles(Protocol):
 def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Target and obtained value of each structure of a result, NaN where it could not be measured: [s], [s].
 
-    AmsbenchError where the parquet file beside the result is missing, damaged or of another result.
+    AmsbenchError where the parquet file beside the result is missing, damaged, edited or of another result.
     """
     import pandas as pd
 
@@ -33,6 +33,7 @@ def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.
             f"{path} with the values of the single structures is missing; copy it beside its .json, "
             "or delete that and run again"
         )
+    check_file(path, result)
     names = [f"target_{name}", name]
     try:
         table = pd.read_parquet(path, columns=names)

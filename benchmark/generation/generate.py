@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 FrameConsumer = Callable[[list["Atoms"]], None]
 
+GENERATION_VERSION = 1
+"""Version of what all methods share when they generate: cells, seeds, noise, batches, neighbour graphs. Raise it when
+the same checkpoint and seed give other structures, so that stored results are computed again."""
+
 ATOMS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 """Atoms per network evaluation: enough to use the whole device, and less than 4 GB of memory."""
 

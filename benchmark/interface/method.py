@@ -57,8 +57,6 @@ class Method(torch.nn.Module, ABC):
     """Whether a rotated cell and rotated noise give the rotated structure."""
     trained_as: ClassVar[str | None] = None
     """Name of the method whose checkpoints this class reads, for a class that only adds samplers to that method."""
-    source_hash: ClassVar[str | None] = None
-    """sha256 of the file of a method that is used without installation; set when the file is loaded."""
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__()

@@ -8,7 +8,6 @@ over all cores.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -24,6 +23,7 @@ from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import ProductType
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
+from .current_code import method_code
 from .environment import current_environment
 from .results import Environment
 
@@ -43,7 +43,8 @@ class Trial:
 class Generator(ABC):
     """Interface between a Run and what generates its structures: a trained model or a non-learned baseline.
 
-    content_hash: identifies weights or code; steps, sampler and seed are in the result's key beside it
+    content_hash: identifies weights or the recipe of a simulation
+    code: hash of the code that generates; steps, sampler and seed are in the result's key beside these two
     record: training record as JSON data, empty for non-learned baselines
     trained_on: properties that can have targets
     on_gpu: whether structures are generated on a GPU
@@ -51,6 +52,7 @@ class Generator(ABC):
 
     name: str
     content_hash: str
+    code: str
     record: dict[str, Any]
     trained_on: tuple[str, ...] = ()
     on_gpu: bool = False
@@ -104,9 +106,7 @@ class TrainedModel(Generator):
         self.checkpoint = checkpoint
         self.name = checkpoint.method.name
         self.content_hash = checkpoint.content_hash
-        source = checkpoint.method.source_hash
-        if source is not None:  # a method file: its samplers are not part of the checkpoint
-            self.content_hash = hashlib.sha256(f"{checkpoint.content_hash} {source}".encode()).hexdigest()
+        self.code = method_code(type(checkpoint.method))
         self.record = checkpoint.record
         self.trained_on = checkpoint.method.task.properties
         self.on_gpu = next(checkpoint.method.parameters()).is_cuda

@@ -22,6 +22,7 @@ from ..interface.method import ProductType
 from ..interface.method_card import MethodCard
 from ..system.devices import device_name
 from ..system.worker_pool import TaskLost, map_with_timeout
+from .current_code import baseline_code
 from .environment import current_environment
 from .generator import Generator, ProgressCallback, Trial
 from .partial_results import PartialResults, kept_until_done
@@ -60,6 +61,7 @@ class NonLearnedBaseline(Generator):
         self.record = {}
         protocol = json.dumps({"name": self.name, **self.dependencies()}, sort_keys=True)
         self.content_hash = hashlib.sha256(protocol.encode()).hexdigest()
+        self.code = baseline_code(type(self))
         self._partial_results: PartialResults | None = None
 
     @abstractmethod

@@ -57,7 +57,12 @@ class PartialResults:
             "cells": np.array([atoms.cell.array for atoms in frames]),
             "seconds": np.array(seconds),
         }
-        write_atomically(self._path(name), lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:  # a file object, since numpy adds a suffix to a name
+                np.savez(file, allow_pickle=False, **arrays)
+
+        write_atomically(self._path(name), write)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"

@@ -1,10 +1,14 @@
-"""Results: one schema-checked, content-addressed JSON file per method, sampler, step count and targets."""
+"""Results: one schema-checked, content-addressed JSON file per method, sampler, step count and targets.
+
+A file also holds the hash of its own content and those of the structures and the table beside it, so that none of them
+can be edited without notice.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +17,11 @@ from pydantic import ValidationError
 from ...errors import AmsbenchError
 from ...metrics.inverse_design import InverseDesignErrors
 from ..evaluation.structural_scores import StrictModel, StructuralScores
-from ..system.files import write_text
+from ..system.files import sha256_of, visible_files, write_text
 
-RESULT_FORMAT = 2
+RESULT_FORMAT = 3
+STRUCTURES, TABLE = ".extxyz", ".parquet"
+"""Suffixes of the files beside a result: its structures, and what was measured on each of them."""
 NO_STEPS = 0
 """The step count of results of non-learned baselines, which take no steps."""
 
@@ -24,6 +30,7 @@ class ResultKey(StrictModel):
     """Everything that the numbers of a result depend on; its hash names the result's files.
 
     checkpoint_hash: content hash of the checkpoint, or of the simulation recipe of a non-learned baseline
+    code: hash of the code of the method or baseline and of its samplers (``code_hash``)
     sampler_version: version of the sampler that generated the structures
     targets: first and last target value by property; the structures' targets are evenly spaced between them
     cube: edge of the cubic cells in Å; None for cells of the training set
@@ -35,6 +42,7 @@ class ResultKey(StrictModel):
     dataset_hash: str
     method: str
     checkpoint_hash: str
+    code: str
     sampler: str
     sampler_version: int = 1
     steps: int
@@ -89,6 +97,8 @@ class Result(StrictModel):
     inverse_design: errors by property with a target
     descriptors, training_descriptors: means over the generated and over training structures, by quantity
     failures: structures that could not be measured, by property or metric and reason
+    metric_code: hash of the code that measured it, by metric and property
+    files: sha256 of the structures and the table beside the result, by suffix; empty for those that are not published
     training: the training record of the checkpoint
     """
 
@@ -105,6 +115,8 @@ class Result(StrictModel):
     descriptors: dict[str, float | None]
     training_descriptors: dict[str, float | None]
     failures: dict[str, dict[str, int]]
+    metric_code: dict[str, str]
+    files: dict[str, str]
     training: dict[str, Any]
     environment: Environment
 
@@ -124,10 +136,16 @@ class ResultStore:
         return read_result(path) if path.exists() else None
 
     def write(self, result: Result) -> Path:
-        """Store a result atomically and return its path."""
+        """Store a result atomically with the hash of its content and return its path."""
         path = self.path(result.key)
-        write_text(path, result.model_dump_json(indent=1) + "\n")
+        fields = result.model_dump(mode="json")
+        write_text(path, json.dumps({CONTENT_HASH: content_hash(fields), **fields}, indent=1) + "\n")
         return path
+
+    def file_hashes(self, key: ResultKey) -> dict[str, str]:
+        """The sha256 of the structures and the table of a result, by suffix, as far as they are there."""
+        paths = {suffix: self.path(key, suffix) for suffix in (STRUCTURES, TABLE)}
+        return {suffix: sha256_of(path) for suffix, path in paths.items() if path.is_file()}
 
     def results(self) -> Iterator[Result]:
         """All results in the folder in the order of their paths; AmsbenchError for a damaged one."""
@@ -135,26 +153,54 @@ class ResultStore:
             raise AmsbenchError(
                 f"no results folder at {self.folder}; run 'amsbench run' first or give --results"
             )
-        for path in sorted(self.folder.rglob("*.json")):
+        for path in visible_files(self.folder, ".json"):
             yield read_result(path)
 
 
+CONTENT_HASH = "content_hash"
+"""Name of the field of a file that has the hash of all others."""
+
+
+def content_hash(fields: Mapping[str, Any]) -> str:
+    """Hex sha256 of JSON data, whatever its layout and the order of its keys."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_result(path: Path) -> Result:
-    """The result in a file; AmsbenchError where it is damaged, of another format or renamed."""
+    """The result in a file; AmsbenchError where it is damaged, edited, renamed or of another format."""
     try:
-        result = Result.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        stored_format = fields["format"]
+        if stored_format == RESULT_FORMAT:
+            stored_hash = fields.pop(CONTENT_HASH)
+            if stored_hash != content_hash(fields):
+                raise AmsbenchError(
+                    f"{path} was edited: the hash of its content is not the one that was stored with it; restore the "
+                    "file, or delete it to compute it again"
+                )
+            result = Result.model_validate(fields)
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         first = str(error).splitlines()
         raise AmsbenchError(
             f"{path} is not a result of this version ({' '.join(first[:3])}); delete it to compute it again"
         ) from error
-    if result.format != RESULT_FORMAT:
+    if stored_format != RESULT_FORMAT:
         raise AmsbenchError(
-            f"{path} has result format {result.format}, this version reads {RESULT_FORMAT}; "
+            f"{path} has result format {stored_format}, this version reads {RESULT_FORMAT}; "
             "delete it to compute it again"
         )
     if path.stem != result.key.stem:
         raise AmsbenchError(
-            f"{path} was edited or renamed: its content belongs to {result.key.stem}.json; delete it"
+            f"{path} was renamed: its content belongs to {result.key.stem}.json; give it this name or delete it"
         )
     return result
+
+
+def check_file(path: Path, result: Result) -> None:
+    """Raise AmsbenchError if the file beside a result is not the one that was stored with it."""
+    if sha256_of(path) != result.files.get(path.suffix):
+        raise AmsbenchError(
+            f"{path} is not the file that was stored with {result.key.stem}.json: it was edited or comes from another "
+            "result; restore it, or delete both to compute them again"
+        )

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from ...metrics.metric import CurveMetric
 from ..datasets.dataset import Dataset
-from ..evaluation.descriptor_means import STANDARD_DESCRIPTORS, structure_metrics
 from ..evaluation.evaluate import (
     METRICS_VERSION,
-    STANDARD_CURVES,
     Evaluation,
-    applicable_curves,
-    evaluate_structures,
-    metrics_by_kind,
 )
-from ..evaluation.reference import Reference, reference_split
 from ..generation.generate import FrameConsumer, Generated
 from ..interface.evaluation_plan import EvaluationPlan
-from ..registry import load_metric
 from ..system.files import check_writable, write_atomically
 from ..system.structure_files import frame_writer, read_structures, write_frames
 from .generator import Generator, Trial
-from .results import Result, ResultKey, ResultStore
+from .results import STRUCTURES, TABLE, Result, ResultKey, ResultStore, check_file
+from .scoring import Scoring
 
 if TYPE_CHECKING:
+    import pandas as pd
     from ase import Atoms
 
 
@@ -63,7 +59,11 @@ class Run:
     metrics: tuple[str, ...] = ()
     seed: int = 0
     overlap: bool | None = None
-    _references: dict[str, Reference] = field(default_factory=dict)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """The metrics of this run."""
+        return Scoring(dataset=self.dataset, metrics=self.metrics, seed=self.seed)
 
     def trials(self) -> list[Trial]:
         """Trials of this run, one per result, in order of plan and step count.
@@ -101,6 +101,7 @@ class Run:
             dataset_hash=self.dataset.content_hash,
             method=self.source.name,
             checkpoint_hash=self.source.content_hash,
+            code=self.source.code,
             sampler=trial.sampler,
             sampler_version=self.source.sampler_version(trial.sampler),
             steps=trial.steps,
@@ -120,7 +121,8 @@ class Run:
         """Yield every result, computing those that the store lacks; each is stored as soon as it is computed.
 
         A stored result that lacks requested metrics is completed: only these metrics are measured, on its stored
-        structures, or on regenerated ones, which are identical, if their file is missing.
+        structures. All of it is measured again if the code of a metric has changed. Without its structures such a
+        result is computed anew.
         """
         check_writable(self.store.folder)
         trials = self.trials()
@@ -129,22 +131,31 @@ class Run:
                 key = self.key(trial)
                 result = self.store.find(key)
                 watcher.trial_started(trial, number, len(trials), result is not None)
-                if result is None:
-                    result = self._compute(trial, key, executor, watcher)
-                elif missing := self._missing_metrics(result, trial.plan):
-                    result = self._completed(result, trial, missing, executor, watcher)
-                yield result
+                if result is not None:
+                    result = self._with_metrics(result, trial, executor, watcher)
+                yield result or self._compute(trial, key, executor, watcher)
 
-    def _reference(self, plan: EvaluationPlan) -> Reference:
-        return self._references.setdefault(
-            plan.protocol, Reference(self.dataset, split=reference_split(plan.protocol))
-        )
+    def outdated(self) -> tuple[list[ResultKey], dict[str, int]]:
+        """What changed code makes this run compute again.
 
-    def _curves(self, plan: EvaluationPlan) -> tuple[str, ...]:
-        """Names of the metrics of mean curves: requested ones, and in structural plans the standard ones."""
-        standard = STANDARD_CURVES if plan.kind == "structural" else ()
-        names = [*standard, *metrics_by_kind(self.metrics)[0]]
-        return tuple(metric.name for metric in applicable_curves(names, self.dataset.definition))
+        Keys of stored results that differ from those of this run in their code alone, and by name of a metric the
+        number of results of this run that other code has measured.
+        """
+        keys = [self.key(trial) for trial in self.trials()]
+        stored = [result.key for result in self.store.results()] if self.store.folder.is_dir() else []
+        replaced = {
+            key.model_copy(update={"code": ""}).digest for key in keys if self.store.find(key) is None
+        }
+        others = [key for key in stored if key.model_copy(update={"code": ""}).digest in replaced]
+        metrics: Counter[str] = Counter()
+        for trial, key in zip(self.trials(), keys, strict=True):
+            result = self.store.find(key)
+            if result is not None:
+                metrics.update(self.scoring.changed(result, trial.plan))
+        return others, dict(metrics)
+
+    def _measuring(self, watcher: RunObserver, plan: EvaluationPlan) -> Callable[[int], None]:
+        return lambda done: watcher.progress("measuring", done, plan.count)
 
     def _generate(
         self, trial: Trial, executor: Executor | None, watcher: RunObserver, sink: FrameConsumer | None = None
@@ -157,25 +168,14 @@ class Run:
     def _compute(
         self, trial: Trial, key: ResultKey, executor: Executor | None, watcher: RunObserver
     ) -> Result:
-        plan, source, reference = trial.plan, self.source, self._reference(trial.plan)
-        targets = plan.target_values()
-        descriptors = metrics_by_kind(self.metrics)[1]
-        path = self.store.path(key, ".extxyz")
+        plan, source = trial.plan, self.source
+        path = self.store.path(key, STRUCTURES)
 
         def generate(sink: FrameConsumer | None = None) -> Generated:
             return self._generate(trial, executor, watcher, sink)
 
         def measure(frames: Iterable[Atoms]) -> Evaluation:
-            return evaluate_structures(
-                frames,
-                reference,
-                targets=targets,
-                curves=self._curves(plan),
-                descriptors=descriptors,
-                executor=executor,
-                progress=lambda done: watcher.progress("measuring", done, plan.count),
-                seed=self.seed,
-            )
+            return self.scoring.evaluation(frames, plan, executor, self._measuring(watcher, plan))
 
         began = time.perf_counter()
         if self.overlap if self.overlap is not None else source.on_gpu:
@@ -189,84 +189,55 @@ class Run:
             key=key,
             step_label=source.step_label(trial.steps, trial.sampler),
             trained_on=source.trained_on,
-            conditioned_on=tuple(name for name in targets if name in source.trained_on),
+            conditioned_on=tuple(name for name in plan.targets if name in source.trained_on),
             seconds=generated.seconds,
             evaluations=generated.evaluations,
             measuring_seconds=time.perf_counter() - began,
             structural=evaluation.structural,
             inverse_design=evaluation.inverse_design,
             descriptors=evaluation.descriptors,
-            training_descriptors=reference.descriptors((*STANDARD_DESCRIPTORS, *descriptors)),
+            training_descriptors=self.scoring.reference(plan).descriptors(self.scoring.descriptors()),
             failures=evaluation.failures,
+            metric_code=self.scoring.codes(plan),
+            files={},
             training=source.record,
             environment=source.environment(),
         )
+        return self._store(result, evaluation.table)
+
+    def _store(self, result: Result, table: pd.DataFrame) -> Result:
         # structures and table before the result: if a result exists, all of its files are complete
-        write_atomically(self.store.path(key, ".parquet"), lambda file: evaluation.table.to_parquet(file))
+        write_atomically(self.store.path(result.key, TABLE), lambda file: table.to_parquet(file))
+        result = result.model_copy(update={"files": self.store.file_hashes(result.key)})
         self.store.write(result)
         return result
 
-    def _missing_metrics(self, result: Result, plan: EvaluationPlan) -> tuple[str, ...]:
-        """Requested metrics of which a stored result has no values, or values of another version."""
-        scores = result.structural.curves if result.structural else {}
-        curves = [
-            name
-            for name in self._curves(plan)
-            if name not in scores or scores[name].version != load_metric(name, CurveMetric).version
-        ]
-        quantities = {
-            metric.name: metric.quantities(self.dataset.definition)
-            for metric in structure_metrics(metrics_by_kind(self.metrics)[1])
-        }
-        absent = [
-            name for name, items in quantities.items() if any(q.name not in result.descriptors for q in items)
-        ]
-        return (*curves, *absent)
-
-    def _completed(
-        self,
-        result: Result,
-        trial: Trial,
-        metrics: tuple[str, ...],
-        executor: Executor | None,
-        watcher: RunObserver,
-    ) -> Result:
+    def _with_metrics(
+        self, result: Result, trial: Trial, executor: Executor | None, watcher: RunObserver
+    ) -> Result | None:
+        """A stored result with all metrics of this run; None if it lacks some and its structures are gone."""
         import pandas as pd
 
-        path = self.store.path(result.key, ".extxyz")
-        frames = read_structures(path) if path.is_file() else self._generate(trial, executor, watcher).frames
-        curves, descriptors = metrics_by_kind(metrics)
-        reference = self._reference(trial.plan)
-        evaluation = evaluate_structures(
-            frames,
-            reference,
-            curves=curves,
-            descriptors=descriptors,
-            executor=executor,
-            progress=lambda done: watcher.progress("measuring", done, trial.plan.count),
-            seed=self.seed,
-        )
-        structural = result.structural
-        if evaluation.structural is not None:
-            stored_curves = structural.curves if structural else {}
-            structural = evaluation.structural.model_copy(
-                update={"curves": {**stored_curves, **evaluation.structural.curves}}
-            )
-        result = result.model_copy(
-            update={
-                "structural": structural,
-                "descriptors": evaluation.descriptors | result.descriptors,
-                "training_descriptors": reference.descriptors((*STANDARD_DESCRIPTORS, *descriptors))
-                | result.training_descriptors,
-            }
-        )
-        table = self.store.path(result.key, ".parquet")
-        if table.is_file():
-            rows = pd.read_parquet(table)
-            added = evaluation.table[[name for name in evaluation.table if name not in rows]]
-            write_atomically(table, lambda file: rows.join(added).to_parquet(file))
-        self.store.write(result)
-        return result
+        changed, absent = self.scoring.changed(result, trial.plan), self.scoring.absent(result, trial.plan)
+        if not changed and not absent:
+            return result
+        frames = self._stored_structures(result)
+        if frames is None:
+            return None
+        path = self.store.path(result.key, TABLE)
+        context = executor, self._measuring(watcher, trial.plan)
+        if changed or not path.is_file():
+            return self._store(*self.scoring.measured_again(result, trial.plan, frames, *context))
+        check_file(path, result)
+        table = pd.read_parquet(path)
+        return self._store(*self.scoring.completed(result, trial.plan, frames, table, *context))
+
+    def _stored_structures(self, result: Result) -> list[Atoms] | None:
+        path = self.store.path(result.key, STRUCTURES)
+        if not path.is_file():
+            return None
+        check_file(path, result)
+        return read_structures(path)
 
 
 def overlapped(

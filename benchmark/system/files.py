@@ -11,16 +11,23 @@ from pathlib import Path
 
 from ...errors import AmsbenchError
 
+UNFINISHED = ".unfinished"
+"""Suffix of temporary files."""
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file in full or not at all: ``write`` fills a temporary file, which is then moved to ``path``.
+
+    The temporary file is hidden and ends in ``UNFINISHED`` whatever the suffix of ``path`` is: a writer that chooses
+    its format by the suffix must be told the format. A process that is killed leaves it behind.
 
     Raises AmsbenchError if the folder cannot be written or the disk is full; no partial file is left.
     """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        # neither visible nor with the suffix of the file, so that no reader of the folder takes it for one
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         os.close(handle)
         temporary = Path(name)
         write(temporary)
@@ -42,6 +49,18 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
     write_atomically(path, write)
+
+
+def visible_files(folder: Path, suffix: str) -> list[Path]:
+    """The files with a suffix in a folder and all folders below it, by path, without hidden ones.
+
+    Others may write and delete in the folder meanwhile.
+    """
+    paths = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(place, name) for name in names if name.endswith(suffix) and not name.startswith(".")]
+    return sorted(paths)
 
 
 def check_writable(folder: Path) -> None:

@@ -59,7 +59,7 @@ def save_figures(store: ResultFiles, output_folder: Path | str, results: Sequenc
 
     def save(figure: Figure, name: str) -> None:
         path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.png"
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=160))
+        write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=160))
         paths.append(path)
 
     if "structural" in kinds:

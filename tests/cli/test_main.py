@@ -12,6 +12,7 @@ import torch
 
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.storage import encode_structures, save_dataset
+from amsbench.benchmark.system.files import UNFINISHED
 from amsbench.benchmark.training.checkpoints import save_checkpoint
 from amsbench.methods.amshortcut import AMShortcut
 
@@ -365,7 +366,7 @@ def test_a_stopped_command_says_so_and_leaves_nothing(tmp_path, number):
             if any(tmp_path.iterdir()):
                 break
             time.sleep(0.1)
-        assert [path.suffix for path in tmp_path.iterdir()] == [".extxyz"]
+        assert [path.suffix for path in tmp_path.iterdir()] == [UNFINISHED]
         running.send_signal(number)
         _, err = running.communicate(timeout=60)
     finally:

@@ -41,13 +41,27 @@ def test_train_and_run(amsbench, method_file, data, tmp_path):
     assert "mean-flow" in out
     first = list((tmp_path / "results" / "own-glass").glob("mean-flow-*.json"))
     assert len(first) == 1
-    # another source is another result, though the checkpoint is the same
-    method_file.write_text(method_file.read_text() + "\n# changed\n")
+    method_file.write_text(method_file.read_text() + "\n# a comment\n")
     registry._LOCAL.clear()
-    assert amsbench(*run, *short)[0] == 0
+    code, _, err = amsbench(*run, *short)
+    assert code == 0
+    assert "1 of them are in results already, all with their structures" in err
+    assert list((tmp_path / "results" / "own-glass").glob("mean-flow-*.json")) == first
+    # other code is another result, though the checkpoint is the same
+    method_file.write_text(method_file.read_text() + "\nCHANGED = 1\n")
+    registry._LOCAL.clear()
+    code, _, err = amsbench(*run, *short)
+    assert code == 0
+    assert "The code of 'mean-flow' changed since 1 stored results were computed" in err
     both = list((tmp_path / "results" / "own-glass").glob("mean-flow-*.json"))
     assert len(both) == 2
-    assert len({json.loads(path.read_text())["key"]["checkpoint_hash"] for path in both}) == 2
+    keys = [json.loads(path.read_text())["key"] for path in both]
+    assert len({key["checkpoint_hash"] for key in keys}) == 1
+    assert len({key["code"] for key in keys}) == 2
+    code, out, err = amsbench("table")
+    assert code == 0
+    assert "1 of 2 results are of other code than this installation has (mean-flow)" in err
+    assert all(f"mean-flow, code {key['code'][:8]}" in " ".join(out.split()) for key in keys)
 
 
 def test_mistakes(amsbench, mistake, method_file, tmp_path):

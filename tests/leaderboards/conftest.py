@@ -32,6 +32,7 @@ def make_key(**changes: Any) -> ResultKey:
         "dataset_hash": "d" * 64,
         "method": "material-sde",
         "checkpoint_hash": "c" * 64,
+        "code": "a" * 64,
         "sampler": SAMPLERS.get(changes.get("method", "material-sde"), "own"),
         "steps": 1,
         "kind": "structural",
@@ -77,6 +78,8 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
             "minimum_distance": 2.2,
         },
         "failures": {},
+        "metric_code": {},
+        "files": {},
         "training": {},
         "environment": Environment(**environment | changes.pop("environment", {})),
     }

@@ -9,8 +9,9 @@ import torch
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import Measurement, plans_of
 from amsbench.benchmark.generation.cells import cells_of
+from amsbench.benchmark.runs import scoring
 from amsbench.benchmark.runs.generator import TrainedModel
-from amsbench.benchmark.runs.results import ResultStore
+from amsbench.benchmark.runs.results import STRUCTURES, TABLE, ResultStore
 from amsbench.benchmark.runs.runner import Run
 from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.errors import AmsbenchError
@@ -198,5 +199,100 @@ def test_curves_of_inverse_design_are_measured_on_request(tiny_asio2, tmp_path, 
         assert scores.rmsd == pytest.approx(at_once.structural.curves[name].rmsd, rel=1e-5)
     assert added.inverse_design == without.inverse_design
     # nothing is missing, although modifiers were requested, too
-    monkeypatch.setattr(Run, "_completed", None)
+    monkeypatch.setattr(scoring.Scoring, "completed", None)
     assert list(replace(plain, metrics=metrics).execute(None, Silent())) == [added]
+
+
+def other_code(monkeypatch, *names):
+    """From now on the code of these metrics is another one."""
+    codes = scoring.metric_codes
+
+    def changed(definition, metrics, properties):
+        return codes(definition, metrics, properties) | {
+            name: "0" * 64 for name in names if name in (*metrics, *properties)
+        }
+
+    monkeypatch.setattr(scoring, "metric_codes", changed)
+
+
+def generated(run, monkeypatch):
+    """Trials of which structures are generated from now on."""
+    trials = []
+    generate = type(run.source).generate
+
+    def counted(self, dataset, trial, *arguments):
+        trials.append(trial)
+        return generate(self, dataset, trial, *arguments)
+
+    monkeypatch.setattr(type(run.source), "generate", counted)
+    return trials
+
+
+def test_changed_code_of_a_metric_measures_the_stored_structures_again(run, monkeypatch):
+    before = list(replace(run, metrics=("sq",)).execute(None, Silent()))
+    trials = generated(run, monkeypatch)
+    other_code(monkeypatch, "rdf")
+    assert run.outdated() == ([], {"rdf": 4})
+    after = list(run.execute(None, Silent()))
+    assert trials == []
+    for old, new in zip(before, after, strict=True):
+        assert new.metric_code["rdf"] == "0" * 64
+        assert new.structural.curves.keys() == {"rdf", "adf", "sq"}
+        assert (new.key, new.seconds, new.environment) == (old.key, old.seconds, old.environment)
+        # positions in a file have eight decimals
+        assert new.structural.curves["rdf"].rmsd == pytest.approx(old.structural.curves["rdf"].rmsd, rel=1e-5)
+        assert run.store.file_hashes(new.key) == new.files
+    assert list(run.execute(None, Silent())) == after
+    assert run.outdated() == ([], {})
+
+
+def test_changed_code_of_a_metric_that_is_not_needed_changes_nothing(run, monkeypatch):
+    before = list(replace(run, metrics=("sq",)).execute(None, Silent()))
+    other_code(monkeypatch, "sq")
+    assert list(run.execute(None, Silent())) == before
+
+
+def test_changed_code_of_a_method_computes_its_results_again_beside_the_old_ones(run, monkeypatch):
+    before = list(run.execute(None, Silent()))
+    assert run.outdated() == ([], {})
+    trials = generated(run, monkeypatch)
+    monkeypatch.setattr(run.source, "code", "0" * 64)
+    keys, metrics = run.outdated()
+    assert (sorted(keys, key=str), metrics) == (sorted((r.key for r in before), key=str), {})
+    after = list(run.execute(None, Silent()))
+    assert len(trials) == 4
+    assert {result.key.code for result in after} == {"0" * 64}
+    assert len(list(run.store.results())) == 8
+
+
+def test_a_result_that_lacks_metrics_and_its_structures_is_computed_anew(run, monkeypatch):
+    first, *_ = run.execute(None, Silent())
+    run.store.path(first.key, STRUCTURES).unlink()
+    assert next(run.execute(None, Silent())) == first  # which has all that is needed
+    trials = generated(run, monkeypatch)
+    again, *_ = replace(run, metrics=("sq",)).execute(None, Silent())
+    assert trials == run.trials()[:1]
+    assert again.structural.curves["rdf"] == first.structural.curves["rdf"]
+    assert again.files == run.store.file_hashes(first.key)
+    assert again.files[STRUCTURES] == first.files[STRUCTURES]  # the same structures
+
+
+@pytest.mark.parametrize("suffix", [STRUCTURES, TABLE])
+def test_edited_files_beside_a_result_are_not_measured(run, suffix):
+    first, *_ = run.execute(None, Silent())
+    path = run.store.path(first.key, suffix)
+    edited = bytearray(path.read_bytes())
+    edited[len(edited) // 2] ^= 1
+    path.write_bytes(edited)
+    with pytest.raises(AmsbenchError, match=rf"{path.name} is not the file that was stored"):
+        list(replace(run, metrics=("sq",)).execute(None, Silent()))
+    assert run.store.find(first.key) == first
+
+
+def test_a_result_without_its_table_is_measured_again_where_it_lacks_metrics(run):
+    first, *_ = run.execute(None, Silent())
+    run.store.path(first.key, TABLE).unlink()
+    again, *_ = replace(run, metrics=("coordination",)).execute(None, Silent())
+    assert again.files == run.store.file_hashes(first.key)
+    table = pd.read_parquet(run.store.path(first.key, TABLE))
+    assert {"coordination_Si_Si", "density"} <= set(table)

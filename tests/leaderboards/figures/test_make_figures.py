@@ -26,10 +26,17 @@ def store(tmp_path):
 
 
 def with_values(store, result, obtained, name="shear_modulus"):
-    store.write(result)
+    """The result, stored with a table of these values."""
     target = np.linspace(*result.key.targets[name], len(obtained))
-    table = pd.DataFrame({f"target_{name}": target, name: obtained})
-    table.to_parquet(store.path(result.key, ".parquet"))
+    return with_table(store, result, pd.DataFrame({f"target_{name}": target, name: obtained}).to_parquet())
+
+
+def with_table(store, result, content):
+    path = store.path(result.key, ".parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    result = result.model_copy(update={"files": store.file_hashes(result.key)})
+    store.write(result)
     return result
 
 
@@ -101,7 +108,7 @@ def test_far_outliers_are_marked_at_the_edge(inverse, store):
 
 def test_one_target_for_all_gives_histograms(inverse, store):
     result = inverse(1.0, 2.0, 3.0, targets={"ring_size": (5.0, 5.0)}, plan="ring_size", spearman=None)
-    with_values(store, result, np.full(50, 5.25), "ring_size")
+    result = with_values(store, result, np.full(50, 5.25), "ring_size")
     (comparison,) = comparisons_of([result], "inverse-design")
     (ax,) = targets_figure(comparison, "ring_size", store).axes
     assert sum(patch.get_height() for patch in ax.patches) == 50
@@ -257,14 +264,17 @@ def test_missing_and_foreign_files_are_named(inverse, store, tmp_path):
     path = store.path(result.key, ".parquet")
     with pytest.raises(AmsbenchError, match=rf"{path.name} with the values .* is missing"):
         save_figures(store, tmp_path / "figures", list(store.results()))
-    pd.DataFrame({"shear_modulus": [1.0]}).to_parquet(path)
+    result = with_table(store, result, pd.DataFrame({"shear_modulus": [1.0]}).to_parquet())
     with pytest.raises(AmsbenchError, match="lacks the columns target_shear_modulus"):
         structure_values(store, result, "shear_modulus")
-    path.write_bytes(b"not parquet")
+    result = with_table(store, result, b"not parquet")
     with pytest.raises(AmsbenchError, match="is damaged"):
         structure_values(store, result, "shear_modulus")
-    with_values(store, result, np.zeros(3))
+    result = with_values(store, result, np.zeros(3))
     with pytest.raises(AmsbenchError, match="has 3 structures where its result has 50"):
+        structure_values(store, result, "shear_modulus")
+    path.write_bytes(pd.DataFrame({"shear_modulus": np.zeros(50)}).to_parquet())
+    with pytest.raises(AmsbenchError, match=rf"{path.name} is not the file that was stored with"):
         structure_values(store, result, "shear_modulus")
 
 
