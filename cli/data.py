@@ -165,7 +165,9 @@ def import_(
     say(structures.summary())
     if group is None:
         keys = possible_group_keys(structures)
-        advice = f"--group {' or '.join(keys[:5])}" if keys else "--group with a key in info, or --group file,"
+        advice = (
+            f"--group {' or '.join(keys[:5])}" if keys else "--group with a key in info, or --group file,"
+        )
         say(
             "Warning: without --group every structure is a group of its own. If some are frames of one simulation, they "
             "are in several splits, and a model looks better than it is on the test split; "

@@ -179,6 +179,8 @@ def picture_command(
     if index >= len(structures):
         raise AmsbenchError(f"{file} has no structure {index}; give --index 0 to {len(structures) - 1}")
     if index in structures.faults:
-        raise AmsbenchError(f"{structures.names[index]} {structures.faults[index]}; or choose another --index")
+        raise AmsbenchError(
+            f"{structures.names[index]} {structures.faults[index]}; or choose another --index"
+        )
     write_picture(structures[index], output_file)
     say(f"Picture of {structures.names[index]}: {output_file}")

@@ -44,12 +44,25 @@ def composition_model(fractions: np.ndarray, values: np.ndarray) -> CompositionM
     freedom of the residuals count the directions that do. Raises AmsbenchError for fewer than three more values than
     directions, and for values that do not vary.
     """
+    model = _fitted(fractions, values)
+    if isinstance(model, str):
+        raise AmsbenchError(model)
+    return model
+
+
+def has_model(fractions: np.ndarray, values: np.ndarray) -> bool:
+    """Whether ``composition_model`` exists: there are enough values, and they vary."""
+    return isinstance(_fitted(fractions, values), CompositionModel)
+
+
+def _fitted(fractions: np.ndarray, values: np.ndarray) -> CompositionModel | str:
+    """The model, or why there is none."""
     fractions, values = np.asarray(fractions, dtype=np.float64), np.asarray(values, dtype=np.float64)
     finite = np.isfinite(values) & np.isfinite(fractions).all(axis=1)
     fractions, values = fractions[finite], values[finite]
     rank = int(np.linalg.matrix_rank(fractions)) if len(values) else 0
     if len(values) < rank + 3:
-        raise AmsbenchError(
+        return (
             f"{len(values)} structures have a value, too few for a model of compositions with {rank} independent "
             "directions; use a larger dataset"
         )
@@ -57,9 +70,7 @@ def composition_model(fractions: np.ndarray, values: np.ndarray) -> CompositionM
     residuals = values - fractions @ coefficients
     deviation = float(np.sqrt((residuals**2).sum() / (len(values) - rank)))
     if not deviation > 1e-12 * max(1.0, float(np.abs(values).max())):
-        raise AmsbenchError(
-            "a quantity is the same in all structures of one composition; it has no distribution to compare with"
-        )
+        return "a quantity is the same in all structures of one composition; it has no distribution to compare with"
     return CompositionModel(coefficients=tuple(map(float, coefficients)), deviation=deviation)
 
 

@@ -29,6 +29,8 @@ ALLOWED = {
 FURTHER = {
     # a simulation is a dataset's own
     "baselines.non_learned": ["benchmark.datasets", "benchmark.runs.non_learned"],
+    # copies of training structures are taken from the dataset
+    "baselines.training_set": ["benchmark.datasets", "benchmark.generation", "benchmark.runs"],
     # the public face also hands out the parts of our methods that others can be made of; nobody inside imports it
     "benchmark": ["methods"],
 }

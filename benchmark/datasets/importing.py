@@ -68,7 +68,9 @@ def import_structures(
     """
     _check_names(name, properties)
     if output.suffix != ".npz":
-        raise AmsbenchError(f"a dataset is written as .npz, not '{output.suffix}' ({output}); rename the output")
+        raise AmsbenchError(
+            f"a dataset is written as .npz, not '{output.suffix}' ({output}); rename the output"
+        )
     if output.exists():
         raise AmsbenchError(f"{output} is there already; choose another --output-file, or delete it")
     frames = read_structures(file, types, format_name)

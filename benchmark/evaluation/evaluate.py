@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,22 +12,17 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ...metrics.distribution_functions import curves_in_chunks
+from ...metrics.hits import HitScores
 from ...metrics.inverse_design import InverseDesignErrors, inverse_design_errors
 from ...metrics.metric import CurveMetric
 from ..datasets.definition import DatasetDefinition
 from ..registry import load, load_metric
-from ..system.worker_pool import TaskLost, map_with_timeout
-from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means, structure_row
+from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means
+from .design_scores import judge_structures
+from .measurement import MeasurementTask, measurements
 from .reference import Reference
 from .structural_scores import StructuralScores
-from .unmeasurable import (
-    NO_ATOMS,
-    UNMEASURABLE,
-    check_any_measurable,
-    is_measured,
-    unmeasurable,
-    unmeasured_row,
-)
+from .unmeasurable import UNMEASURABLE, check_any_measurable, is_measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +33,6 @@ METRICS_VERSION = "1"
 
 STANDARD_CURVES = ("rdf", "adf")
 """Metrics of mean curves in every structural result."""
-
-MEASUREMENT_TIME_LIMIT = 600.0
-"""Seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
-times the time of a large glass, so that results do not depend on the speed of a machine."""
 
 FEWEST_IN_PARALLEL = 1_000
 """Smallest number of structures whose curves are computed in worker processes; for fewer the transfer takes longer."""
@@ -64,6 +54,7 @@ class Evaluation:
     inverse_design: dict[str, InverseDesignErrors]
     descriptors: dict[str, float | None]
     failures: dict[str, dict[str, int]]
+    hits: HitScores | None = None
 
 
 def evaluate_structures(
@@ -77,6 +68,7 @@ def evaluate_structures(
     executor: Executor | None = None,
     progress: Callable[[int], None] | None = None,
     seed: int = 0,
+    judged: bool = True,
 ) -> Evaluation:
     """Measure structures and compare them with the reference.
 
@@ -86,6 +78,7 @@ def evaluate_structures(
     curves: metrics of mean curves to score; () for none. Those that do not apply to the material are left out
     descriptors: metrics per structure, in addition to the standard ones
     executor: runs the measurements, one task per structure
+    judged: whether substance and novelty are judged, too, and with targets the hits (``judge_structures``)
     Structures that cannot be measured, such as those of other elements, are failures with a reason in the table; mean
     curves and descriptors are those of the others. Raises AmsbenchError if there are no structures, if none can be
     measured, and for unknown properties or metrics.
@@ -103,8 +96,13 @@ def evaluate_structures(
         check_any_measurable(frames, definition)  # before any work
     rows: list[dict[str, Any]] = []
     structures: list[Atoms] = []
-    for row in _measurements(frames, structures, definition, properties, descriptors, executor):
+    relaxed: list[Atoms | None] = []
+    task = MeasurementTask(
+        definition=definition, properties=properties, descriptors=descriptors, relaxes=bool(targets)
+    )
+    for row, minimum in measurements(frames, structures, task, executor):
         rows.append(row)
+        relaxed.append(minimum)
         if progress:
             progress(len(rows))
     if not rows:
@@ -114,8 +112,13 @@ def evaluate_structures(
     for name, target in targets.items():
         table[f"target_{name}"] = np.asarray(target, dtype=float)
         errors[name] = inverse_design_errors(
-            target, table[name].to_numpy(dtype=float), training_mean=reference.training_mean(name), seed=seed
+            target, table[name].to_numpy(dtype=float), training=reference.labels(name), seed=seed
         )
+    judgement = None
+    if judged:
+        labels = {name: reference.labels(name) for name in targets}
+        judgement = judge_structures(table, structures, relaxed, reference.material, targets, labels)
+        table = table.assign(**judgement.columns)
     structures = [atoms for atoms, row in zip(structures, rows, strict=True) if is_measured(row)]
     measured_rows = [row for row in rows if is_measured(row)]
     if not structures:
@@ -135,8 +138,10 @@ def evaluate_structures(
         table=table,
         structural=structural,
         inverse_design=errors,
-        descriptors=descriptor_means(measured_rows, definition, reference.fractions, descriptors),
+        descriptors=descriptor_means(measured_rows, definition, reference.fractions, descriptors)
+        | (judgement.summary if judgement else {}),
         failures={name: reasons for name, reasons in failures.items() if reasons},
+        hits=judgement.hits if judgement else None,
     )
 
 
@@ -151,65 +156,3 @@ def applicable_curves(names: Iterable[str], definition: DatasetDefinition) -> li
     """The registered metrics of mean curves of these names, each once, without those of other materials."""
     metrics = [load_metric(name, CurveMetric) for name in dict.fromkeys(names)]
     return [metric for metric in metrics if metric.applies_to(definition)]
-
-
-def _measurements(
-    frames: Iterable[Atoms],
-    structures: list[Atoms],
-    definition: DatasetDefinition,
-    properties: tuple[str, ...],
-    descriptors: tuple[str, ...],
-    executor: Executor | None,
-) -> Iterator[dict[str, Any]]:
-    """Rows in the order of the structures, as they are measured; the structures are appended to ``structures``."""
-
-    def tasks() -> Iterator[tuple[DatasetDefinition, Atoms, tuple[str, ...], tuple[str, ...]]]:
-        for atoms in frames:
-            structures.append(atoms)
-            yield definition, atoms, properties, descriptors
-
-    measured = map_with_timeout(measure_structure, tasks(), executor, limit=MEASUREMENT_TIME_LIMIT)
-    for k, row in enumerate(measured):
-        if isinstance(row, TaskLost):
-            yield _lost(structures[k], definition, properties, descriptors, row.reason)
-        else:
-            yield row
-
-
-def _lost(
-    atoms: Atoms,
-    definition: DatasetDefinition,
-    properties: tuple[str, ...],
-    descriptors: tuple[str, ...],
-    reason: str,
-) -> dict[str, Any]:
-    """The row of a structure whose measurement did not end: only descriptors that need no potential."""
-    unmeasured: dict[str, Any] = dict.fromkeys(properties, math.nan)
-    return (
-        structure_row(atoms, definition, descriptors, failure=reason)
-        | unmeasured
-        | {f"{name}_failure": reason for name in properties}
-    )
-
-
-def measure_structure(
-    definition: DatasetDefinition,
-    atoms: Atoms,
-    properties: tuple[str, ...],
-    descriptors: tuple[str, ...] = STANDARD_DESCRIPTORS,
-) -> dict[str, Any]:
-    """One row of the per-structure table; at module level, so that worker processes can import it."""
-    if (reason := unmeasurable(atoms, definition)) is not None:
-        return unmeasured_row(atoms, reason, definition, properties, descriptors)
-    row = structure_row(atoms, definition, descriptors)
-    if len(atoms) == 0:
-        row[UNMEASURABLE] = NO_ATOMS
-        values: dict[str, float] = {}
-        reasons = dict.fromkeys(properties, "no atoms")
-    else:
-        measurement = definition.measure(atoms, properties)
-        values, reasons = measurement.values, measurement.failures
-    for name in properties:
-        row[name] = values.get(name, math.nan)
-        row[f"{name}_failure"] = reasons.get(name)
-    return row

@@ -20,6 +20,7 @@ from ...metrics.substance import (
     CompositionModel,
     composition_distances,
     composition_model,
+    has_model,
 )
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 STRUCTURES = 400
-"""Largest number of training structures whose energies and densities are measured, and to which others are compared."""
+"""Largest number of training structures whose energies and densities are measured."""
 HELD_OUT = 64
 """Largest number of held-out structures that are compared with the training structures."""
 TIME_LIMIT = 600.0
@@ -196,13 +197,14 @@ def measure_material(dataset: Dataset, executor: Executor | None = None) -> Mate
     rows = list(map_with_timeout(_quantities, tasks, executor, limit=TIME_LIMIT))
     measured = [row for row in rows if isinstance(row, dict)]
     kept = fractions[[isinstance(row, dict) for row in rows]]
-    models = {
-        name: composition_model(kept, np.array([row[name] for row in measured]))
-        for name in QUANTITIES
-        if any(np.isfinite(row.get(name, np.nan)) for row in measured)
-    }
+    models = {}
+    for name in QUANTITIES:
+        values = np.array([row.get(name, np.nan) for row in measured])
+        # a dataset that is too small, or whose structures are all alike, sets no limit
+        if has_model(kept, values):
+            models[name] = composition_model(kept, values)
     elements, charges = definition.elements, definition.formal_charges
-    structures = tuple(typed_structure(atoms, elements) for atoms in frames)
+    structures = training_structures(dataset)
     index = StructureIndex(structures, environment_classes(elements, charges))
     others = [index.resemblance(typed_structure(dataset.atoms(int(k)), elements)) for k in held_out]
     largest = max((item.largest_overlap for item in others), default=0.0)
@@ -220,6 +222,18 @@ def measure_material(dataset: Dataset, executor: Executor | None = None) -> Mate
         held_out_environment_distance=float(np.mean(distances)) if distances else 0.0,
     )
     return MaterialReference(limits=limits, structures=structures)
+
+
+def training_structures(dataset: Dataset) -> tuple[TypedStructure, ...]:
+    """All training structures of a dataset."""
+    train = dataset.split("train")
+    ends = np.cumsum(train.counts)[:-1]
+    return tuple(
+        TypedStructure(positions=positions.astype(np.float64), cell=cell.astype(np.float64), species=species)
+        for positions, cell, species in zip(
+            np.split(train.positions, ends), train.cells, np.split(train.species, ends), strict=True
+        )
+    )
 
 
 def _evenly(indices: np.ndarray, count: int) -> np.ndarray:

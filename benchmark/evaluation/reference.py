@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import AmsbenchError
 from ...metrics.bootstrap import bootstrap_interval, rmsd_to
 from ...metrics.composition import fraction_distance
+from ...metrics.inverse_design import TrainingLabels
 from ...metrics.neighbours.packed import each_structure
 from ...metrics.structural_errors import (
     FrozenCurve,
@@ -21,6 +22,8 @@ from ...metrics.structural_errors import (
 )
 from ..datasets.dataset import Dataset
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means, element_fractions, structure_row
+from .frozen_material import material_of
+from .material_limits import MaterialReference
 from .structural_scores import CurveScores, StructuralScores
 
 if TYPE_CHECKING:
@@ -56,10 +59,15 @@ class Reference:
             )
         return self._curves[metric.name]
 
-    def training_mean(self, name: str) -> float:
-        """Mean of a property over the labelled structures of the training split, in the property's unit."""
+    def labels(self, name: str) -> TrainingLabels:
+        """Statistics of a property over the labelled structures of the training split, in the property's unit."""
         column = self.dataset.split("train").properties[:, self.dataset.property_names.index(name)]
-        return float(np.nanmean(column))
+        return TrainingLabels.of(column)
+
+    @cached_property
+    def material(self) -> MaterialReference:
+        """Limits of the material and the training structures that others are compared with."""
+        return material_of(self.dataset)
 
     @cached_property
     def fractions(self) -> np.ndarray:

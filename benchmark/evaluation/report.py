@@ -51,9 +51,7 @@ def targets_in(
     return targets
 
 
-def report_lines(
-    evaluation: Evaluation, dataset: Dataset, properties: Sequence[str] = ()
-) -> Iterator[str]:
+def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[str] = ()) -> Iterator[str]:
     """The scores of ``amsbench evaluate``, one sentence per line.
 
     properties: of which means are reported

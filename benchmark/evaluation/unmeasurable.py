@@ -50,7 +50,9 @@ def check_any_measurable(frames: Sequence[Atoms], definition: DatasetDefinition)
             return
         first = first or f"structure {k} {reason}"
     if first is not None:
-        others = f", and none of the other {len(frames) - 1} can be measured either" if len(frames) > 1 else ""
+        others = (
+            f", and none of the other {len(frames) - 1} can be measured either" if len(frames) > 1 else ""
+        )
         raise AmsbenchError(f"{first}{others}")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..evaluation.evaluate import measure_structure
+from ..evaluation.measurement import MeasurementTask, measure_structure
 from ..generation.cells import cells_of
 from ..generation.generate import generate_structures
 
@@ -30,7 +30,9 @@ def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers:
         generated = generate_structures(method, cells=cells[:1], counts=counts[:1], steps=1)
         per_evaluation[name] = generated.seconds / generated.evaluations
         began = time.perf_counter()
-        measure_structure(definition, sample, tuple(trial.plan.targets))
+        properties = tuple(trial.plan.targets)
+        task = MeasurementTask(definition=definition, properties=properties, relaxes=bool(properties))
+        measure_structure(task, sample)
         # generated structures are larger and rougher than the training sample: they take more relaxation steps
         scale = float(counts[0]) / len(sample)
         per_measurement[name] = (time.perf_counter() - began) * scale / workers

@@ -40,7 +40,7 @@ class NonLearnedBaseline(Generator):
     """Base class of baselines without a trained model, such as the simulation that made the data.
 
     A plug-in sets the class attributes and implements the abstract methods. The constructor takes the dataset with
-    which the structures are compared. Raises AmsbenchError for a dataset without a potential.
+    which the structures are compared. Raises AmsbenchError for a dataset without the potential that it needs.
     """
 
     title: ClassVar[str]
@@ -50,9 +50,11 @@ class NonLearnedBaseline(Generator):
     """Label shown in the sampler column of the leaderboards."""
     version: ClassVar[int] = 1
     """Raise it when the same seed gives other structures; stored results of the old version are then recomputed."""
+    needs_potential: ClassVar[bool] = True
+    """Whether the structures are made with the potential of the dataset."""
 
     def __init__(self, dataset: Dataset) -> None:
-        if dataset.definition.potential is None:
+        if self.needs_potential and dataset.definition.potential is None:
             raise AmsbenchError(
                 f"'{self.name}' needs the simulation that made the data, and '{dataset.definition.name}' has none; "
                 "it is for datasets that 'amsbench data build' makes"

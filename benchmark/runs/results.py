@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ...errors import AmsbenchError
+from ...metrics.hits import HitScores
 from ...metrics.inverse_design import InverseDesignErrors
 from ..evaluation.structural_scores import StrictModel, StructuralScores
 from ..system.files import sha256_of, visible_files, write_text
@@ -93,8 +94,11 @@ class Result(StrictModel):
     conditioned_on: those of them that had targets
     seconds: generation time of ``key.count`` structures, warm-up excluded
     evaluations: network evaluations per structure
+    measuring_seconds: wall-clock time of all measurements
+    measuring_cpu_seconds: CPU time of the measurements of single structures; None where it was not recorded
     structural: errors of mean curves; None for results of inverse design
     inverse_design: errors by property with a target
+    hits: requests that were answered by a usable structure; None without targets
     descriptors, training_descriptors: means over the generated and over training structures, by quantity
     failures: structures that could not be measured, by property or metric and reason
     metric_code: hash of the code that measured it, by metric and property
@@ -110,8 +114,10 @@ class Result(StrictModel):
     seconds: float
     evaluations: int
     measuring_seconds: float
+    measuring_cpu_seconds: float | None
     structural: StructuralScores | None
     inverse_design: dict[str, InverseDesignErrors]
+    hits: HitScores | None
     descriptors: dict[str, float | None]
     training_descriptors: dict[str, float | None]
     failures: dict[str, dict[str, int]]

@@ -119,6 +119,7 @@ class Scoring:
             "descriptors": evaluation.descriptors,
             "training_descriptors": self.reference(plan).descriptors(descriptors),
             "failures": evaluation.failures,
+            "hits": evaluation.hits,
             "metric_code": codes,
         }
         return result.model_copy(update=changes), evaluation.table
@@ -174,4 +175,5 @@ class Scoring:
             executor=executor,
             progress=progress,
             seed=self.seed,
+            judged=targets,
         )

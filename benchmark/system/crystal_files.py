@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"([A-Z][a-z]?)\d*")
 """Name of an atom that begins with its element without doubt: Si1, O2; not CA, which is calcium or a carbon."""
-_SYMMETRY = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz")
+_SYMMETRY = (
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_symop_operation_xyz",
+    "_space_group_symop.operation_xyz",
+)
 
 
 def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
@@ -45,7 +49,9 @@ def _from_block(block: CIFBlock, name: str) -> Atoms:
     for column in ("_atom_site_fract_x", "_atom_site_cartn_x"):
         texts = [item for item in block.get(column) or [] if isinstance(item, str)]
         if texts:
-            raise AmsbenchError(f"{name} has the coordinate '{texts[0]}', which is no number; correct the file")
+            raise AmsbenchError(
+                f"{name} has the coordinate '{texts[0]}', which is no number; correct the file"
+            )
     frame = block.get_atoms()
     checked = _check_formula(block, frame, name)
     grouped = block._get_spacegroup_number() or block._get_spacegroup_name()
@@ -142,7 +148,9 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             )
         occupancy = line[54:60].strip()
         if occupancy and _is_number(occupancy) and 0 < float(occupancy) < 1:
-            raise AmsbenchError(f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place")
+            raise AmsbenchError(
+                f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place"
+            )
     cells = [line for line in lines if line.startswith("CRYST1")]
     models: list[list[str]] = [[]]
     for line in lines:
@@ -152,7 +160,9 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             models.append([])
     models = [model for model in models if model]
     if len(cells) not in (0, 1, len(models)):
-        raise AmsbenchError(f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own")
+        raise AmsbenchError(
+            f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own"
+        )
     frames = []
     for k, model in enumerate(models):
         cell = cells[:1] if len(cells) < 2 else [cells[k]]
@@ -197,7 +207,9 @@ def read_res_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     rows = filled[begin : keys.index("END") if "END" in keys else None]
     frame: Any = Res.from_string(text).atoms
     if len(frame) != len(rows):
-        raise AmsbenchError(f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it")
+        raise AmsbenchError(
+            f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it"
+        )
     return [frame]
 
 

@@ -49,10 +49,14 @@ def parse_file(file: SourceFile, types: Sequence[str], format_name: str | None) 
     """
     name = format_name or _recognised(file)
     if name in _GUESSED:
-        raise AmsbenchError(f"{file.name} ({name}) {_GUESSED[name]}; convert it to extended XYZ with its elements")
+        raise AmsbenchError(
+            f"{file.name} ({name}) {_GUESSED[name]}; convert it to extended XYZ with its elements"
+        )
     reader = _TEXT_READERS.get(name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of ASE's readers, about what is checked here or beside the structure
+        warnings.simplefilter(
+            "ignore"
+        )  # of ASE's readers, about what is checked here or beside the structure
         try:
             if reader is not None:
                 frames = reader(_text_of(file), file.name, types)
@@ -138,7 +142,9 @@ def _plain(frame: Atoms) -> Atoms:
     results = getattr(frame.calc, "results", {}) or {}
     info = {key: value for key, value in results.items() if np.ndim(value) == 0}
     info |= frame.info.get("key_value_pairs", {})  # of ASE's databases
-    info |= {key: value for key, value in frame.info.items() if key not in ("key_value_pairs", "data", "unique_id")}
+    info |= {
+        key: value for key, value in frame.info.items() if key not in ("key_value_pairs", "data", "unique_id")
+    }
     return Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
 
 

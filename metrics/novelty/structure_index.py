@@ -28,6 +28,10 @@ CANDIDATES = 3
 """Nearest environments of each atom that may be compared."""
 COMPARED = 60
 """Pairs of environments of the most similar fingerprints that are compared for each structure."""
+ENVIRONMENTS = 100_000
+"""Largest number of environments of an index; of large sets, some atoms of each structure are chosen."""
+LEAST_ENVIRONMENTS = 16
+"""Environments of each structure that are in the index in any case; a copy shares all of them."""
 _REMEMBERED = 256
 """Structures whose neighbourhoods are kept in memory."""
 
@@ -76,11 +80,15 @@ class StructureIndex:
             raise AmsbenchError("an index of structures needs at least one structure")
         self._structures = list(structures)
         self._classes = np.asarray(classes)
-        species = np.concatenate([structure.species for structure in structures])
         counts = np.array([len(structure.species) for structure in structures], dtype=np.int64)
-        self._owners = np.repeat(np.arange(len(structures)), counts)
-        self._atoms = np.concatenate([np.arange(count) for count in counts])
-        fingerprints = np.concatenate([self._fingerprints(structure) for structure in structures])
+        each = max(LEAST_ENVIRONMENTS, ENVIRONMENTS // len(structures))
+        chosen = [_evenly(count, each) for count in counts]
+        self._owners = np.repeat(np.arange(len(structures)), [len(atoms) for atoms in chosen])
+        self._atoms = np.concatenate(chosen)
+        species = np.concatenate([structures[k].species[atoms] for k, atoms in enumerate(chosen)])
+        fingerprints = np.concatenate(
+            [self._fingerprints(structures[k])[atoms] for k, atoms in enumerate(chosen)]
+        )
         self._rows = {int(kind): np.flatnonzero(species == kind) for kind in np.unique(species)}
         self._trees: dict[int, cKDTree] = {
             kind: cKDTree(fingerprints[rows]) for kind, rows in self._rows.items()
@@ -126,7 +134,7 @@ class StructureIndex:
         """For each atom its nearest environments in the index, other structures than ``without``."""
         fingerprints = self._fingerprints(structure)
         atoms, rows, distances = [], [], []
-        excluded = 0 if without is None else len(self._structures[without].species)
+        excluded = 0 if without is None else int((self._owners == without).sum())
         for kind, tree in self._trees.items():
             own = np.flatnonzero(structure.species == kind)
             if not len(own):
@@ -171,6 +179,13 @@ def neighbourhoods(structure: TypedStructure) -> list[Neighbourhood]:
         Neighbourhood(vectors=vectors[start:stop], species=species[start:stop])
         for start, stop in pairwise(ends)
     ]
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    """At most ``most`` of the indices below ``count``, evenly spaced."""
+    if count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).round().astype(np.int64)
 
 
 def duplicate_groups(structures: Iterable[TypedStructure], classes: Sequence[int], limit: float) -> list[int]:

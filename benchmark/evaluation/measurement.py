@@ -1,0 +1,112 @@
+"""Measurement of single structures: descriptors, properties, and the minimum to which a structure relaxes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...metrics.descriptors import has_overlap
+from ...metrics.potentials.potential import EvaluationFailed
+from ..datasets.definition import DatasetDefinition, Measurement, RelaxedStructure
+from ..system.worker_pool import TaskLost, map_with_timeout
+from .descriptor_means import STANDARD_DESCRIPTORS, structure_row
+from .material_limits import mass_density
+from .unmeasurable import NO_ATOMS, UNMEASURABLE, unmeasurable, unmeasured_row
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MEASUREMENT_TIME_LIMIT = 600.0
+"""Seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
+times the time of a large glass, so that results do not depend on the speed of a machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasurementTask:
+    """What is measured on each structure.
+
+    relaxes: whether energy and density of the relaxed structure are measured, if the dataset has a potential
+    """
+
+    definition: DatasetDefinition
+    properties: tuple[str, ...]
+    descriptors: tuple[str, ...] = STANDARD_DESCRIPTORS
+    relaxes: bool = False
+
+
+MeasuredStructure = tuple[dict[str, Any], "Atoms | None"]
+"""One row of the per-structure table, and the relaxed structure if there is one."""
+
+
+def measurements(
+    frames: Iterable[Atoms], structures: list[Atoms], task: MeasurementTask, executor: Executor | None
+) -> Iterator[MeasuredStructure]:
+    """Rows in the order of the structures, as they are measured; the structures are appended to ``structures``."""
+
+    def tasks() -> Iterator[tuple[MeasurementTask, Atoms]]:
+        for atoms in frames:
+            structures.append(atoms)
+            yield task, atoms
+
+    measured = map_with_timeout(measure_structure, tasks(), executor, limit=MEASUREMENT_TIME_LIMIT)
+    for k, row in enumerate(measured):
+        yield (_lost(structures[k], task, row.reason), None) if isinstance(row, TaskLost) else row
+
+
+def _lost(atoms: Atoms, task: MeasurementTask, reason: str) -> dict[str, Any]:
+    """The row of a structure whose measurement did not end: only descriptors that need no potential."""
+    unmeasured: dict[str, Any] = dict.fromkeys(task.properties, math.nan)
+    return (
+        structure_row(atoms, task.definition, task.descriptors, failure=reason)
+        | unmeasured
+        | {f"{name}_failure": reason for name in task.properties}
+    )
+
+
+def measure_structure(task: MeasurementTask, atoms: Atoms) -> MeasuredStructure:
+    """Measurements of one structure; at module level, so that worker processes can import it.
+
+    The row also has ``measuring_seconds``, the CPU seconds of its measurement.
+    """
+    began = time.process_time()
+    definition = task.definition
+    if (reason := unmeasurable(atoms, definition)) is not None:
+        return unmeasured_row(atoms, reason, definition, task.properties, task.descriptors), None
+    row = structure_row(atoms, definition, task.descriptors)
+    if len(atoms) == 0:
+        row[UNMEASURABLE] = NO_ATOMS
+        measurement = Measurement(failures=dict.fromkeys(task.properties, "no atoms"))
+    else:
+        measurement = definition.measure(atoms, task.properties)
+    for name in task.properties:
+        row[name] = measurement.values.get(name, math.nan)
+        row[f"{name}_failure"] = measurement.failures.get(name)
+    relaxed = measurement.relaxed
+    if task.relaxes and definition.potential is not None:
+        if relaxed is None:
+            relaxed = _relaxed(definition, atoms, measurement)
+        row["relaxed_energy_per_atom"] = math.nan if relaxed is None else relaxed.energy_per_atom
+        row["relaxed_density"] = math.nan if relaxed is None else mass_density(relaxed.atoms)
+    row["measuring_seconds"] = time.process_time() - began
+    return row, None if relaxed is None else relaxed.atoms
+
+
+def _relaxed(
+    definition: DatasetDefinition, atoms: Atoms, measurement: Measurement
+) -> RelaxedStructure | None:
+    """The relaxed structure; None if it cannot be relaxed, also if a property failed for that reason."""
+    # a relaxation that failed in the measurement would fail again, after as many steps
+    if (
+        len(atoms) == 0
+        or has_overlap(atoms)
+        or any("relax" in text for text in measurement.failures.values())
+    ):
+        return None
+    try:
+        return definition.relax(atoms)
+    except EvaluationFailed:
+        return None
