@@ -197,6 +197,38 @@ def verify(file: Annotated[Path, typer.Argument(help="A dataset file.")]) -> Non
 
 
 @data_app.command()
+def freeze(
+    name: Name,
+    output_file: Annotated[
+        Path | None,
+        typer.Option("--output-file", "-o", help="The .npz file to write; default: the bundled reference."),
+    ] = None,
+    data: File = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")] = None,
+) -> None:
+    """Measure the limits of a dataset's material, by which substance and novelty of structures are judged."""
+    from ..benchmark.datasets.storage import load_dataset
+    from ..benchmark.evaluation.frozen_material import frozen_path, write_material
+    from ..benchmark.evaluation.material_limits import measure_material
+    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.worker_pool import available_cores, local_pool
+
+    path = output_file or frozen_path(name)
+    if path.suffix != ".npz":
+        raise AmsbenchError(f"a reference is written as .npz, not '{path.suffix}' ({path}); rename the output")
+    loaded = load_dataset(name, data)
+    check_writable(path.parent)
+    with local_pool(cores or available_cores()) as pool:
+        material = measure_material(loaded, pool)
+    write_material(path, loaded, material)
+    limits = material.limits
+    say(f"{path}: limits of '{name}' ({loaded.content_hash[:12]})")
+    for quantity, model in limits.models.items():
+        say(f"  {quantity}: standard deviation {model.deviation:.4g} about its composition's prediction")
+    say(f"  overlap of a copy: {limits.overlap:.2f} or more; held-out structures: at most {limits.held_out_overlap:.2f}")
+
+
+@data_app.command()
 def export(
     name: Name,
     output_file: Annotated[Path, typer.Option("--output-file", "-o", help="The .extxyz file to write.")],
