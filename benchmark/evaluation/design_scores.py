@@ -44,6 +44,7 @@ def judge_structures(
     table: pd.DataFrame,
     frames: Sequence[Atoms],
     relaxed: Sequence[Atoms | None],
+    usable: np.ndarray,
     reference: MaterialReference,
     targets: Mapping[str, np.ndarray],
     labels: Mapping[str, TrainingLabels],
@@ -52,6 +53,7 @@ def judge_structures(
 
     table: row of each structure with its descriptors and properties, and relaxed quantities if it was relaxed
     relaxed: relaxed structures, None where there is none
+    usable [s]: structures that have atoms, at finite positions and of the dataset's elements
     targets: target values [s] by property; labels: statistics of the training labels of these
     """
     limits = reference.limits
@@ -60,7 +62,7 @@ def judge_structures(
     columns["right_substance"] = limits.right_substance(rows)
     summary = {name: _median(values) for name, values in columns.items() if name != "right_substance"}
     summary["right_substance"] = float(columns["right_substance"].mean())
-    compared = _compared(frames, bool(targets))
+    compared = _compared(usable, bool(targets))
     columns |= _resemblances(frames, relaxed, reference, compared)
     copies = columns["largest_overlap"][compared] >= limits.overlap
     if len(compared):
@@ -89,21 +91,12 @@ def _median(values: np.ndarray) -> float | None:
     return float(np.median(finite)) if len(finite) else None
 
 
-def _compared(frames: Sequence[Atoms], has_targets: bool) -> np.ndarray:
-    """Indices of the structures that are compared with others: with atoms, at finite positions in a cell of volume."""
-    usable = np.array([k for k, atoms in enumerate(frames) if _is_comparable(atoms)], dtype=np.int64)
-    if has_targets or len(usable) <= COMPARED_STRUCTURES:
-        return usable
-    return usable[np.linspace(0, len(usable) - 1, COMPARED_STRUCTURES).round().astype(int)]
-
-
-def _is_comparable(atoms: Atoms) -> bool:
-    return bool(
-        len(atoms)
-        and np.isfinite(atoms.positions).all()
-        and np.isfinite(atoms.cell.array).all()
-        and atoms.get_volume() > 0
-    )
+def _compared(usable: np.ndarray, has_targets: bool) -> np.ndarray:
+    """Indices of the structures that are compared with others."""
+    indices = np.flatnonzero(usable)
+    if has_targets or len(indices) <= COMPARED_STRUCTURES:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, COMPARED_STRUCTURES).round().astype(int)]
 
 
 def _resemblances(

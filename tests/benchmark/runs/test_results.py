@@ -21,7 +21,8 @@ from amsbench.benchmark.runs.results import (
 )
 from amsbench.benchmark.system.files import UNFINISHED
 from amsbench.errors import AmsbenchError
-from amsbench.metrics.inverse_design import inverse_design_errors
+from amsbench.metrics.hits import CONDITIONS, hit_scores
+from amsbench.metrics.inverse_design import TrainingLabels, inverse_design_errors
 
 
 def key(**changes) -> ResultKey:
@@ -56,12 +57,14 @@ def result(**changes) -> Result:
         seconds=1.0,
         evaluations=5,
         measuring_seconds=1.0,
+        measuring_cpu_seconds=0.9,
         structural=None,
         inverse_design={
             "shear_modulus": inverse_design_errors(
-                [20.0, 30.0, 40.0], [22.0, np.nan, 39.0], training_mean=25.0
+                [20.0, 30.0, 40.0], [22.0, np.nan, 39.0], training=TrainingLabels.of([20.0, 30.0])
             )
         },
+        hits=hit_scores({name: [True, False, True] for name in CONDITIONS}, {"shear_modulus": 1.5}),
         descriptors={"density": 2.3},
         training_descriptors={},
         failures={},

@@ -103,7 +103,7 @@ def test_measuring_while_generating_gives_the_same(run, tmp_path):
 
 @pytest.mark.parametrize("where", ["generate_structures", "measure_structure"])
 def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
-    from amsbench.benchmark.evaluation import evaluate as evaluation
+    from amsbench.benchmark.evaluation import measurement
     from amsbench.benchmark.runs import generator
 
     def broken(*arguments, **options):
@@ -111,7 +111,7 @@ def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
             options["sink"]([])
         raise ValueError("broken")
 
-    monkeypatch.setattr(generator if where == "generate_structures" else evaluation, where, broken)
+    monkeypatch.setattr(generator if where == "generate_structures" else measurement, where, broken)
     with pytest.raises(ValueError, match="broken"):
         next(replace(run, overlap=True).execute(None, Silent()))
     assert not [path for path in run.store.folder.rglob("*") if path.is_file()]
