@@ -1,48 +1,62 @@
-"""RMSD of structures of some melts of liquid silicon from others, beside the noise floor: ``noise_floor.py [choices]``.
+"""RMSD of structures of some simulations from those of others, beside the noise floor: ``noise_floor.py [choices]``.
 
-For each choice nine melts are the reference, and structures of the other 47 stand for a perfect generator: they are
-evenly drawn from these melts, which never run out for few structures and are all used for many. Prints the root of the
-mean squared RMSD over the choices, the mean RMSD, and the noise floor that follows from the nine melts alone.
+For each choice as many melts as the dataset holds out are the reference, and structures of the others stand for a
+perfect generator, evenly many of each melt. Prints the root of the mean squared RMSD over the choices, the mean RMSD,
+and the noise floor that follows from the reference alone.
 """
 
 import sys
 
 import numpy as np
+from tabulate import tabulate
 
+from amsbench.benchmark import registry
+from amsbench.benchmark.datasets.dataset import Dataset
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.metrics.distribution_functions import Curves, adf, rdf
+from amsbench.metrics.distribution_functions import Curves
+from amsbench.metrics.metric import CurveMetric
 from amsbench.metrics.structural_errors import FrozenCurve, curve_rmsd
 
-REFERENCE_MELTS = 9
+GLASS = ("rdf", "rdf_former_anion", "adf_former_anion_former", "qn", "sq")
+CURVES = {"asi": ("rdf", "adf", "coordination_former_former"), "asio2": GLASS, "meg": GLASS}
+COUNTS = {"asi": (16, 47, 470, 1880), "asio2": (16, 128), "meg": (16, 128)}
+"""Numbers of generated structures: multiples of the other melts of ``asi``, which has 80 snapshots of each."""
+
+
+def compared(dataset: Dataset, curves: Curves, count: int, choices: int) -> tuple[float, float, float]:
+    """Root mean square RMSD, mean RMSD and noise floor over the choices of the reference melts."""
+    random = np.random.default_rng(0)
+    melts = np.unique(dataset.groups)
+    rows = {melt: np.flatnonzero(dataset.groups == melt) for melt in melts}
+    held_out = len(np.unique(dataset.split("test").groups))
+    errors, floors = np.zeros(choices), np.zeros(choices)
+    for choice in range(choices):
+        order = random.permutation(melts)
+        reference = np.concatenate([rows[melt] for melt in order[:held_out]])
+        others = order[held_out:][:count]
+        generated = [
+            random.choice(rows[melt], size=count // len(others), replace=False).tolist() for melt in others
+        ]
+        frozen = FrozenCurve.from_curves(
+            Curves(grid=curves.grid, values=curves.values[reference]), dataset.groups[reference]
+        )
+        errors[choice] = curve_rmsd(curves.values[np.concatenate(generated)].mean(axis=0), frozen.mean)
+        floors[choice] = frozen.floor(count)
+    return float(np.sqrt(np.mean(errors**2))), float(errors.mean()), float(np.sqrt(np.mean(floors**2)))
 
 
 def main(choices: int) -> None:
-    dataset = load_dataset("asi")
-    melts = np.unique(dataset.groups)
-    rows = {melt: np.flatnonzero(dataset.groups == melt) for melt in melts}
-    others = len(melts) - REFERENCE_MELTS
-    print("curve  structures  root mean square RMSD  mean RMSD  noise floor")
-    for name, function in (("RDF", rdf), ("ADF", adf)):
-        curves = function(dataset)
-        for count in (16, others, 10 * others, 40 * others):
-            random = np.random.default_rng(0)
-            errors, floors = np.zeros(choices), np.zeros(choices)
-            for choice in range(choices):
-                order = random.permutation(melts)
-                reference = np.concatenate([rows[melt] for melt in order[:REFERENCE_MELTS]])
-                generated = np.concatenate(
-                    [
-                        random.choice(rows[melt], size=max(1, count // others), replace=False)
-                        for melt in order[REFERENCE_MELTS:][:count]
-                    ]
-                )
-                frozen = FrozenCurve.from_curves(
-                    Curves(grid=curves.grid, values=curves.values[reference]), dataset.groups[reference]
-                )
-                errors[choice] = curve_rmsd(curves.values[generated].mean(axis=0), frozen.mean)
-                floors[choice] = frozen.floor(len(generated))
-            measured, floor = np.sqrt(np.mean(errors**2)), np.sqrt(np.mean(floors**2))
-            print(f"{name:5}  {count:10d}  {measured:21.6f}  {errors.mean():9.6f}  {floor:11.6f}")
+    table = []
+    for name, metrics in CURVES.items():
+        dataset = load_dataset(name)
+        for metric in (registry.load_metric(item, CurveMetric) for item in metrics):
+            curves = metric.curves(dataset)
+            for count in COUNTS[name]:
+                numbers = compared(dataset, curves, count, choices)
+                texts = (f"{number:.{metric.decimals + 1}f}" for number in numbers)
+                table.append((name, metric.name, str(count), *texts))
+    heads = ["dataset", "curve", "structures", "root mean square RMSD", "mean RMSD", "noise floor"]
+    print(tabulate(table, headers=heads, disable_numparse=True))
 
 
 if __name__ == "__main__":

@@ -52,9 +52,6 @@ def inverse_design_tables(
         )
         specs += [] if overview is None else [overview]
         for item in records:
-            if metrics and not detail:
-                specs += curve_specs(item, metrics) if item.comparison.entries else []
-                specs.append(descriptor_spec(item))
             if detail:
                 specs += _detailed(item, with_paper)
             elif not item.comparison.entries:
@@ -63,6 +60,9 @@ def inverse_design_tables(
                 specs += [
                     _errors(item, name, with_paper=with_paper, detail=False) for name in _properties(item)
                 ]
+            if metrics and not detail:
+                specs += curve_specs(item, metrics) if item.comparison.entries else []
+                specs.append(descriptor_spec(item))
     return [lay_out(spec) for spec in specs]
 
 

@@ -129,6 +129,15 @@ def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> Ta
 
 def _intervals(records: ComparisonRecords, name: str) -> TableSpec:
     metric = curve_metric(name)
+    # the distances of the standard curves have a table of their own
+    distance = metric.distance_unit is not None and name not in STANDARD_CURVES
+    further = Column(
+        quantity=name,
+        statistic="wasserstein",
+        decimals=metric.distance_decimals,
+        before="; ",
+    )
+    unit = f"; then the Wasserstein-1 distance ({metric.distance_unit})" if distance else ""
     return spec_by_steps(
         records,
         f"{metric.head} RMSD with intervals",
@@ -141,19 +150,20 @@ def _intervals(records: ComparisonRecords, name: str) -> TableSpec:
                 limits=("low", "high"),
             ),
             Column(quantity=name, statistic="corrected", decimals=metric.decimals, before=", "),
+            *([further] if distance else []),
         ),
         levels=LEVELS,
         caption=[
             f"Cells: {metric.head} RMSD [95 % bootstrap interval over structures], and what is left of it "
-            "when the noise floor is taken off in quadrature.",
+            f"when the noise floor is taken off in quadrature{unit}.",
             *ties_note(records, (name,), "error", detail=True),
         ],
     )
 
 
 def _wasserstein(records: ComparisonRecords) -> list[TableSpec]:
-    """The distances of the curves that are distributions; no table where none is."""
-    metrics = [curve_metric(name) for name in records.curves]
+    """The distances of the standard curves that are distributions; no table where none is."""
+    metrics = [curve_metric(name) for name in records.curves if name in STANDARD_CURVES]
     metrics = [metric for metric in metrics if metric.distance_unit is not None]
     if not metrics:
         return []

@@ -117,6 +117,21 @@ def selected_atoms(packed: SupportsPacking, chosen: np.ndarray) -> PackedStructu
     )
 
 
+def each_atoms(structures: StructureInput) -> Iterator[Atoms]:
+    """The structures as ASE Atoms, one after the other; AmsbenchError for packed structures without species."""
+    if isinstance(structures, Sequence):
+        yield from structures
+        return
+    from ase import Atoms
+
+    if structures.numbers is None:
+        raise AmsbenchError("packed structures without atomic numbers are no Atoms; give them 'numbers'")
+    offsets = np.concatenate([[0], np.cumsum(structures.counts)])
+    for index, (positions, cell) in enumerate(each_structure(structures)):
+        numbers = structures.numbers[offsets[index] : offsets[index + 1]]
+        yield Atoms(numbers, positions=positions, cell=cell, pbc=True)
+
+
 def cartesian(fractional: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Cartesian coordinates [n, 3] in A of fractional coordinates [n, 3]; cells [n, 3, 3]: the cell of each atom."""
     return np.einsum("ni,nij->nj", fractional, cells)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..distribution_functions import Curves, normalised
 from ..metric import CurveMetric
-from ..neighbours.packed import in_chunks, pack
+from ..neighbours.packed import each_atoms, in_chunks, pack
 from ..rings import guttman_rings
 from .bonds import BOND_STRETCH, ELEMENTAL_STRETCH, Bonds, bonds_between
 from .element_classes import ElementClass, classes_in, symbols_of
@@ -78,7 +78,10 @@ class BondHistogram(CurveMetric):
     centre: ClassVar[ElementClass]
     end: ClassVar[ElementClass]
     stretch: ClassVar[float] = BOND_STRETCH
-    numbers_of: ClassVar[Callable[[Bonds], np.ndarray]] = staticmethod(coordination_numbers)
+
+    def numbers_of(self, bonds: Bonds) -> np.ndarray:
+        """Counted bonds of each centre, [centres]."""
+        return coordination_numbers(bonds)
 
     def applies_to(self, material: Material) -> bool:
         return classes_in(material.elements) >= {self.centre, self.end}
@@ -148,12 +151,14 @@ class BridgingAnions(BondHistogram):
     distance_unit = "bridges"
     centre = "former"
     end = "anion"
-    numbers_of = staticmethod(bridging_numbers)
     rationale = (
         "The usual description of how far a glass network is broken up, measured by nuclear magnetic resonance. In "
         "silica all silicon is Q4; modifiers reduce the number. An anion with bonds to two or more formers is "
         "bridging."
     )
+
+    def numbers_of(self, bonds: Bonds) -> np.ndarray:
+        return bridging_numbers(bonds)
 
 
 class RingSizes(CurveMetric):
@@ -183,7 +188,7 @@ class RingSizes(CurveMetric):
     def curves(self, structures: StructureInput) -> Curves:
         counts = [
             np.bincount(guttman_rings(atoms, max_size=LARGEST_RING).sizes, minlength=LARGEST_RING + 1)[1:]
-            for atoms in structures
+            for atoms in each_atoms(structures)
         ]
         grid = np.arange(1.0, LARGEST_RING + 1)
         values = normalised(np.array(counts, dtype=np.int64).reshape(-1, LARGEST_RING))

@@ -118,3 +118,13 @@ def test_descriptors_are_shown_as_their_metrics_declare_and_unknown_ones_by_thei
     assert text(table, "training set", "density (g/cm³)") == "2.41 ± 0.02"
     assert text(table, "training set", "Si around Si") == "4.02"
     assert text(table, "training set", "tetrahedrality") == "0.877"
+
+
+def test_the_table_of_a_further_curve_has_its_distance_in_its_unit(structural):
+    result = structural(0.02, 0.0002, steps=5)
+    curves = {**result.structural.curves, "qn": result.structural.curves["rdf"]}
+    scores = result.structural.model_copy(update={"curves": curves})
+    tables = structural_tables([result.model_copy(update={"structural": scores})], metrics=("qn",))
+    (table,) = [table for table in tables if table.title.startswith("Q^n RMSD")]
+    assert table.frame().loc["5"].tolist() == ["0.0200 [0.0180, 0.0220], 0.0150; 0.200"]
+    assert "Wasserstein-1 distance (bridges)" in " ".join(table.caption)

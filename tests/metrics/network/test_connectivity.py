@@ -9,7 +9,9 @@ from ase.neighborlist import neighbor_list
 
 from amsbench.benchmark import registry
 from amsbench.benchmark.datasets.storage import load_dataset
+from amsbench.errors import AmsbenchError
 from amsbench.metrics.metric import CurveMetric
+from amsbench.metrics.neighbours.packed import pack
 from amsbench.metrics.network.connectivity import (
     AnionCoordination,
     BondHistogram,
@@ -19,6 +21,7 @@ from amsbench.metrics.network.connectivity import (
     RingSizes,
 )
 from amsbench.metrics.network.element_classes import symbols_of
+from amsbench.metrics.structural_errors import ideal_gas
 
 HISTOGRAMS = ("coordination_former_anion", "coordination_anion_former", "coordination_former_former", "qn")
 
@@ -146,8 +149,16 @@ def test_histograms_do_not_depend_on_the_description_of_a_structure(name, glasse
     expected = metric.curves([glass]).values
     assert expected.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(metric.curves([other, glass]).values, [*expected, *expected], atol=1e-12)
+    np.testing.assert_allclose(metric.curves(pack([glass, other])).values, [*expected, *expected], atol=1e-12)
     if name != "ring_sizes":  # many structures are measured in parts
         np.testing.assert_allclose(metric.curves([glass] * 230).values, np.repeat(expected, 230, axis=0))
+
+
+def test_points_without_species_have_no_rings():
+    gas = ideal_gas(np.eye(3)[None] * 9, np.array([3]))
+    for metric in (RingSizes(), FormerCoordination()):
+        with pytest.raises(AmsbenchError, match="without atomic numbers"):
+            metric.curves(gas)
 
 
 def test_histograms_apply_to_materials_with_such_bonds():
