@@ -38,8 +38,8 @@ WAYS: dict[str, tuple[Any, float, float]] = {
 quasi-Newton minimiser and 2 %."""
 
 OWN = next(iter(WAYS))
-MAX_STEPS = 10_000
-"""FIRE needs several times the steps of the protocol, 1,500; a glass that LBFGS relaxes must not fail by this limit."""
+MAX_STEPS = 3_000
+"""Twice the limit of the labels; FIRE takes more steps than LBFGS."""
 
 
 @contextmanager
