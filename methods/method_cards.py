@@ -38,7 +38,8 @@ _DECLARED = (
     "one element without ghosts has no element channel",
     "with more than four species every atom also reads an estimate of the composition of its structure; for elements "
     "with formal charges, structures are made neutral",
-    "the preset 'paper' has none of these but the first and the one of one element",
+    "with the preset 'paper' there remain: the training, which the paper does not describe; no element channel for one "
+    "element; and what its print contradicts or leaves open (g^2, Eq. 4, the prior, the sampler)",
 )
 _HYPERPARAMETERS = {
     "network": "EGNN, 4 layers, 128 wide, 8 vector channels, cutoff 6.5 A, sums over 40 neighbours",
@@ -126,8 +127,8 @@ AMSHORTCUT = MethodCard(
         "the SDE from 10 steps on, which are samplers of their own here, with step size 0",
         "step sizes are continuous; in training 30 % of the shortcuts begin at t = 1 and 35 % end at t = 0 (preset "
         "'paper': both uniform)",
-        "75 % of the batches have a shortcut loss, after 40 % of the training (paper and preset 'paper': 25 %, from the "
-        "beginning)",
+        "75 % of the batches have a shortcut loss, after 40 % of the training (paper and preset 'paper': 25 %, from "
+        "the beginning)",
         "the targets of shortcuts are computed by the moving average of the network, and their errors are those of eps "
         "(paper and preset 'paper': by the network itself; of the drift)",
         *MATERIAL_SDE.declared,
