@@ -102,7 +102,13 @@ class MeshGraphNet(nn.Module):
     """
 
     def __init__(
-        self, config: MeshGraphNetConfig, inputs: int, outputs: int, *, timed: bool, conditioning_width: int = 0
+        self,
+        config: MeshGraphNetConfig,
+        inputs: int,
+        outputs: int,
+        *,
+        timed: bool,
+        conditioning_width: int = 0,
     ) -> None:
         super().__init__()
         hidden = config.hidden
