@@ -80,11 +80,11 @@ def method_lines(method: type[Method], width: int | None = None) -> Iterator[str
     yield ""
     yield "samplers"
     for sampler in method.samplers:
-        yield from _entry(f"  {sampler.name}", sampler.title, width, 20)
+        yield from _entry(f"  {sampler.name}", sampler.title, width, 24)
     yield ""
     yield "network evaluations a step"
     for sampler in method.samplers:
-        yield from _entry(f"  {sampler.name}", card.evaluations.get(sampler.name, "not said"), width, 20)
+        yield from _entry(f"  {sampler.name}", card.evaluations.get(sampler.name, "not said"), width, 24)
     yield from _differences(card, width)
 
 

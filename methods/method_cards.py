@@ -15,21 +15,31 @@ _KEPT = (
     "weights 1 and 0.5 of the errors of positions and elements",
 )
 _REPLACED = (
-    "tanh(d^2 / r^2) as the only function of the length of an edge by 32 radial functions, which learn faster "
-    "(network 'paper' has the former)",
+    "tanh(d^2 / r^2) as the only function of the length of an edge by 32 radial functions and, in every layer, the "
+    "tanh of the present distances of all channels",
+    "E_t, properties, t and dt as the node features by two linear layers of them and of dt/t, and the last features as "
+    "the element output by a linear layer of them",
+    "layer normalisation in the MLPs by one of the node features before each layer, an MLP for the attention by a "
+    "linear layer, and the coordinate MLP of the new features of a layer by one of the old features",
     "4 layers of width 128 by 3 of width 64, or 6 ('deep'), which train on more structures in the same time; 'wide' "
     "has the paper's size",
     "the cutoff of 6.5 A by 4.4 A for data with ghosts: the sphere holds the 40 neighbours for which sums are scaled",
+    "the preset 'paper' replaces none of these and has the paper's settings; docs/methods.md has the complete table, "
+    "with reasons and measured effects",
 )
 _DECLARED = (
     "the paper does not say how its networks were trained; here Adam with cosine decay and a moving average",
     "half of the labels are hidden in training, independently of each other (paper: none)",
     "70 % of the training times are concentrated where the structure forms, 30 % are uniform (paper: all uniform)",
     "the element output is a distribution over the species; it includes the likelihood of the atom's noisy embedding",
-    "s_E is 0.5 (paper: 1.5; network 'paper' has it)",
+    "s_E is 0.5 (paper: 1.5, and 1 in material ODE)",
     "the target of a ghost is the mean of its noise, 0, instead of the drawn noise",
+    "the mean displacement of a structure is removed from the output",
+    "one element without ghosts has no element channel",
     "with more than four species every atom also reads an estimate of the composition of its structure; for elements "
     "with formal charges, structures are made neutral",
+    "with the preset 'paper' there remain: the training, which the paper does not describe; no element channel for one "
+    "element; and what its print contradicts or leaves open (g^2, Eq. 4, the prior, the sampler)",
 )
 _HYPERPARAMETERS = {
     "network": "EGNN, 4 layers, 128 wide, 8 vector channels, cutoff 6.5 A, sums over 40 neighbours",
@@ -67,7 +77,8 @@ MATERIAL_ODE = MethodCard(
     ),
     replaced=_REPLACED,
     declared=(
-        "position errors in units of the standard deviation of u, so that their weight is the same in every cell",
+        "position errors in units of the standard deviation of u, so that their weight is the same in every cell "
+        "(preset 'paper': angstrom)",
         *_DECLARED,
         "the sampler multistep: steps of second order, denser towards t = 0",
     ),
@@ -85,7 +96,7 @@ MATERIAL_SDE = MethodCard(
         *_KEPT,
     ),
     replaced=(
-        "the predicted noise of the elements by their velocity, which depends on the species also at t = 1 (network "
+        "the predicted noise of the elements by their velocity, which depends on the species also at t = 1 (preset "
         "'paper' predicts the noise)",
         *_REPLACED,
     ),
@@ -112,9 +123,14 @@ AMSHORTCUT = MethodCard(
     replaced=MATERIAL_SDE.replaced,
     declared=(
         "Eq. 4 with the mean of the two drifts, as follows for average drifts; the paper prints their sum",
-        "step sizes are continuous; in training 30 % of the shortcuts begin at t = 1 and 35 % end at t = 0",
-        "75 % of the batches have a shortcut loss, after 40 % of the training (paper: 25 %, from the beginning)",
-        "the targets of shortcuts are computed by the moving average of the network",
+        "shortcuts are the default sampler at every step count, as the paper's Table 1 has them; its text has steps of "
+        "the SDE from 10 steps on, which are samplers of their own here, with step size 0",
+        "step sizes are continuous; in training 30 % of the shortcuts begin at t = 1 and 35 % end at t = 0 (preset "
+        "'paper': both uniform)",
+        "75 % of the batches have a shortcut loss, after 40 % of the training (paper and preset 'paper': 25 %, from "
+        "the beginning)",
+        "the targets of shortcuts are computed by the moving average of the network, and their errors are those of eps "
+        "(paper and preset 'paper': by the network itself; of the drift)",
         *MATERIAL_SDE.declared,
     ),
     hyperparameters=_HYPERPARAMETERS | {"batches with a shortcut loss": "25 %"},

@@ -26,6 +26,8 @@ from ..benchmark.system.worker_pool import local_pool
 from ..benchmark.training.options import TrainingOptions
 from ..benchmark.training.trainer import Trainer
 from ..methods.amshortcut import AMShortcut
+from ..methods.egnn.network import EGNN
+from ..methods.material_method import MaterialMethod
 from ..methods.material_sde import MaterialSDE
 from ..metrics.distribution_functions import Curves, adf, curves_in_chunks, rdf
 from ..metrics.neighbours import neighbour_list
@@ -57,7 +59,7 @@ def generation_rows(device: torch.device) -> Iterator[Row]:
         seconds *= STRUCTURES / count
         cells, counts = start_cells(method, 1, None)
         work = _forward_work(method, float(counts[0]), float(np.linalg.det(cells[0]))) * steps * STRUCTURES
-        products = product_type(network_error(method.denoiser.backbone, device))
+        products = product_type(network_error(_backbone(method), device))
         group = f"{STRUCTURES:,} a-Si by {name}, {steps_text(steps)}"
         paper = PAPER_SECONDS[steps]
         yield Row(group=group, path="the paper's GPU", unit="run", seconds=paper, ratio=1.0)
@@ -93,6 +95,12 @@ def _generated(method: MaterialSDE, steps: int, device: torch.device) -> tuple[i
     return count, timed(count, steps)
 
 
+def _backbone(method: MaterialMethod) -> EGNN:
+    """The network of a preset with fast implementations."""
+    assert isinstance(method.denoiser.backbone, EGNN)
+    return method.denoiser.backbone
+
+
 def _forward_work(method: MaterialSDE, atoms: float, volume: float) -> float:
     """FLOP of one network evaluation on one structure with atoms at random positions in ``volume`` (A^3)."""
     config = method.denoiser.backbone.config
@@ -113,7 +121,7 @@ def training_rows(device: torch.device) -> Iterator[Row]:
         # a shortcut loss has two evaluations of the moving average and one of the network with its gradient
         work = forward * (3 + method.config.get("consistency_share", 0.0) * (2 + 3))
         group = f"training {kind.name}, {size} at a time"
-        products = product_type(network_error(method.denoiser.backbone, device))
+        products = product_type(network_error(_backbone(method), device))
         yield Row(
             group=group,
             path=method.backend(),

@@ -3,8 +3,9 @@
     python docs/studies/lithium_of_glasses.py [CHECKPOINT.safetensors ...]
 
 Generates 32 glasses per target in cubes of 14 A with each checkpoint and step count, by the checkpoint's preferred
-sampler or that of SAMPLERS, and prints the mean lithium and the standard deviation over the glasses, percent of all atoms, and the rank
-correlation over all of them; - where some glass has no atoms. Without checkpoints: the released ones of ``meg``.
+sampler or that of SAMPLERS, and prints the mean lithium and the standard deviation over the glasses, percent of all
+atoms, and the rank correlation over all of them; - where some glass has no atoms. Without checkpoints: the released
+ones of ``meg``.
 """
 
 from __future__ import annotations
