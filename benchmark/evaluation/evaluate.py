@@ -17,7 +17,8 @@ from ...metrics.inverse_design import InverseDesignErrors, inverse_design_errors
 from ...metrics.metric import CurveMetric
 from ..datasets.definition import DatasetDefinition
 from ..registry import load, load_metric
-from ..system.worker_pool import TaskLost, map_with_timeout
+from ..system.time_limits import TaskLost
+from ..system.worker_pool import map_with_timeout
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means, structure_row
 from .reference import Reference
 from .structural_scores import StructuralScores
@@ -33,8 +34,8 @@ STANDARD_CURVES = ("rdf", "adf")
 """Metrics of mean curves in every structural result."""
 
 MEASUREMENT_TIME_LIMIT = 600.0
-"""Seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
-times the time of a large glass, so that results do not depend on the speed of a machine."""
+"""Processor seconds for all measurements of one structure. Guards against measurements that do not terminate only: a
+hundred times the time of a large glass, so that results do not depend on the speed of a machine."""
 
 FEWEST_IN_PARALLEL = 1_000
 """Smallest number of structures whose curves are computed in worker processes; for fewer the transfer takes longer."""
@@ -150,7 +151,13 @@ def _measurements(
             structures.append(atoms)
             yield definition, atoms, properties, descriptors
 
-    measured = map_with_timeout(measure_structure, tasks(), executor, limit=MEASUREMENT_TIME_LIMIT)
+    measured = map_with_timeout(
+        measure_structure,
+        tasks(),
+        executor,
+        limit=MEASUREMENT_TIME_LIMIT,
+        task="the measurement of a structure",
+    )
     for k, row in enumerate(measured):
         if isinstance(row, TaskLost):
             yield _lost(structures[k], definition, properties, descriptors, row.reason)
