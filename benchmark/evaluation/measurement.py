@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ...metrics.descriptors import has_overlap
 from ...metrics.potentials.potential import EvaluationFailed
 from ..datasets.definition import DatasetDefinition, Measurement, RelaxedStructure
-from ..system.worker_pool import TaskLost, map_with_timeout
+from ..system.time_limits import TaskLost
+from ..system.worker_pool import map_with_timeout
 from .descriptor_means import STANDARD_DESCRIPTORS, structure_row
 from .material_limits import mass_density
 from .unmeasurable import NO_ATOMS, UNMEASURABLE, unmeasurable, unmeasured_row
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 MEASUREMENT_TIME_LIMIT = 600.0
-"""Seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
+"""Processor seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
 times the time of a large glass, so that results do not depend on the speed of a machine."""
 
 
@@ -52,7 +53,13 @@ def measurements(
             structures.append(atoms)
             yield task, atoms
 
-    measured = map_with_timeout(measure_structure, tasks(), executor, limit=MEASUREMENT_TIME_LIMIT)
+    measured = map_with_timeout(
+        measure_structure,
+        tasks(),
+        executor,
+        limit=MEASUREMENT_TIME_LIMIT,
+        task="the measurement of a structure",
+    )
     for k, row in enumerate(measured):
         yield (_lost(structures[k], task, row.reason), None) if isinstance(row, TaskLost) else row
 

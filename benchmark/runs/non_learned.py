@@ -21,7 +21,8 @@ from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import ProductType
 from ..interface.method_card import MethodCard
 from ..system.devices import device_name
-from ..system.worker_pool import TaskLost, map_with_timeout
+from ..system.time_limits import TaskLost
+from ..system.worker_pool import map_with_timeout
 from .current_code import baseline_code
 from .environment import current_environment
 from .generator import Generator, ProgressCallback, Trial
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 TASK_TIME_LIMIT = 3600.0
-"""Time limit of a task of a non-learned baseline, seconds; a full-length simulation takes minutes."""
+"""Time limit of a task of a non-learned baseline, processor seconds; a full-length simulation takes minutes."""
 
 
 class NonLearnedBaseline(Generator):
@@ -108,7 +109,9 @@ class NonLearnedBaseline(Generator):
             for name, job in jobs.items()
             if kept.get(name) is None
         )
-        work = map_with_timeout(_timed, missing, executor, limit=TASK_TIME_LIMIT)
+        work = map_with_timeout(
+            _timed, missing, executor, limit=TASK_TIME_LIMIT, task=f"a task of '{self.name}'"
+        )
         for name in jobs:
             finished = kept.get(name)
             if finished is None:

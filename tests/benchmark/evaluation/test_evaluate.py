@@ -1,6 +1,5 @@
 """Evaluation: what is known to be right scores right, failures are counted and charged."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +22,8 @@ def reference(tiny_asio2, monkeypatch):
 
     def measure(self, atoms, names=None):
         if atoms.info.get("never_ends"):
-            time.sleep(60)
+            while True:
+                pass
         if atoms.info.get("fails"):
             return Measurement(failures=dict.fromkeys(names, "relaxation did not converge"))
         return Measurement(values={name: len(atoms) / atoms.get_volume() * 300 for name in names})
@@ -142,7 +142,7 @@ def test_a_measurement_that_never_ends_costs_its_structure_only(reference, tiny_
     frames = frames_of(tiny_asio2, 4)
     frames[2].info["never_ends"] = True
     found = evaluate_structures(frames, reference, targets={"ring_size": np.full(4, 5.0)}, curves=())
-    assert found.failures == {name: {"it took longer than 0.5 s": 1} for name in ("ring_size", "energy")}
+    assert found.failures == {name: {"it took longer than 0.5 s of processor time": 1} for name in ("ring_size", "energy")}
     assert found.inverse_design["ring_size"].coverage == 75.0
     assert list(found.table["atoms"]) == [len(frame) for frame in frames]
 
