@@ -44,7 +44,8 @@ def targets_in(
                 f"'{key}' is the key of a measured value; targets stand under 'target_{key}', give --target-keys "
                 f"target_{key}"
             )
-        values = [number_in(frame, key, where) for frame, where in zip(frames, frames.names, strict=True)]
+        advice = "write it into the structures whose targets it is"
+        values = [number_in(frame, key, where, advice) for frame, where in zip(frames, frames.names, strict=True)]
         if not np.isfinite(values).all():
             raise AmsbenchError(f"{frames.names[int(np.argmin(np.isfinite(values)))]} has no finite '{key}'")
         targets[name] = np.array(values)

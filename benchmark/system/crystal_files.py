@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"([A-Z][a-z]?)\d*")
 """Name of an atom that begins with its element without doubt: Si1, O2; not CA, which is calcium or a carbon."""
+_NUMBERS = (
+    "_atom_site_occupancy",
+    *(f"_atom_site_fract_{axis}" for axis in "xyz"),
+    *(f"_atom_site_cartn_{axis}" for axis in "xyz"),
+)
 _SYMMETRY = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz")
 
 
@@ -36,20 +41,25 @@ def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
 
 
 def _from_block(block: CIFBlock, name: str) -> Atoms:
-    sites: Any = block.get("_atom_site_occupancy") or []
-    if any(isinstance(share, str) or share < 1 for share in sites):
+    for column in _NUMBERS:
+        texts = [item for item in block.get(column) or [] if isinstance(item, str)]
+        if texts:
+            raise AmsbenchError(f"{name} has '{texts[0]}' in {column}, which is no number; correct the file")
+    shares: Any = block.get("_atom_site_occupancy") or []
+    if any(share < 1 for share in shares):
         raise AmsbenchError(
             f"{name} has sites with partial occupancy, of which whole atoms cannot be made; give a structure with one "
             "element on every site"
         )
-    for column in ("_atom_site_fract_x", "_atom_site_cartn_x"):
-        texts = [item for item in block.get(column) or [] if isinstance(item, str)]
-        if texts:
-            raise AmsbenchError(f"{name} has the coordinate '{texts[0]}', which is no number; correct the file")
-    frame = block.get_atoms()
-    checked = _check_formula(block, frame, name)
     grouped = block._get_spacegroup_number() or block._get_spacegroup_name()
     operators = any(block.get(key) for key in _SYMMETRY)
+    if operators and not grouped:
+        raise AmsbenchError(
+            f"{name} has symmetry operators without the number of their space group, which ASE needs; add "
+            "_space_group_IT_number"
+        )
+    frame = block.get_atoms()
+    checked = _check_formula(block, frame, name)
     if not operators and not checked and grouped and str(grouped).replace(" ", "") not in ("1", "P1"):
         raise AmsbenchError(
             f"{name} names space group {grouped}, but neither its symmetry operators nor a formula to check the atoms "
@@ -113,8 +123,8 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             mode = words[0].lower() in ("direct", "cartesian", "lattice")
             if not mode:
                 raise AmsbenchError(
-                    f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, give "
-                    "each a file of its own"
+                    f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, "
+                    "give each a file of its own"
                 )
     frame: Any = read_vasp(io.StringIO("\n".join(lines[:stop]) + "\n"))
     return [frame]

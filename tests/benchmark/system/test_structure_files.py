@@ -93,7 +93,7 @@ def test_types_of_a_lammps_dump_need_their_elements(frames, tmp_path):
     check_equal(read_structures(path, ("Si", "O")), frames)
     with pytest.raises(AmsbenchError, match=r"a\.lammpstrj numbers its atoms by type .* --types Si,O"):
         read_structures(path)
-    with pytest.raises(AmsbenchError, match=r"structure 0 .* atoms of type 2, but --types Si names 1"):
+    with pytest.raises(AmsbenchError, match=r"a\.lammpstrj has atoms of type 2, but --types Si names 1"):
         read_structures(path, ("Si",))
     with pytest.raises(AmsbenchError, match="'Silicon' is no chemical symbol"):
         read_structures(path, ("Silicon", "O"))
