@@ -81,7 +81,8 @@ def _check_formula(block: CIFBlock, frame: Atoms, name: str) -> bool:
     atoms = Counter(frame.get_chemical_symbols())
     units: Any = block.get("_cell_formula_units_z") or block.get("_cell_formula_units_Z")
     scale = float(units) if isinstance(units, int | float) else len(frame) / max(sum(counts.values()), 1e-9)
-    if counts.keys() != atoms.keys() or any(abs(scale * counts[key] - atoms[key]) > 0.5 for key in counts):
+    rounding = 0.006 * scale  # of formulas with two decimals
+    if counts.keys() != atoms.keys() or any(abs(scale * counts[key] - atoms[key]) > rounding for key in counts):
         raise AmsbenchError(
             f"{name} has the atoms {frame.symbols.formula.format('metal')}, but its formula is {text!r}"
             f"{f' with {units} formula units' if units else ''}; correct the sites, the symmetry or the formula"
