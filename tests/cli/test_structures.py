@@ -42,7 +42,8 @@ def test_import_with_types_and_groups(amsbench, mistake, frames, tmp_path):
     write(tmp_path / "a.extxyz", frames)
     code, _, err = amsbench("data", "import", "a.extxyz", "--name", "own", "--group", "melt")
     assert code == 0, err
-    assert "12 structures in 3 groups of O, Si in own.npz, density" in err
+    assert "12 structures in 3 groups by 'melt' of O, Si in own.npz, density" in err
+    assert "Warning" not in err
     assert sorted(set(load_dataset("own", tmp_path / "own.npz").splits)) == [0, 1, 2]
 
 
