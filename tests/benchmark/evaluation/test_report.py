@@ -65,7 +65,7 @@ def test_copies_are_a_reservation(scored, tiny_asio2):
     assert not list(reservations(structures))
     structures, _ = scored([tiny_asio2.atoms(0), tiny_asio2.atoms(0), tiny_asio2.atoms(0)])
     (line,) = reservations(structures)
-    assert line.startswith("Warning: 2 of the 3 structures are copies of others")
+    assert line.startswith("Warning: only 1 of the 3 structures are different")
 
 
 def test_a_table_has_the_format_of_its_name(scored, tiny_asio2, tmp_path):

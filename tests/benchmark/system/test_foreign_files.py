@@ -447,7 +447,7 @@ def test_the_line_of_what_was_read(tmp_path):
     line = read_structures(tmp_path / "a.extxyz").summary()
     assert "Read 4 structures from" in line
     assert "as extxyz: O16Si8; cell edges 7.16 x 7.16 x 7.16 A, 2.174 g/cm^3" in line
-    assert "2 of them copies of others (structure 2 of structure 1), 2 different" in line
+    assert "only 2 different (structure 2 is a copy of structure 1)" in line
     folder = tmp_path / "many"
     folder.mkdir()
     write(folder / "a.cif", silica())

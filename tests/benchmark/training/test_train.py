@@ -278,7 +278,7 @@ def test_a_killed_training_by_the_clock_goes_on_with_the_time_that_is_left(tiny_
     [
         ({}, "not None and None; give one of them"),
         ({"samples_seen": 8, "minutes": 1.0}, "not 8 and 1.0"),
-        ({"minutes": 0.0}, "more than 0 minutes, not 0.0"),
+        ({"minutes": 0.0}, "in minutes is a number above 0, not 0.0"),
         ({"minutes": float("nan")}, "in minutes is a number above 0, not nan"),
     ],
 )
