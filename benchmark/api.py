@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from . import registry
 from .datasets.dataset import Dataset
 from .datasets.storage import load_dataset
 from .generation.cells import start_cells
+from .system import arguments
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -56,7 +56,8 @@ def load_checkpoint_for(
     from .system.devices import pick_device
     from .training.checkpoints import check_matches, load_checkpoint, released_checkpoint, trained_method
 
-    requested = method_class(name)
+    arguments.text(dataset, "dataset")
+    requested = method_class(arguments.text(name, "the method"))
     if path is None:
         registry.target("datasets", dataset)
         path = released_checkpoint(requested, dataset)
@@ -65,6 +66,7 @@ def load_checkpoint_for(
                 f"no checkpoint of '{name}' on '{dataset}' is released with this package; "
                 f"train one with 'amsbench train --method {name} --dataset {dataset}' and give it with --checkpoint"
             )
+    path = arguments.path_of(path, "checkpoint")
     chosen_device = pick_device(device)
     shared = trained_method(path) == requested.trained_as
     checkpoint = load_checkpoint(path, chosen_device, cls=requested if shared else None)
@@ -92,29 +94,31 @@ def generate(
     ``count`` numbers, and cells that are no cell or thinner than the network's cutoff.
     """
     from .generation.generate import generate_structures
+    from .interface.method import Method
 
-    if not isinstance(count, Integral) or count < 1:
-        raise AmsbenchError(f"{count} structures were requested; give a whole number, 1 or more")
+    count = arguments.whole_number(count, "the number of structures", least=1)
+    steps = arguments.whole_number(steps, "the number of sampling steps", least=1)
+    seed = arguments.whole_number(seed, "the seed", least=0)
+    if not isinstance(method, Method):
+        raise AmsbenchError(f"method is a trained method, such as load_method gives, not {method!r}")
+    if dataset is not None:
+        dataset = _dataset(dataset)
+    if sampler is not None:
+        arguments.text(sampler, "the sampler")
+    values = arguments.targets(targets, count)
     cells, counts = start_cells(method, count, cell, dataset)
     return generate_structures(
-        method,
-        cells=cells,
-        counts=counts,
-        targets={name: _target_values(name, value, count) for name, value in (targets or {}).items()},
-        steps=steps,
-        sampler=sampler,
-        seed=seed,
+        method, cells=cells, counts=counts, targets=values, steps=steps, sampler=sampler, seed=seed
     ).frames
 
 
-def _target_values(name: str, value: float | Sequence[float], count: int) -> np.ndarray:
-    """Target values [count] of a property, from one number for all structures or one number each."""
-    try:
-        return np.broadcast_to(np.asarray(value, dtype=float), (count,))
-    except (TypeError, ValueError) as error:
-        raise AmsbenchError(
-            f"the target {name}={value!r} is neither one number nor {count}, one per structure"
-        ) from error
+def _dataset(dataset: Any) -> Dataset:
+    """A dataset, or the bundled one of a name."""
+    if isinstance(dataset, Dataset):
+        return dataset
+    if isinstance(dataset, Path):
+        raise AmsbenchError(f"dataset is a dataset or a name, not the path '{dataset}'; read it with load_dataset")
+    return load_dataset(arguments.text(dataset, "dataset"))
 
 
 def evaluate(
@@ -128,21 +132,29 @@ def evaluate(
 ) -> Evaluation:
     """Measure structures of any origin and compare them with a dataset.
 
-    frames: ASE Atoms, periodic in all three directions
-    targets: target values, one per structure, by property; obtained values are compared with them
+    frames: ASE Atoms, periodic in all three directions; one that cannot be measured counts as failed
+    targets: target values by property, one per structure or one for all; obtained values are compared with them
     properties: further properties to measure
     metrics: names from ``amsbench metrics`` in addition to the standard ones, such as ``sq``
+    Raises AmsbenchError for other arguments, and if no structure can be measured: where every one has a fault, or atoms
+    so far apart or so close that lengths cannot be in angstrom.
     """
     from .evaluation.evaluate import STANDARD_CURVES, evaluate_structures, metrics_by_kind
     from .evaluation.reference import Reference
+    from .evaluation.unmeasurable import check_any_measurable
+    from .system.structure_checks import check_units, fault_of
 
-    if isinstance(dataset, str):
-        dataset = load_dataset(dataset)
-    curves, descriptors = metrics_by_kind(metrics)
+    dataset = _dataset(dataset)
+    structures = arguments.structures(frames)
+    properties = arguments.names(properties, "properties")
+    curves, descriptors = metrics_by_kind(arguments.names(metrics, "metrics"))
+    values = arguments.targets(targets, len(structures))
+    check_any_measurable(structures, dataset.definition)
+    check_units([frame for frame in structures if fault_of(frame) is None], "these structures")
     return evaluate_structures(
-        frames,
+        structures,
         Reference(dataset),
-        targets={name: np.asarray(values, dtype=float) for name, values in (targets or {}).items()},
+        targets=values,
         properties=properties,
         curves=(*STANDARD_CURVES, *curves),
         descriptors=descriptors,
@@ -175,19 +187,27 @@ def train(
     from .training.options import TrainingOptions
     from .training.train import train_method
 
-    if isinstance(dataset, str):
-        dataset = load_dataset(dataset)
+    dataset = _dataset(dataset)
+    if not isinstance(config or {}, Mapping):
+        raise AmsbenchError(f"config is a table such as {{'guidance': 2.0}}, not {config!r}")
+    unknown = [name for name in options if name not in TrainingOptions.__dataclass_fields__]
+    if unknown:
+        expected = list(TrainingOptions.__dataclass_fields__)
+        raise AmsbenchError(
+            f"a training has no option '{unknown[0]}'; {registry.near_matches(unknown[0], expected)}"
+        )
     if options.get("minutes") is None:
         options.setdefault("samples_seen", BUDGETS["quick"])
+    chosen = dataset.definition.design_properties
     return train_method(
-        method,
+        arguments.text(method, "the method"),
         dataset,
-        output=Path(output),
+        output=arguments.path_of(output, "output"),
         options=TrainingOptions(**options),
-        properties=dataset.definition.design_properties if properties is None else tuple(properties),
-        network=network,
+        properties=chosen if properties is None else arguments.names(properties, "properties"),
+        network=None if network is None else arguments.text(network, "network"),
         config=config,
-        init_from=None if init_from is None else Path(init_from),
+        init_from=None if init_from is None else arguments.path_of(init_from, "init_from"),
         device=device,
         report=report,
     )

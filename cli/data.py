@@ -146,31 +146,32 @@ def import_(
     import numpy as np
     import torch
 
-    from ..benchmark.datasets.importing import import_structures, possible_group_keys
+    from ..benchmark.datasets.importing import check_request, import_structures, possible_group_keys
     from ..benchmark.datasets.inspection import mass_density
     from ..benchmark.generation.cells import cell_heights
+    from ..benchmark.system.structure_files import read_structures
 
     path = output_file or Path(f"{name}.npz")
-    dataset, structures = import_structures(
-        file,
+    check_request(name, names_in(properties), path)
+    structures = read_structures(file, names_in(types), format_name)
+    say(structures.summary())
+    dataset = import_structures(
+        structures,
         path,
         name=name,
         properties=names_in(properties),
         elements=names_in(elements),
-        types=names_in(types),
-        format_name=format_name,
         group=group,
         ghost_density=ghost_density,
     )
-    say(structures.summary())
     if group is None:
         keys = possible_group_keys(structures)
         advice = (
             f"--group {' or '.join(keys[:5])}" if keys else "--group with a key in info, or --group file,"
         )
         say(
-            "Warning: without --group every structure is a group of its own. If some are frames of one simulation, they "
-            "are in several splits, and a model looks better than it is on the test split; "
+            "Warning: without --group every structure is a group of its own. If some are frames of one simulation, "
+            "they are in several splits, and a model looks better than it is on the test split; "
             f"{advice} keeps them together."
         )
     thinnest = float(cell_heights(torch.as_tensor(dataset.cells)).min())

@@ -17,10 +17,11 @@ from ...errors import AmsbenchError
 from ...metrics.metric import StructureMetric
 from ...metrics.neighbours.neighbour_list import neighbour_list
 from .. import registry
-from ..system.files import sha256_of
+from ..system.files import check_writable, sha256_of
 from ..system.structure_checks import number_in
-from ..system.structure_files import StructureSet, read_structures
+from ..system.structure_files import StructureSet
 from ..system.structure_sources import folder_files
+from ..system.structure_summary import counted
 from .dataset import Dataset, task_of
 from .definition import SPLITS, DatasetDefinition
 from .imported import ImportedStructures
@@ -40,25 +41,20 @@ LEAST_DISTANCE = 0.5
 
 
 def import_structures(
-    file: Path,
+    structures: StructureSet,
     output: Path,
     *,
     name: str,
     properties: Sequence[str] = (),
     elements: Sequence[str] = (),
-    types: Sequence[str] = (),
-    format_name: str | None = None,
     group: str | None = None,
     ghost_density: float | None = None,
-) -> tuple[Dataset, StructureSet]:
-    """Write the structures of a file (or of all files in a folder or archive) as a dataset file.
-
-    Returns the dataset and the structures that were read.
+) -> Dataset:
+    """Write structures of files (``read_structures``) as a dataset file, and return the dataset.
 
     name: name of the dataset, for ``--dataset`` beside ``--data`` with its file
     properties: keys of the structures' ``info`` whose numbers become labels; a structure without a value has NaN
     elements: needed if not all structures have the same ones
-    types, format_name: elements of LAMMPS' atom types and format of the files, as in ``read_structures``
     group: key of the structures' ``info`` that tells independent simulations apart, or ``file`` for one simulation per
         file; structures with the same value, such as frames of one trajectory, come into the same split. None puts
         every structure into a group of its own, and the dataset does not call them independent
@@ -66,40 +62,40 @@ def import_structures(
         of every cell
     Raises AmsbenchError, and writes nothing, if the structures are unsuitable for training.
     """
-    _check_names(name, properties)
-    if output.suffix != ".npz":
-        raise AmsbenchError(
-            f"a dataset is written as .npz, not '{output.suffix}' ({output}); rename the output"
-        )
-    if output.exists():
-        raise AmsbenchError(f"{output} is there already; choose another --output-file, or delete it")
-    frames = read_structures(file, types, format_name)
-    frames.check(all_sound=True)
+    check_request(name, properties, output)
+    structures.check(all_sound=True)
+    source = Path(structures.source)
     definition = ImportedStructures(
         name=name,
-        elements=_elements(frames, tuple(elements)),
+        elements=_elements(structures, tuple(elements)),
         ghost_density=ghost_density,
         properties=tuple(properties),
     )
     _check_columns(definition, properties)
-    groups = _groups(frames, group, definition)
-    _check_structures(frames, ghost_density)
-    arrays = encode_structures(frames, definition.elements)
-    arrays |= {"groups": groups, "properties": _labels(frames, properties)}
+    groups = _groups(structures, group, definition)
+    _check_structures(structures, ghost_density)
+    arrays = encode_structures(structures, definition.elements)
+    arrays |= {"groups": groups, "properties": _labels(structures, properties)}
     provenance: dict[str, Any] = {
         "recipe": "imported",
-        "file": file.name,
-        "sha256": _sha256(file),
-        "samples": len(frames),
+        "file": source.name,
+        "sha256": _sha256(source),
+        "samples": len(structures),
         "group": group,
     }
     dataset = dataset_in_memory(definition, arrays, provenance, str(output))
     task_of(dataset, tuple(properties))  # raises for labels that cannot be trained on
     save_dataset(output, definition, arrays, provenance)
-    return dataset, frames
+    return dataset
 
 
-def _check_names(name: str, properties: Sequence[str]) -> None:
+def check_request(name: str, properties: Sequence[str], output: Path) -> None:
+    """Raise AmsbenchError for names and files that a dataset cannot have, whatever its structures are."""
+    if output.suffix != ".npz":
+        raise AmsbenchError(f"a dataset is written as .npz, not '{output.suffix}' ({output}); rename the output")
+    if output.exists():
+        raise AmsbenchError(f"{output} is there already; choose another --output-file, or delete it")
+    check_writable(output.parent)
     if not _NAME.fullmatch(name) or len(name) > 40:
         raise AmsbenchError(
             f"'{name}' cannot be the name of a dataset; use up to 40 small letters, digits and hyphens, like my-glass"
@@ -144,9 +140,9 @@ def _groups(frames: StructureSet, key: str | None, definition: DatasetDefinition
     first = splits_of_groups(np.arange(_least_groups(definition)), definition.split_fractions)
     least = len(first) if key is None else len(SPLITS)
     if len(numbers) < least:
-        sets = "structures" if key is None else f"groups by '{key}'"
+        sets = counted(len(numbers), "structure") if key is None else f"{counted(len(numbers), 'group')} by '{key}'"
         raise AmsbenchError(
-            f"{frames.source} has {len(numbers)} {sets}; {least} are needed, so that there are some to train on, to "
+            f"{frames.source} has {sets}; {least} are needed, so that there are some to train on, to "
             "validate with and to compare with"
         )
     groups = np.arange(len(numbers))
@@ -176,7 +172,7 @@ def group_values(frames: StructureSet, key: str) -> list[str]:
         text = str(value).strip()
         if np.ndim(value) or not text or text.lower() in ("nan", "none", "inf", "-inf"):
             raise AmsbenchError(
-                f"{name} has the {key} {text[:40]!r}, which names no simulation; give every structure a number or a word"
+                f"{name} has the {key} {text[:40]!r}, which names no simulation; give every structure a number or word"
             )
         number = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
         values.append(str(int(value)) if number else text)
@@ -269,7 +265,7 @@ def _check_distances(frames: StructureSet) -> None:
 def _labels(frames: StructureSet, properties: Sequence[str]) -> np.ndarray:
     """Labels [s, p] from the structures' info; NaN for values that are not known."""
     values = [
-        [number_in(frame, name, where) for name in properties]
+        [number_in(frame, name, where, "write nan where a value is not known") for name in properties]
         for frame, where in zip(frames, frames.names, strict=True)
     ]
     return np.array(values, dtype=float).reshape(len(frames), len(properties))

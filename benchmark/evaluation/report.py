@@ -44,7 +44,8 @@ def targets_in(
                 f"'{key}' is the key of a measured value; targets stand under 'target_{key}', give --target-keys "
                 f"target_{key}"
             )
-        values = [number_in(frame, key, where) for frame, where in zip(frames, frames.names, strict=True)]
+        advice = "write it into the structures whose targets it is"
+        values = [number_in(frame, key, where, advice) for frame, where in zip(frames, frames.names, strict=True)]
         if not np.isfinite(values).all():
             raise AmsbenchError(f"{frames.names[int(np.argmin(np.isfinite(values)))]} has no finite '{key}'")
         targets[name] = np.array(values)
@@ -96,11 +97,11 @@ def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[
 
 def reservations(structures: StructureSet) -> Iterator[str]:
     """Warnings about structures before they are scored, one sentence per line."""
-    copies = len(structures.copies)
-    if copies:
+    if structures.copies:
+        different = len(structures) - len(structures.copies)
         yield (
-            f"Warning: {copies} of the {len(structures)} structures are copies of others; intervals and noise floors "
-            f"are those of {len(structures)} independent structures, and too narrow here."
+            f"Warning: only {different} of the {len(structures)} structures are different; intervals and noise floors "
+            "are those of as many independent structures, and too narrow here."
         )
 
 
@@ -108,11 +109,12 @@ def failure_lines(structures: StructureSet, evaluation: Evaluation) -> Iterator[
     """The structures that could not be measured and why, one sentence per line, at most FAILURES_SHOWN of them."""
     if UNMEASURABLE not in evaluation.table:
         return
-    failures = evaluation.table[UNMEASURABLE].dropna()
-    for k, reason in list(failures.items())[:FAILURES_SHOWN]:
-        yield f"Failed: {structures.names[k]} {reason}"
-    if len(failures) > FAILURES_SHOWN:
-        yield f"Failed: {len(failures) - FAILURES_SHOWN} more; their reasons are in the table, --output-file t.csv"
+    reasons = evaluation.table[UNMEASURABLE].tolist()
+    failed = [k for k, reason in enumerate(reasons) if isinstance(reason, str)]
+    for k in failed[:FAILURES_SHOWN]:
+        yield f"Failed: {structures.names[k]} {reasons[k]}"
+    if len(failed) > FAILURES_SHOWN:
+        yield f"Failed: {len(failed) - FAILURES_SHOWN} more; their reasons are in the table, --output-file t.csv"
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

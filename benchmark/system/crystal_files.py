@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"([A-Z][a-z]?)\d*")
 """Name of an atom that begins with its element without doubt: Si1, O2; not CA, which is calcium or a carbon."""
-_SYMMETRY = (
-    "_symmetry_equiv_pos_as_xyz",
-    "_space_group_symop_operation_xyz",
-    "_space_group_symop.operation_xyz",
+_NUMBERS = (
+    "_atom_site_occupancy",
+    *(f"_atom_site_fract_{axis}" for axis in "xyz"),
+    *(f"_atom_site_cartn_{axis}" for axis in "xyz"),
 )
+_SYMMETRY = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz")
 
 
 def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
@@ -40,22 +41,25 @@ def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
 
 
 def _from_block(block: CIFBlock, name: str) -> Atoms:
-    sites: Any = block.get("_atom_site_occupancy") or []
-    if any(isinstance(share, str) or share < 1 for share in sites):
+    for column in _NUMBERS:
+        texts = [item for item in block.get(column) or [] if isinstance(item, str)]
+        if texts:
+            raise AmsbenchError(f"{name} has '{texts[0]}' in {column}, which is no number; correct the file")
+    shares: Any = block.get("_atom_site_occupancy") or []
+    if any(share < 1 for share in shares):
         raise AmsbenchError(
             f"{name} has sites with partial occupancy, of which whole atoms cannot be made; give a structure with one "
             "element on every site"
         )
-    for column in ("_atom_site_fract_x", "_atom_site_cartn_x"):
-        texts = [item for item in block.get(column) or [] if isinstance(item, str)]
-        if texts:
-            raise AmsbenchError(
-                f"{name} has the coordinate '{texts[0]}', which is no number; correct the file"
-            )
-    frame = block.get_atoms()
-    checked = _check_formula(block, frame, name)
     grouped = block._get_spacegroup_number() or block._get_spacegroup_name()
     operators = any(block.get(key) for key in _SYMMETRY)
+    if operators and not grouped:
+        raise AmsbenchError(
+            f"{name} has symmetry operators without the number of their space group, which ASE needs; add "
+            "_space_group_IT_number"
+        )
+    frame = block.get_atoms()
+    checked = _check_formula(block, frame, name)
     if not operators and not checked and grouped and str(grouped).replace(" ", "") not in ("1", "P1"):
         raise AmsbenchError(
             f"{name} names space group {grouped}, but neither its symmetry operators nor a formula to check the atoms "
@@ -77,7 +81,8 @@ def _check_formula(block: CIFBlock, frame: Atoms, name: str) -> bool:
     atoms = Counter(frame.get_chemical_symbols())
     units: Any = block.get("_cell_formula_units_z") or block.get("_cell_formula_units_Z")
     scale = float(units) if isinstance(units, int | float) else len(frame) / max(sum(counts.values()), 1e-9)
-    if counts.keys() != atoms.keys() or any(abs(scale * counts[key] - atoms[key]) > 0.5 for key in counts):
+    rounding = 0.006 * scale  # of formulas with two decimals
+    if counts.keys() != atoms.keys() or any(abs(scale * counts[key] - atoms[key]) > rounding for key in counts):
         raise AmsbenchError(
             f"{name} has the atoms {frame.symbols.formula.format('metal')}, but its formula is {text!r}"
             f"{f' with {units} formula units' if units else ''}; correct the sites, the symmetry or the formula"
@@ -119,8 +124,8 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             mode = words[0].lower() in ("direct", "cartesian", "lattice")
             if not mode:
                 raise AmsbenchError(
-                    f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, give "
-                    "each a file of its own"
+                    f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, "
+                    "give each a file of its own"
                 )
     frame: Any = read_vasp(io.StringIO("\n".join(lines[:stop]) + "\n"))
     return [frame]
@@ -148,9 +153,7 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             )
         occupancy = line[54:60].strip()
         if occupancy and _is_number(occupancy) and 0 < float(occupancy) < 1:
-            raise AmsbenchError(
-                f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place"
-            )
+            raise AmsbenchError(f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place")
     cells = [line for line in lines if line.startswith("CRYST1")]
     models: list[list[str]] = [[]]
     for line in lines:
@@ -160,9 +163,7 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             models.append([])
     models = [model for model in models if model]
     if len(cells) not in (0, 1, len(models)):
-        raise AmsbenchError(
-            f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own"
-        )
+        raise AmsbenchError(f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own")
     frames = []
     for k, model in enumerate(models):
         cell = cells[:1] if len(cells) < 2 else [cells[k]]
@@ -207,9 +208,7 @@ def read_res_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     rows = filled[begin : keys.index("END") if "END" in keys else None]
     frame: Any = Res.from_string(text).atoms
     if len(frame) != len(rows):
-        raise AmsbenchError(
-            f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it"
-        )
+        raise AmsbenchError(f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it")
     return [frame]
 
 

@@ -41,12 +41,13 @@ def processor_name() -> str:
     return f"{model}{exact}, {platform.machine()}"
 
 
-def pick_device(name: str) -> str:
+def pick_device(name: str | torch.device) -> str:
     """Torch name of the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:<number>``.
 
     ``auto`` is ``cuda`` if there is a GPU, else ``cpu``. Raises AmsbenchError for other names and for a GPU that this
     machine does not have.
     """
+    name = str(name)
     if not _DEVICE.fullmatch(name):
         raise AmsbenchError(f"unknown device '{name}'; known: auto, cpu, cuda, cuda:0, cuda:1, ...")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0

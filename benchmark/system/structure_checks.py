@@ -132,7 +132,8 @@ def copies_in(frames: Sequence[Atoms]) -> dict[int, int]:
             digest.update((np.round(frame.cell.array, 4) + 0.0).tobytes())
             fractions = frame.positions
             if abs(np.linalg.det(frame.cell.array)) > 0:
-                fractions = np.mod(np.round(np.linalg.solve(frame.cell.array.T, frame.positions.T).T, 4), 1.0)
+                exact = np.linalg.solve(frame.cell.array.T, frame.positions.T).T
+                fractions = np.mod(np.round(1e4 * exact), 1e4)  # whole numbers, so that periods differ by nothing
         digest.update((fractions + 0.0).tobytes())
         first = earlier.setdefault(digest.hexdigest(), k)
         if first != k:
@@ -140,18 +141,16 @@ def copies_in(frames: Sequence[Atoms]) -> dict[int, int]:
     return copies
 
 
-def number_in(frame: Atoms, key: str, name: str) -> float:
+def number_in(frame: Atoms, key: str, name: str, advice: str) -> float:
     """The number under a key of a structure's ``info``, NaN as it stands there.
 
-    name: of the structure, for messages
+    name: of the structure, for messages; advice: what to do where there is no such key
     Raises AmsbenchError if it is not there, if it is no single number (text, array, true or false), and if it is
     beyond single precision.
     """
     if key not in frame.info:
         keys = ", ".join(map(str, frame.info)) or "nothing"
-        raise AmsbenchError(
-            f"{name} has no '{key}' in its info, which holds {keys}; write nan where a value is not known"
-        )
+        raise AmsbenchError(f"{name} has no '{key}' in its info, which holds {keys}; {advice}")
     value: Any = frame.info[key]
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()

@@ -18,6 +18,8 @@ from .xyz_files import read_xyz_file
 if TYPE_CHECKING:
     from ase import Atoms
 
+_DATABASE_KEYS = ("key_value_pairs", "data", "unique_id")
+"""What ASE's databases add to ``info``."""
 _HEADER = 8_000
 """Characters of a file that are read to recognise its format."""
 _TEXT_READERS: dict[str, Callable[[str, str, Sequence[str]], list[Atoms]]] = {
@@ -49,14 +51,10 @@ def parse_file(file: SourceFile, types: Sequence[str], format_name: str | None) 
     """
     name = format_name or _recognised(file)
     if name in _GUESSED:
-        raise AmsbenchError(
-            f"{file.name} ({name}) {_GUESSED[name]}; convert it to extended XYZ with its elements"
-        )
+        raise AmsbenchError(f"{file.name} ({name}) {_GUESSED[name]}; convert it to extended XYZ with its elements")
     reader = _TEXT_READERS.get(name)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of ASE's readers, about what is checked here or beside the structure
+        warnings.simplefilter("ignore")  # of ASE's readers, about what is checked here or beside the structure
         try:
             if reader is not None:
                 frames = reader(_text_of(file), file.name, types)
@@ -128,8 +126,12 @@ def _text_of(file: SourceFile) -> str:
 
 
 def _read_by_ase(path: Path, name: str) -> list[Atoms]:
+    from ase.db import connect
     from ase.io import read
 
+    if name in ("db", "json"):
+        rows = connect(path, type=name).select()
+        return [row.toatoms(add_additional_information=True) for row in rows]
     # without the last argument ASE takes "a@1" for structure 1 of another file, "a"
     parsed: Any = read(path, index=":", format=name, do_not_split_by_at_sign=True)
     return parsed if isinstance(parsed, list) else [parsed]
@@ -141,10 +143,8 @@ def _plain(frame: Atoms) -> Atoms:
 
     results = getattr(frame.calc, "results", {}) or {}
     info = {key: value for key, value in results.items() if np.ndim(value) == 0}
-    info |= frame.info.get("key_value_pairs", {})  # of ASE's databases
-    info |= {
-        key: value for key, value in frame.info.items() if key not in ("key_value_pairs", "data", "unique_id")
-    }
+    info |= frame.info.get("key_value_pairs", {})
+    info |= {key: value for key, value in frame.info.items() if key not in _DATABASE_KEYS}
     return Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
 
 

@@ -76,10 +76,7 @@ def _copies(copies: Mapping[int, int], count: int) -> str:
     if not copies:
         return "no copies"
     first = min(copies)
-    return (
-        f"{len(copies)} of them copies of others (structure {first} of structure {copies[first]}), "
-        f"{count - len(copies)} different"
-    )
+    return f"only {count - len(copies)} different (structure {first} is a copy of structure {copies[first]})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ...errors import AmsbenchError
+from ..system.arguments import number, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class TrainingOptions:
     max_grad_norm: gradients are scaled down to this norm
     ema_decay: decay of the moving average of the weights, per step, after its warm-up
     validate_every: structures seen between two validations (each writes the resume state and the checkpoints)
-    Raises AmsbenchError unless exactly one of ``samples_seen`` and ``minutes`` is given, above 0.
+    Raises AmsbenchError unless exactly one of ``samples_seen`` and ``minutes`` is given, and for values out of range.
     """
 
     samples_seen: int | None = None
@@ -38,10 +39,17 @@ class TrainingOptions:
                 f"a training ends after samples_seen structures or after so many minutes, not {self.samples_seen} and "
                 f"{self.minutes}; give one of them"
             )
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise AmsbenchError(
-                f"a training takes more than 0 minutes, not {self.minutes}; give --minutes 10"
-            )
+        if self.minutes is not None:
+            number(self.minutes, "the length of a training in minutes", above=0)
+        if self.samples_seen is not None:
+            whole_number(self.samples_seen, "samples_seen", least=1)
+        for name in ("batch_size", "validate_every", "validation_samples"):
+            whole_number(getattr(self, name), name, least=1)
+        whole_number(self.seed, "the seed", least=0)
+        for name, most in (("learning_rate", math.inf), ("max_grad_norm", math.inf), ("ema_decay", 1.0)):
+            number(getattr(self, name), name, above=0, most=most)
+        if self.final_lr_fraction != 0:
+            number(self.final_lr_fraction, "final_lr_fraction", above=0, most=1)
 
     @property
     def steps(self) -> int:

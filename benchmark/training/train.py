@@ -54,7 +54,8 @@ def train_method(
     device: auto, cpu, cuda, or one of several GPUs such as cuda:1
     clock: wall-clock time in seconds, for trainings that end after ``options.minutes``
     Raises AmsbenchError if ``output`` holds a training with other settings or one that is running, if a cell of the
-    dataset is thinner than the network's cutoff, and if a loss is not finite.
+    dataset is thinner than the network's cutoff, if a loss is not finite, and if a finished training has lost its
+    checkpoint.
     """
     from lightning.fabric import Fabric
 
@@ -89,7 +90,13 @@ def train_method(
     with exclusive_lock(output):
         trainer.resume(settings_of_training)
         trainer.run()
-    return output / "best.safetensors"
+    best = output / "best.safetensors"
+    if not best.is_file():
+        raise AmsbenchError(
+            f"the training in {output} has ended, but its checkpoint {best} is missing; restore it, or delete the folder "
+            "to train again"
+        )
+    return best
 
 
 def _check_cells(dataset: Dataset, cutoff: float) -> None:

@@ -1,5 +1,7 @@
 """Commands that read and write structure files: refusals before any work."""
 
+import math
+
 import numpy as np
 import pytest
 from ase.io import write
@@ -42,7 +44,8 @@ def test_import_with_types_and_groups(amsbench, mistake, frames, tmp_path):
     write(tmp_path / "a.extxyz", frames)
     code, _, err = amsbench("data", "import", "a.extxyz", "--name", "own", "--group", "melt")
     assert code == 0, err
-    assert "12 structures in 3 groups of O, Si in own.npz, density" in err
+    assert "12 structures in 3 groups by 'melt' of O, Si in own.npz, density" in err
+    assert "Warning" not in err
     assert sorted(set(load_dataset("own", tmp_path / "own.npz").splits)) == [0, 1, 2]
 
 
@@ -61,3 +64,102 @@ def test_differences_of_recipes_have_the_units_of_the_dataset(amsbench):
     lines = {line.split(":")[0].strip(): line for line in out.splitlines() if " reduced, " in line}
     for name, unit in {"mass_density": "g/cm^3", "shear_modulus": "GPa", "ring_size": "Si atoms"}.items():
         assert f" {unit}, standard error" in lines[name]
+
+
+@pytest.fixture
+def own(amsbench, frames, tmp_path):
+    """A dataset of the structures in ``own.npz``, with the label ``hardness``."""
+    for k, atoms in enumerate(frames):
+        atoms.info["hardness"] = 1.0 + k
+    write(tmp_path / "own.extxyz", frames)
+    code, _, err = amsbench("data", "import", "own.extxyz", "--name", "own", "--properties", "hardness")
+    assert code == 0, err
+    return ("-d", "own", "--data", "own.npz")
+
+
+def test_import_without_groups_calls_nothing_independent(amsbench, own, tmp_path):
+    err = amsbench("data", "import", "own.extxyz", "--name", "again")[2]
+    assert "without --group every structure is a group of its own" in err
+    assert "--group melt keeps them together" in err
+    assert "independent" not in amsbench("data", "info", "own", "--data", "own.npz")[1]
+    amsbench("data", "import", "own.extxyz", "--name", "grouped", "--group", "melt")
+    assert "3 groups by 'melt'" in amsbench("data", "info", "grouped", "--data", "grouped.npz")[1]
+
+
+def test_groups_of_files(amsbench, mistake, frames, tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for run in range(3):
+        write(folder / f"{run}.extxyz", frames[4 * run : 4 * run + 4])
+    code, _, err = amsbench("data", "import", "runs", "--name", "own", "--group", "file")
+    assert code == 0, err
+    assert "12 structures in 3 groups by 'file'" in err
+    dataset = load_dataset("own", tmp_path / "own.npz")
+    assert dataset.groups.reshape(3, 4).tolist() == [[g] * 4 for g in dataset.groups[::4]]
+    mistake(
+        amsbench("data", "import", "runs/0.extxyz", "--name", "one", "--group", "file"), "1 group by 'file'"
+    )
+
+
+def test_a_bad_structure_is_named_and_the_others_are_scored(amsbench, own, frames, tmp_path):
+    frames[1].positions[2] = np.nan
+    frames[2].symbols[0] = "Na"
+    write(tmp_path / "a.extxyz", [*frames[:3], *frames[2:4], frames[3]])
+    code, out, err = amsbench("evaluate", "a.extxyz", *own, "-o", "t.csv", "--cores", 1)
+    assert code == 0, err
+    assert "Failed: structure 1 in a.extxyz has positions or a cell that are not finite numbers" in err
+    assert "Failed: structure 2 in a.extxyz has Na, which dataset 'own' does not" in err
+    assert "Failed: structure 3 in a.extxyz has Na" in err
+    assert "1 cannot be measured" in err
+    assert "Warning: only 4 of the 6 structures are different; intervals" in " ".join(err.split())
+    assert "structure not measured on 1 of 6: has positions" in out
+    assert "structure not measured on 2 of 6: has Na" in out
+    table = (tmp_path / "t.csv").read_text().splitlines()
+    assert len(table) == 7
+
+
+def test_requested_properties_are_printed_or_refused_at_once(amsbench, mistake, own):
+    code, out, err = amsbench("evaluate", "own.extxyz", *own, "--properties", "hardness", "--cores", 1)
+    assert code == 0, err
+    assert "hardness: mean -, 0 of 12 measured" in out
+    assert "hardness not measured on 12 of 12: imported property: no calculator" in out
+    mistake(amsbench("evaluate", "nowhere.xyz", *own, "--properties", "softness"), "no property 'softness'")
+
+
+def test_only_targets_are_taken_for_targets(amsbench, mistake, own, frames, tmp_path):
+    command = ("evaluate", "a.extxyz", *own, "--target-keys")
+    write(tmp_path / "a.extxyz", frames)
+    mistake(amsbench(*command, "target_hardness"), "structure 0 in a.extxyz has no 'target_hardness'")
+    mistake(
+        amsbench(*command, "hardness"), "is the key of a measured value", "--target-keys target_hardness"
+    )
+    for value, words in {
+        "high": "structure 3 in a.extxyz has a 'target_hardness' that is no number: 'high'",
+        True: "that is no number: 'True'",
+        math.nan: "structure 3 in a.extxyz has no finite 'target_hardness'",
+        -1e308: "an infinite 'target_hardness'",
+    }.items():
+        for k, atoms in enumerate(frames):
+            atoms.info["target_hardness"] = value if k == 3 else 5.0
+        write(tmp_path / "a.extxyz", frames)
+        mistake(amsbench(*command, "target_hardness"), words)
+
+
+def test_outputs_are_refused_before_anything_is_read(amsbench, mistake, tmp_path):
+    mistake(amsbench("evaluate", "nowhere.xyz", "-d", "asio2", "-o", "t.xlsx"), "as .csv or .parquet")
+    mistake(amsbench("picture", "nowhere.xyz", "-o", "a.bmp"), "written as .png, .svg, .pdf, not '.bmp'")
+    mistake(amsbench("data", "import", "nowhere.xyz", "--name", "own", "-o", "own.zip"), "written as .npz")
+    (tmp_path / "file").write_text("")
+    mistake(amsbench("evaluate", "nowhere.xyz", "-d", "asio2", "-o", "file/t.csv"), "cannot write")
+    mistake(amsbench("picture", "nowhere.xyz", "-o", "file/a.png"), "cannot write")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_format_can_be_named(amsbench, mistake, frames, tmp_path):
+    write(tmp_path / "a.txt", frames, format="extxyz")
+    mistake(amsbench("picture", "a.txt", "-o", "a.png", "--format", "vaps"), "unknown format 'vaps'")
+    code, _, err = amsbench("picture", "a.txt", "-o", "a.png", "--format", "extxyz", "--index", 2)
+    assert code == 0, err
+    assert "Read 12 structures from a.txt as extxyz" in err
+    assert "Picture of structure 2 in a.txt: a.png" in err
+    mistake(amsbench("picture", "a.txt", "-o", "a.png", "--format", "extxyz", "--index", 12), "--index 0 to 11")

@@ -124,7 +124,11 @@ def test_a_structure_without_atoms_fails_and_does_not_crash(reference, tiny_asio
     frames = frames_of(tiny_asio2, 3)
     frames[1] = frames[1][:0]
     found = evaluate_structures(frames, reference, targets={"ring_size": np.full(3, 5.0)}, curves=())
-    assert found.failures == {"ring_size": {"no atoms": 1}, "energy": {"no atoms": 1}}
+    assert found.failures == {
+        "structure": {"has no atoms": 1},
+        "ring_size": {"no atoms": 1},
+        "energy": {"no atoms": 1},
+    }
 
 
 def test_a_structure_without_an_energy_is_counted(reference, tiny_asio2, monkeypatch):
@@ -153,8 +157,9 @@ def test_mistakes(reference, tiny_asio2):
         evaluate_structures(frames, reference, targets={"hardness": np.zeros(2)})
     with pytest.raises(AmsbenchError, match="no structures"):
         evaluate_structures([], reference)
-    frames[1].symbols[:2] = "Na"
-    with pytest.raises(AmsbenchError, match="structure 1 has Na"):
+    for frame in frames:
+        frame.symbols[:2] = "Na"
+    with pytest.raises(AmsbenchError, match="structure 0 has Na, .* none of the other 1 can be measured"):
         evaluate_structures(frames, reference)
 
 

@@ -72,6 +72,13 @@ def test_a_finished_training_is_not_done_again(tiny_asi, tmp_path):
     assert (tmp_path / "best.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_lost_checkpoint_is_not_called_the_best(tiny_asi, tmp_path):
+    losses(tiny_asi, tmp_path)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(AmsbenchError, match=r"has ended, but its checkpoint .*best\.safetensors is missing"):
+        losses(tiny_asi, tmp_path)
+
+
 def test_two_trainings_do_not_share_a_folder(tiny_asi, tmp_path):
     with exclusive_lock(tmp_path), pytest.raises(AmsbenchError, match="another process is at work"):
         losses(tiny_asi, tmp_path)
@@ -271,8 +278,8 @@ def test_a_killed_training_by_the_clock_goes_on_with_the_time_that_is_left(tiny_
     [
         ({}, "not None and None; give one of them"),
         ({"samples_seen": 8, "minutes": 1.0}, "not 8 and 1.0"),
-        ({"minutes": 0.0}, "more than 0 minutes, not 0.0"),
-        ({"minutes": float("nan")}, "more than 0 minutes, not nan"),
+        ({"minutes": 0.0}, "in minutes is a number above 0, not 0.0"),
+        ({"minutes": float("nan")}, "in minutes is a number above 0, not nan"),
     ],
 )
 def test_a_training_has_one_length(lengths, message):
