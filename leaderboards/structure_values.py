@@ -10,6 +10,7 @@ import numpy as np
 
 from ..benchmark.runs.results import Result, ResultKey, check_file
 from ..errors import AmsbenchError
+from ..metrics import inverse_design
 
 
 class ResultFiles(Protocol):
@@ -71,7 +72,4 @@ def penalised_errors(files: ResultFiles | None, result: Result, name: str) -> np
             f"{files.path(result.key, '.parquet')} has other values of '{name}' than its result was computed from; "
             "copy the file of this result beside its .json, or delete both and run again"
         )
-    if failed.any():
-        # the charges of the single failed structures are not stored; their mean follows from the penalised MAE
-        errors[failed] = (scores.penalised_mae * len(errors) - errors[~failed].sum()) / failed.sum()
-    return errors
+    return inverse_design.penalised_errors(target, obtained, scores.training)

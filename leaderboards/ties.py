@@ -20,10 +20,6 @@ from .structure_values import penalised_errors
 from .tables.result_numbers import property_errors, structural_scores
 
 INTERVAL_LEVEL = 0.95
-LEAST_SHARE = 0.5
-"""Least share of measured structures with which a result can be best: the structures that can be measured differ from
-the others."""
-
 Place = tuple[str, int]
 """An entry and a step count."""
 
@@ -102,7 +98,4 @@ def _curve_interval(result: Result, name: str) -> Interval | None:
 
 
 def _penalised_interval(result: Result, name: str) -> Interval | None:
-    errors = property_errors(result, name)
-    if errors.measured < LEAST_SHARE * errors.requested:
-        return None
-    return errors.penalised_mae_interval
+    return property_errors(result, name).penalised_mae_interval

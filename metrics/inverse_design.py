@@ -48,6 +48,8 @@ class TrainingLabels:
     low, high: smallest and largest label
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     mean: float
     standard_deviation: float
     low: float
@@ -84,6 +86,7 @@ class InverseDesignErrors:
     penalised_mae: mean absolute error over all requested structures; a failed one has the error of the worst answer in
         the training set, the largest |label - target|, and no error counts more than that
     worst_mae: ``penalised_mae`` if all structures failed
+    training: statistics of the training labels, from which these follow
     training_mean_mae: mean absolute error over all requested structures of always predicting the training mean
     mae_interval, rmse_interval, penalised_mae_interval: bootstrap intervals over structures; None for fewer than two
     spearman: rank correlation of obtained with requested values; None below three measured structures or for
@@ -102,6 +105,7 @@ class InverseDesignErrors:
     mape: float | None
     penalised_mae: float
     worst_mae: float
+    training: TrainingLabels
     training_mean_mae: float
     mae_interval: Interval | None
     rmse_interval: Interval | None
@@ -137,9 +141,7 @@ def inverse_design_errors(
     error = np.abs(measured_value - measured_target)
     training_mean_error = np.abs(training.mean - target)
     worst_error = training.worst_errors(target)
-    # no answer costs more than a failure, so that leaving one out cannot lower the error
-    penalised_error = worst_error.copy()
-    penalised_error[measured] = np.minimum(error, worst_error[measured])
+    penalised_error = penalised_errors(target, obtained, training)
 
     def interval(values: np.ndarray, statistic: Any = None) -> Interval | None:
         if len(values) < 2:
@@ -162,6 +164,7 @@ def inverse_design_errors(
         mape=100.0 * float(np.mean(error / np.abs(measured_target))) if has_percentage else None,
         penalised_mae=float(penalised_error.mean()),
         worst_mae=float(worst_error.mean()),
+        training=training,
         training_mean_mae=float(training_mean_error.mean()),
         mae_interval=interval(error),
         rmse_interval=interval(error**2, np.sqrt),
@@ -171,6 +174,16 @@ def inverse_design_errors(
         spearman_high=high,
         shuffled=control,
     )
+
+
+def penalised_errors(target: np.ndarray, obtained: np.ndarray, training: TrainingLabels) -> np.ndarray:
+    """Error of each structure [s]; of a failed one (NaN) that of the worst answer in the training set.
+
+    No answer costs more than a failure, so that leaving one out cannot lower the mean.
+    """
+    worst = training.worst_errors(target)
+    errors = np.abs(obtained - target)
+    return np.where(np.isnan(errors), worst, np.fmin(errors, worst))
 
 
 def _checked(target: ArrayLike, obtained: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -118,9 +118,7 @@ def evaluate_structures(
     if judged:
         labels = {name: reference.labels(name) for name in targets}
         usable = np.array([UNMEASURABLE not in row or row[UNMEASURABLE] is None for row in rows])
-        judgement = judge_structures(
-            table, structures, relaxed, usable, reference.material, targets, labels
-        )
+        judgement = judge_structures(table, structures, relaxed, usable, reference.material, targets, labels)
         table = table.assign(**judgement.columns)
     structures = [atoms for atoms, row in zip(structures, rows, strict=True) if is_measured(row)]
     measured_rows = [row for row in rows if is_measured(row)]

@@ -17,7 +17,6 @@ from ..paper_conditions import comparable_curves, differing_conditions
 from ..structure_values import ResultFiles
 from ..tables.quantities import curve_metric
 from ..tables.result_numbers import property_errors, scaled_seconds, structural_scores
-from ..ties import LEAST_SHARE
 from .obtained_values import targets_figure
 from .plot_style import (
     Point,
@@ -175,6 +174,10 @@ def _notes_on_coverage(errors: Sequence[InverseDesignErrors]) -> list[str]:
     if any(item.measured == 0 for item in errors):
         notes.append("not shown: nothing measured")
     return ["; ".join(notes)] if notes else []
+
+
+LEAST_SHARE = 0.5
+"""Share of measured structures below which a point is faded: those that can be measured differ from the others."""
 
 
 def _is_partial(errors: InverseDesignErrors) -> bool:

@@ -11,20 +11,21 @@ from ..structure_values import ResultFiles
 from .captions import conditions, paper_note, short_conditions, steps_note, ties_note
 from .descriptors import descriptor_spec
 from .formatting import coverage_text, fixed_decimal, fixed_interval
+from .hits import has_hits, hits_column, hits_spec
 from .non_learned import non_learned_specs
 from .protocol_overview import grouped, overview_spec
 from .records import ComparisonRecords, Values, records_of
 from .structural import curve_specs
-from .table_spec import Column, Level, Row, TableSpec, as_fixed, lay_out, spec_by_steps
+from .table_spec import Column, Level, Row, TableSpec, as_decimal, as_fixed, lay_out, spec_by_steps
 from .text_table import EMPTY, Table
 
 LEAST_RANKED = 8
 """Least number of measured structures with which a rank correlation is shown."""
 
 TRAINING_MEAN = Level(label="training mean", statistic="training_mean_mae")
-BEST = "MAE (penalised: a failed structure counts with the error of the training mean; at least half must be measured)"
-
-BEST_SHORT = "penalised MAE (a failed structure counts with the error of the training mean)"
+WORST = "a failed structure has the error of the worst answer in the training set, and no error counts more"
+BEST = f"MAE over all requests ({WORST})"
+BEST_SHORT = "MAE over all requests"
 
 
 def inverse_design_tables(
@@ -74,6 +75,7 @@ def _detailed(records: ComparisonRecords, with_paper: bool) -> list[TableSpec]:
         if any(_is_ranked(values, name) for values in _measured_values(records)):
             specs.append(_correlations(records, name))
         specs += [_intervals(records, name), _penalised(records, name)]
+    specs += [hits for hits in [hits_spec(records)] if hits is not None]
     specs += curve_specs(records, None) if records.comparison.entries else []
     specs += non_learned_specs(records, _non_learned_columns(records))
     specs.append(descriptor_spec(records))
@@ -127,8 +129,22 @@ def error_columns(name: str, *, head: str = "", part: str = "", starred: bool = 
     )
 
 
+def as_measured_part(values: Values, column: Column) -> str:
+    """``2.74 of 78.1%``: the error over the structures that could be measured, where these are not all."""
+    measured, requested = (values.number(column.quantity, name) for name in ("measured", "requested"))
+    if not requested or measured is None or measured == requested:
+        return ""
+    if not measured:
+        return "nothing measured"
+    return f"{as_decimal(values, column)} of {100 * measured / requested:.0f}%"
+
+
 def overview_columns(name: str, head: str, part: str = "") -> tuple[Column, ...]:
-    """``5.21 / 6.39 / 21.4% (78.1% measured), r 0.15``."""
+    """``5.21 (2.74 of 78%), r 0.15``."""
+    errors = (
+        Column(quantity=name, statistic="penalised_mae", head=head, part=part),
+        Column(quantity=name, statistic="mae", text=as_measured_part, before=" ", pattern="({})", part=part),
+    )
     rank = Column(
         quantity=name,
         statistic="spearman",
@@ -138,11 +154,12 @@ def overview_columns(name: str, head: str, part: str = "") -> tuple[Column, ...]
         pattern="r {}",
         part=part,
     )
-    return (*error_columns(name, head=head, part=part), rank)
+    return (*errors, rank)
 
 
 def _non_learned_columns(records: ComparisonRecords) -> tuple[Column, ...]:
-    return tuple(column for name in _properties(records) for column in overview_columns(name, name))
+    columns = tuple(column for name in _properties(records) for column in overview_columns(name, name))
+    return (*columns, hits_column("hits")) if has_hits(records) else columns
 
 
 def _errors(records: ComparisonRecords, name: str, *, with_paper: bool, detail: bool) -> TableSpec:
@@ -235,16 +252,15 @@ def _penalised(records: ComparisonRecords, name: str) -> TableSpec:
         ),
         Column(quantity=name, statistic="shuffled_mae"),
     )
-    best = "penalised MAE (at least half must be measured)"
     return spec_by_steps(
         records,
-        f"Penalised MAE, {with_unit(records.comparison.key.dataset, name)}",
+        f"MAE over all requests, {with_unit(records.comparison.key.dataset, name)}",
         columns,
         levels=(TRAINING_MEAN,),
         caption=[
-            "Cells: penalised MAE (a failed structure counts with the error of the training mean) [95 % bootstrap "
-            "interval] / MAE of the measured structures against shuffled targets.",
-            *ties_note(records, (name,), best, detail=True),
+            f"Cells: MAE over all requests ({WORST}) [95 % bootstrap interval] / MAE of the measured structures against "
+            "shuffled targets.",
+            *ties_note(records, (name,), "MAE over all requests", detail=True),
         ],
     )
 

@@ -8,14 +8,17 @@ from .. import reported_values
 from ..comparisons import Comparison, with_unit
 from .captions import conditions, times_note
 from .formatting import joined
+from .hits import has_hits, hits_column
 from .records import ComparisonRecords, Values
 from .result_numbers import COST
 from .table_spec import Column, Level, Row, TableSpec, as_duration
 
 _CELLS = (
-    "Cells: MAE / RMSE / MAPE% of the obtained property against its target, over the structures that could be "
-    "measured, with their share where it is not all of them; r: their rank correlation."
+    "Cells: MAE of the obtained property over all requests, where a structure that could not be measured has the error "
+    "of the worst answer in the training set; in brackets the MAE over the measured structures with their share, where "
+    "these are not all; r: their rank correlation."
 )
+_HITS = "Hits: share of usable answers, and seconds of a core (or the GPU) to generate one."
 
 
 def grouped(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
@@ -40,12 +43,13 @@ def overview_spec(
     """
     every_record = tuple(records)
     records = [item for item in records if item.comparison.entries]
-    columns = [
-        column
-        for item in records
-        for name in item.comparison.key.targets
-        for column in columns_of(name, _head(item.comparison, name), item.comparison.label)
-    ]
+    columns = []
+    for item in records:
+        label = item.comparison.label
+        for name in item.comparison.key.targets:
+            columns += columns_of(name, _head(item.comparison, name), label)
+        if has_hits(item):
+            columns.append(hits_column(f"hits, {item.comparison.key.plan}", label))
     if sum(bool(column.head) for column in columns) < 2:
         return None
     first = records[0].comparison
@@ -95,15 +99,16 @@ def _rows(records: Sequence[ComparisonRecords]) -> tuple[Row, ...]:
 
 def _caption(records: Sequence[ComparisonRecords], detail: bool) -> tuple[str, ...]:
     first = records[0].comparison
+    meaning = f"{_CELLS} {_HITS}" if any(map(has_hits, records)) else _CELLS
     if detail:
         sentences = dict.fromkeys(sentence for item in records for sentence in conditions(item.comparison))
         return (
-            f"{_CELLS} Training mean: MAE of always answering the mean of the training set. Time: of generation, mean "
+            f"{meaning} Training mean: MAE of always answering the mean of the training set. Time: of generation, mean "
             "over the targets.",
             *sentences,
         )
     return (
-        _CELLS,
+        meaning,
         "Rows have different numbers of steps, which the second column gives; time: of generation"
         f"{times_note(first)}.",
         f"{first.key.count:,} structures per result, protocol {first.key.protocol}; --detail adds a table per property "

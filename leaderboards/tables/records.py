@@ -5,9 +5,12 @@ Every table and the csv output are made of these records. Quantities and their s
 - a curve metric such as ``rdf``: ``rmsd``, ``low``, ``high`` (95 % interval), ``floor``, ``corrected``, ``ceiling``,
   ``wasserstein``, ``tied_for_best`` (1 or 0);
 - a property such as ``shear_modulus``: ``requested``, ``measured``, ``coverage``, ``mae``, ``rmse``, ``mape``,
-  ``penalised_mae``, ``training_mean_mae``, ``spearman``, ``shuffled_correlation``, ``shuffled_mae``,
+  ``penalised_mae``, ``worst_mae``, ``training_mean_mae``, ``spearman``, ``shuffled_correlation``, ``shuffled_mae``,
   ``shuffled_p_value``, the intervals ``<statistic>_low`` and ``<statistic>_high``, ``tied_for_best``, and
   ``best_p_value`` (of the difference to the best of the step count, corrected);
+- ``hits``: ``requested``, ``measured``, ``right_substance``, ``novel``, ``within_tolerance``, ``hits``, ``share``,
+  ``share_low``, ``share_high`` (95 % interval), ``seconds_per_hit`` of cores or of the GPU for generation alone, and
+  ``seconds_per_hit_measured`` with the measurement;
 - a descriptor such as ``density``: ``mean`` or ``median``, and ``standard_deviation`` over structures;
 - a property or metric that failed on some structures: ``failed: <reason>``, the number of these structures;
 - ``cost``: ``seconds``, ``seconds_per_structure``, ``seconds_scaled`` (to the number of structures of the paper's

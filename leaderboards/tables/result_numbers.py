@@ -13,6 +13,7 @@ from .quantities import elements_in, quantities, statistic_of
 
 COST = "cost"
 FAILED = "failed: "
+HITS = "hits"
 
 Numbers = dict[tuple[str, str], float | None]
 """Values by quantity and statistic."""
@@ -28,6 +29,7 @@ def numbers_of(result: Result) -> Numbers:
         numbers |= _curve_numbers(result)
     for name in result.key.targets:
         numbers |= _property_numbers(property_errors(result, name), name)
+    numbers |= _hit_numbers(result)
     numbers |= descriptor_numbers(result.key.dataset, result.descriptors)
     numbers |= {
         (COST, "seconds"): result.seconds,
@@ -82,6 +84,7 @@ def _property_numbers(errors: InverseDesignErrors, name: str) -> Numbers:
         "rmse",
         "mape",
         "penalised_mae",
+        "worst_mae",
         "training_mean_mae",
     )
     numbers: Numbers = {(name, statistic): getattr(errors, statistic) for statistic in single}
@@ -93,6 +96,22 @@ def _property_numbers(errors: InverseDesignErrors, name: str) -> Numbers:
         numbers[name, statistic] = getattr(errors, statistic)
     for statistic in ("correlation", "low", "high", "mae", "p_value"):
         numbers[name, f"shuffled_{statistic}"] = getattr(errors.shuffled, statistic, None)
+    return numbers
+
+
+def _hit_numbers(result: Result) -> Numbers:
+    """The share of hits, the conditions they meet, and core seconds per hit; nothing for results without hit scores."""
+    hits = result.hits
+    if hits is None:
+        return {}
+    conditions = ("measured", "right_substance", "novel", "within_tolerance", "hits", "requested")
+    numbers: Numbers = {(HITS, name): getattr(hits, name) for name in conditions}
+    numbers |= {(HITS, name): getattr(hits, name) for name in ("share", "share_low", "share_high")}
+    generating = result.seconds * result.environment.threads
+    measuring = result.measuring_cpu_seconds
+    numbers[HITS, "seconds_per_hit"] = generating / hits.hits if hits.hits else None
+    both = None if measuring is None or not hits.hits else (generating + measuring) / hits.hits
+    numbers[HITS, "seconds_per_hit_measured"] = both
     return numbers
 
 

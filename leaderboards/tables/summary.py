@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
-from ..ties import LEAST_SHARE
 from .quantities import curve_metric
 from .records import ComparisonRecords, Values, records_of
 from .structural import LEVELS, standard_curves
@@ -61,7 +60,7 @@ def _best(
 ) -> Values | None:
     """The numbers of a method's result with the lowest value, with its step count.
 
-    Results with fewer than ``LEAST_SHARE`` of their structures measured do not count; None where no other is there.
+    None where there is no result.
     """
     candidates = [
         (value, steps, values)
@@ -71,18 +70,11 @@ def _best(
         if (steps <= FEW_STEPS) == is_few
         and (values := records.values(entry.label, steps)) is not None
         and (value := values.number(quantity, statistic)) is not None
-        and _share_measured(values, quantity) >= LEAST_SHARE
     ]
     if not candidates:
         return None
     _, steps, values = min(candidates, key=lambda candidate: candidate[:2])
     return Values(numbers={**values.numbers, (_SUMMARY, "steps"): steps})
-
-
-def _share_measured(values: Values, quantity: str) -> float:
-    """Measured / requested structures of a property; 1 for curves, which every structure has."""
-    measured, requested = (values.number(quantity, name) for name in ("measured", "requested"))
-    return 1.0 if measured is None or not requested else measured / requested
 
 
 def _methods(comparisons: Iterable[Comparison]) -> list[str]:
@@ -171,9 +163,9 @@ def _inverse_design(records: Sequence[ComparisonRecords]) -> TableSpec:
         rows=tuple(rows),
         step_labels=False,
         caption=(
-            "Cells: penalised MAE (a failed structure counts with the error of the training mean) of the best result "
-            "over all samplers, and its number of steps; training mean: MAE of always answering the mean of the "
-            f"training set. - : no result, or none with at least half of its structures measured. "
+            "Cells: MAE over all requests (a failed structure has the error of the worst answer in the training set) of "
+            "the best result over all samplers, and its number of steps; training mean: always answering the mean of the "
+            f"training set. - : no result. "
             f"{' or '.join(f'{count:,}' for count in counts)} structures per result.",
             "The rows mix numbers of steps.",
         ),

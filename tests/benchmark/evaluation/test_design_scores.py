@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from amsbench.benchmark.datasets.storage import load_dataset
-from amsbench.benchmark.evaluation.design_scores import judge_structures
 from amsbench.benchmark.evaluation.descriptor_means import structure_row
+from amsbench.benchmark.evaluation.design_scores import judge_structures
 from amsbench.benchmark.evaluation.frozen_material import frozen_path, read_material
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.metrics.descriptors import has_overlap
