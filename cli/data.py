@@ -216,7 +216,9 @@ def freeze(
 
     path = output_file or frozen_path(name)
     if path.suffix != ".npz":
-        raise AmsbenchError(f"a reference is written as .npz, not '{path.suffix}' ({path}); rename the output")
+        raise AmsbenchError(
+            f"a reference is written as .npz, not '{path.suffix}' ({path}); rename the output"
+        )
     loaded = load_dataset(name, data)
     check_writable(path.parent)
     with local_pool(cores or available_cores()) as pool:
@@ -226,7 +228,9 @@ def freeze(
     say(f"{path}: limits of '{name}' ({loaded.content_hash[:12]})")
     for quantity, model in limits.models.items():
         say(f"  {quantity}: standard deviation {model.deviation:.4g} about its composition's prediction")
-    say(f"  overlap of a copy: {limits.overlap:.2f} or more; held-out structures: at most {limits.held_out_overlap:.2f}")
+    say(
+        f"  overlap of a copy: {limits.overlap:.2f} or more; held-out structures: at most {limits.held_out_overlap:.2f}"
+    )
 
 
 @data_app.command()

@@ -180,12 +180,12 @@ def table_command(
     )
     say_outdated(shown)
     if readme is not None:
-        from ..leaderboards.tables.pages import write_block
+        from ..leaderboards.pages import write_block
 
         write_block(shown, readme)
         say(f"Leaderboard in small: {readme}")
     if pages is not None:
-        from ..leaderboards.tables.pages import write_pages
+        from ..leaderboards.pages import write_pages
 
         for path in write_pages(shown, pages, store):
             say(f"Page: {path}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..benchmark.runs.results import Result, ResultKey, check_file
 from ..errors import AmsbenchError
-from ..metrics import inverse_design
+from ..metrics.design import inverse_design
 
 
 class ResultFiles(Protocol):

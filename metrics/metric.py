@@ -153,7 +153,7 @@ class PropertyMetric(Metric):
     """Metric of a property with targets, measured by each dataset (``DatasetDefinition.measure``).
 
     The class holds what is the same for every dataset: name, unit, rationale, evidence. Obtained values are compared
-    with the targets by the errors of ``metrics.inverse_design``.
+    with the targets by the errors of ``metrics.design.inverse_design``.
     """
 
     direction = "near the target"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...metrics.hits import HitScores, hit_scores
-from ...metrics.inverse_design import TrainingLabels
+from ...metrics.design.hits import HitScores, hit_scores
+from ...metrics.design.inverse_design import TrainingLabels
 from ...metrics.novelty.structure_index import Resemblance, TypedStructure, duplicate_groups
 from .material_limits import MaterialReference, environment_classes, typed_structure
 

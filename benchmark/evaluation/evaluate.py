@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from ...metrics.design.hits import HitScores
+from ...metrics.design.inverse_design import InverseDesignErrors, inverse_design_errors
 from ...metrics.distribution_functions import curves_in_chunks
-from ...metrics.hits import HitScores
-from ...metrics.inverse_design import InverseDesignErrors, inverse_design_errors
 from ...metrics.metric import CurveMetric
 from ..datasets.definition import DatasetDefinition
 from ..registry import load, load_metric

@@ -12,9 +12,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ...metrics.descriptors import GRAMS_PER_CM3
-from ...metrics.novelty.structure_index import StructureIndex, TypedStructure
-from ...metrics.potentials.potential import EvaluationFailed
-from ...metrics.substance import (
+from ...metrics.design.substance import (
     LARGEST_DEVIATION,
     LEAST_COMPOSITION_DISTANCE,
     CompositionModel,
@@ -22,6 +20,8 @@ from ...metrics.substance import (
     composition_model,
     has_model,
 )
+from ...metrics.novelty.structure_index import StructureIndex, TypedStructure
+from ...metrics.potentials.potential import EvaluationFailed
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
 from ..system.worker_pool import map_with_timeout

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import AmsbenchError
 from ...metrics.bootstrap import bootstrap_interval, rmsd_to
 from ...metrics.composition import fraction_distance
-from ...metrics.inverse_design import TrainingLabels
+from ...metrics.design.inverse_design import TrainingLabels
 from ...metrics.neighbours.packed import each_structure
 from ...metrics.structural_errors import (
     FrozenCurve,

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from ...errors import AmsbenchError
-from ...metrics.hits import HitScores
-from ...metrics.inverse_design import InverseDesignErrors
+from ...metrics.design.hits import HitScores
+from ...metrics.design.inverse_design import InverseDesignErrors
 from ..evaluation.structural_scores import StrictModel, StructuralScores
 from ..system.files import sha256_of, visible_files, write_text
 

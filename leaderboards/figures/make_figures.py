@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...benchmark.runs.results import Result
 from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
-from ...metrics.inverse_design import InverseDesignErrors
+from ...metrics.design.inverse_design import InverseDesignErrors
 from .. import reported_values
 from ..comparisons import Comparison, comparisons_of, with_unit
 from ..paper_conditions import comparable_curves, differing_conditions

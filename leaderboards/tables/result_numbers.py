@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ...benchmark.evaluation.structural_scores import StructuralScores
 from ...benchmark.runs.results import Result
 from ...errors import AmsbenchError
-from ...metrics.inverse_design import InverseDesignErrors
+from ...metrics.design.inverse_design import InverseDesignErrors
 from .. import reported_values
 from .quantities import elements_in, quantities, statistic_of
 

@@ -9,10 +9,11 @@ from amsbench.benchmark.evaluation.structural_scores import CurveScores, Structu
 from amsbench.benchmark.runs.results import Environment, Result, ResultKey
 from amsbench.leaderboards.reported_values import SAMPLERS
 from amsbench.metrics.bootstrap import Interval
-from amsbench.metrics.inverse_design import InverseDesignErrors, ShuffledControl
+from amsbench.metrics.design.inverse_design import InverseDesignErrors, ShuffledControl, TrainingLabels
 
 TARGETS = {"shear_modulus": (10.0, 50.0)}
 
+LABELS = TrainingLabels(mean=24.0, standard_deviation=3.0, low=0.0, high=60.0)
 SHUFFLED = ShuffledControl(
     correlation=0.01, low=-0.28, high=0.27, p_value=0.001, mae=14.5, level=0.95, permutations=1000
 )
@@ -68,8 +69,10 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
         "seconds": 1.0,
         "evaluations": key.steps,
         "measuring_seconds": 1.0,
+        "measuring_cpu_seconds": 40.0,
         "structural": None,
         "inverse_design": {},
+        "hits": None,
         "descriptors": {"atoms": 256.0, "density": 2.41, "density_std": 0.02, "minimum_distance": 2.1},
         "training_descriptors": {
             "atoms": 256.0,
@@ -134,6 +137,8 @@ def inverse() -> Callable[..., Result]:
             rmse=rmse,
             mape=mape,
             penalised_mae=penalised,
+            worst_mae=30.0,
+            training=LABELS,
             training_mean_mae=11.25,
             mae_interval=interval(mae, spread),
             rmse_interval=interval(rmse, spread),

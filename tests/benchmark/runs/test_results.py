@@ -21,8 +21,8 @@ from amsbench.benchmark.runs.results import (
 )
 from amsbench.benchmark.system.files import UNFINISHED
 from amsbench.errors import AmsbenchError
-from amsbench.metrics.hits import CONDITIONS, hit_scores
-from amsbench.metrics.inverse_design import TrainingLabels, inverse_design_errors
+from amsbench.metrics.design.hits import CONDITIONS, hit_scores
+from amsbench.metrics.design.inverse_design import TrainingLabels, inverse_design_errors
 
 
 def key(**changes) -> ResultKey:

@@ -1,0 +1,1 @@
+"""Scores of inverse design: errors, hits, and the limits of the substance."""
