@@ -31,7 +31,8 @@ class Judgement:
         ``largest_overlap``, ``duplicate_of`` (index of the first structure of the set that it is a copy of, else -1),
         ``right_substance`` and, with targets, ``novel``, ``within_tolerance`` and ``hit``; comparisons with other
         structures are NaN or -1 for structures that were not compared
-    summary: over all structures, by name: medians of deviations, share of copies and of duplicates
+    summary: over all structures, by name: medians of deviations, distances of their distributions from those of the
+        data (Wasserstein-1, in standard deviations), shares of the right substance, of copies and of duplicates
     hits: None without targets
     """
 
@@ -61,6 +62,9 @@ def judge_structures(
     columns = dict(limits.deviations(rows))
     columns["right_substance"] = limits.right_substance(rows)
     summary = {name: _median(values) for name, values in columns.items() if name != "right_substance"}
+    for name, model in limits.models.items():
+        if f"{name}_deviation" in columns:
+            summary[f"{name}_distance"] = model.distance(columns[f"{name}_deviation"])
     summary["right_substance"] = float(columns["right_substance"].mean())
     compared = _compared(usable, bool(targets))
     columns |= _resemblances(frames, relaxed, reference, compared)

@@ -80,7 +80,9 @@ class MaterialLimits:
                 "formal_charges": None if charges is None else tuple(charges),
                 "models": {
                     name: CompositionModel(
-                        coefficients=tuple(model["coefficients"]), deviation=model["deviation"]
+                        coefficients=tuple(model["coefficients"]),
+                        deviation=model["deviation"],
+                        residuals=tuple(model["residuals"]),
                     )
                     for name, model in data["models"].items()
                 },

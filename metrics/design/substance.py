@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import wasserstein_distance
 
 from ...errors import AmsbenchError
 
@@ -16,6 +17,8 @@ LARGEST_DEVIATION = 3.0
 """Largest deviation of density and energy from the prediction, in standard deviations, of the right substance."""
 LEAST_COMPOSITION_DISTANCE = 0.02
 """Fraction by which an element may differ from the nearest training composition even if all of these are equal."""
+QUANTILES = 101
+"""Number of quantiles of the residuals that a model keeps."""
 RIDGE = 5e-7
 """Ridge parameter of the regression, per structure. The energies of held-out multi-element glasses scatter by 0.024
 eV/atom about the quadratic model with this value and by 0.083 about a linear one."""
@@ -28,15 +31,22 @@ class CompositionModel:
     coefficients [e + e (e - 1) / 2]: of the fraction of each element, which sum to 1, so that there is no constant, and
         of the products of two of them
     deviation: root mean square of the leave-one-out residuals, in the unit of the quantity
+    residuals: quantiles of these residuals, evenly spaced from 0 to 1, in units of ``deviation``
     """
 
     coefficients: tuple[float, ...]
     deviation: float
+    residuals: tuple[float, ...]
 
     def deviations(self, fractions: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Deviations [s] of values [s] from the prediction for fractions [s, e], in standard deviations."""
         predicted = _features(np.asarray(fractions)) @ np.asarray(self.coefficients)
         return (np.asarray(values) - predicted) / self.deviation
+
+    def distance(self, deviations: np.ndarray) -> float | None:
+        """Wasserstein-1 distance of deviations [s] from those of the data, in standard deviations; None for none."""
+        finite = deviations[np.isfinite(deviations)]
+        return float(wasserstein_distance(finite, self.residuals)) if len(finite) else None
 
 
 def composition_model(fractions: np.ndarray, values: np.ndarray) -> CompositionModel:
@@ -76,7 +86,12 @@ def _fitted(fractions: np.ndarray, values: np.ndarray) -> CompositionModel | str
     coefficients = solution @ values
     residuals = (values - features @ coefficients) / (1 - leverage)
     deviation = float(np.sqrt((residuals**2).mean()))
-    return CompositionModel(coefficients=tuple(map(float, coefficients)), deviation=deviation)
+    quantiles = np.quantile(residuals / deviation, np.linspace(0, 1, QUANTILES))
+    return CompositionModel(
+        coefficients=tuple(map(float, coefficients)),
+        deviation=deviation,
+        residuals=tuple(map(float, quantiles)),
+    )
 
 
 def _features(fractions: np.ndarray) -> np.ndarray:

@@ -66,3 +66,17 @@ def test_compositions_are_compared_with_the_nearest_of_the_training_set():
     training = np.array([[0.3, 0.7], [0.5, 0.5]])
     distances = composition_distances(np.array([[0.3, 0.7], [0.4, 0.6], [0.9, 0.1]]), training)
     assert distances == pytest.approx([0.0, 0.1, 0.4])
+
+
+def test_distances_of_distributions_are_in_standard_deviations():
+    rng = np.random.default_rng(5)
+    fractions = np.ones((1000, 1))
+    model = composition_model(fractions, rng.normal(-3.6, 0.02, size=1000))
+    same = model.deviations(fractions, rng.normal(-3.6, 0.02, size=1000))
+    hot = model.deviations(fractions, rng.normal(-3.6, 0.02, size=1000) + 0.3)
+    wide = model.deviations(fractions, rng.normal(-3.6, 0.06, size=1000))
+    assert model.distance(same) < 0.15
+    assert model.distance(hot) == pytest.approx(15, rel=0.05)
+    # the same mean, but three times as wide: the mean absolute difference of the quantiles
+    assert model.distance(wide) == pytest.approx(2 * np.sqrt(2 / np.pi), rel=0.1)
+    assert model.distance(np.array([np.nan])) is None
