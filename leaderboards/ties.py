@@ -69,9 +69,9 @@ def _ties(comparison: Comparison, name: str, interval_of: Callable[[Result, str]
         if len(results) < 2 or not intervals:
             continue
         errors = {
-            label: values
+            label: of_structures
             for label in intervals
-            if (values := _errors(comparison, results[label], name)) is not None
+            if (of_structures := _errors(comparison, results[label], name)) is not None
         }
         if len(errors) < len(intervals):
             tied |= {(label, steps) for label in tie_groups(intervals)[0]}
