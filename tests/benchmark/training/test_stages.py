@@ -51,10 +51,14 @@ def test_a_training_writes_the_stages_behind_its_checkpoint(tiny_asi, tmp_path):
     losses(tiny_asi, tmp_path / "second", init_from=origin)
     middle = tmp_path / "second" / "best.safetensors"
     losses(tiny_asi, tmp_path / "third", method="amshortcut", init_from=middle)
-    checkpoints = [load_checkpoint(path) for path in (origin, middle, tmp_path / "third" / "best.safetensors")]
+    checkpoints = [
+        load_checkpoint(path) for path in (origin, middle, tmp_path / "third" / "best.safetensors")
+    ]
     stages = stages_of(checkpoints[-1].record)
     assert [stage.get("method") for stage in stages] == ["material-sde", "material-sde", None]
-    assert [stage["content_hash"] for stage in stages[:-1]] == [item.content_hash for item in checkpoints[:-1]]
+    assert [stage["content_hash"] for stage in stages[:-1]] == [
+        item.content_hash for item in checkpoints[:-1]
+    ]
     for stage, checkpoint in zip(stages, checkpoints, strict=True):
         own = {name: value for name, value in checkpoint.record.items() if name != "earlier_stages"}
         assert own.items() <= stage.items()
