@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..benchmark import registry
 from ..benchmark.datasets.definition import plans_of
-from ..benchmark.interface.evaluation_plan import EvaluationPlan
 from ..benchmark.runs.results import ResultKey
 from . import reported_values
 from .comparisons import Comparison, targets_text
@@ -36,7 +35,7 @@ def comparable_curves(comparison: Comparison) -> tuple[str, ...]:
 def differing_conditions(key: ResultKey, name: str) -> str:
     """The paper's conditions of one property where they differ from those of a result; empty where they compare.
 
-    ``targets of shear_modulus 10 to 50 GPa, cubes of 18 Å, 2,000 structures``
+    ``targets of shear_modulus 10 to 50 GPa, cubes of 18 Å``
     """
     if key.dataset not in registry.names("datasets"):
         return _of_targets_alone(key, name)
@@ -45,14 +44,14 @@ def differing_conditions(key: ResultKey, name: str) -> str:
     plan = plan or next((plan for plan in plans if name in plan.targets), None)
     if plan is None:
         return "no targets of it"
-    same = dict(plan.targets) == dict(key.targets) and plan.cube == key.cube
-    return "" if same and key.count >= min(LEAST_COUNT, plan.count) else _in_words(key, plan)
-
-
-def _in_words(key: ResultKey, plan: EvaluationPlan) -> str:
     theirs = key.model_copy(update={"targets": dict(plan.targets)})
     cells = "cells of the training set" if plan.cube is None else f"cubes of {plan.cube:g} Å"
-    return f"targets of {targets_text(theirs)}, {cells}, {plan.count:,} structures"
+    differing = (
+        (dict(plan.targets) != dict(key.targets), f"targets of {targets_text(theirs)}"),
+        (plan.cube != key.cube, cells),
+        (key.count < min(LEAST_COUNT, plan.count), f"{plan.count:,} structures"),
+    )
+    return ", ".join(text for differs, text in differing if differs)
 
 
 def _of_targets_alone(key: ResultKey, name: str) -> str:

@@ -160,20 +160,15 @@ def errors_figure(comparison: Comparison, name: str) -> Figure:
     if len(axes) > 1:
         axes[1, 0].set_ylabel(f"MAPE of {name} (%)")
     label_costs(axes[-1], comparison, [r.steps for r in reported])
-    notes = [BARS if len(statistics) == 1 else f"{BARS}, of the MAE", *_notes_on_coverage(errors)]
+    notes = [BARS if len(statistics) == 1 else f"{BARS}, of the MAE"]
+    if any(item.measured == 0 for item in errors):
+        notes.append("not shown: results of which nothing could be measured")
     if differing:
         notes.append(f"values of the paper left out: {differing}")
-    finish(figure, comparison, styles, [f"Inverse design of {unit}: {comparison.label}", *notes], models)
+    title = [f"Inverse design of {unit}: {comparison.label}", *notes]
+    partial = any(_is_partial(item) for item in errors)
+    finish(figure, comparison, styles, title, models, has_partial=partial)
     return figure
-
-
-def _notes_on_coverage(errors: Sequence[InverseDesignErrors]) -> list[str]:
-    notes = []
-    if any(_is_partial(item) for item in errors):
-        notes.append("faded: fewer than half of the structures measured")
-    if any(item.measured == 0 for item in errors):
-        notes.append("not shown: nothing measured")
-    return ["; ".join(notes)] if notes else []
 
 
 LEAST_SHARE = 0.5

@@ -179,8 +179,13 @@ def finish(
     styles: dict[str, Style],
     title: Sequence[str],
     reported: Sequence[tuple[str, str]],
+    *,
+    has_partial: bool = False,
 ) -> None:
-    """Title, a line per sentence, and one legend below the panels."""
+    """Title, a line per sentence, and one legend below the panels.
+
+    has_partial: whether fewer than half of the structures of any result could be measured
+    """
     from matplotlib.lines import Line2D
 
     handles = [
@@ -205,6 +210,9 @@ def finish(
                 label=f"hollow: {', '.join(sorted(labelled))}",
             )
         )
+    if has_partial:
+        text = "faded: fewer than half of the structures measured"
+        handles.append(Line2D([], [], color="black", marker="o", ls="", alpha=FADED, label=text))
     for method, training in reported:
         text = f"{method} ({training}), paper" if training else f"{method}, paper"
         handles.append(Line2D([], [], **_reported_style(method, training), label=text))
