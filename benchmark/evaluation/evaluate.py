@@ -21,6 +21,7 @@ from ..system.time_limits import TaskLost
 from ..system.worker_pool import map_with_timeout
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means, structure_row
 from .reference import Reference
+from .screening import STRUCTURE_FAILURE, unmeasured_row, unusable
 from .structural_scores import StructuralScores
 
 if TYPE_CHECKING:
@@ -109,12 +110,20 @@ def evaluate_structures(
             target, table[name].to_numpy(dtype=float), training_mean=reference.training_mean(name), seed=seed
         )
     structural = None
+    usable = [
+        atoms for atoms, row in zip(structures, rows, strict=True) if row.get(STRUCTURE_FAILURE) is None
+    ]
     if curve_metrics:
-        parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None
+        if not usable:
+            raise AmsbenchError(
+                f"none of the {len(rows)} structures can be measured, the first has {rows[0][STRUCTURE_FAILURE]}; "
+                "leave out the sampler or the number of steps that made them"
+            )
+        parallel = executor if len(usable) > FEWEST_IN_PARALLEL else None
         measured = {
-            metric: curves_in_chunks(metric.curves, structures, executor=parallel) for metric in curve_metrics
+            metric: curves_in_chunks(metric.curves, usable, executor=parallel) for metric in curve_metrics
         }
-        structural = reference.scores(structures, measured, seed)
+        structural = reference.scores(usable, measured, seed)
     failures = {
         name.removesuffix("_failure"): dict(Counter(row[name] for row in rows if row.get(name)))
         for name in dict.fromkeys(name for row in rows for name in row if name.endswith("_failure"))
@@ -123,7 +132,12 @@ def evaluate_structures(
         table=table,
         structural=structural,
         inverse_design=errors,
-        descriptors=descriptor_means(rows, definition, reference.fractions, descriptors),
+        descriptors=descriptor_means(
+            [row for row in rows if row.get(STRUCTURE_FAILURE) is None] or rows,
+            definition,
+            reference.fractions,
+            descriptors,
+        ),
         failures={name: reasons for name, reasons in failures.items() if reasons},
     )
 
@@ -159,7 +173,9 @@ def _measurements(
         task="the measurement of a structure",
     )
     for k, row in enumerate(measured):
-        if isinstance(row, TaskLost):
+        if isinstance(row, TaskLost) and row.crashed:  # what crashes a worker would crash this process, too
+            yield unmeasured_row(definition, properties, descriptors, row.reason)
+        elif isinstance(row, TaskLost):
             yield _lost(structures[k], definition, properties, descriptors, row.reason)
         else:
             yield row
@@ -188,6 +204,9 @@ def measure_structure(
     descriptors: tuple[str, ...] = STANDARD_DESCRIPTORS,
 ) -> dict[str, Any]:
     """One row of the per-structure table; at module level, so that worker processes can import it."""
+    reason = unusable(atoms)
+    if reason is not None:
+        return unmeasured_row(definition, properties, descriptors, reason)
     row = structure_row(atoms, definition, descriptors)
     if len(atoms) == 0:
         values: dict[str, float] = {}
