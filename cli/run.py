@@ -101,8 +101,10 @@ def run_command(
     with local_pool(workers) as pool, progress_bars() as bars:
         watcher = RunBars(bars)
         for result in run.execute(pool, watcher):
+            left_out = sum(result.failures.get("structure", {}).values())
             watcher.finished(
                 f"generated in {duration(result.seconds)}, measured in {duration(result.measuring_seconds)}"
+                + (f"; no metric can measure {left_out} of {result.key.count} structures" if left_out else "")
             )
             done.append(result)
     names = metric_names(metrics)

@@ -82,7 +82,7 @@ def descriptor_means(
     means: dict[str, float | None] = {}
     for metric in structure_metrics(names):
         means |= metric.summary(columns, definition)
-    occupied = [row for row in rows if row["atoms"]]
+    occupied = [row for row in rows if row["atoms"] > 0]
     if definition.formal_charges and occupied:
         fractions = np.array([[row[f"fraction_{e}"] for e in definition.elements] for row in occupied])
         means["composition_distance"] = fraction_distance(fractions, training)

@@ -80,8 +80,8 @@ def evaluate_structures(
     executor: runs the measurements, one task per structure
     judged: whether substance and novelty are judged, too, and with targets the hits (``judge_structures``)
     Structures that cannot be measured, such as those of other elements, are failures with a reason in the table; mean
-    curves and descriptors are those of the others. Raises AmsbenchError if there are no structures, if none can be
-    measured, and for unknown properties or metrics.
+    curves and descriptors are those of the others. Raises AmsbenchError if there are no structures, if none of them
+    has a curve where curves are scored, and for unknown properties or metrics.
     """
     import pandas as pd
 
@@ -92,7 +92,7 @@ def evaluate_structures(
         definition.property_named(name)
     curve_metrics = applicable_curves(curves, definition)
     descriptors = tuple(dict.fromkeys([*STANDARD_DESCRIPTORS, *descriptors]))
-    if isinstance(frames, Sequence):
+    if isinstance(frames, Sequence) and curve_metrics:
         check_any_measurable(frames, definition)  # before any work
     rows: list[dict[str, Any]] = []
     structures: list[Atoms] = []
@@ -122,8 +122,10 @@ def evaluate_structures(
         table = table.assign(**judgement.columns)
     structures = [atoms for atoms, row in zip(structures, rows, strict=True) if is_measured(row)]
     measured_rows = [row for row in rows if is_measured(row)]
-    if not structures:
-        raise AmsbenchError(f"nothing can be measured: structure 0 {rows[0][UNMEASURABLE]}")
+    if not structures and curve_metrics:
+        raise AmsbenchError(
+            f"none of the {len(rows)} structures can be measured: structure 0 {rows[0][UNMEASURABLE]}"
+        )
     structural = None
     if curve_metrics:
         parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None

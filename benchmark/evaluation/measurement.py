@@ -61,7 +61,17 @@ def measurements(
         task="the measurement of a structure",
     )
     for k, row in enumerate(measured):
-        yield (_lost(structures[k], task, row.reason), None) if isinstance(row, TaskLost) else row
+        if isinstance(row, TaskLost):
+            # what crashes a worker would crash this process, too
+            lost = _unmeasured if row.crashed else _lost
+            yield lost(structures[k], task, row.reason), None
+        else:
+            yield row
+
+
+def _unmeasured(atoms: Atoms, task: MeasurementTask, reason: str) -> dict[str, Any]:
+    row = unmeasured_row(atoms, reason, task.definition, task.properties, task.descriptors)
+    return row | {"measuring_seconds": 0.0}
 
 
 def _lost(atoms: Atoms, task: MeasurementTask, reason: str) -> dict[str, Any]:
@@ -71,6 +81,7 @@ def _lost(atoms: Atoms, task: MeasurementTask, reason: str) -> dict[str, Any]:
         structure_row(atoms, task.definition, task.descriptors, failure=reason)
         | unmeasured
         | {f"{name}_failure": reason for name in task.properties}
+        | {"measuring_seconds": MEASUREMENT_TIME_LIMIT}
     )
 
 
@@ -82,7 +93,7 @@ def measure_structure(task: MeasurementTask, atoms: Atoms) -> MeasuredStructure:
     began = time.process_time()
     definition = task.definition
     if (reason := unmeasurable(atoms, definition)) is not None:
-        return unmeasured_row(atoms, reason, definition, task.properties, task.descriptors), None
+        return _unmeasured(atoms, task, reason), None
     row = structure_row(atoms, definition, task.descriptors)
     if len(atoms) == 0:
         row[UNMEASURABLE] = NO_ATOMS

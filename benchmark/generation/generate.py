@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..interface.structures import Structures
 from ..interface.task import Task
 from ..system.devices import synchronise
 from .cells import check_cells
+from .partial_results import FinishedPart, PartialResults
 from .threads import SharedThreads
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Generated:
     """Generated structures and their cost.
 
     frames: ASE Atoms without ghosts, with the targets in ``info`` as ``target_<name>``
-    seconds: wall-clock time of the sampling alone, with the device synchronised and without the warm-up; with several
-        threads from the start of the first batch to the end of the last one
+    seconds: wall-clock time of the sampling alone, with the device synchronised and without the warm-up: the time in
+        which at least one batch was being sampled, summed over all batches
     evaluations: network evaluations per structure
     """
 
@@ -59,6 +60,7 @@ def generate_structures(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
     sink: FrameConsumer | None = None,
+    partial: PartialResults | None = None,
 ) -> Generated:
     """Generate one structure per cell.
 
@@ -70,6 +72,7 @@ def generate_structures(
     sampler: by default the preferred one of the method
     progress: called with the number of finished structures
     sink: called with the structures of every batch when it is finished
+    partial: where every batch is stored with its time when it is finished; those that are there are not generated again
     Raises AmsbenchError for steps below 1, unknown samplers or properties, and cells thinner than the cutoff.
     """
     if not isinstance(steps, Integral) or steps < 1:
@@ -84,8 +87,9 @@ def generate_structures(
 
     method.eval()
 
-    def sample(rows: slice, steps: int) -> tuple[Structures, float, float]:
+    def sample(batch: Rows, steps: int) -> tuple[Structures, float, float]:
         """Structures of a batch, and the times at which their sampling started and ended."""
+        rows = slice(*batch)
         with torch.no_grad():
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
             started = time.perf_counter()
@@ -96,29 +100,33 @@ def generate_structures(
 
     workers = min(threads_for(method, device), len(cells))
     limit = min(ATOMS_PER_BATCH[device.type], -(-int(counts_t.sum()) // max(1, workers)))
-    batches = _batches(counts_t.tolist(), limit)
+    stored = _stored_batches(partial, len(cells))
+    batches = _batches(counts_t.tolist(), limit, stored)
     if batches:
         sample(batches[0], 1)  # warm-up: the first call compiles kernels, packs weights and fills caches
     frames: list[Atoms] = []
-    times: list[tuple[float, float]] = []
+    clock = _SamplingClock()
+    seconds = 0.0
     with SharedThreads(workers) as threads:
         sampled = threads.map(lambda rows: sample(rows, steps), batches)
-        for rows, (structures, started, ended) in zip(batches, sampled, strict=True):
-            new = structures.to_atoms(method.task.elements)
+        for rows in sorted([*stored, *batches], key=lambda rows: rows.start):
+            if rows in stored:
+                new, batch_seconds = stored[rows]
+            else:
+                structures, started, ended = next(sampled)
+                new, batch_seconds = structures.to_atoms(method.task.elements), clock.add(started, ended)
+                if partial:
+                    partial.write(f"{rows.start:08d}-{rows.stop:08d}", (new, batch_seconds))
+            seconds += batch_seconds
             for k, frame in enumerate(new, start=rows.start):
                 frame.info.update(
                     {f"target_{name}": float(values[k]) for name, values in (targets or {}).items()}
                 )
             frames += new
-            times.append((started, ended))
             if sink:
                 sink(new)
             if progress:
                 progress(len(frames))
-    if workers < 2:
-        seconds = sum(ended - started for started, ended in times)
-    else:
-        seconds = max(ended for _, ended in times) - min(started for started, _ in times)
     return Generated(frames=frames, seconds=seconds, evaluations=chosen.evaluations(method, steps))
 
 
@@ -156,16 +164,64 @@ def outside_training_range(task: Task, targets: Mapping[str, Sequence[float] | n
     return sentences
 
 
-def _batches(counts: list[int], limit: int) -> list[slice]:
-    """Slices of consecutive structures of at most ``limit`` atoms together, or of one larger structure."""
-    batches, first, atoms = [], 0, 0
-    for k, count in enumerate(counts):
-        if k > first and atoms + count > limit:
-            batches.append(slice(first, k))
-            first, atoms = k, 0
-        atoms += count
-    if counts:
-        batches.append(slice(first, len(counts)))
+_OVERLAPPING = 1_000
+"""Most intervals that a batch may still overlap with."""
+
+
+class Rows(NamedTuple):
+    """Consecutive structures of a batch."""
+
+    start: int
+    stop: int
+
+
+class _SamplingClock:
+    """Measures the time in which at least one batch was being sampled; batches may overlap."""
+
+    def __init__(self) -> None:
+        self._intervals: list[tuple[float, float]] = []
+
+    def add(self, started: float, ended: float) -> float:
+        """Seconds that this batch adds to those of the batches before it."""
+        before = sum(end - start for start, end in self._intervals)
+        merged: list[tuple[float, float]] = []
+        for start, end in sorted([*self._intervals, (started, ended)]):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(merged[-1][1], end)
+            else:
+                merged.append((start, end))
+        # all but the last ones lie before any batch to come
+        self._intervals = merged[-_OVERLAPPING:]
+        return sum(end - start for start, end in merged) - before
+
+
+def _stored_batches(partial: PartialResults | None, count: int) -> dict[Rows, FinishedPart]:
+    """Batches of ``count`` structures that a stopped run has stored, with their times."""
+    stored: dict[Rows, FinishedPart] = {}
+    end = 0
+    for name in partial.names() if partial else []:
+        rows = Rows(*map(int, name.split("-")))
+        part = partial.read(name) if partial and end <= rows.start < rows.stop <= count else None
+        if part is not None and len(part[0]) == rows.stop - rows.start:
+            stored[rows] = part
+            end = rows.stop
+    return stored
+
+
+def _batches(counts: list[int], limit: int, stored: Iterable[Rows] = ()) -> list[Rows]:
+    """Consecutive structures of at most ``limit`` atoms together, or one larger structure, without stored ones."""
+    batches: list[Rows] = []
+    first = 0
+    for gap_end, next_first in [*stored, (len(counts), len(counts))]:
+        atoms = 0
+        for k in range(first, gap_end):
+            if k > first and atoms + counts[k] > limit:
+                batches.append(Rows(first, k))
+                first, atoms = k, 0
+            atoms += counts[k]
+        if first < gap_end:
+            batches.append(Rows(first, gap_end))
+        first = next_first
     return batches
 
 

@@ -11,21 +11,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..datasets.dataset import Dataset
 from ..generation.cells import cells_of
 from ..generation.generate import FrameConsumer, Generated, generate_structures
+from ..generation.partial_results import PartialResults
 from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import ProductType
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
 from .current_code import method_code
 from .environment import current_environment
-from .results import Environment
+from .results import Environment, ResultKey
 
 ProgressCallback = Callable[[int], None]
 """Function that is called with the number of finished structures."""
@@ -78,12 +77,14 @@ class Generator(ABC):
         executor: Executor | None,
         progress: ProgressCallback,
         sink: FrameConsumer | None,
+        partial: PartialResults | None = None,
     ) -> Generated:
         """Generate the structures of one result, with their time and number of evaluations.
 
         executor: runs work in other processes
         progress: called with the number of finished structures
         sink: called with new structures as soon as they are finished
+        partial: where finished parts are stored, and those of a stopped run lie
         """
 
     @abstractmethod
@@ -94,9 +95,9 @@ class Generator(ABC):
     def environment(self) -> Environment:
         """Versions and hardware that the structures are generated with."""
 
-    def resuming(self, folder: Path) -> AbstractContextManager[object]:
-        """Context in which partial results are kept in ``folder``, to be resumed if the run is interrupted."""
-        return nullcontext()
+    def structures_key(self, key: ResultKey) -> dict[str, Any]:
+        """What the structures of a result depend on, as JSON data; results of equal keys share them."""
+        return key.model_dump(mode="json", exclude={"metrics_version"})
 
 
 class TrainedModel(Generator):
@@ -129,6 +130,7 @@ class TrainedModel(Generator):
         executor: Executor | None,
         progress: ProgressCallback,
         sink: FrameConsumer | None,
+        partial: PartialResults | None = None,
     ) -> Generated:
         """Structures in the cells of the plan with its targets, generated in this process on the model's device."""
         cells, counts = cells_of(trial.plan, dataset)
@@ -142,6 +144,7 @@ class TrainedModel(Generator):
             seed=seed,
             progress=progress,
             sink=sink,
+            partial=partial,
         )
 
     def precision(self) -> ProductType:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import AmsbenchError
@@ -17,17 +14,17 @@ from ...metrics.potentials.lammps import load_lammps
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
 from ..generation.generate import FrameConsumer, Generated
+from ..generation.partial_results import PartialResults
 from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import ProductType
 from ..interface.method_card import MethodCard
 from ..system.devices import device_name
-from ..system.time_limits import TaskLost
+from ..system.time_limits import TaskLost, processor_seconds
 from ..system.worker_pool import map_with_timeout
 from .current_code import baseline_code
 from .environment import current_environment
 from .generator import Generator, ProgressCallback, Trial
-from .partial_results import PartialResults, kept_until_done
-from .results import NO_STEPS, Environment
+from .results import NO_STEPS, Environment, ResultKey
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -65,7 +62,6 @@ class NonLearnedBaseline(Generator):
         protocol = json.dumps({"name": self.name, **self.dependencies()}, sort_keys=True)
         self.content_hash = hashlib.sha256(protocol.encode()).hexdigest()
         self.code = baseline_code(type(self))
-        self._partial_results: PartialResults | None = None
 
     @abstractmethod
     def dependencies(self) -> dict[str, Any]:
@@ -97,13 +93,14 @@ class NonLearnedBaseline(Generator):
         executor: Executor | None,
         progress: ProgressCallback,
         sink: FrameConsumer | None,
+        partial: PartialResults | None = None,
     ) -> Generated:
         """Structures of the baseline; they depend on count and seed only, so that plans of equal count share them."""
         frames: list[Atoms] = []
         seconds = 0.0
         count = trial.plan.count
-        jobs = {f"{count}-{seed}-{k}": job for k, job in enumerate(self.jobs(count, seed))}
-        kept = {name: self._partial_results.read(name) for name in jobs} if self._partial_results else {}
+        jobs = {f"{k:08d}": job for k, job in enumerate(self.jobs(count, seed))}
+        kept = {name: partial.read(name) for name in jobs} if partial else {}
         missing = (
             (type(self).work, self.dataset.definition, job)
             for name, job in jobs.items()
@@ -121,8 +118,9 @@ class NonLearnedBaseline(Generator):
                         f"a task of '{self.name}' gave no structures: {finished.reason}; run the command "
                         "again, finished tasks are kept"
                     )
-                if self._partial_results:
-                    self._partial_results.write(name, finished)
+                finished = [_plain(atoms) for atoms in finished[0]], finished[1]
+                if partial:
+                    partial.write(name, finished)
             structures, cpu_seconds = finished
             frames += structures
             seconds += cpu_seconds
@@ -138,18 +136,28 @@ class NonLearnedBaseline(Generator):
     def environment(self) -> Environment:
         return current_environment(device_name("cpu"), 1, "LAMMPS")
 
-    @contextmanager
-    def resuming(self, folder: Path) -> Iterator[None]:
-        """Context in which finished tasks are kept in ``folder`` until the run is complete; plans share them."""
-        made_by = f"{self.name}-{self.version}-{self.content_hash[:12]}"
-        with kept_until_done(folder / f"{made_by}.partial") as self._partial_results:
-            yield
-        self._partial_results = None
+    def structures_key(self, key: ResultKey) -> dict[str, Any]:
+        """Recipe, code, count and seed: plans of equal count share the structures."""
+        return {
+            "baseline": self.name,
+            "version": self.version,
+            "recipe": self.content_hash,
+            "code": self.code,
+            "count": key.count,
+            "seed": key.seed,
+        }
+
+
+def _plain(atoms: Atoms) -> Atoms:
+    """Species, positions and cell of a structure alone, which is what partial results hold."""
+    from ase import Atoms
+
+    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell.array, pbc=True)
 
 
 def _timed(
     work: Callable[[DatasetDefinition, Any], list[Atoms]], definition: DatasetDefinition, job: Any
 ) -> tuple[list[Atoms], float]:
     load_lammps()  # once per process, which is not part of the cost of a structure
-    began = time.process_time()
-    return work(definition, job), time.process_time() - began
+    began = processor_seconds()
+    return work(definition, job), processor_seconds() - began

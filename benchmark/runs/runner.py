@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import json
 import threading
 import time
 from collections import Counter
@@ -19,11 +22,13 @@ from ..evaluation.evaluate import (
     Evaluation,
 )
 from ..generation.generate import FrameConsumer, Generated
+from ..generation.partial_results import PartialResults, kept_until_done, remove_unused
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.files import check_writable, write_atomically
-from ..system.structure_files import frame_writer, read_structures, write_frames
+from ..system.structure_files import frame_writer, write_frames
+from ..system.structure_formats import parse_file
 from .generator import Generator, Trial
-from .results import STRUCTURES, TABLE, Result, ResultKey, ResultStore, check_file
+from .results import STRUCTURES, TABLE, Environment, Result, ResultKey, ResultStore, check_file
 from .scoring import Scoring
 
 if TYPE_CHECKING:
@@ -126,14 +131,20 @@ class Run:
         """
         check_writable(self.store.folder)
         trials = self.trials()
-        with self.source.resuming(self.store.folder / self.dataset.definition.name):
-            for number, trial in enumerate(trials, start=1):
-                key = self.key(trial)
-                result = self.store.find(key)
-                watcher.trial_started(trial, number, len(trials), result is not None)
-                if result is not None:
-                    result = self._with_metrics(result, trial, executor, watcher)
-                yield result or self._compute(trial, key, executor, watcher)
+        keys = [self.key(trial) for trial in trials]
+        for number, (trial, key) in enumerate(zip(trials, keys, strict=True), start=1):
+            result = self.store.find(key)
+            watcher.trial_started(trial, number, len(trials), result is not None)
+            if result is not None:
+                result = self._with_metrics(result, trial, executor, watcher)
+            if result is None:
+                # what later results of this run share is removed with the last of them
+                later = any(
+                    self._partial_stem(other) == self._partial_stem(key) and self.store.find(other) is None
+                    for other in keys[number:]
+                )
+                result = self._compute(trial, key, executor, watcher, keep_parts=later)
+            yield result
 
     def outdated(self) -> tuple[list[ResultKey], dict[str, int]]:
         """What changed code makes this run compute again.
@@ -154,58 +165,107 @@ class Run:
                 metrics.update(self.scoring.changed(result, trial.plan))
         return others, dict(metrics)
 
-    def _measuring(self, watcher: RunObserver, plan: EvaluationPlan) -> Callable[[int], None]:
-        return lambda done: watcher.progress("measuring", done, plan.count)
-
-    def _generate(
-        self, trial: Trial, executor: Executor | None, watcher: RunObserver, sink: FrameConsumer | None = None
-    ) -> Generated:
-        def progress(done: int) -> None:
-            watcher.progress("generating", done, trial.plan.count)
-
-        return self.source.generate(self.dataset, trial, self.seed, executor, progress, sink)
+    def _progress(self, watcher: RunObserver, stage: str, trial: Trial) -> Callable[[int], None]:
+        return lambda done: watcher.progress(stage, done, trial.plan.count)
 
     def _compute(
-        self, trial: Trial, key: ResultKey, executor: Executor | None, watcher: RunObserver
+        self,
+        trial: Trial,
+        key: ResultKey,
+        executor: Executor | None,
+        watcher: RunObserver,
+        *,
+        keep_parts: bool,
     ) -> Result:
-        plan, source = trial.plan, self.source
-        path = self.store.path(key, STRUCTURES)
+        """Generate, measure and store a result; finished structures are on disk before they are measured."""
+        with kept_until_done(self._partial_folder(key), remove=not keep_parts) as partial:
+            partial.record_environment(self.source.environment().model_dump_json())
+            generated, evaluation, measuring_seconds = self._generated_and_measured(
+                trial, self.store.path(key, STRUCTURES), executor, watcher, partial
+            )
+            plan, source = trial.plan, self.source
+            result = Result(
+                key=key,
+                step_label=source.step_label(trial.steps, trial.sampler),
+                trained_on=source.trained_on,
+                conditioned_on=tuple(name for name in plan.targets if name in source.trained_on),
+                seconds=generated.seconds,
+                evaluations=generated.evaluations,
+                measuring_seconds=measuring_seconds,
+                structural=evaluation.structural,
+                inverse_design=evaluation.inverse_design,
+                hits=evaluation.hits,
+                descriptors=evaluation.descriptors,
+                training_descriptors=self.scoring.reference(plan).descriptors(self.scoring.descriptors()),
+                failures=evaluation.failures,
+                metric_code=self.scoring.codes(plan),
+                files={},
+                training=source.record,
+                environment=Environment.model_validate_json(partial.environment() or ""),
+            )
+            result = self._store(result, evaluation.table)
+        if not keep_parts:  # also those that were begun with other hardware
+            remove_unused(self._partial_folders(key))
+        return result
+
+    def _generated_and_measured(
+        self,
+        trial: Trial,
+        path: Path,
+        executor: Executor | None,
+        watcher: RunObserver,
+        partial: PartialResults,
+    ) -> tuple[Generated, Evaluation, float]:
+        """Structures of a trial, their evaluation and the seconds of the latter; the structures are in ``path``."""
 
         def generate(sink: FrameConsumer | None = None) -> Generated:
-            return self._generate(trial, executor, watcher, sink)
+            generated = self.source.generate(
+                self.dataset,
+                trial,
+                self.seed,
+                executor,
+                self._progress(watcher, "generating", trial),
+                sink,
+                partial,
+            )
+            partial.record_complete()
+            return generated
 
         def measure(frames: Iterable[Atoms]) -> Evaluation:
-            return self.scoring.evaluation(frames, plan, executor, self._measuring(watcher, plan))
+            return self.scoring.evaluation(
+                frames, trial.plan, executor, self._progress(watcher, "measuring", trial)
+            )
 
         began = time.perf_counter()
-        if self.overlap if self.overlap is not None else source.on_gpu:
+        if self.overlap if self.overlap is not None else self.source.on_gpu:
             generated, evaluation = overlapped(generate, measure, path)
         else:
             generated = generate()
+            write_frames(path, generated.frames)
             began = time.perf_counter()
             evaluation = measure(generated.frames)
-            write_frames(path, generated.frames)
-        result = Result(
-            key=key,
-            step_label=source.step_label(trial.steps, trial.sampler),
-            trained_on=source.trained_on,
-            conditioned_on=tuple(name for name in plan.targets if name in source.trained_on),
-            seconds=generated.seconds,
-            evaluations=generated.evaluations,
-            measuring_seconds=time.perf_counter() - began,
-            measuring_cpu_seconds=float(evaluation.table["measuring_seconds"].sum()),
-            structural=evaluation.structural,
-            inverse_design=evaluation.inverse_design,
-            hits=evaluation.hits,
-            descriptors=evaluation.descriptors,
-            training_descriptors=self.scoring.reference(plan).descriptors(self.scoring.descriptors()),
-            failures=evaluation.failures,
-            metric_code=self.scoring.codes(plan),
-            files={},
-            training=source.record,
-            environment=source.environment(),
-        )
-        return self._store(result, evaluation.table)
+        return generated, evaluation, time.perf_counter() - began
+
+    def _partial_stem(self, key: ResultKey) -> str:
+        text = json.dumps(self.source.structures_key(key), sort_keys=True)
+        return f"{self.source.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def _partial_folders(self, key: ResultKey) -> list[Path]:
+        folder = self.store.folder / key.dataset
+        return sorted(folder.glob(f"{glob.escape(self._partial_stem(key))}-*.partial"))
+
+    def _partial_folder(self, key: ResultKey) -> Path:
+        """The folder for finished structures of a result: one per environment, since their times are added up.
+
+        Structures that are complete are taken from any environment, which is then that of the result.
+        """
+        environment = self.source.environment()
+        if self.source.on_gpu:  # processor threads have no part in the time
+            environment = environment.model_copy(update={"threads": 0})
+        digest = hashlib.sha256(environment.model_dump_json().encode()).hexdigest()[:8]
+        own = self.store.folder / key.dataset / f"{self._partial_stem(key)}-{digest}.partial"
+        complete = [path for path in self._partial_folders(key) if PartialResults(path).complete]
+        return own if own in complete or not complete else complete[0]
 
     def _store(self, result: Result, table: pd.DataFrame) -> Result:
         # structures and table before the result: if a result exists, all of its files are complete
@@ -227,7 +287,7 @@ class Run:
         if frames is None:
             return None
         path = self.store.path(result.key, TABLE)
-        context = executor, self._measuring(watcher, trial.plan)
+        context = executor, self._progress(watcher, "measuring", trial)
         if changed or not path.is_file():
             return self._store(*self.scoring.measured_again(result, trial.plan, frames, *context))
         check_file(path, result)
@@ -239,7 +299,7 @@ class Run:
         if not path.is_file():
             return None
         check_file(path, result)
-        return read_structures(path)
+        return parse_file(path, ())  # as they were written, also those that no metric can measure
 
 
 def overlapped(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from ...errors import AmsbenchError
 
 UNFINISHED = ".unfinished"
 """Suffix of temporary files."""
+LOCK = ".lock"
+"""Name of the file by which processes lock a folder."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -87,7 +92,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    with open(folder / ".lock", "w") as file:
+    with open(folder / LOCK, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -95,6 +100,60 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
                 f"another process is at work in {folder}; wait until it ends, or choose another output folder"
             ) from error
         yield
+
+
+@dataclass(frozen=True)
+class FolderUse:
+    """One of the uses of a folder that several processes work in."""
+
+    folder: Path
+    lock: IO[str] | None
+
+    def remove_if_unused(self) -> None:
+        """Remove the folder with all that it holds, unless another process is using it."""
+        if self.lock is not None:
+            import fcntl
+
+            try:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def shared_folder(folder: Path) -> Iterator[FolderUse]:
+    """Context in which this process uses ``folder``, perhaps with others; the folder is made if it does not exist.
+
+    Systems without locks of files (Windows) take every process for the only one.
+    """
+    check_writable(folder)
+    with _shared_lock(folder) as lock:
+        yield FolderUse(folder, lock)
+
+
+@contextmanager
+def _shared_lock(folder: Path) -> Iterator[IO[str] | None]:
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(folder / LOCK, "w")  # noqa: SIM115
+        except FileNotFoundError:  # the folder was removed meanwhile
+            continue
+        with file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # waits while another process removes the folder
+            try:
+                current = os.path.samestat(os.fstat(file.fileno()), os.stat(folder / LOCK))
+            except FileNotFoundError:
+                current = False
+            if current:
+                yield file
+                return
 
 
 def sha256_of(path: Path) -> str:

@@ -19,9 +19,28 @@ LEAST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class TaskLost:
-    """Result of a task that exceeds its time limit or crashes its process; ``reason`` is a message for the log."""
+    """Result of a task that exceeds its time limit or crashes its process.
+
+    reason: message for the log
+    crashed: whether the task crashed its process
+    """
 
     reason: str
+    crashed: bool = False
+
+
+def processor_seconds() -> float:
+    """Processor time of this process so far, of all its threads, in seconds.
+
+    While a timer of processor time is set, Linux refreshes the clock of ``time.process_time`` at its ticks only, every
+    few milliseconds.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such timers
+        return time.process_time()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def too_long(limit: float) -> TaskLost:

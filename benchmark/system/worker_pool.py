@@ -197,7 +197,7 @@ def _alone(
             if crash is not None:
                 crashes += 1
                 if crashes == CRASHES:
-                    return TaskLost(f"its process crashed ({crash})"), kills
+                    return TaskLost(f"its process crashed ({crash})", crashed=True), kills
                 continue
             how = _kill(codes)
         kills += 1

@@ -82,6 +82,18 @@ def ties_note(records: ComparisonRecords, quantities: Sequence[str], what: str, 
     ]
 
 
+def left_out_note(comparison: Comparison) -> list[str]:
+    """The structures that no metric could measure and that the errors therefore leave out; nothing without any."""
+    texts = []
+    for entry in [*comparison.entries, *comparison.non_learned]:
+        for steps, result in entry.results.items():
+            number = sum(result.failures.get("structure", {}).values())
+            if number:
+                at = f" at {steps_text(steps)}" if steps else ""
+                texts.append(f"{number:,} of {result.key.count:,} by {entry.label}{at}")
+    return [f"Left out, since no metric can measure them: {'; '.join(texts)}."] if texts else []
+
+
 def steps_note(comparison: Comparison) -> list[str]:
     """The kind of step of each entry, such as an ODE step or a learned shortcut, and its cost if not one evaluation."""
     texts = []

@@ -8,7 +8,15 @@ from ...benchmark.evaluation.evaluate import STANDARD_CURVES
 from ...benchmark.runs.results import Result
 from ..comparisons import comparisons_of
 from ..structure_values import ResultFiles
-from .captions import conditions, paper_note, short_conditions, steps_note, ties_note, times_note
+from .captions import (
+    conditions,
+    left_out_note,
+    paper_note,
+    short_conditions,
+    steps_note,
+    ties_note,
+    times_note,
+)
 from .descriptors import descriptor_spec
 from .non_learned import non_learned_specs
 from .quantities import curve_metric
@@ -99,7 +107,7 @@ def error_columns(records: ComparisonRecords) -> tuple[Column, ...]:
 def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> TableSpec:
     comparison = records.comparison
     heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in standard_curves(records))
-    ties = ties_note(records, standard_curves(records), "error", detail=detail)
+    ties = ties_note(records, standard_curves(records), "error", detail=detail) + left_out_note(comparison)
     if detail:
         caption = [
             *conditions(comparison),

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase import Atoms
 
 import amsbench
 from amsbench.baselines.non_learned import RELAXED, RandomRelax, Simulation
@@ -13,7 +12,6 @@ from amsbench.benchmark.datasets import asi
 from amsbench.benchmark.datasets.definition import SimulationFailed, plans_of
 from amsbench.benchmark.interface.method import method_class
 from amsbench.benchmark.runs.generator import Trial
-from amsbench.benchmark.runs.partial_results import PartialResults
 from amsbench.benchmark.runs.results import NO_STEPS, ResultStore
 from amsbench.benchmark.runs.runner import Run
 from amsbench.errors import AmsbenchError
@@ -112,7 +110,7 @@ def test_a_stopped_run_goes_on_within_a_result(silicon_data, monkeypatch, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         list(run_of(silicon_data, folder, 5).execute(None, Silent()))
     names = stored_tasks(folder)
-    assert names == ["5-0-0.npz", "5-0-1.npz", "5-0-2.npz"]
+    assert names == [f"{k:08d}.npz" for k in range(3)]
     (file,) = folder.rglob(names[1])
     file.write_bytes(file.read_bytes()[:50])  # a broken one is made again
     melts = Melts(monkeypatch, silicon_data)
@@ -124,18 +122,6 @@ def test_a_stopped_run_goes_on_within_a_result(silicon_data, monkeypatch, tmp_pa
     assert texts[0] == texts[1]
 
 
-def test_finished_tasks_come_back_to_the_bit(tmp_path):
-    random = np.random.default_rng(3)
-    frames = [
-        Atoms(numbers, random.normal(size=(len(numbers), 3)), cell=random.normal(size=(3, 3)), pbc=True)
-        for numbers in ([14, 8, 8], [3, 15, 8, 8, 8])
-    ]
-    stored = PartialResults(tmp_path / "tasks")
-    assert stored.read("a") is None
-    stored.write("a", (frames, 1 / 3))
-    assert stored.read("a") == (frames, 1 / 3)
-
-
 def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch, tmp_path):
     melts = Melts(monkeypatch, silicon_data)
     first, second, other = run_of(silicon_data, tmp_path, 2, 2, 3).execute(None, Silent())
@@ -143,6 +129,24 @@ def test_plans_of_one_count_share_the_structures(silicon_data, monkeypatch, tmp_
     assert first.structural == second.structural != other.structural
     assert first.seconds == second.seconds > 0
     assert stored_tasks(tmp_path) == []
+
+
+def test_finishing_one_baseline_leaves_what_another_has_begun(silicon_data, monkeypatch, tmp_path):
+    """Two runs in one folder that differ in their seed alone, and one in its number of structures."""
+    Melts(monkeypatch, silicon_data, stopped_after=3)
+    runs = [
+        replace(run_of(silicon_data, tmp_path, count), seed=seed) for seed, count in ((0, 5), (1, 5), (0, 4))
+    ]
+    for run in runs:
+        Melts(monkeypatch, silicon_data, stopped_after=3)
+        with pytest.raises(KeyboardInterrupt):
+            list(run.execute(None, Silent()))
+    assert len(stored_tasks(tmp_path)) == 9
+    for run, left in zip(runs, (2, 2, 1), strict=True):
+        melts = Melts(monkeypatch, silicon_data)
+        list(run.execute(None, Silent()))
+        assert melts.made == left
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_dir()] == [""]
 
 
 def test_snapshots_of_a_melt_are_one_task(silicon_data, short):

@@ -109,7 +109,9 @@ def test_answering_the_mean_and_refusing_the_rest_is_worth_the_answers_near_the_
     targets = mean + tolerance * np.array([0.0, 0.9, -0.9, 1.1, 3.0, -3.0])
     answered = np.full(COUNT, mean)
     every = judged(reference, honest, obtained=answered, targets=targets)
-    refusing = judged(reference, honest, obtained=np.where(np.arange(COUNT) < 3, mean, np.nan), targets=targets)
+    refusing = judged(
+        reference, honest, obtained=np.where(np.arange(COUNT) < 3, mean, np.nan), targets=targets
+    )
     assert every.hits.hits == refusing.hits.hits == 3
     assert refusing.hits.share == 0.5
     assert (every.hits.measured, refusing.hits.measured) == (COUNT, 3)

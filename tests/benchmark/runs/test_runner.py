@@ -8,11 +8,13 @@ import torch
 
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import Measurement, plans_of
+from amsbench.benchmark.evaluation import measurement
 from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.runs import scoring
 from amsbench.benchmark.runs.generator import TrainedModel
 from amsbench.benchmark.runs.results import STRUCTURES, TABLE, ResultStore
 from amsbench.benchmark.runs.runner import Run
+from amsbench.benchmark.system.worker_pool import WorkersKilled
 from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
@@ -102,8 +104,7 @@ def test_measuring_while_generating_gives_the_same(run, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["generate_structures", "measure_structure"])
-def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
-    from amsbench.benchmark.evaluation import measurement
+def test_an_error_while_both_go_on_leaves_finished_structures_alone(run, monkeypatch, where):
     from amsbench.benchmark.runs import generator
 
     def broken(*arguments, **options):
@@ -114,7 +115,209 @@ def test_an_error_while_both_go_on_leaves_nothing(run, monkeypatch, where):
     monkeypatch.setattr(generator if where == "generate_structures" else measurement, where, broken)
     with pytest.raises(ValueError, match="broken"):
         next(replace(run, overlap=True).execute(None, Silent()))
-    assert not [path for path in run.store.folder.rglob("*") if path.is_file()]
+    left = [path for path in run.store.folder.rglob("*") if path.is_file()]
+    assert {path.parent.suffix for path in left} <= {".partial"}
+    assert bool(left) == (where == "measure_structure")
+
+
+class StoppedAt(Silent):
+    """Interrupts a run when so many structures have come through a stage."""
+
+    def __init__(self, stage, number):
+        self.stage, self.number = stage, number
+
+    def progress(self, stage, done, total):
+        if stage == self.stage and done >= self.number:
+            raise KeyboardInterrupt
+
+
+def all_but_times(run):
+    """Everything that a run leaves on disk, apart from the times."""
+    results = [result.model_dump(exclude={"seconds", "measuring_seconds"}) for result in run.store.results()]
+    files = {
+        path.name: path.read_bytes()
+        for path in run.store.folder.rglob("*")
+        if path.suffix in (STRUCTURES, TABLE)
+    }
+    others = [
+        path.name
+        for path in run.store.folder.rglob("*")
+        if path.is_file() and path.suffix not in (STRUCTURES, TABLE, ".json")
+    ]
+    return results, files, others
+
+
+@pytest.fixture
+def batches(run, monkeypatch):
+    """Plans of six structures in batches of two; the batches that are sampled from now on, warm-ups left out."""
+    from amsbench.benchmark.generation import generate
+
+    monkeypatch.setattr(generate, "ATOMS_PER_BATCH", {"cpu": 80, "cuda": 80})
+    sampled = []
+    method = run.source.checkpoint.method
+    sample = method.sample
+
+    def counted(start, steps, sampler, noise):
+        structures = sample(start, steps, sampler, noise)
+        if steps > 1:
+            sampled.append(len(start))
+        return structures
+
+    monkeypatch.setattr(method, "sample", counted)
+    return sampled
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize(
+    ("stage", "number", "left"),
+    [
+        ("generating", 1, 2),
+        ("generating", 3, 1),
+        ("generating", 6, 0),
+        ("measuring", 1, None),
+        ("measuring", 6, None),
+    ],
+)
+def test_a_run_that_is_stopped_within_a_result_leaves_the_same_as_an_undisturbed_one(
+    run, batches, tmp_path, stage, number, left, overlap
+):
+    (plan,) = run.plans
+    run = replace(
+        run, plans=(plan.changed(count=6, steps=(5, 12)),), samplers=("ancestral",), overlap=overlap
+    )
+    whole = replace(run, store=ResultStore(tmp_path / "whole"))
+    list(whole.execute(None, Silent()))
+    assert batches == [2, 2, 2] * 2
+    with pytest.raises(KeyboardInterrupt):
+        list(run.execute(None, StoppedAt(stage, number)))
+    assert list(run.store.results()) == []
+    batches.clear()
+    list(run.execute(None, Silent()))
+    if left is not None and not overlap:
+        assert batches == [2] * left + [2, 2, 2]
+    assert all_but_times(run) == all_but_times(whole)
+    assert all_but_times(run)[2] == []
+
+
+def test_a_run_that_is_stopped_again_and_again_sums_up_the_times_of_all_batches(run, batches, monkeypatch):
+    """Each batch takes a time of its own here, however often the run is stopped."""
+    from amsbench.benchmark.generation import generate
+
+    times = iter(range(1, 100))
+    monkeypatch.setattr(generate._SamplingClock, "add", lambda self, started, ended: float(next(times)))
+    (plan,) = run.plans
+    run = replace(run, plans=(plan.changed(count=6, steps=(5,)),), samplers=("ancestral",))
+    for number in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            list(run.execute(None, StoppedAt("generating", number)))
+    (result,) = run.execute(None, Silent())
+    assert result.seconds == 1.0 + 2.0 + 3.0
+    assert batches == [2, 2, 2]
+
+
+def test_structures_of_other_hardware_are_taken_only_if_they_are_complete(run, batches, monkeypatch):
+    """Their time is that of the hardware that the result names."""
+    (plan,) = run.plans
+    run = replace(run, plans=(plan.changed(count=6, steps=(5,)),), samplers=("ancestral",), overlap=False)
+    first = run.source.environment()
+    with pytest.raises(KeyboardInterrupt):
+        list(run.execute(None, StoppedAt("generating", 3)))
+    batches.clear()
+    other = first.model_copy(update={"threads": first.threads + 1})
+    monkeypatch.setattr(run.source, "environment", lambda: other)
+    with pytest.raises(KeyboardInterrupt):
+        list(run.execute(None, StoppedAt("measuring", 1)))
+    assert batches == [2, 2, 2]
+    batches.clear()
+    monkeypatch.setattr(run.source, "environment", lambda: first)
+    (result,) = run.execute(None, Silent())
+    assert batches == []
+    assert result.environment == other
+    assert all_but_times(run)[2] == []
+
+
+def test_finishing_one_run_leaves_what_others_have_begun(run, batches):
+    """In the same folder: the same model with another seed, another plan, another number of structures."""
+    (plan,) = run.plans
+    runs = [
+        replace(run, plans=(plan.changed(count=count, steps=(5,)),), samplers=("ancestral",), seed=seed)
+        for seed, count in ((0, 6), (1, 6), (0, 4))
+    ]
+    for other in runs:
+        with pytest.raises(KeyboardInterrupt):
+            list(other.execute(None, StoppedAt("generating", 3)))
+    batches.clear()
+    for other, left in zip(runs, (1, 1, 0), strict=True):
+        list(other.execute(None, Silent()))
+        assert batches == [2] * left
+        batches.clear()
+    assert all_but_times(run)[2] == []
+
+
+def test_a_bad_structure_is_a_counted_failure_and_the_rest_is_scored(run, monkeypatch):
+    (plan,) = run.plans
+    run = replace(run, plans=(plan.changed(count=6, steps=(5,)),), samplers=("ancestral",))
+    (good,) = run.execute(None, Silent())
+    method = run.source.checkpoint.method
+    sample = method.sample
+
+    def broken(start, steps, sampler, noise):
+        structures = sample(start, steps, sampler, noise)
+        structures.positions[structures.batch == 0] = torch.nan
+        return structures
+
+    monkeypatch.setattr(method, "sample", broken)
+    run = replace(run, store=ResultStore(run.store.folder / "bad"))
+    (bad,) = run.execute(None, Silent())
+    reason = "positions that are not finite"
+    number = bad.failures["structure"][reason]
+    assert 1 <= number < 6
+    assert bad.failures == {"structure": {reason: number}, "energy": {reason: number}}
+    assert bad.structural.curves["rdf"].rmsd != good.structural.curves["rdf"].rmsd
+    assert bad.descriptors["density"] == pytest.approx(good.descriptors["density"], rel=0.1)
+    table = pd.read_parquet(run.store.path(bad.key, TABLE))
+    assert table["structure_failure"].notna().sum() == table["density"].isna().sum() == number
+    # further metrics are measured on the stored structures, the bad ones included
+    (more,) = replace(run, metrics=("sq", "coordination")).execute(None, Silent())
+    assert more.failures["structure"] == bad.failures["structure"]
+    assert more.structural.curves["sq"].rmsd > 0
+
+
+def test_structures_that_are_all_bad_end_the_run_with_one_sentence_and_are_kept(run, monkeypatch):
+    method = run.source.checkpoint.method
+    sample = method.sample
+    calls = []
+
+    def broken(*arguments):
+        calls.append(arguments)
+        structures = sample(*arguments)
+        structures.positions[:] = torch.inf
+        return structures
+
+    monkeypatch.setattr(method, "sample", broken)
+    with pytest.raises(
+        AmsbenchError, match="none of the 3 structures can be measured, the first has positions that"
+    ):
+        next(run.execute(None, Silent()))
+    calls.clear()
+    with pytest.raises(AmsbenchError, match="none of the 3 structures"):
+        next(run.execute(None, Silent()))
+    assert calls == []  # nothing is generated again
+    assert list(run.store.results()) == []
+
+
+def test_kills_that_go_on_store_nothing_and_lose_no_structure(run, monkeypatch):
+    def killed(*arguments, **options):
+        raise WorkersKilled("the measurement of a structure (number 0)", "killed from outside by SIGKILL", 4)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measurement, "map_with_timeout", killed)
+        with pytest.raises(AmsbenchError, match="was stopped 4 times"):
+            next(run.execute(None, Silent()))
+    assert list(run.store.results()) == []
+    monkeypatch.setattr(run.source.checkpoint.method, "sample", None)  # which is not called again
+    first = next(run.execute(None, Silent()))
+    assert first.failures == {}
 
 
 def test_cells_come_from_the_training_set(run, tiny_asi):

@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 from ase.io import read
 
-from amsbench.benchmark.system.files import write_atomically
+from amsbench.benchmark.system.files import UNFINISHED, visible_files, write_atomically
 from amsbench.benchmark.system.structure_files import frame_writer
 from amsbench.errors import AmsbenchError
 
@@ -55,6 +55,32 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, for_ever):
     with pytest.raises(AmsbenchError, match=r"cannot write .*a\.extxyz: No space left"):
         fill(tmp_path / "a.extxyz", for_ever=for_ever)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz", ".extxyz", ".safetensors", ".parquet", ".pt", ".csv"])
+def test_no_reader_takes_a_temporary_file_for_one_of_its_own(tmp_path, suffix):
+    """While a file is written, and after a writer was killed, no listing of the folder has it."""
+
+    def write(temporary):
+        temporary.write_text("half")
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == UNFINISHED
+        assert visible_files(tmp_path, suffix) == visible_files(tmp_path, "") == []
+        assert not list(tmp_path.glob(f"*{suffix}"))
+        temporary.write_text("whole")
+
+    write_atomically(tmp_path / f"a{suffix}", write)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
+    assert visible_files(tmp_path, suffix) == [tmp_path / f"a{suffix}"]
+
+
+def test_visible_files_of_all_folders_below_are_listed_by_path(tmp_path):
+    for name in ("b/2.json", "a.json", "b/c/1.json", ".hidden/3.json", "b/.4.json", "b/5.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    names = [str(path.relative_to(tmp_path)) for path in visible_files(tmp_path, ".json")]
+    assert names == ["a.json", "b/2.json", "b/c/1.json"]
+    assert visible_files(tmp_path / "none", ".json") == []
 
 
 def test_no_folder_can_be_made_of_a_file(tmp_path):

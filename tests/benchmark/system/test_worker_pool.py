@@ -70,7 +70,7 @@ def test_a_job_that_crashes_whenever_it_runs_loses_only_itself(end, reason, wait
         found = mapped(jobs, pool)
         after = list(pool.map(eval, ["1", "2"]))
     assert found[:7] == [k**2 for k in range(7)]
-    assert found[7] == TaskLost(reason)
+    assert found[7] == TaskLost(reason, crashed=True)
     assert found[8:] == [100, 121]
     assert after == [1, 2]
     assert waits == []
@@ -113,7 +113,7 @@ def test_kills_between_crashes_do_not_hide_them(tmp_path, waits):
     """Killed in company and once alone, then crashed twice."""
     jobs = [so_many_times(tmp_path / "kills", 2, ends(signal.SIGKILL), then=ends(signal.SIGSEGV))]
     with local_pool(1) as pool:
-        assert mapped(jobs, pool) == [TaskLost("its process crashed (SIGSEGV)")]
+        assert mapped(jobs, pool) == [TaskLost("its process crashed (SIGSEGV)", crashed=True)]
     assert len(waits) == 1
 
 

@@ -130,3 +130,16 @@ def test_an_overview_of_several_step_counts_says_so(inverse):
     (table,) = tables_of([inverse(3.0, 4.0, 16.0, steps=5), inverse(0.2, 0.3, 4.0, steps=25, **ring)])
     assert [row[1] for row in table.rows] == ["5", "25", "-"]
     assert any("different numbers of steps" in sentence for sentence in table.caption)
+
+
+def test_structures_that_no_metric_could_measure_are_named_in_the_caption(structural):
+    reason = "positions that are not finite"
+    results = [
+        structural(0.1, 0.001, failures={"structure": {reason: 3}, "energy": {reason: 3}}),
+        structural(0.1, 0.001, steps=5),
+    ]
+    for detail in (False, True):
+        table = structural_tables(results, detail=detail)[0]
+        text = "Left out, since no metric can measure them: 3 of 64 by material-sde at 1 step."
+        assert text in " ".join(" ".join(table.caption).split())
+    assert "Left out" not in " ".join(structural_tables(results[1:])[0].caption)

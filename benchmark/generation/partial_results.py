@@ -1,0 +1,120 @@
+"""Finished parts of the structures of a result on disk, so that an interrupted run resumes within the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ..system.files import shared_folder, write_atomically, write_text
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FinishedPart = tuple[list["Atoms"], float]
+"""Structures that were generated together, and the seconds that they took."""
+
+_ENVIRONMENT, _COMPLETE = "environment", "complete"
+"""Names of files without a suffix, so that nobody takes them for results."""
+
+
+@dataclass(frozen=True)
+class PartialResults:
+    """Folder of finished parts; structures are stored exactly, to the last bit, without their ``info``."""
+
+    folder: Path
+
+    def names(self) -> list[str]:
+        """Names of the parts that are stored."""
+        return sorted(path.stem for path in self.folder.glob("*.npz") if not path.name.startswith("."))
+
+    def read(self, name: str) -> FinishedPart | None:
+        """The finished part called ``name``, or None if it has no complete file."""
+        from ase import Atoms
+
+        try:
+            with open(self._path(name), "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                ends = np.cumsum(file["counts"])[:-1]
+                structures = zip(
+                    np.split(file["numbers"], ends),
+                    np.split(file["positions"], ends),
+                    file["cells"],
+                    strict=True,
+                )
+                frames = [
+                    Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in structures
+                ]
+                return frames, float(file["seconds"])
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+
+    def write(self, name: str, part: FinishedPart) -> None:
+        """Store a finished part; AmsbenchError if the folder cannot be written."""
+        frames, seconds = part
+        arrays = {
+            "counts": np.array([len(atoms) for atoms in frames]),
+            "numbers": np.concatenate([atoms.numbers for atoms in frames]),
+            "positions": np.concatenate([atoms.positions for atoms in frames]),
+            "cells": np.array([atoms.cell.array for atoms in frames]),
+            "seconds": np.array(seconds),
+        }
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:  # a file object, since numpy adds a suffix to a name
+                np.savez(file, allow_pickle=False, **arrays)
+
+        write_atomically(self._path(name), write)
+
+    def environment(self) -> str | None:
+        """What ``record_environment`` has stored; None if nothing."""
+        path = self.folder / _ENVIRONMENT
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def record_environment(self, text: str) -> None:
+        """Store with which versions and hardware the parts are generated, unless that is stored already."""
+        if self.environment() is None:
+            write_text(self.folder / _ENVIRONMENT, text)
+
+    def record_complete(self) -> None:
+        """Store that all parts are there."""
+        write_text(self.folder / _COMPLETE, "")
+
+    @property
+    def complete(self) -> bool:
+        return (self.folder / _COMPLETE).is_file()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+
+@contextmanager
+def kept_until_done(folder: Path, *, remove: bool = True) -> Iterator[PartialResults]:
+    """Partial results in ``folder``, which other processes may use at the same time.
+
+    They are kept if the block raises. After success, or without any part, the last of its users removes the folder.
+
+    remove: False to keep the folder after success, too
+    """
+    with shared_folder(folder) as use:
+        partial = PartialResults(folder)
+        try:
+            yield partial
+        except BaseException:
+            remove = not partial.names()
+            raise
+        finally:
+            if remove:
+                use.remove_if_unused()
+
+
+def remove_unused(folders: Iterable[Path]) -> None:
+    """Remove folders of partial results that no process is using."""
+    for folder in folders:
+        if folder.is_dir():
+            with shared_folder(folder) as use:
+                use.remove_if_unused()
