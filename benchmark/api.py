@@ -117,7 +117,9 @@ def _dataset(dataset: Any) -> Dataset:
     if isinstance(dataset, Dataset):
         return dataset
     if isinstance(dataset, Path):
-        raise AmsbenchError(f"dataset is a dataset or a name, not the path '{dataset}'; read it with load_dataset")
+        raise AmsbenchError(
+            f"dataset is a dataset or a name, not the path '{dataset}'; read it with load_dataset"
+        )
     return load_dataset(arguments.text(dataset, "dataset"))
 
 

@@ -45,16 +45,16 @@ def targets_in(
                 f"target_{key}"
             )
         advice = "write it into the structures whose targets it is"
-        values = [number_in(frame, key, where, advice) for frame, where in zip(frames, frames.names, strict=True)]
+        values = [
+            number_in(frame, key, where, advice) for frame, where in zip(frames, frames.names, strict=True)
+        ]
         if not np.isfinite(values).all():
             raise AmsbenchError(f"{frames.names[int(np.argmin(np.isfinite(values)))]} has no finite '{key}'")
         targets[name] = np.array(values)
     return targets
 
 
-def report_lines(
-    evaluation: Evaluation, dataset: Dataset, properties: Sequence[str] = ()
-) -> Iterator[str]:
+def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[str] = ()) -> Iterator[str]:
     """The scores of ``amsbench evaluate``, one sentence per line.
 
     properties: of which means are reported

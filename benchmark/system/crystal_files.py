@@ -23,7 +23,11 @@ _NUMBERS = (
     *(f"_atom_site_fract_{axis}" for axis in "xyz"),
     *(f"_atom_site_cartn_{axis}" for axis in "xyz"),
 )
-_SYMMETRY = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz")
+_SYMMETRY = (
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_symop_operation_xyz",
+    "_space_group_symop.operation_xyz",
+)
 
 
 def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
@@ -82,7 +86,9 @@ def _check_formula(block: CIFBlock, frame: Atoms, name: str) -> bool:
     units: Any = block.get("_cell_formula_units_z") or block.get("_cell_formula_units_Z")
     scale = float(units) if isinstance(units, int | float) else len(frame) / max(sum(counts.values()), 1e-9)
     rounding = 0.006 * scale  # of formulas with two decimals
-    if counts.keys() != atoms.keys() or any(abs(scale * counts[key] - atoms[key]) > rounding for key in counts):
+    if counts.keys() != atoms.keys() or any(
+        abs(scale * counts[key] - atoms[key]) > rounding for key in counts
+    ):
         raise AmsbenchError(
             f"{name} has the atoms {frame.symbols.formula.format('metal')}, but its formula is {text!r}"
             f"{f' with {units} formula units' if units else ''}; correct the sites, the symmetry or the formula"
@@ -153,7 +159,9 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             )
         occupancy = line[54:60].strip()
         if occupancy and _is_number(occupancy) and 0 < float(occupancy) < 1:
-            raise AmsbenchError(f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place")
+            raise AmsbenchError(
+                f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place"
+            )
     cells = [line for line in lines if line.startswith("CRYST1")]
     models: list[list[str]] = [[]]
     for line in lines:
@@ -163,7 +171,9 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             models.append([])
     models = [model for model in models if model]
     if len(cells) not in (0, 1, len(models)):
-        raise AmsbenchError(f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own")
+        raise AmsbenchError(
+            f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own"
+        )
     frames = []
     for k, model in enumerate(models):
         cell = cells[:1] if len(cells) < 2 else [cells[k]]
@@ -208,7 +218,9 @@ def read_res_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     rows = filled[begin : keys.index("END") if "END" in keys else None]
     frame: Any = Res.from_string(text).atoms
     if len(frame) != len(rows):
-        raise AmsbenchError(f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it")
+        raise AmsbenchError(
+            f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it"
+        )
     return [frame]
 
 

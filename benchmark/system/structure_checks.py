@@ -55,7 +55,9 @@ def _fault_of_cell(frame: Atoms) -> str | None:
         volume = abs(float(cell[0] @ crosses[0]))
         height = volume / max(float(np.linalg.norm(crosses, axis=1).max()), 1e-300)
     if not 0 < volume < math.inf or not math.isfinite(height):
-        return f"has a cell without a sensible volume, {cell.tolist()}; give three lattice vectors in angstrom"
+        return (
+            f"has a cell without a sensible volume, {cell.tolist()}; give three lattice vectors in angstrom"
+        )
     if height < THINNEST_CELL:
         return (
             f"has a cell with a height of {height:.3g} A, less than an atom; give lattice vectors that are longer or "
@@ -131,7 +133,9 @@ def copies_in(frames: Sequence[Atoms]) -> dict[int, int]:
             fractions = frame.positions
             if abs(np.linalg.det(frame.cell.array)) > 0:
                 exact = np.linalg.solve(frame.cell.array.T, frame.positions.T).T
-                fractions = np.mod(np.round(1e4 * exact), 1e4)  # whole numbers, so that periods differ by nothing
+                fractions = np.mod(
+                    np.round(1e4 * exact), 1e4
+                )  # whole numbers, so that periods differ by nothing
         digest.update((fractions + 0.0).tobytes())
         first = earlier.setdefault(digest.hexdigest(), k)
         if first != k:

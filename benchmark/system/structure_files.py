@@ -103,9 +103,7 @@ def read_structures(path: Path, types: Sequence[str] = (), format_name: str | No
             files += [source.name] * len(parsed)
             formats.append(form)
             frames += parsed
-    return StructureSet(
-        str(path), frames, names, files, tuple(dict.fromkeys(formats)), tuple(left_out)
-    )
+    return StructureSet(str(path), frames, names, files, tuple(dict.fromkeys(formats)), tuple(left_out))
 
 
 def check_structure_suffix(path: Path) -> None:

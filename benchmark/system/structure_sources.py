@@ -96,7 +96,9 @@ def _listed(path: Path, folder: Path) -> Iterator[tuple[str, Path, bool]]:
             _refuse_archive(file, str(file))
             yield str(file), file, False
     elif not path.is_file():
-        raise AmsbenchError(f"no structures at {path}; give a file that ASE reads, such as .extxyz, or a folder")
+        raise AmsbenchError(
+            f"no structures at {path}; give a file that ASE reads, such as .extxyz, or a folder"
+        )
     elif _is_archive(path):
         unpacked = folder / "archive"
         unpacked.mkdir()
@@ -127,7 +129,9 @@ def _is_archive(path: Path) -> bool:
 
 def _refuse_archive(file: Path, name: str) -> None:
     if _is_archive(file):
-        raise AmsbenchError(f"{name} is an archive within a folder or an archive; unpack it and give its folder")
+        raise AmsbenchError(
+            f"{name} is an archive within a folder or an archive; unpack it and give its folder"
+        )
 
 
 def _unpack(path: Path, folder: Path) -> None:

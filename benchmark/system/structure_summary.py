@@ -62,7 +62,10 @@ def _cells(frames: Sequence[Atoms]) -> str:
     """Edges of the cells and the mean mass density."""
     lengths = np.array([frame.cell.lengths() for frame in frames])
     low, high = lengths.min(axis=0), lengths.max(axis=0)
-    edges = [f"{a:.4g}" if f"{a:.4g}" == f"{b:.4g}" else f"{a:.4g} to {b:.4g}" for a, b in zip(low, high, strict=True)]
+    edges = [
+        f"{a:.4g}" if f"{a:.4g}" == f"{b:.4g}" else f"{a:.4g} to {b:.4g}"
+        for a, b in zip(low, high, strict=True)
+    ]
     volumes = np.array([abs(np.linalg.det(frame.cell.array)) for frame in frames])
     masses = np.array([frame.get_masses().sum() for frame in frames])
     density = float(np.mean(GRAMS_PER_CM3 * masses / volumes))

@@ -103,9 +103,8 @@ def _type_column(block: Sequence[str]) -> int | None:
         return None
     if "species" not in columns:
         return columns.get("type")
-    rows = [line.split() for line in block[2:] if not line.startswith("VEC")]
-    numeric = all(len(row) > columns["species"] and row[columns["species"]].isdigit() for row in rows)
-    return columns["species"] if numeric else None
+    species = block[2].split()[columns["species"] : columns["species"] + 1]
+    return columns["species"] if species and species[0].isdigit() else None
 
 
 def _with_elements(block: Sequence[str], column: int, types: Sequence[str], name: str) -> list[str]:

@@ -67,7 +67,7 @@ def test_an_evaluation_of_something_else(frames, dataset, case):
 def test_structures_in_other_units_are_asked_about(frames, dataset):
     for frame in frames:
         frame.set_cell(frame.cell / 0.529177, scale_atoms=True)
-    with pytest.raises(AmsbenchError, match="these structures most atoms have no neighbour .* in angstrom"):
+    with pytest.raises(AmsbenchError, match=r"these structures most atoms have no neighbour .* in angstrom"):
         evaluate(frames, dataset)
 
 
@@ -136,7 +136,10 @@ def test_the_device_auto_is_one_of_this_machine():
 
 
 TRAININGS = {
-    "an option of another name": ({"sample_seen": 10}, "no option 'sample_seen'; did you mean 'samples_seen'"),
+    "an option of another name": (
+        {"sample_seen": 10},
+        "no option 'sample_seen'; did you mean 'samples_seen'",
+    ),
     "half a structure": ({"samples_seen": 2.5}, "samples_seen is a whole number, 1 or more, not 2.5"),
     "no structures": ({"samples_seen": 0}, "samples_seen is a whole number"),
     "a batch of none": ({"batch_size": 0}, "batch_size is a whole number, 1 or more, not 0"),
@@ -170,6 +173,16 @@ def test_a_training_of_something_else(dataset, tmp_path, case):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dataset_of_another_name():
-    with pytest.raises(AmsbenchError, match="unknown dataset 'asio3'"):
-        load_dataset("asio3")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("asio3",), "unknown dataset 'asio3'"),
+        ((None,), "dataset is a name, such as 'asio2', not None"),
+        ((["asio2"],), "dataset is a name"),
+        (("asio2", 3), "the file of a dataset is the path of a file or folder, not 3"),
+        (("asio2", "nowhere.npz"), "nowhere.npz"),
+    ],
+)
+def test_a_dataset_that_cannot_be_loaded(arguments, words):
+    with pytest.raises(AmsbenchError, match=words):
+        load_dataset(*arguments)

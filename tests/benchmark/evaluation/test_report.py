@@ -23,7 +23,7 @@ def scored(tiny_asio2, monkeypatch, tmp_path):
     definition = type(tiny_asio2.definition)
 
     def measure(self, atoms, names):
-        return Measurement(values={name: 4.0 + atoms.info["number"] for name in names})
+        return Measurement(values=dict.fromkeys(names, 4.0 + atoms.info["number"]))
 
     monkeypatch.setattr(definition, "measure", measure)
     monkeypatch.setattr(definition, "energy", lambda self, atoms: (-6.5, 0.1))

@@ -58,7 +58,9 @@ def measured(tiny_asio2, monkeypatch):
     """The dataset with a ring size of 5 for every structure, and without its potential, which takes long."""
     definition = type(tiny_asio2.definition)
     ring_size = Measurement(values={"ring_size": 5.0})
-    monkeypatch.setattr(definition, "measure", lambda self, atoms, names: ring_size if names else Measurement())
+    monkeypatch.setattr(
+        definition, "measure", lambda self, atoms, names: ring_size if names else Measurement()
+    )
     monkeypatch.setattr(definition, "energy", lambda self, atoms: (-6.5, 0.1))
     return Reference(tiny_asio2)
 

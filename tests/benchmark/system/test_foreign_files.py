@@ -95,9 +95,7 @@ def dump(frames, columns="id type x y z", *, element=None, before="", bounds="pp
             rows[0] += [min(x), max(x)]
             rows[1] += [min(0, yz), max(0, yz)]
             head = f"xy xz yz {bounds}"
-            box = "".join(
-                f"{low} {high} {t}\n" for (low, high), t in zip(rows, (xy, xz, yz), strict=True)
-            )
+            box = "".join(f"{low} {high} {t}\n" for (low, high), t in zip(rows, (xy, xz, yz), strict=True))
         else:
             head, box = bounds, "".join(f"{low} {high}\n" for low, high in rows)
         text += f"{before}ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(frame)}\n"
@@ -438,7 +436,9 @@ def test_symmetry_operators_make_the_atoms(tmp_path):
         np.sort(frame.get_all_distances(mic=True)), np.sort(expected.get_all_distances(mic=True)), atol=1e-4
     )
     path.write_text(path.read_text().replace("_Z 8", "_Z 4"))
-    with pytest.raises(AmsbenchError, match="has the atoms Si8, but its formula is 'Si' with 4 formula units"):
+    with pytest.raises(
+        AmsbenchError, match="has the atoms Si8, but its formula is 'Si' with 4 formula units"
+    ):
         read_structures(path)
 
 
