@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from .lammps_files import refuse_types
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -38,8 +39,7 @@ def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """
     from ase.io.cif import parse_cif
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     blocks = [block for block in parse_cif(io.StringIO(text)) if block.has_structure()]
     return [_from_block(block, f"structure {k} in {name}") for k, block in enumerate(blocks)]
 
@@ -109,9 +109,9 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     if len(lines) < 7:
         raise AmsbenchError(f"{name} has {len(lines)} lines, which is no POSCAR; copy it again")
     named = not lines[5].split()[0].isdigit() if lines[5].split() else True
-    if named and types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
-    if not named:
+    if named:
+        refuse_types(types, name)
+    else:
         kinds = len(lines[5].split("!")[0].split())
         if len(types) != kinds:
             raise AmsbenchError(
@@ -127,12 +127,12 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     for k, line in enumerate(lines[stop:], start=stop + (1 if named else 0)):
         words = line.split()
         if words and not all(_is_number(word) for word in words):
-            mode = words[0].lower() in ("direct", "cartesian", "lattice")
-            if not mode:
-                raise AmsbenchError(
-                    f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, "
-                    "give each a file of its own"
-                )
+            if words[0].lower() in ("direct", "cartesian", "lattice"):
+                continue  # heads of velocities
+            raise AmsbenchError(
+                f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, give "
+                "each a file of its own"
+            )
     frame: Any = read_vasp(io.StringIO("\n".join(lines[:stop]) + "\n"))
     return [frame]
 
@@ -140,14 +140,13 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
 def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """The models of a PDB file; the unit cell at its beginning holds for all of them.
 
-    Raises AmsbenchError for partial occupancies, and for atoms without an element in columns 77 and 78 whose name does
-    not tell it.
+    Raises AmsbenchError for partial occupancies, for symmetry, which ASE's reader leaves out, and for atoms without an
+    element in columns 77 and 78 whose name does not tell it.
     """
     from ase.data import atomic_numbers
     from ase.io.proteindatabank import read_proteindatabank
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     lines = [line.ljust(80) for line in text.splitlines()]
     atoms = [line for line in lines if line.startswith(("ATOM", "HETATM"))]
     for line in atoms:
@@ -163,6 +162,13 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
                 f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place"
             )
     cells = [line for line in lines if line.startswith("CRYST1")]
+    group = next(
+        (line[55:66].strip() for line in cells if line[55:66].replace(" ", "") not in ("", "P1")), None
+    )
+    if group is not None:
+        raise AmsbenchError(
+            f"{name} has the space group {group}, whose other atoms are left out; write it with all atoms in P 1"
+        )
     models: list[list[str]] = [[]]
     for line in lines:
         if line.startswith(("ATOM", "HETATM")):
@@ -186,8 +192,7 @@ def read_gen_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """The structure of a GEN file of DFTB+; AmsbenchError for further text behind it."""
     from ase.io.gen import read_gen
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     lines = text.splitlines()
     count, kind = lines[0].split()[:2]
     stop = 2 + int(count) + (0 if kind == "C" else 4)
@@ -204,8 +209,7 @@ def read_res_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """The structure of a SHELX file; AmsbenchError for symmetry, which ASE's reader leaves out, and unread atoms."""
     from ase.io.res import Res
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     lines = text.splitlines()
     keys = [line.split()[0].upper() for line in lines if line.strip()]
     lattice = next((line.split()[1:2] for line in lines if line.upper().startswith("LATT")), ["1"])

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .crystal_files import CAREFUL_READERS
-from .lammps_files import is_data, is_dump, read_data, read_dump
+from .lammps_files import is_data, is_dump, read_data, read_dump, refuse_types
 from .structure_sources import SourceFile
 from .xyz_files import read_xyz_file
 
@@ -64,10 +64,7 @@ def parse_file(file: SourceFile, types: Sequence[str], format_name: str | None) 
             if reader is not None:
                 frames = reader(_text_of(file), file.name, types)
             else:
-                if types:
-                    raise AmsbenchError(
-                        f"{file.name} has elements, not atom types; leave out --types {','.join(types)}"
-                    )
+                refuse_types(types, file.name)
                 frames = _read_by_ase(file.path, name)
             return [_plain(frame) for frame in frames], name
         except AmsbenchError:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.io import write
 
+import amsbench
 from amsbench.benchmark.api import evaluate, generate, load_checkpoint_for, load_dataset, load_method, train
 from amsbench.benchmark.system.devices import pick_device
 from amsbench.errors import AmsbenchError
@@ -32,7 +34,10 @@ NAME = synthetic_dataset(8).property_names[0]
 
 EVALUATIONS = {
     "a single structure": ({"frames": Atoms("Si")}, "not a single one; write .atoms."),
-    "the path of a file": ({"frames": Path("a.xyz")}, "not the path 'a.xyz'; read it with ase.io.read"),
+    "the path of a file": (
+        {"frames": Path("a.xyz")},
+        "not the path 'a.xyz'; read it with amsbench.read_structures",
+    ),
     "a number for structures": ({"frames": 3}, "frames is a list of ASE Atoms, not 3"),
     "no structures": ({"frames": []}, "there are no structures"),
     "texts for structures": ({"frames": ["a.xyz"]}, "structure 0 is not ASE Atoms, but 'a.xyz'"),
@@ -74,6 +79,24 @@ def test_structures_in_other_units_are_asked_about(frames, dataset):
 def test_an_iterator_of_structures_and_one_target_for_all(frames, dataset):
     evaluation = evaluate(iter(frames), dataset, targets={NAME: 3})
     assert evaluation.table[f"target_{NAME}"].tolist() == [3.0, 3.0, 3.0]
+
+
+def test_structures_of_a_file_are_read_as_by_the_command_line(frames, dataset, tmp_path):
+    frames[1].positions[0, 0] = np.nan
+    write(tmp_path / "a.extxyz", frames)
+    structures = amsbench.read_structures(str(tmp_path / "a.extxyz"))
+    assert structures.faults == {1: "has positions or a cell that are not finite numbers"}
+    assert evaluate(structures, dataset).failures["structure"] == {structures.faults[1]: 1}
+    for arguments, words in {
+        (None,): "path is the path of a file",
+        (tmp_path / "b.xyz",): "no structures at",
+    }.items():
+        with pytest.raises(AmsbenchError, match=words):
+            amsbench.read_structures(*arguments)
+    with pytest.raises(AmsbenchError, match="types is a list of names, not the text 'Si,O'"):
+        amsbench.read_structures(tmp_path / "a.extxyz", types="Si,O")
+    with pytest.raises(AmsbenchError, match="format_name is a name"):
+        amsbench.read_structures(tmp_path / "a.extxyz", format_name=3)
 
 
 GENERATIONS = {

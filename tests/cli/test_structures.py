@@ -55,6 +55,8 @@ def test_a_structure_with_lost_positions_is_not_drawn(amsbench, mistake, frames,
     mistake(
         amsbench("picture", "a.extxyz", "--index", 1, "-o", "a.png"), "structure 1 in a.extxyz", "not finite"
     )
+    frames[0].info |= {"target_hardness": "high", "target_stress": np.arange(3.0)}
+    write(tmp_path / "a.extxyz", frames)
     assert amsbench("picture", "a.extxyz", "--index", 0, "-o", "a.png")[0] == 0
 
 

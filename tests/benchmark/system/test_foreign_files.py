@@ -302,6 +302,8 @@ FILES = [
         refused="does not say which element"),
     one("no_cell.pdb", "\n".join(line for line in PDB.splitlines() if not line.startswith("CRYST1")) + "\n",
         count=None, refused="has no periodic cell"),
+    one("symmetry.pdb", PDB.replace("P 1", "P 21"), count=None, refused="has the space group P 21"),
+    one("water_model.pdb", PDB.replace("1.00  0.00", "0.50  0.00"), count=None, refused="partial occupancy of 0.50"),
     one("glass.gen", GEN),
     one("twice.gen", GEN + GEN, count=None, refused="behind the 24 atoms.* GEN holds one structure"),
     one("cluster.gen", text_of(Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]]), "gen"), count=None,
@@ -320,7 +322,7 @@ FILES = [
     one("unknown_format.xyz", XYZ, form="lamps-data", count=None, refused="unknown format 'lamps-data'"),
     # units and boundaries
     one("bohr.xyz", text_of([Atoms(a.numbers, positions=a.positions / BOHR, cell=a.cell / BOHR, pbc=True)
-                             for a in frames_of(2)], "extxyz"), count=None, refused="in angstrom .1 bohr"),
+                             for a in frames_of(2)], "extxyz"), count=None, refused="structure 0 in .* in angstrom .1 bohr"),
     one("nm.xyz", text_of(Atoms("Si8O16", positions=silica().positions / 10, cell=silica().cell / 10, pbc=True),
                           "extxyz"), count=None, refused="give .* in angstrom"),
     one("nm_positions.xyz", text_of(Atoms("Si8O16", positions=silica().positions / 10, cell=silica().cell, pbc=True),
