@@ -322,7 +322,7 @@ FILES = [
     one("unknown_format.xyz", XYZ, form="lamps-data", count=None, refused="unknown format 'lamps-data'"),
     # units and boundaries
     one("bohr.xyz", text_of([Atoms(a.numbers, positions=a.positions / BOHR, cell=a.cell / BOHR, pbc=True)
-                             for a in frames_of(2)], "extxyz"), count=None, refused="structure 0 in .* in angstrom .1 bohr"),
+                             for a in frames_of(2)], "extxyz"), count=None, refused="in angstrom .1 bohr"),
     one("nm.xyz", text_of(Atoms("Si8O16", positions=silica().positions / 10, cell=silica().cell / 10, pbc=True),
                           "extxyz"), count=None, refused="give .* in angstrom"),
     one("nm_positions.xyz", text_of(Atoms("Si8O16", positions=silica().positions / 10, cell=silica().cell, pbc=True),
