@@ -16,10 +16,19 @@ from typing import TYPE_CHECKING, Any
 from .errors import AmsbenchError
 from .version import __version__
 
-__all__ = ["AmsbenchError", "__version__", "evaluate", "generate", "load_dataset", "load_method", "train"]
+__all__ = [
+    "AmsbenchError",
+    "__version__",
+    "evaluate",
+    "generate",
+    "load_dataset",
+    "load_method",
+    "read_structures",
+    "train",
+]
 
 if TYPE_CHECKING:
-    from .benchmark.api import evaluate, generate, load_method, train
+    from .benchmark.api import evaluate, generate, load_method, read_structures, train
     from .benchmark.datasets.storage import load_dataset
 
 

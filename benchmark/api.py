@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .evaluation.evaluate import Evaluation
     from .interface.method import Method
+    from .system.structure_files import StructureSet
     from .training.checkpoints import Checkpoint
     from .training.options import TrainingProgress
 
@@ -30,6 +31,7 @@ __all__ = [
     "load_checkpoint_for",
     "load_dataset",
     "load_method",
+    "read_structures",
     "start_cells",
     "train",
 ]
@@ -117,8 +119,30 @@ def _dataset(dataset: Any) -> Dataset:
     if isinstance(dataset, Dataset):
         return dataset
     if isinstance(dataset, Path):
-        raise AmsbenchError(f"dataset is a dataset or a name, not the path '{dataset}'; read it with load_dataset")
+        raise AmsbenchError(
+            f"dataset is a dataset or a name, not the path '{dataset}'; read it with load_dataset"
+        )
     return load_dataset(arguments.text(dataset, "dataset"))
+
+
+def read_structures(
+    path: str | Path, *, types: Sequence[str] = (), format_name: str | None = None
+) -> StructureSet:
+    """The structures of a file, a folder or an archive (.zip, .tar, .gz), as ``amsbench evaluate`` reads them.
+
+    types: chemical symbols of LAMMPS' atom types 1, 2, ..., for files that number their atoms by type alone
+    format_name: ASE's name of the format, where it is not recognised
+    Raises AmsbenchError for files that cannot be read in full or would have to be guessed, and if no structure can be
+    measured. ``summary()`` says what was read, ``faults`` which structures cannot be measured, and why.
+    """
+    from .system import structure_files
+
+    if format_name is not None:
+        arguments.text(format_name, "format_name")
+    place = arguments.path_of(path, "path")
+    structures = structure_files.read_structures(place, arguments.names(types, "types"), format_name)
+    structures.check(all_sound=False)
+    return structures
 
 
 def evaluate(

@@ -107,7 +107,7 @@ def load_metric(name: str, base: type[_Metric]) -> _Metric:
 
 def near_matches(name: str, known: list[str]) -> str:
     """End of a message about an unknown name: ``did you mean 'x'?``, or the list of valid names."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(f"'{item}'" for item in near) + "?"
     return "known: " + (", ".join(known) or "none")

@@ -40,12 +40,16 @@ def build(
     """
     from ..benchmark import registry
     from ..benchmark.datasets.build import build_dataset
-    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.files import check_output_file
     from ..benchmark.system.worker_pool import available_cores
 
     definition = registry.load("datasets", name)()
     chosen = checked_recipe(recipe)
-    check_writable(output_file.parent)
+    if output_file.suffix != ".npz":
+        raise AmsbenchError(
+            f"a dataset is written as .npz, not '{output_file.suffix}' ({output_file}); rename the output"
+        )
+    check_output_file(output_file)
     with progress_bars() as bars:
         tasks: dict[str, Any] = {}
 
@@ -243,13 +247,13 @@ def export(
     """Write a dataset as extended XYZ."""
     from ..benchmark.datasets.definition import SPLITS
     from ..benchmark.datasets.storage import export_extxyz, load_dataset
-    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.files import check_output_file
     from ..benchmark.system.structure_files import check_structure_suffix
 
     if split is not None and split not in SPLITS:
         raise AmsbenchError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
     check_structure_suffix(output_file)
-    check_writable(output_file.parent)
+    check_output_file(output_file)
     count = export_extxyz(load_dataset(name, data), output_file, split)
     say(f"{count} structures in {output_file}")
 

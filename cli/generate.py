@@ -60,12 +60,12 @@ def generate_command(
     from ..benchmark.generation.cells import start_cells
     from ..benchmark.generation.generate import generate_structures, outside_training_range, property_table
     from ..benchmark.interface.evaluation_plan import steps_text
-    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.files import check_output_file
     from ..benchmark.system.structure_files import check_structure_suffix, frame_writer
 
     method = method_name(method)
     check_structure_suffix(output_file)
-    check_writable(output_file.parent)
+    check_output_file(output_file)
     use_cores(cores)
     trained = load_checkpoint_for(method, dataset, checkpoint, device=device).method
     targets = parsed_targets(target or [], count)
@@ -121,7 +121,8 @@ def evaluate_command(
         targets_in,
         write_table,
     )
-    from ..benchmark.system.files import check_writable
+    from ..benchmark.evaluation.unmeasurable import check_any_measurable
+    from ..benchmark.system.files import check_output_file
     from ..benchmark.system.structure_files import read_structures
     from ..benchmark.system.structure_summary import counted
     from ..benchmark.system.worker_pool import available_cores, local_pool
@@ -132,13 +133,15 @@ def evaluate_command(
             "the output"
         )
     if output_file is not None:
-        check_writable(output_file.parent)
+        check_output_file(output_file)
     loaded = load_dataset(dataset, data)
+    further = metric_names(metrics)
     for name in names_in(properties):
         loaded.definition.property_named(name)
     structures = read_structures(file, names_in(types), format_name)
     say(structures.summary())
     structures.check(all_sound=False)
+    check_any_measurable(structures, loaded.definition, structures.names)
     for sentence in reservations(structures):
         say(sentence)
     targets = targets_in(structures, names_in(target_keys), loaded.definition)
@@ -148,7 +151,7 @@ def evaluate_command(
             loaded,
             targets=targets,
             properties=names_in(properties),
-            metrics=metric_names(metrics),
+            metrics=further,
             executor=pool,
         )
     for line in failure_lines(structures, evaluation):
@@ -168,12 +171,12 @@ def picture_command(
     format_name: StructureFormat = None,
 ) -> None:
     """Draw one structure."""
-    from ..benchmark.system.files import check_writable
+    from ..benchmark.system.files import check_output_file
     from ..benchmark.system.structure_files import read_structures
     from ..leaderboards.figures.structure_image import check_picture_suffix, write_picture
 
     check_picture_suffix(output_file)
-    check_writable(output_file.parent)
+    check_output_file(output_file)
     structures = read_structures(file, names_in(types), format_name)
     say(structures.summary())
     if index >= len(structures):

@@ -17,7 +17,7 @@ from ...errors import AmsbenchError
 from ...metrics.metric import StructureMetric
 from ...metrics.neighbours.neighbour_list import neighbour_list
 from .. import registry
-from ..system.files import check_writable, sha256_of
+from ..system.files import check_output_file, sha256_of
 from ..system.structure_checks import number_in
 from ..system.structure_files import StructureSet
 from ..system.structure_sources import folder_files
@@ -92,10 +92,12 @@ def import_structures(
 def check_request(name: str, properties: Sequence[str], output: Path) -> None:
     """Raise AmsbenchError for names and files that a dataset cannot have, whatever its structures are."""
     if output.suffix != ".npz":
-        raise AmsbenchError(f"a dataset is written as .npz, not '{output.suffix}' ({output}); rename the output")
+        raise AmsbenchError(
+            f"a dataset is written as .npz, not '{output.suffix}' ({output}); rename the output"
+        )
+    check_output_file(output)
     if output.exists():
         raise AmsbenchError(f"{output} is there already; choose another --output-file, or delete it")
-    check_writable(output.parent)
     if not _NAME.fullmatch(name) or len(name) > 40:
         raise AmsbenchError(
             f"'{name}' cannot be the name of a dataset; use up to 40 small letters, digits and hyphens, like my-glass"
@@ -140,7 +142,11 @@ def _groups(frames: StructureSet, key: str | None, definition: DatasetDefinition
     first = splits_of_groups(np.arange(_least_groups(definition)), definition.split_fractions)
     least = len(first) if key is None else len(SPLITS)
     if len(numbers) < least:
-        sets = counted(len(numbers), "structure") if key is None else f"{counted(len(numbers), 'group')} by '{key}'"
+        sets = (
+            counted(len(numbers), "structure")
+            if key is None
+            else f"{counted(len(numbers), 'group')} by '{key}'"
+        )
         raise AmsbenchError(
             f"{frames.source} has {sets}; {least} are needed, so that there are some to train on, to "
             "validate with and to compare with"

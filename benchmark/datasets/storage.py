@@ -20,6 +20,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .. import registry
+from ..system import arguments
 from ..system.files import write_atomically
 from .dataset import Dataset
 from .definition import SPLITS, DatasetDefinition, Split
@@ -53,6 +54,7 @@ def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
 
     Raises AmsbenchError if the file is missing, damaged, of another format version or of another dataset.
     """
+    arguments.text(name, "dataset")
     if path is None:
         names = registry.names("datasets")
         if name not in names:
@@ -66,7 +68,7 @@ def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
                 f"no data of '{name}' are bundled with this installation; build them with "
                 f"'amsbench data build {name} --output-file {name}.npz' and pass that file"
             )
-    dataset = load_dataset_file(path)
+    dataset = load_dataset_file(arguments.path_of(path, "the file of a dataset"))
     if dataset.definition.name != name:
         raise AmsbenchError(
             f"{path} holds the dataset '{dataset.definition.name}', not '{name}'; change --dataset or the file"

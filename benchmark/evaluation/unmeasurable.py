@@ -60,14 +60,19 @@ def is_measured(row: Mapping[str, Any]) -> bool:
     return UNMEASURABLE not in row or not row["atoms"]
 
 
-def check_any_measurable(frames: Sequence[Atoms], definition: DatasetDefinition) -> None:
-    """Raise AmsbenchError, with the reason of the first, if nothing can be measured on any of the structures."""
+def check_any_measurable(
+    frames: Sequence[Atoms], definition: DatasetDefinition, names: Sequence[str] | None = None
+) -> None:
+    """Raise AmsbenchError, with the reason of the first, if nothing can be measured on any of the structures.
+
+    names: of the structures, for the message
+    """
     first = None
     for k, atoms in enumerate(frames):
         reason = fault_of(atoms) or unmeasurable(atoms, definition)
         if reason is None:
             return
-        first = first or f"structure {k} {reason}"
+        first = first or f"{names[k] if names else f'structure {k}'} {reason}"
     if first is not None:
         others = (
             f", and none of the other {len(frames) - 1} can be measured either" if len(frames) > 1 else ""

@@ -63,7 +63,7 @@ def structures(values: Any) -> list[Atoms]:
         raise AmsbenchError("frames is a list of structures, not a single one; write [atoms]")
     if isinstance(values, str | os.PathLike):
         raise AmsbenchError(
-            f"frames is a list of ASE Atoms, not the path '{values}'; read it with ase.io.read(path, index=':')"
+            f"frames is a list of ASE Atoms, not the path '{values}'; read it with amsbench.read_structures"
         )
     if not isinstance(values, Iterable):
         raise AmsbenchError(f"frames is a list of ASE Atoms, not {_shown(values)}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from .lammps_files import refuse_types
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,7 +24,11 @@ _NUMBERS = (
     *(f"_atom_site_fract_{axis}" for axis in "xyz"),
     *(f"_atom_site_cartn_{axis}" for axis in "xyz"),
 )
-_SYMMETRY = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz")
+_SYMMETRY = (
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_symop_operation_xyz",
+    "_space_group_symop.operation_xyz",
+)
 
 
 def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
@@ -34,8 +39,7 @@ def read_cif_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """
     from ase.io.cif import parse_cif
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     blocks = [block for block in parse_cif(io.StringIO(text)) if block.has_structure()]
     return [_from_block(block, f"structure {k} in {name}") for k, block in enumerate(blocks)]
 
@@ -82,7 +86,9 @@ def _check_formula(block: CIFBlock, frame: Atoms, name: str) -> bool:
     units: Any = block.get("_cell_formula_units_z") or block.get("_cell_formula_units_Z")
     scale = float(units) if isinstance(units, int | float) else len(frame) / max(sum(counts.values()), 1e-9)
     rounding = 0.006 * scale  # of formulas with two decimals
-    if counts.keys() != atoms.keys() or any(abs(scale * counts[key] - atoms[key]) > rounding for key in counts):
+    if counts.keys() != atoms.keys() or any(
+        abs(scale * counts[key] - atoms[key]) > rounding for key in counts
+    ):
         raise AmsbenchError(
             f"{name} has the atoms {frame.symbols.formula.format('metal')}, but its formula is {text!r}"
             f"{f' with {units} formula units' if units else ''}; correct the sites, the symmetry or the formula"
@@ -103,9 +109,9 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     if len(lines) < 7:
         raise AmsbenchError(f"{name} has {len(lines)} lines, which is no POSCAR; copy it again")
     named = not lines[5].split()[0].isdigit() if lines[5].split() else True
-    if named and types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
-    if not named:
+    if named:
+        refuse_types(types, name)
+    else:
         kinds = len(lines[5].split("!")[0].split())
         if len(types) != kinds:
             raise AmsbenchError(
@@ -121,12 +127,12 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     for k, line in enumerate(lines[stop:], start=stop + (1 if named else 0)):
         words = line.split()
         if words and not all(_is_number(word) for word in words):
-            mode = words[0].lower() in ("direct", "cartesian", "lattice")
-            if not mode:
-                raise AmsbenchError(
-                    f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, "
-                    "give each a file of its own"
-                )
+            if words[0].lower() in ("direct", "cartesian", "lattice"):
+                continue  # heads of velocities
+            raise AmsbenchError(
+                f"line {k} of {name}, behind the {atoms} atoms, is {line[:40]!r}; a POSCAR holds one structure, give "
+                "each a file of its own"
+            )
     frame: Any = read_vasp(io.StringIO("\n".join(lines[:stop]) + "\n"))
     return [frame]
 
@@ -134,14 +140,13 @@ def read_poscar(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
 def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """The models of a PDB file; the unit cell at its beginning holds for all of them.
 
-    Raises AmsbenchError for partial occupancies, and for atoms without an element in columns 77 and 78 whose name does
-    not tell it.
+    Raises AmsbenchError for partial occupancies, for symmetry, which ASE's reader leaves out, and for atoms without an
+    element in columns 77 and 78 whose name does not tell it.
     """
     from ase.data import atomic_numbers
     from ase.io.proteindatabank import read_proteindatabank
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     lines = [line.ljust(80) for line in text.splitlines()]
     atoms = [line for line in lines if line.startswith(("ATOM", "HETATM"))]
     for line in atoms:
@@ -153,8 +158,17 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             )
         occupancy = line[54:60].strip()
         if occupancy and _is_number(occupancy) and 0 < float(occupancy) < 1:
-            raise AmsbenchError(f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place")
+            raise AmsbenchError(
+                f"{name} has atoms with a partial occupancy of {occupancy}; keep one of each place"
+            )
     cells = [line for line in lines if line.startswith("CRYST1")]
+    group = next(
+        (line[55:66].strip() for line in cells if line[55:66].replace(" ", "") not in ("", "P1")), None
+    )
+    if group is not None:
+        raise AmsbenchError(
+            f"{name} has the space group {group}, whose other atoms are left out; write it with all atoms in P 1"
+        )
     models: list[list[str]] = [[]]
     for line in lines:
         if line.startswith(("ATOM", "HETATM")):
@@ -163,7 +177,9 @@ def read_pdb(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
             models.append([])
     models = [model for model in models if model]
     if len(cells) not in (0, 1, len(models)):
-        raise AmsbenchError(f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own")
+        raise AmsbenchError(
+            f"{name} has {len(cells)} cells (CRYST1) for {len(models)} models; give each its own"
+        )
     frames = []
     for k, model in enumerate(models):
         cell = cells[:1] if len(cells) < 2 else [cells[k]]
@@ -176,8 +192,7 @@ def read_gen_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """The structure of a GEN file of DFTB+; AmsbenchError for further text behind it."""
     from ase.io.gen import read_gen
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     lines = text.splitlines()
     count, kind = lines[0].split()[:2]
     stop = 2 + int(count) + (0 if kind == "C" else 4)
@@ -194,8 +209,7 @@ def read_res_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     """The structure of a SHELX file; AmsbenchError for symmetry, which ASE's reader leaves out, and unread atoms."""
     from ase.io.res import Res
 
-    if types:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    refuse_types(types, name)
     lines = text.splitlines()
     keys = [line.split()[0].upper() for line in lines if line.strip()]
     lattice = next((line.split()[1:2] for line in lines if line.upper().startswith("LATT")), ["1"])
@@ -208,7 +222,9 @@ def read_res_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
     rows = filled[begin : keys.index("END") if "END" in keys else None]
     frame: Any = Res.from_string(text).atoms
     if len(frame) != len(rows):
-        raise AmsbenchError(f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it")
+        raise AmsbenchError(
+            f"{name} has {len(rows)} lines behind SFAC, of which {len(frame)} are atoms; correct it"
+        )
     return [frame]
 
 

@@ -80,6 +80,13 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
+def check_output_file(path: Path) -> None:
+    """Create the folder of a file to write; AmsbenchError if that cannot be done, or if ``path`` is a folder itself."""
+    if path.is_dir():
+        raise AmsbenchError(f"cannot write {path}: it is a folder; give the name of a file")
+    check_writable(path.parent)
+
+
 @contextmanager
 def exclusive_lock(folder: Path) -> Iterator[None]:
     """Context in which this process alone works in ``folder``; AmsbenchError if another process holds the lock.

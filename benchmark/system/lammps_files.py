@@ -54,8 +54,8 @@ def read_dump(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
         frame_name = f"structure {number} in {name} ({where})"
         columns = _dump_columns(lines)
         elements = _has_elements(lines, columns)
-        if elements and types:
-            raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+        if elements:
+            refuse_types(types, name)
         if not elements:
             # under other names ASE takes neither for elements
             lines = [
@@ -156,6 +156,12 @@ def _elements_of_dump(frame: Atoms, types: Sequence[str], name: str) -> np.ndarr
 
 
 # -- elements ----------------------------------------------------------------------------------------------
+
+
+def refuse_types(types: Sequence[str], name: str) -> None:
+    """Raise AmsbenchError for ``types`` of a file that has elements."""
+    if types:
+        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
 
 
 def element_table(

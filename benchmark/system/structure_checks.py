@@ -133,7 +133,9 @@ def copies_in(frames: Sequence[Atoms]) -> dict[int, int]:
             fractions = frame.positions
             if abs(np.linalg.det(frame.cell.array)) > 0:
                 exact = np.linalg.solve(frame.cell.array.T, frame.positions.T).T
-                fractions = np.mod(np.round(1e4 * exact), 1e4)  # whole numbers, so that periods differ by nothing
+                fractions = np.mod(
+                    np.round(1e4 * exact), 1e4
+                )  # whole numbers, so that periods differ by nothing
         digest.update((fractions + 0.0).tobytes())
         first = earlier.setdefault(digest.hexdigest(), k)
         if first != k:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .crystal_files import CAREFUL_READERS
-from .lammps_files import is_data, is_dump, read_data, read_dump
+from .lammps_files import is_data, is_dump, read_data, read_dump, refuse_types
 from .structure_sources import SourceFile
 from .xyz_files import read_xyz_file
 
@@ -31,6 +31,7 @@ _TEXT_READERS: dict[str, Callable[[str, str, Sequence[str]], list[Atoms]]] = {
 }
 _GUESSED = {
     "gromacs": "names its atoms by labels, not by elements",
+    "gromos": "names its atoms by labels, not by elements",
     "dlp4": "names its atoms by labels, not by elements",
     "dlp-history": "names its atoms by labels, not by elements",
     "lammps-dump-binary": "numbers its atoms by type in columns without names",
@@ -51,18 +52,19 @@ def parse_file(file: SourceFile, types: Sequence[str], format_name: str | None) 
     """
     name = format_name or _recognised(file)
     if name in _GUESSED:
-        raise AmsbenchError(f"{file.name} ({name}) {_GUESSED[name]}; convert it to extended XYZ with its elements")
+        raise AmsbenchError(
+            f"{file.name} ({name}) {_GUESSED[name]}; convert it to extended XYZ with its elements"
+        )
     reader = _TEXT_READERS.get(name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of ASE's readers, about what is checked here or beside the structure
+        warnings.simplefilter(
+            "ignore"
+        )  # of ASE's readers, about what is checked here or beside the structure
         try:
             if reader is not None:
                 frames = reader(_text_of(file), file.name, types)
             else:
-                if types:
-                    raise AmsbenchError(
-                        f"{file.name} has elements, not atom types; leave out --types {','.join(types)}"
-                    )
+                refuse_types(types, file.name)
                 frames = _read_by_ase(file.path, name)
             return [_plain(frame) for frame in frames], name
         except AmsbenchError:
@@ -134,7 +136,15 @@ def _read_by_ase(path: Path, name: str) -> list[Atoms]:
         return [row.toatoms(add_additional_information=True) for row in rows]
     # without the last argument ASE takes "a@1" for structure 1 of another file, "a"
     parsed: Any = read(path, index=":", format=name, do_not_split_by_at_sign=True)
-    return parsed if isinstance(parsed, list) else [parsed]
+    frames = parsed if isinstance(parsed, list) else [parsed]
+    for k, frame in enumerate(frames):
+        for key in ("occupancies", "occupancy"):
+            if np.any(np.asarray(frame.arrays.get(key, 1.0)) < 1):
+                raise AmsbenchError(
+                    f"structure {k} in {path.name} has sites with partial occupancy, of which whole atoms cannot be "
+                    "made; give a structure with one element on every site"
+                )
+    return frames
 
 
 def _plain(frame: Atoms) -> Atoms:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import AmsbenchError
-from .lammps_files import element_table
+from .lammps_files import element_table, refuse_types
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -34,8 +34,8 @@ def read_xyz_file(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
         if column is not None:
             block, numbered = _with_elements(block, column, types, name), True
         frames.append(_parsed(block, where))
-    if types and not numbered:
-        raise AmsbenchError(f"{name} has elements, not atom types; leave out --types {','.join(types)}")
+    if not numbered:
+        refuse_types(types, name)
     return frames
 
 
@@ -103,9 +103,8 @@ def _type_column(block: Sequence[str]) -> int | None:
         return None
     if "species" not in columns:
         return columns.get("type")
-    rows = [line.split() for line in block[2:] if not line.startswith("VEC")]
-    numeric = all(len(row) > columns["species"] and row[columns["species"]].isdigit() for row in rows)
-    return columns["species"] if numeric else None
+    species = block[2].split()[columns["species"] : columns["species"] + 1]
+    return columns["species"] if species and species[0].isdigit() else None
 
 
 def _with_elements(block: Sequence[str], column: int, types: Sequence[str], name: str) -> list[str]:

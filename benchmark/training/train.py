@@ -93,8 +93,8 @@ def train_method(
     best = output / "best.safetensors"
     if not best.is_file():
         raise AmsbenchError(
-            f"the training in {output} has ended, but its checkpoint {best} is missing; restore it, or delete the folder "
-            "to train again"
+            f"the training in {output} has ended, but its checkpoint {best} is missing; restore it, or delete the "
+            "folder to train again"
         )
     return best
 

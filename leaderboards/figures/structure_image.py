@@ -58,7 +58,11 @@ def write_picture(atoms: Atoms, path: Path) -> None:
         for symbol, n in sorted(counts.items(), key=lambda item: -item[1])
     ]
     axes.legend(handles=marks, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    targets = [f"{name} {value:.3g}" for name, value in atoms.info.items() if name.startswith("target_")]
+    targets = [
+        f"{name} {value:.3g}"
+        for name, value in atoms.info.items()
+        if str(name).startswith("target_") and isinstance(value, int | float)  # files may have text there
+    ]
     edges = " x ".join(f"{edge:.3g}" for edge in atoms.cell.lengths())
     axes.set_title(f"{len(atoms)} atoms in {edges} A" + "".join(f", {item}" for item in targets), fontsize=9)
     write_atomically(path, lambda file: figure.savefig(file, format=path.suffix[1:], dpi=200))

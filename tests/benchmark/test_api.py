@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.io import write
 
+import amsbench
 from amsbench.benchmark.api import evaluate, generate, load_checkpoint_for, load_dataset, load_method, train
 from amsbench.benchmark.system.devices import pick_device
 from amsbench.errors import AmsbenchError
@@ -32,7 +34,10 @@ NAME = synthetic_dataset(8).property_names[0]
 
 EVALUATIONS = {
     "a single structure": ({"frames": Atoms("Si")}, "not a single one; write .atoms."),
-    "the path of a file": ({"frames": Path("a.xyz")}, "not the path 'a.xyz'; read it with ase.io.read"),
+    "the path of a file": (
+        {"frames": Path("a.xyz")},
+        "not the path 'a.xyz'; read it with amsbench.read_structures",
+    ),
     "a number for structures": ({"frames": 3}, "frames is a list of ASE Atoms, not 3"),
     "no structures": ({"frames": []}, "there are no structures"),
     "texts for structures": ({"frames": ["a.xyz"]}, "structure 0 is not ASE Atoms, but 'a.xyz'"),
@@ -67,13 +72,31 @@ def test_an_evaluation_of_something_else(frames, dataset, case):
 def test_structures_in_other_units_are_asked_about(frames, dataset):
     for frame in frames:
         frame.set_cell(frame.cell / 0.529177, scale_atoms=True)
-    with pytest.raises(AmsbenchError, match="these structures most atoms have no neighbour .* in angstrom"):
+    with pytest.raises(AmsbenchError, match=r"these structures most atoms have no neighbour .* in angstrom"):
         evaluate(frames, dataset)
 
 
 def test_an_iterator_of_structures_and_one_target_for_all(frames, dataset):
     evaluation = evaluate(iter(frames), dataset, targets={NAME: 3})
     assert evaluation.table[f"target_{NAME}"].tolist() == [3.0, 3.0, 3.0]
+
+
+def test_structures_of_a_file_are_read_as_by_the_command_line(frames, dataset, tmp_path):
+    frames[1].positions[0, 0] = np.nan
+    write(tmp_path / "a.extxyz", frames)
+    structures = amsbench.read_structures(str(tmp_path / "a.extxyz"))
+    assert structures.faults == {1: "has positions or a cell that are not finite numbers"}
+    assert evaluate(structures, dataset).failures["structure"] == {structures.faults[1]: 1}
+    for arguments, words in {
+        (None,): "path is the path of a file",
+        (tmp_path / "b.xyz",): "no structures at",
+    }.items():
+        with pytest.raises(AmsbenchError, match=words):
+            amsbench.read_structures(*arguments)
+    with pytest.raises(AmsbenchError, match="types is a list of names, not the text 'Si,O'"):
+        amsbench.read_structures(tmp_path / "a.extxyz", types="Si,O")
+    with pytest.raises(AmsbenchError, match="format_name is a name"):
+        amsbench.read_structures(tmp_path / "a.extxyz", format_name=3)
 
 
 GENERATIONS = {
@@ -136,7 +159,10 @@ def test_the_device_auto_is_one_of_this_machine():
 
 
 TRAININGS = {
-    "an option of another name": ({"sample_seen": 10}, "no option 'sample_seen'; did you mean 'samples_seen'"),
+    "an option of another name": (
+        {"sample_seen": 10},
+        "no option 'sample_seen'; did you mean 'samples_seen'",
+    ),
     "half a structure": ({"samples_seen": 2.5}, "samples_seen is a whole number, 1 or more, not 2.5"),
     "no structures": ({"samples_seen": 0}, "samples_seen is a whole number"),
     "a batch of none": ({"batch_size": 0}, "batch_size is a whole number, 1 or more, not 0"),
@@ -170,6 +196,16 @@ def test_a_training_of_something_else(dataset, tmp_path, case):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dataset_of_another_name():
-    with pytest.raises(AmsbenchError, match="unknown dataset 'asio3'"):
-        load_dataset("asio3")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("asio3",), "unknown dataset 'asio3'"),
+        ((None,), "dataset is a name, such as 'asio2', not None"),
+        ((["asio2"],), "dataset is a name"),
+        (("asio2", 3), "the file of a dataset is the path of a file or folder, not 3"),
+        (("asio2", "nowhere.npz"), "nowhere.npz"),
+    ],
+)
+def test_a_dataset_that_cannot_be_loaded(arguments, words):
+    with pytest.raises(AmsbenchError, match=words):
+        load_dataset(*arguments)

@@ -55,6 +55,8 @@ def test_a_structure_with_lost_positions_is_not_drawn(amsbench, mistake, frames,
     mistake(
         amsbench("picture", "a.extxyz", "--index", 1, "-o", "a.png"), "structure 1 in a.extxyz", "not finite"
     )
+    frames[0].info |= {"target_hardness": "high", "target_stress": np.arange(3.0)}
+    write(tmp_path / "a.extxyz", frames)
     assert amsbench("picture", "a.extxyz", "--index", 0, "-o", "a.png")[0] == 0
 
 
@@ -118,6 +120,15 @@ def test_a_bad_structure_is_named_and_the_others_are_scored(amsbench, own, frame
     assert len(table) == 7
 
 
+def test_structures_of_another_material_are_refused(amsbench, mistake, frames, tmp_path):
+    write(tmp_path / "a.extxyz", frames)
+    mistake(
+        amsbench("evaluate", "a.extxyz", "-d", "asi"),
+        "structure 0 in a.extxyz has O, which dataset 'asi' does not; its elements are Si",
+        "none of the other 11",
+    )
+
+
 def test_requested_properties_are_printed_or_refused_at_once(amsbench, mistake, own):
     code, out, err = amsbench("evaluate", "own.extxyz", *own, "--properties", "hardness", "--cores", 1)
     assert code == 0, err
@@ -130,9 +141,7 @@ def test_only_targets_are_taken_for_targets(amsbench, mistake, own, frames, tmp_
     command = ("evaluate", "a.extxyz", *own, "--target-keys")
     write(tmp_path / "a.extxyz", frames)
     mistake(amsbench(*command, "target_hardness"), "structure 0 in a.extxyz has no 'target_hardness'")
-    mistake(
-        amsbench(*command, "hardness"), "is the key of a measured value", "--target-keys target_hardness"
-    )
+    mistake(amsbench(*command, "hardness"), "is the key of a measured value", "--target-keys target_hardness")
     for value, words in {
         "high": "structure 3 in a.extxyz has a 'target_hardness' that is no number: 'high'",
         True: "that is no number: 'True'",
@@ -152,7 +161,12 @@ def test_outputs_are_refused_before_anything_is_read(amsbench, mistake, tmp_path
     (tmp_path / "file").write_text("")
     mistake(amsbench("evaluate", "nowhere.xyz", "-d", "asio2", "-o", "file/t.csv"), "cannot write")
     mistake(amsbench("picture", "nowhere.xyz", "-o", "file/a.png"), "cannot write")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "f.extxyz").mkdir()
+    generate = ("generate", "-m", "amshortcut", "-d", "asi", "-o")
+    mistake(amsbench(*generate, "f.extxyz"), "cannot write f.extxyz: it is a folder")
+    mistake(amsbench("data", "build", "asi", "--samples", 1, "-o", "asi.zip"), "written as .npz, not '.zip'")
+    mistake(amsbench("evaluate", "nowhere.xyz", "-d", "asio2", "--metrics", "sqq"), "unknown metric 'sqq'")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.extxyz", "file"]
 
 
 def test_the_format_can_be_named(amsbench, mistake, frames, tmp_path):
@@ -162,4 +176,6 @@ def test_the_format_can_be_named(amsbench, mistake, frames, tmp_path):
     assert code == 0, err
     assert "Read 12 structures from a.txt as extxyz" in err
     assert "Picture of structure 2 in a.txt: a.png" in err
-    mistake(amsbench("picture", "a.txt", "-o", "a.png", "--format", "extxyz", "--index", 12), "--index 0 to 11")
+    mistake(
+        amsbench("picture", "a.txt", "-o", "a.png", "--format", "extxyz", "--index", 12), "--index 0 to 11"
+    )

@@ -37,7 +37,9 @@ def importing(tmp_path):
     def call(frames, **options):
         write(tmp_path / "own.extxyz", frames, format="extxyz")
         output = tmp_path / "own.npz"
-        import_structures(read_structures(tmp_path / "own.extxyz"), output, **({"name": "own-glass"} | options))
+        import_structures(
+            read_structures(tmp_path / "own.extxyz"), output, **({"name": "own-glass"} | options)
+        )
         return load_dataset("own-glass", output)
 
     return call
@@ -202,7 +204,11 @@ LABELLED = {"properties": ("toughness",)}
         (infinite_label, LABELLED, "structure 3 .* an infinite 'toughness'"),
         (yes_as_a_label, LABELLED, "structure 3 .* that is no number: .*True"),
         (label_beyond_float32, LABELLED, "structure 3 .* an infinite 'toughness'"),
-        (a_copy, LABELLED, r"structure 5 in .* is the same as structure 2 in .* \(1 of 8 are copies\); leave one"),
+        (
+            a_copy,
+            LABELLED,
+            r"structure 5 in .* is the same as structure 2 in .* \(1 of 8 are copies\); leave one",
+        ),
         (atoms_at_one_place, {}, "structure 3 in .* has two atoms closer than 0.5 A"),
         (lengths_in_nanometres, {}, "give .* in angstrom"),
         (

@@ -162,7 +162,7 @@ def test_mistakes(reference, tiny_asio2):
         evaluate_structures([], reference)
     for frame in frames:
         frame.symbols[:2] = "Na"
-    with pytest.raises(AmsbenchError, match="structure 0 has Na, .* none of the other 1 can be measured"):
+    with pytest.raises(AmsbenchError, match=r"structure 0 has Na, .* none of the other 1 can be measured"):
         evaluate_structures(frames, reference)
 
 

@@ -95,9 +95,7 @@ def dump(frames, columns="id type x y z", *, element=None, before="", bounds="pp
             rows[0] += [min(x), max(x)]
             rows[1] += [min(0, yz), max(0, yz)]
             head = f"xy xz yz {bounds}"
-            box = "".join(
-                f"{low} {high} {t}\n" for (low, high), t in zip(rows, (xy, xz, yz), strict=True)
-            )
+            box = "".join(f"{low} {high} {t}\n" for (low, high), t in zip(rows, (xy, xz, yz), strict=True))
         else:
             head, box = bounds, "".join(f"{low} {high}\n" for low, high in rows)
         text += f"{before}ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(frame)}\n"
@@ -304,6 +302,8 @@ FILES = [
         refused="does not say which element"),
     one("no_cell.pdb", "\n".join(line for line in PDB.splitlines() if not line.startswith("CRYST1")) + "\n",
         count=None, refused="has no periodic cell"),
+    one("symmetry.pdb", PDB.replace("P 1", "P 21"), count=None, refused="has the space group P 21"),
+    one("water_model.pdb", PDB.replace("1.00  0.00", "0.50  0.00"), count=None, refused="partial occupancy of 0.50"),
     one("glass.gen", GEN),
     one("twice.gen", GEN + GEN, count=None, refused="behind the 24 atoms.* GEN holds one structure"),
     one("cluster.gen", text_of(Atoms("Si2", [[0, 0, 0], [2.3, 0, 0]]), "gen"), count=None,
@@ -438,7 +438,9 @@ def test_symmetry_operators_make_the_atoms(tmp_path):
         np.sort(frame.get_all_distances(mic=True)), np.sort(expected.get_all_distances(mic=True)), atol=1e-4
     )
     path.write_text(path.read_text().replace("_Z 8", "_Z 4"))
-    with pytest.raises(AmsbenchError, match="has the atoms Si8, but its formula is 'Si' with 4 formula units"):
+    with pytest.raises(
+        AmsbenchError, match="has the atoms Si8, but its formula is 'Si' with 4 formula units"
+    ):
         read_structures(path)
 
 

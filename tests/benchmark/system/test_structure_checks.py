@@ -30,9 +30,13 @@ def scaled(atoms, factor):
 def test_lengths_in_angstrom_are_told_from_bohr_and_nanometres(name):
     atoms = CRYSTALS[name]
     check_units([atoms], name)
-    with pytest.raises(AmsbenchError, match=f"in {name} most atoms have no neighbour within 1.5 bond lengths"):
+    with pytest.raises(
+        AmsbenchError, match=f"in {name} most atoms have no neighbour within 1.5 bond lengths"
+    ):
         check_units([scaled(atoms, 1 / 0.529177)] * 2, name)
-    with pytest.raises(AmsbenchError, match=f"in {name} most atoms are closer to another than 0.4 bond lengths"):
+    with pytest.raises(
+        AmsbenchError, match=f"in {name} most atoms are closer to another than 0.4 bond lengths"
+    ):
         check_units([scaled(atoms, 0.1)] * 2, name)
 
 
