@@ -187,7 +187,7 @@ def _joined(items: list[Any]) -> Iterable[Any]:
     parts: list[Any] = []
     for item in items:
         if isinstance(item, ast.Constant) and parts and isinstance(parts[-1], ast.Constant):
-            parts[-1] = ast.Constant(value=parts[-1].value + item.value)
+            parts[-1] = ast.Constant(value="".join(map(str, (parts[-1].value, item.value))))
         else:
             parts.append(item)
     return [item for item in parts if not (isinstance(item, ast.Constant) and item.value == "")]

@@ -66,10 +66,13 @@ def _installed_code(kind: PluginKind, name: str) -> str | None:
         return None
     target = registry.target(kind, name)
     method_file = target.partition(":")[0].endswith(".py")  # is imported already
-    code = code_of(registry.load(kind, name)) if method_file else code_at(target)
+    code = code_of(registry.load(kind, name)) if method_file else _code_at(target)
     if code is None:
         return None
     return _first_equal(_with_generation(code) if kind == "methods" else code)
+
+
+_code_at = cache(code_at)
 
 
 def _first_equal(code: str) -> str:

@@ -6,9 +6,11 @@ can be edited without notice.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,6 +142,15 @@ class ResultStore:
         """The stored result with exactly this key, or None."""
         path = self.path(key)
         return read_result(path) if path.exists() else None
+
+    def similar(self, key: ResultKey) -> list[ResultKey]:
+        """Keys of the stored results of this method, plan, sampler and step count; unreadable files are left out."""
+        pattern = f"{glob.escape(key.stem.removesuffix(key.digest[:12]))}*.json"
+        keys = []
+        for path in sorted(self.path(key).parent.glob(pattern)):
+            with suppress(AmsbenchError):
+                keys.append(read_result(path).key)
+        return keys
 
     def write(self, result: Result) -> Path:
         """Store a result atomically with the hash of its content and return its path."""

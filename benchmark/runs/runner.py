@@ -152,16 +152,18 @@ class Run:
         Keys of stored results that differ from those of this run in their code alone, and by name of a metric the
         number of results of this run that other code has measured.
         """
-        keys = [self.key(trial) for trial in self.trials()]
-        stored = [result.key for result in self.store.results()] if self.store.folder.is_dir() else []
-        replaced = {
-            key.model_copy(update={"code": ""}).digest for key in keys if self.store.find(key) is None
-        }
-        others = [key for key in stored if key.model_copy(update={"code": ""}).digest in replaced]
+        others: list[ResultKey] = []
         metrics: Counter[str] = Counter()
-        for trial, key in zip(self.trials(), keys, strict=True):
+        for trial in self.trials():
+            key = self.key(trial)
             result = self.store.find(key)
-            if result is not None:
+            if result is None:
+                others += [
+                    other
+                    for other in self.store.similar(key)
+                    if key == other.model_copy(update={"code": key.code})
+                ]
+            else:
                 metrics.update(self.scoring.changed(result, trial.plan))
         return others, dict(metrics)
 

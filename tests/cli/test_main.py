@@ -90,6 +90,26 @@ def test_run_prints_the_table_and_does_no_work_twice(amsbench, files, tmp_path):
     assert "0.0251" in text
 
 
+def test_run_says_which_stored_results_are_without_their_structures(amsbench, files, tmp_path):
+    arguments = run_arguments(files, "--samplers", "ode")
+    assert amsbench(*arguments)[0] == 0
+    next((tmp_path / "results" / "asi").glob("*.extxyz")).unlink()
+    code, _, err = amsbench(*arguments)
+    assert code == 0
+    assert "2 of them are in results already, 1 with their structures" in err
+    assert "1 of them without their structures" in err
+
+
+def test_an_edited_result_is_not_shown(amsbench, mistake, files, tmp_path):
+    amsbench(*run_arguments(files, "--samplers", "ode"))
+    result = next((tmp_path / "results" / "asi").glob("*.json"))
+    text = result.read_text()
+    value = text.split('"rmsd": ')[1].split(",")[0]
+    result.write_text(text.replace(f'"rmsd": {value}', '"rmsd": 0.0001'))
+    mistake(amsbench("table"), result.name, "was edited")
+    mistake(amsbench(*run_arguments(files, "--samplers", "ode")), result.name, "was edited")
+
+
 def test_run_prints_one_short_table_and_table_prints_the_rest(amsbench, files, tmp_path):
     code, out, err = amsbench(*run_arguments(files, "--samplers", "ode"))
     assert code == 0, err

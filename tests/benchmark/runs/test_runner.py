@@ -460,7 +460,13 @@ def test_changed_code_of_a_method_computes_its_results_again_beside_the_old_ones
     assert run.outdated() == ([], {})
     trials = generated(run, monkeypatch)
     monkeypatch.setattr(run.source, "code", "0" * 64)
+    # files that are no results here, such as those of an earlier format, are none of this run's business
+    (run.store.path(before[0].key).parent / "other-method.json").write_text("{}")
+    old_format = run.store.path(before[0].key).with_name(f"{before[0].key.stem[:-12]}0123456789ab.json")
+    old_format.write_text('{"format": 2}')
     keys, metrics = run.outdated()
+    old_format.unlink()
+    (run.store.path(before[0].key).parent / "other-method.json").unlink()
     assert (sorted(keys, key=str), metrics) == (sorted((r.key for r in before), key=str), {})
     after = list(run.execute(None, Silent()))
     assert len(trials) == 4
