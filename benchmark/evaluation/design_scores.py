@@ -65,7 +65,8 @@ def judge_structures(
     for name, model in limits.models.items():
         if f"{name}_deviation" in columns:
             summary[f"{name}_distance"] = model.distance(columns[f"{name}_deviation"])
-    summary["right_substance"] = float(columns["right_substance"].mean())
+    if usable.any():
+        summary["right_substance"] = float(columns["right_substance"][usable].mean())
     compared = _compared(usable, bool(targets))
     columns |= _resemblances(frames, relaxed, reference, compared)
     copies = columns["largest_overlap"][compared] >= limits.overlap

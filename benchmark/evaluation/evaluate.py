@@ -118,7 +118,8 @@ def evaluate_structures(
     if judged:
         labels = {name: reference.labels(name) for name in targets}
         usable = np.array([UNMEASURABLE not in row or row[UNMEASURABLE] is None for row in rows])
-        judgement = judge_structures(table, structures, relaxed, usable, reference.material, targets, labels)
+        material = reference.material(relaxed=bool(targets))
+        judgement = judge_structures(table, structures, relaxed, usable, material, targets, labels)
         table = table.assign(**judgement.columns)
     structures = [atoms for atoms, row in zip(structures, rows, strict=True) if is_measured(row)]
     measured_rows = [row for row in rows if is_measured(row)]
@@ -141,7 +142,7 @@ def evaluate_structures(
         table=table,
         structural=structural,
         inverse_design=errors,
-        descriptors=descriptor_means(measured_rows, definition, reference.fractions, descriptors)
+        descriptors=descriptor_means(measured_rows or rows, definition, reference.fractions, descriptors)
         | (judgement.summary if judgement else {}),
         failures={name: reasons for name, reasons in failures.items() if reasons},
         hits=judgement.hits if judgement else None,

@@ -23,15 +23,18 @@ _STEPS = 2**16
 """Positions are stored in units of the lattice vectors divided by this, less than 0.001 Å in the bundled data."""
 
 
-def material_of(dataset: Dataset) -> MaterialReference:
-    """The material of a dataset: from its frozen file if there is one, else measured now (``measure_material``)."""
+def material_of(dataset: Dataset, *, relaxed: bool) -> MaterialReference:
+    """The material of a dataset: from its frozen file if there is one, else measured now (``measure_material``).
+
+    relaxed: whether structures are relaxed if they are measured now
+    """
     path = frozen_path(dataset.definition.name)
     if path.is_file():
         stored_hash, material = read_material(path)
         if stored_hash == dataset.content_hash:
             # the file has a part of the structures of large datasets
             return MaterialReference(limits=material.limits, structures=training_structures(dataset))
-    return measure_material(dataset)
+    return measure_material(dataset, relaxed=relaxed)
 
 
 def frozen_path(name: str) -> Path:

@@ -181,20 +181,23 @@ def mass_density(atoms: Atoms) -> float:
     return GRAMS_PER_CM3 * float(atoms.get_masses().sum()) / float(atoms.get_volume())
 
 
-def measure_material(dataset: Dataset, executor: Executor | None = None) -> MaterialReference:
+def measure_material(
+    dataset: Dataset, executor: Executor | None = None, *, relaxed: bool = True
+) -> MaterialReference:
     """Limits of a dataset's material, measured on its training and held-out structures.
 
     executor: runs the relaxations and energies, one task per structure
 
-    Structures are relaxed where the dataset has a potential and properties for design. Raises AmsbenchError for a
-    dataset with too few structures.
+    relaxed: whether structures are relaxed, too, where the dataset has a potential and properties for design
+
+    Raises AmsbenchError for a dataset without training structures.
     """
     definition = dataset.definition
     train = _evenly(dataset.indices("train"), STRUCTURES)
     held_out = _evenly(dataset.indices("test"), HELD_OUT)
     frames = [dataset.atoms(int(k)) for k in train]
     fractions = element_fractions(dataset.subset(train))
-    relaxes = definition.potential is not None and bool(definition.design_properties)
+    relaxes = relaxed and definition.potential is not None and bool(definition.design_properties)
     tasks = ((definition, atoms, relaxes) for atoms in frames)
     rows = list(map_with_timeout(_quantities, tasks, executor, limit=TIME_LIMIT))
     measured = [row for row in rows if isinstance(row, dict)]

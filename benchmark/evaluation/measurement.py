@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 MEASUREMENT_TIME_LIMIT = 600.0
-"""Processor seconds for all measurements of one structure. Guards against measurements that do not terminate only: a hundred
-times the time of a large glass, so that results do not depend on the speed of a machine."""
+"""Processor seconds for all measurements of one structure. Guards against measurements that do not terminate only: a
+hundred times the time of a large glass, so that results do not depend on the speed of a machine."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,7 @@ class Reference:
 
     def __init__(self, dataset: Dataset, *, split: Literal["train", "test"] = "test") -> None:
         self.dataset, self.split = dataset, split
+        self._materials: dict[bool, MaterialReference] = {}
         self._curves: dict[str, FrozenCurve] = {}
         self._descriptors: dict[tuple[str, ...], dict[str, float | None]] = {}
 
@@ -64,10 +65,14 @@ class Reference:
         column = self.dataset.split("train").properties[:, self.dataset.property_names.index(name)]
         return TrainingLabels.of(column)
 
-    @cached_property
-    def material(self) -> MaterialReference:
-        """Limits of the material and the training structures that others are compared with."""
-        return material_of(self.dataset)
+    def material(self, *, relaxed: bool) -> MaterialReference:
+        """Limits of the material and the training structures that others are compared with.
+
+        relaxed: whether limits of relaxed structures are needed, which take long if they have to be measured
+        """
+        if relaxed not in self._materials:
+            self._materials[relaxed] = material_of(self.dataset, relaxed=relaxed)
+        return self._materials[relaxed]
 
     @cached_property
     def fractions(self) -> np.ndarray:

@@ -51,7 +51,7 @@ def judged(reference, frames, obtained=None, targets=None, relaxed=None):
         frames,
         minima,
         np.ones(len(frames), dtype=bool),
-        reference.material,
+        reference.material(relaxed=True),
         {"shear_modulus": np.asarray(targets, dtype=float)},
         {"shear_modulus": reference.labels("shear_modulus")},
     )
@@ -158,7 +158,7 @@ def test_a_structure_that_misses_its_target_is_no_hit(reference, honest):
 def test_without_targets_there_are_no_hits(reference, honest):
     rows = pd.DataFrame([structure_row(atoms, reference.dataset.definition) for atoms in honest])
     usable = np.array([True] * (COUNT - 1) + [False])
-    result = judge_structures(rows, honest, [None] * COUNT, usable, reference.material, {}, {})
+    result = judge_structures(rows, honest, [None] * COUNT, usable, reference.material(relaxed=True), {}, {})
     assert result.hits is None
     assert np.isnan(result.columns["largest_overlap"]).tolist() == [False] * (COUNT - 1) + [True]
 
