@@ -209,6 +209,8 @@ def element_of_mass(mass: float) -> int:
     difference = np.abs(atomic_masses[1:] - mass)
     nearest, second = np.argsort(difference)[:2]
     clear = difference[nearest] <= MASS_TOLERANCE and difference[second] > 3 * difference[nearest]
+    if float(mass).is_integer():
+        clear = clear and difference[second] > 0.5  # rounded from the mass of either
     return int(nearest) + 1 if mass >= LIGHTEST and clear else 0
 
 
