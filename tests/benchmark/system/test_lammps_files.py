@@ -20,7 +20,9 @@ def test_masses_as_people_write_them_name_their_element(mass, symbol):
     assert element_of_mass(mass) == atomic_numbers[symbol]
 
 
-@pytest.mark.parametrize("mass", [1.0, 1.008, 2.0, 4.0, 4.0026, 5.0, 40.0, 59.0, 0.0, -28.0855, 100.0, np.nan])
+@pytest.mark.parametrize(
+    "mass", [1.0, 1.008, 2.0, 4.0, 4.0026, 5.0, 40.0, 59.0, 0.0, -28.0855, 100.0, np.nan]
+)
 def test_masses_of_reduced_units_and_of_two_elements_name_none(mass):
     """1 and 4 are common in reduced units; 40 is argon as well as calcium, 59 cobalt as well as nickel."""
     assert element_of_mass(mass) == 0
