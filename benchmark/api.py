@@ -220,6 +220,8 @@ def train(
         raise AmsbenchError(
             f"a training has no option '{unknown[0]}'; {registry.near_matches(unknown[0], expected)}"
         )
+    if report is not None and not callable(report):
+        raise AmsbenchError(f"report is a function of the progress, not {report!r}")
     if options.get("minutes") is None:
         options.setdefault("samples_seen", BUDGETS["quick"])
     chosen = dataset.definition.design_properties

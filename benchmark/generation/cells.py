@@ -13,6 +13,7 @@ from ..datasets.dataset import Dataset
 from ..datasets.definition import plans_of
 from ..datasets.storage import load_dataset
 from ..interface.evaluation_plan import EvaluationPlan
+from ..system.arguments import whole_number
 
 if TYPE_CHECKING:
     from ..interface.method import Method
@@ -50,6 +51,7 @@ def start_cells(
     dataset: by default the bundled one of the method's task. Without ghosts the atom count of a given ``cell`` follows
         from the mean density of its training set
     """
+    count = whole_number(count, "the number of structures", least=1)
     task = method.task
     if cell is None or task.ghost_density is None:
         dataset = dataset or load_dataset(task.dataset)
@@ -74,11 +76,16 @@ def start_cells(
 def cell_matrix(cell: float | Sequence[float]) -> np.ndarray:
     """Lattice vectors [3, 3] from the edge of a cube, three edges or nine numbers, angstrom."""
     try:
-        numbers = np.atleast_1d(np.asarray(cell, dtype=float)).ravel()
+        values = np.asarray(cell)
+        if values.dtype.kind not in "iuf":  # numpy makes numbers of texts and of true and false, too
+            raise ValueError
+        numbers = np.atleast_1d(values).astype(float).ravel()
     except (TypeError, ValueError) as error:
         raise AmsbenchError(f"a cell is 1, 3 or 9 numbers in angstrom, not {cell!r}") from error
     if len(numbers) not in (1, 3, 9) or not np.isfinite(numbers).all():
         raise AmsbenchError(f"a cell is 1, 3 or 9 finite numbers in angstrom, not {numbers.tolist()}")
+    if len(numbers) < 9 and not (numbers > 0).all():
+        raise AmsbenchError(f"the edges of a cell are above 0, in angstrom, not {numbers.tolist()}")
     matrix = (
         numbers.reshape(3, 3) if len(numbers) == 9 else np.diag(np.broadcast_to(numbers, 3)).astype(float)
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"([A-Z][a-z]?)\d*")
 """Name of an atom that begins with its element without doubt: Si1, O2; not CA, which is calcium or a carbon."""
+_SPACE_GROUP = ("it_number", "int_tables_number", "name_h-m", "name_h-m_alt")
+"""Ends of the keys of space groups, which ASE writes in small letters."""
 _NUMBERS = (
     "_atom_site_occupancy",
     *(f"_atom_site_fract_{axis}" for axis in "xyz"),
@@ -55,7 +57,7 @@ def _from_block(block: CIFBlock, name: str) -> Atoms:
             f"{name} has sites with partial occupancy, of which whole atoms cannot be made; give a structure with one "
             "element on every site"
         )
-    grouped = block._get_spacegroup_number() or block._get_spacegroup_name()
+    grouped = next((block[key] for key in block if key.endswith(_SPACE_GROUP)), None)
     operators = any(block.get(key) for key in _SYMMETRY)
     if operators and not grouped:
         raise AmsbenchError(
@@ -83,7 +85,7 @@ def _check_formula(block: CIFBlock, frame: Atoms, name: str) -> bool:
     }
     counts = {"H" if key == "D" else key: value for key, value in formula.items()}
     atoms = Counter(frame.get_chemical_symbols())
-    units: Any = block.get("_cell_formula_units_z") or block.get("_cell_formula_units_Z")
+    units: Any = block.get("_cell_formula_units_z")
     scale = float(units) if isinstance(units, int | float) else len(frame) / max(sum(counts.values()), 1e-9)
     rounding = 0.006 * scale  # of formulas with two decimals
     if counts.keys() != atoms.keys() or any(

@@ -163,6 +163,12 @@ def _shared_lock(folder: Path) -> Iterator[IO[str] | None]:
                 return
 
 
+def reason_of(error: Exception) -> str:
+    """The first line of an error's message, at most 200 characters, or else the name of its class."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with open(path, "rb") as file:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from .files import reason_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -67,7 +68,9 @@ def read_dump(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
         try:
             frame: Any = read_lammps_dump_text(io.StringIO("\n".join(lines) + "\n"), index=0)
         except Exception as error:  # ASE's reader raises many kinds
-            raise AmsbenchError(f"{frame_name} cannot be read ({error}); write the dump again") from error
+            raise AmsbenchError(
+                f"{frame_name} cannot be read ({reason_of(error)}); write the dump again"
+            ) from error
         if not elements:
             frame.numbers = _elements_of_dump(frame, types, name)[frame.numbers]
         frames.append(frame)
@@ -209,6 +212,8 @@ def element_of_mass(mass: float) -> int:
     difference = np.abs(atomic_masses[1:] - mass)
     nearest, second = np.argsort(difference)[:2]
     clear = difference[nearest] <= MASS_TOLERANCE and difference[second] > 3 * difference[nearest]
+    if float(mass).is_integer():
+        clear = clear and difference[second] > 0.5  # rounded from the mass of either
     return int(nearest) + 1 if mass >= LIGHTEST and clear else 0
 
 
@@ -254,7 +259,7 @@ def read_data(text: str, name: str, types: Sequence[str]) -> list[Atoms]:
         raise
     except Exception as error:  # ASE's reader raises many kinds
         raise AmsbenchError(
-            f"{name} cannot be read as a LAMMPS data file ({type(error).__name__}: {error}); correct it"
+            f"{name} cannot be read as a LAMMPS data file ({type(error).__name__}: {reason_of(error)}); correct it"
         ) from error
     frame.info.clear()  # the comment of the first line
     return [frame]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .crystal_files import CAREFUL_READERS
+from .files import reason_of
 from .lammps_files import is_data, is_dump, read_data, read_dump, refuse_types
 from .structure_sources import SourceFile
 from .xyz_files import read_xyz_file
@@ -71,7 +72,8 @@ def parse_file(file: SourceFile, types: Sequence[str], format_name: str | None) 
             raise
         except Exception as error:  # every reader of ASE raises its own exceptions
             raise AmsbenchError(
-                f"{file.name} cannot be read as {name} ({_first_line(error)}); correct it, or name another --format"
+                f"{file.name} cannot be read as {name} ({type(error).__name__}: {reason_of(error)}); correct it, or "
+                "name another --format"
             ) from error
 
 
@@ -156,8 +158,3 @@ def _plain(frame: Atoms) -> Atoms:
     info |= frame.info.get("key_value_pairs", {})
     info |= {key: value for key, value in frame.info.items() if key not in _DATABASE_KEYS}
     return Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc, info=info)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

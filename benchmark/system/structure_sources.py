@@ -12,11 +12,11 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from ...errors import AmsbenchError
 
@@ -135,25 +135,55 @@ def _refuse_archive(file: Path, name: str) -> None:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpack the regular visible files of an archive; AmsbenchError if it is damaged, encrypted or too large."""
+    """Unpack the visible files of an archive; AmsbenchError if it is damaged, encrypted, too large or ambiguous."""
     try:
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
                 items = [item for item in archive.infolist() if not item.is_dir()]
-                items = [item for item in items if _is_visible(PurePosixPath(item.filename))]
-                _check_size(sum(item.file_size for item in items), path)
                 if any(item.flag_bits & 1 for item in items):
                     raise AmsbenchError(f"{path} is encrypted; unpack it and give its folder")
-                for item in items:
-                    archive.extract(item, folder)  # which leaves out '..' and roots of names
+                sizes = [(item.filename, item.file_size) for item in items]
+                for name, target in _targets(sizes, path, folder):
+                    with archive.open(name) as source:
+                        _write(source, target)
         else:
             with tarfile.open(path) as tar:
-                members = [item for item in tar.getmembers() if item.isfile() or item.islnk() or item.issym()]
-                members = [item for item in members if _is_visible(PurePosixPath(item.name.lstrip("./")))]
-                _check_size(sum(item.size for item in members), path)
-                tar.extractall(folder, members=members, filter="data")
+                members = [item for item in tar.getmembers() if not item.isdir()]
+                if any(not item.isfile() for item in members):
+                    raise AmsbenchError(f"{path} holds links; unpack it and give its folder")
+                for name, target in _targets([(item.name, item.size) for item in members], path, folder):
+                    content = tar.extractfile(name)
+                    assert content is not None  # a regular file
+                    with content:
+                        _write(content, target)
     except (*_UNREADABLE, NotImplementedError) as error:
         raise AmsbenchError(f"the archive {path} cannot be unpacked ({error}); make it again") from error
+
+
+def _targets(sizes: Sequence[tuple[str, int]], path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Names of the visible files of an archive, and where each is unpacked to; all checks come before the first."""
+    places: dict[Path, str] = {}
+    size = 0
+    for name, length in sizes:
+        parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".")]
+        if ".." in parts:
+            raise AmsbenchError(f"{path} holds a file outside of itself, {name}; make it again")
+        if not _is_visible(PurePosixPath(*parts)):
+            continue
+        place = folder.joinpath(*parts)
+        if place in places:
+            raise AmsbenchError(f"{path} holds the file {name} twice; make it again")
+        places[place] = name
+        size += length
+    _check_size(size, path)
+    for place, name in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        yield name, place
+
+
+def _write(source: IO[bytes], target: Path) -> None:
+    with open(target, "wb") as copy:
+        shutil.copyfileobj(source, copy)
 
 
 def _uncompressed(name: str, file: Path, place: Path) -> tuple[str, Path]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import AmsbenchError
+from .files import reason_of
 from .lammps_files import element_table, refuse_types
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _parsed(block: Sequence[str], where: str) -> Atoms:
 
 def _reason(error: Exception) -> str:
     """What is wrong, in the words of the user where Python's are about its own objects."""
-    text = str(error)
+    text = reason_of(error)
     if isinstance(error, KeyError):
         return f"{text} is no element"
     if number := re.search(r"could not convert string to float: (.*)", text):

@@ -9,7 +9,15 @@ from ase import Atoms
 from ase.io import write
 
 import amsbench
-from amsbench.benchmark.api import evaluate, generate, load_checkpoint_for, load_dataset, load_method, train
+from amsbench.benchmark.api import (
+    evaluate,
+    generate,
+    load_checkpoint_for,
+    load_dataset,
+    load_method,
+    start_cells,
+    train,
+)
 from amsbench.benchmark.system.devices import pick_device
 from amsbench.errors import AmsbenchError
 from amsbench.testing import synthetic_dataset
@@ -110,6 +118,9 @@ GENERATIONS = {
     "half a seed": ({"seed": 0.5}, "the seed is a whole number"),
     "no seed": ({"seed": None}, "the seed is a whole number"),
     "a cell of text": ({"cell": "large"}, "a cell is 1, 3 or 9 numbers in angstrom, not 'large'"),
+    "a cell of text with a number": ({"cell": "18"}, "a cell is 1, 3 or 9 numbers in angstrom, not '18'"),
+    "a yes for a cell": ({"cell": True}, "a cell is 1, 3 or 9 numbers in angstrom, not True"),
+    "a negative edge": ({"cell": [10, -10, 10]}, "the edges of a cell are above 0"),
     "a cell of two numbers": ({"cell": [10.0, 10.0]}, "a cell is 1, 3 or 9 finite numbers"),
     "a ragged cell": ({"cell": [[10.0], [1.0, 2.0]]}, "a cell is 1, 3 or 9 numbers"),
     "a thin cell": ({"cell": 4.0}, "below the network's cutoff"),
@@ -130,6 +141,11 @@ def test_a_generation_of_something_else(method, case):
     changed, words = GENERATIONS[case]
     with pytest.raises(AmsbenchError, match=words):
         generate(**({"method": method, "steps": 1, "cell": 10.0} | changed))
+
+
+def test_cells_for_half_a_structure(method):
+    with pytest.raises(AmsbenchError, match="the number of structures is a whole number"):
+        start_cells(method, 2.5, 10.0)
 
 
 LOADINGS = {
@@ -182,6 +198,7 @@ TRAININGS = {
     "another network": ({"network": "huge"}, "no network 'huge'"),
     "an unknown device": ({"device": "tpu"}, "unknown device 'tpu'"),
     "a class for a method": ({"method": Atoms}, "the method is a name"),
+    "a report that is no function": ({"report": 3}, "report is a function of the progress, not 3"),
     "no first checkpoint": ({"init_from": "nowhere.safetensors"}, "no checkpoint at nowhere.safetensors"),
     "a path for a dataset": ({"dataset": Path("a.npz")}, "read it with load_dataset"),
 }

@@ -120,7 +120,7 @@ def test_train_by_the_clock(amsbench, mistake, options, tmp_path):
         "--minutes 1",
         "one of them",
     )
-    mistake(amsbench("train", *options, "--minutes", 0), "more than 0 minutes")
+    mistake(amsbench("train", *options, "--minutes", 0), "in minutes is a number above 0")
 
 
 def test_the_options_of_the_command_have_the_defaults_of_the_library(amsbench, options, tmp_path):

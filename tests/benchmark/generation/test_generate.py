@@ -141,10 +141,10 @@ def test_one_target_for_all_structures_or_one_for_each(method):
             r"ring_size=\[5.0, 5.1, 5.2\] is neither one number nor 2",
         ),
         ({"targets": {"ring_size": "large"}}, "ring_size='large' is neither"),
-        ({"targets": {"ring_size": None}}, "needs 2 finite target values"),
+        ({"targets": {"ring_size": None}}, "ring_size=None is neither one number nor 2"),
         ({"cell": "large"}, "a cell is 1, 3 or 9 numbers in angstrom, not 'large'"),
-        ({"steps": 2.5}, "2.5 sampling steps were requested; give a whole number"),
-        ({"count": 1.5}, "1.5 structures were requested; give a whole number"),
+        ({"steps": 2.5}, "sampling steps is a whole number, 1 or more, not 2.5"),
+        ({"count": 1.5}, "structures is a whole number, 1 or more, not 1.5"),
     ],
 )
 def test_mistakes_in_a_notebook_are_one_sentence(method, arguments, message):
