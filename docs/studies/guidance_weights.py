@@ -169,6 +169,8 @@ def run(name: str, dataset_name: str, names: list[str], path: Path = RESULTS) ->
 
 def table(trials: list[dict[str, Any]]) -> str:
     """One row per method and plan: the score of every weight, the chosen one, and the errors with it."""
+    if not trials:
+        return "No trial is stored yet."
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for one in trials:
         groups.setdefault((one["dataset"], one["plan"], one["method"]), []).append(one)
