@@ -98,4 +98,6 @@ def _curve_interval(result: Result, name: str) -> Interval | None:
 
 
 def _penalised_interval(result: Result, name: str) -> Interval | None:
-    return property_errors(result, name).penalised_mae_interval
+    """The interval of the error over all requests; None where nothing was measured, which is never the best."""
+    errors = property_errors(result, name)
+    return errors.penalised_mae_interval if errors.measured else None

@@ -94,7 +94,7 @@ def _as_percent(values: Values, column: Column) -> str:
 
 
 def _percent_interval(low: float | None, high: float | None, decimals: int) -> str:
-    return "" if low is None or high is None else f"[{100 * low:.0f}, {100 * high:.0f}]"
+    return "" if low is None or high is None else f" [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _as_time(values: Values, column: Column) -> str:

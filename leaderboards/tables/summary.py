@@ -9,7 +9,7 @@ from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
 from .quantities import curve_metric
 from .records import ComparisonRecords, Values, records_of
-from .structural import LEVELS, standard_curves
+from .structural import FLOOR, LEVELS, energy_column, energy_note, standard_curves
 from .table_spec import Column, Row, TableSpec, lay_out
 from .text_table import Table
 
@@ -110,7 +110,7 @@ def _structural(records: ComparisonRecords) -> TableSpec:
             columns.append(
                 Column(quantity=name, statistic="rmsd", decimals=metric.decimals, head=column_head, part=part)
             )
-        columns.append(_steps_column(part, _as_steps))
+        columns += [energy_column(part), _steps_column(part, _as_steps)]
     heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in names)
     return TableSpec(
         title=f"Structure: {comparison.label}",
@@ -121,7 +121,7 @@ def _structural(records: ComparisonRecords) -> TableSpec:
         step_labels=False,
         caption=(
             f"Cells: {heads} (steps) of the result with the lowest {curve_metric(names[0]).head} RMSD, over all "
-            "samplers; noise floor: as many training structures; random positions: an ideal gas.",
+            f"samplers; noise floor: {FLOOR}; random positions: an ideal gas.{energy_note([records])}",
             "The columns mix numbers of steps.",
         ),
         records=(records,),
