@@ -37,8 +37,8 @@ _FIRST = (
 _JUDGEMENTS = (
     "σ: median deviation from the data of the same composition, in standard deviations of the data, as generated or "
     "relaxed. Right substance: composition, density and energy within the limits of the data. Copies, duplicates: of "
-    "training structures, of others of the set. Distance of environments: median distance of the fingerprint of an atom's "
-    "surroundings to the nearest one in the training set."
+    "training structures, of others of the set. Distance of environments: median distance of the fingerprint of an "
+    "atom's surroundings to the nearest one in the training set."
 )
 
 _CHARGES = (
@@ -66,9 +66,7 @@ def descriptor_spec(records: ComparisonRecords) -> TableSpec:
     charges = any(
         values.number("composition_distance", "mean") is not None for values in records.training_sets
     )
-    judged = any(
-        block.values.number("right_substance", "mean") is not None for block in records.blocks
-    )
+    judged = any(block.values.number("right_substance", "mean") is not None for block in records.blocks)
     return TableSpec(
         title=f"Descriptors and cost: {comparison.label}",
         label_heads=("structures",),

@@ -21,8 +21,8 @@ _CELLS = (
     "these are not all; r: their rank correlation."
 )
 _ENERGY = (
-    "Energy (σ): median deviation of the energy per atom from the data of the composition, in standard deviations of the "
-    "data; of several sets of targets the one furthest from 0."
+    "Energy (σ): median deviation of the energy per atom from the data of the composition, in standard deviations of "
+    "the data; of several sets of targets the one furthest from 0."
 )
 _HITS = "Hits: share of usable answers, and seconds of a core (or the GPU) to generate one."
 

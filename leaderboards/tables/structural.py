@@ -24,8 +24,8 @@ LEVELS = (
 FLOOR = "the RMSD expected of as many structures of a perfect generator"
 LEVELS_SENTENCE = f"Noise floor: {FLOOR}; random positions: an ideal gas in the same cells."
 ENERGY_NOTE = (
-    "σ: median deviation of their energies per atom from the data, in standard deviations of the data; mean curves can be "
-    "right where it is not."
+    "σ: median deviation of the energies per atom from the data, in standard deviations of the data; mean curves can "
+    "be right where energies are not."
 )
 
 

@@ -163,9 +163,9 @@ def _inverse_design(records: Sequence[ComparisonRecords]) -> TableSpec:
         rows=tuple(rows),
         step_labels=False,
         caption=(
-            "Cells: MAE over all requests (a failed structure has the error of the worst answer in the training set) of "
-            "the best result over all samplers, and its number of steps; training mean: always answering the mean of the "
-            f"training set. - : no result. "
+            "Cells: MAE over all requests (a failed structure has the error of the worst answer in the training set) "
+            "of the best result over all samplers, and its number of steps; training mean: always answering the mean "
+            "of the training set. - : no result. "
             f"{' or '.join(f'{count:,}' for count in counts)} structures per result.",
             "The rows mix numbers of steps.",
         ),
