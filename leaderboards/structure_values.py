@@ -53,7 +53,7 @@ def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.
 def penalised_errors(files: ResultFiles | None, result: Result, name: str) -> np.ndarray | None:
     """Error of each structure [s], failed ones included, whose mean is the penalised MAE of the result.
 
-    None where there is no parquet file beside the result. AmsbenchError where that is damaged, edited or of another one.
+    None where there is no parquet file beside the result. AmsbenchError where that is damaged, edited or foreign.
     """
     if files is None or not files.path(result.key, ".parquet").is_file():
         return None

@@ -75,8 +75,8 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
         step_labels=False,
         caption=(
             MEANING,
-            "Shares are of all requested structures, with the 95 % interval of the hits (Wilson); time per hit: that of "
-            "one core, or of the GPU, for the generation of all structures, divided by the hits; with measurement: "
+            "Shares are of all requested structures, with the 95 % interval of the hits (Wilson); time per hit: that "
+            "of one core, or of the GPU, for the generation of all structures, divided by the hits; with measurement: "
             "with the relaxations and measurements that it takes to find the hits.",
         ),
         records=(records,),
