@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Protocol
 
@@ -54,22 +53,9 @@ def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.
 def penalised_errors(files: ResultFiles | None, result: Result, name: str) -> np.ndarray | None:
     """Error of each structure [s], failed ones included, whose mean is the penalised MAE of the result.
 
-    None where there is no parquet file beside the result. AmsbenchError where it is damaged or of another result.
+    None where there is no parquet file beside the result. AmsbenchError where that is damaged, edited or foreign.
     """
     if files is None or not files.path(result.key, ".parquet").is_file():
         return None
     target, obtained = structure_values(files, result, name)
-    errors, scores = np.abs(obtained - target), result.inverse_design[name]
-    failed = np.isnan(errors)
-    mean = None if failed.all() else float(errors[~failed].mean())
-    same_mean = mean is scores.mae is None or (
-        mean is not None
-        and scores.mae is not None
-        and math.isclose(mean, scores.mae, rel_tol=1e-6, abs_tol=1e-9)
-    )
-    if len(errors) - int(failed.sum()) != scores.measured or not same_mean:
-        raise AmsbenchError(
-            f"{files.path(result.key, '.parquet')} has other values of '{name}' than its result was computed from; "
-            "copy the file of this result beside its .json, or delete both and run again"
-        )
-    return inverse_design.penalised_errors(target, obtained, scores.training)
+    return inverse_design.penalised_errors(target, obtained, result.inverse_design[name].training)

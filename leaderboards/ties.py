@@ -39,13 +39,15 @@ class Ties:
 
 
 def ties_of(comparison: Comparison) -> dict[str, Ties]:
-    """By quantity (curve metric, or property with targets) the best results of each step count."""
-    if comparison.key.kind == "structural":
-        names = dict.fromkeys(
-            name for result in comparison.results for name in structural_scores(result).curves
-        )
-        return {name: _ties(comparison, name, _curve_interval) for name in names}
-    return {name: _ties(comparison, name, _penalised_interval) for name in comparison.key.targets}
+    """By quantity (property with targets, or curve metric that any result has) the best results of each step count."""
+    properties = {name: _ties(comparison, name, _penalised_interval) for name in comparison.key.targets}
+    curves = dict.fromkeys(
+        name
+        for result in comparison.results
+        if _has_curves(result)
+        for name in structural_scores(result).curves
+    )
+    return properties | {name: _ties(comparison, name, _curve_interval) for name in curves}
 
 
 def _ties(comparison: Comparison, name: str, interval_of: Callable[[Result, str], Interval | None]) -> Ties:
@@ -88,13 +90,18 @@ def _ties(comparison: Comparison, name: str, interval_of: Callable[[Result, str]
 
 def _errors(comparison: Comparison, result: Result, name: str) -> np.ndarray | None:
     """The error of each structure; None for mean curves, and where no file has the values of the structures."""
-    if comparison.key.kind == "structural":
+    if name not in comparison.key.targets:
         return None
     return penalised_errors(comparison.files, result, name)
 
 
+def _has_curves(result: Result) -> bool:
+    """Whether a result has, or by its kind must have, scores of mean curves."""
+    return result.key.kind == "structural" or result.structural is not None
+
+
 def _curve_interval(result: Result, name: str) -> Interval | None:
-    scores = structural_scores(result).curves.get(name)
+    scores = structural_scores(result).curves.get(name) if _has_curves(result) else None
     if scores is None or scores.low is None or scores.high is None:
         return None
     # the number of resamples is not stored, and a tie does not depend on it
@@ -102,4 +109,6 @@ def _curve_interval(result: Result, name: str) -> Interval | None:
 
 
 def _penalised_interval(result: Result, name: str) -> Interval | None:
-    return property_errors(result, name).penalised_mae_interval
+    """The interval of the error over all requests; None where nothing was measured, which is never the best."""
+    errors = property_errors(result, name)
+    return errors.penalised_mae_interval if errors.measured else None

@@ -11,14 +11,35 @@ from ...benchmark.interface.evaluation_plan import steps_text
 from ...metrics.metric import Quantity
 from .. import reported_values
 from .formatting import decimal
-from .quantities import FRACTION, SPREAD, elements_in, quantities
+from .quantities import ENERGY_DEVIATION, FRACTION, SPREAD, elements_in, quantities
 from .records import TRAINING_SET, ComparisonRecords, Values
 from .result_numbers import COST
 from .table_spec import Column, Row, TableSpec, as_duration, as_fixed
 from .text_table import EMPTY
 
-_FIRST = ("density", "minimum_distance", "energy_per_atom", "largest_force", "atoms")
+_FIRST = (
+    "density",
+    "density_deviation",
+    "energy_per_atom",
+    ENERGY_DEVIATION,
+    "relaxed_density_deviation",
+    "relaxed_energy_per_atom_deviation",
+    "right_substance",
+    "copies",
+    "duplicates",
+    "environment_distance",
+    "minimum_distance",
+    "largest_force",
+    "atoms",
+)
 """Order of the first descriptors in the table; all others follow in their stored order."""
+
+_JUDGEMENTS = (
+    "σ: median deviation from the data of the same composition, in standard deviations of the data, as generated or "
+    "relaxed. Right substance: composition, density and energy within the limits of the data. Copies, duplicates: of "
+    "training structures, of others of the set. Distance of environments: median distance of the fingerprint of an "
+    "atom's surroundings to the nearest one in the training set."
+)
 
 _CHARGES = (
     "Charges are formal. Distance of compositions: mean over the elements of the Wasserstein distance between the "
@@ -45,6 +66,7 @@ def descriptor_spec(records: ComparisonRecords) -> TableSpec:
     charges = any(
         values.number("composition_distance", "mean") is not None for values in records.training_sets
     )
+    judged = any(block.values.number("right_substance", "mean") is not None for block in records.blocks)
     return TableSpec(
         title=f"Descriptors and cost: {comparison.label}",
         label_heads=("structures",),
@@ -56,6 +78,7 @@ def descriptor_spec(records: ComparisonRecords) -> TableSpec:
             "force under the potential that made the data, structures as generated. A property follows "
             "density and composition: a target met by structures of another composition or density than the "
             "training set's is not met.",
+            *([_JUDGEMENTS] if judged else []),
             *([_CHARGES] if charges else []),
         ),
         records=(records,),

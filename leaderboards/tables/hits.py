@@ -75,8 +75,8 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
         step_labels=False,
         caption=(
             MEANING,
-            "Shares are of all requested structures, with the 95 % interval of the hits (Wilson); time per hit: seconds "
-            "of one core, or of the GPU, for the generation of all structures divided by the hits; with measurement: "
+            "Shares are of all requested structures, with the 95 % interval of the hits (Wilson); time per hit: that "
+            "of one core, or of the GPU, for the generation of all structures, divided by the hits; with measurement: "
             "with the relaxations and measurements that it takes to find the hits.",
         ),
         records=(records,),
@@ -94,7 +94,7 @@ def _as_percent(values: Values, column: Column) -> str:
 
 
 def _percent_interval(low: float | None, high: float | None, decimals: int) -> str:
-    return "" if low is None or high is None else f"[{100 * low:.0f}, {100 * high:.0f}]"
+    return "" if low is None or high is None else f" [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _as_time(values: Values, column: Column) -> str:

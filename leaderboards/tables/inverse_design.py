@@ -258,8 +258,8 @@ def _penalised(records: ComparisonRecords, name: str) -> TableSpec:
         columns,
         levels=(TRAINING_MEAN,),
         caption=[
-            f"Cells: MAE over all requests ({WORST}) [95 % bootstrap interval] / MAE of the measured structures against "
-            "shuffled targets.",
+            f"Cells: MAE over all requests ({WORST}) [95 % bootstrap interval] / MAE of the measured structures "
+            "against shuffled targets.",
             *ties_note(records, (name,), "MAE over all requests", detail=True),
         ],
     )

@@ -9,14 +9,20 @@ from ..comparisons import Comparison, with_unit
 from .captions import conditions, times_note
 from .formatting import joined
 from .hits import has_hits, hits_column
+from .quantities import ENERGY_DEVIATION
 from .records import ComparisonRecords, Values
 from .result_numbers import COST
-from .table_spec import Column, Level, Row, TableSpec, as_duration
+from .structural import energy_note
+from .table_spec import Column, Level, Row, TableSpec, as_duration, as_fixed
 
 _CELLS = (
     "Cells: MAE of the obtained property over all requests, where a structure that could not be measured has the error "
     "of the worst answer in the training set; in brackets the MAE over the measured structures with their share, where "
     "these are not all; r: their rank correlation."
+)
+_ENERGY = (
+    "Energy (σ): median deviation of the energy per atom from the data of the composition, in standard deviations of "
+    "the data; of several sets of targets the one furthest from 0."
 )
 _HITS = "Hits: share of usable answers, and seconds of a core (or the GPU) to generate one."
 
@@ -52,6 +58,17 @@ def overview_spec(
             columns.append(hits_column(f"hits, {item.comparison.key.plan}", label))
     if sum(bool(column.head) for column in columns) < 2:
         return None
+    if energy_note(records):
+        columns.append(
+            Column(
+                head="energy (σ)",
+                quantity=ENERGY_DEVIATION,
+                statistic="median",
+                decimals=1,
+                text=as_fixed,
+                part=ENERGY_DEVIATION,
+            )
+        )
     first = records[0].comparison
     key = first.key
     time = Column(
@@ -75,7 +92,10 @@ def overview_spec(
 
 
 def _rows(records: Sequence[ComparisonRecords]) -> tuple[Row, ...]:
-    """A row per entry and step count, its values by the label of the comparison; the time is the mean over these."""
+    """A row per entry and step count, its values by the label of the comparison.
+
+    The time is the mean over these, the deviation of the energy the one furthest from 0.
+    """
     entries = [
         (entry.label, steps)
         for item in records
@@ -93,13 +113,25 @@ def _rows(records: Sequence[ComparisonRecords]) -> tuple[Row, ...]:
         seconds = [numbers.number(COST, "seconds_scaled") or 0.0 for numbers in values.values()]
         mean = Values(numbers={(COST, "seconds_scaled"): sum(seconds) / len(seconds)})
         step_label = list(values.values())[-1].step_label
-        rows.append(Row(labels=(label, joined(str(steps), step_label)), values=values | {COST: mean}))
+        shared = {COST: mean, ENERGY_DEVIATION: _furthest_energy(list(values.values()))}
+        rows.append(Row(labels=(label, joined(str(steps), step_label)), values=values | shared))
     return tuple(rows)
+
+
+def _furthest_energy(values: Sequence[Values]) -> Values:
+    deviations = [numbers.number(ENERGY_DEVIATION, "median") for numbers in values]
+    measured = [deviation for deviation in deviations if deviation is not None]
+    return Values(numbers={(ENERGY_DEVIATION, "median"): max(measured, key=abs)} if measured else {})
 
 
 def _caption(records: Sequence[ComparisonRecords], detail: bool) -> tuple[str, ...]:
     first = records[0].comparison
-    meaning = f"{_CELLS} {_HITS}" if any(map(has_hits, records)) else _CELLS
+    meanings = [
+        _CELLS,
+        *([_HITS] if any(map(has_hits, records)) else []),
+        *([_ENERGY] if energy_note(records) else []),
+    ]
+    meaning = " ".join(meanings)
     if detail:
         sentences = dict.fromkeys(sentence for item in records for sentence in conditions(item.comparison))
         return (

@@ -18,9 +18,21 @@ if TYPE_CHECKING:
     from ...metrics.potentials.potential import Potential
 
 FRACTION = "fraction_"
+ENERGY_DEVIATION = "energy_per_atom_deviation"
+"""Median deviation of the energy per atom from the data of the composition, in standard deviations of the data."""
 SPREAD = "_std"
 
 _OF_SETS = (
+    Quantity(name=ENERGY_DEVIATION, head="energy (σ)", decimals=1, summary="median"),
+    Quantity(name="density_deviation", head="density (σ)", decimals=1, summary="median"),
+    Quantity(
+        name="relaxed_energy_per_atom_deviation", head="relaxed energy (σ)", decimals=1, summary="median"
+    ),
+    Quantity(name="relaxed_density_deviation", head="relaxed density (σ)", decimals=1, summary="median"),
+    Quantity(name="right_substance", head="right substance (%)", factor=100, decimals=0),
+    Quantity(name="copies", head="copies (%)", factor=100, decimals=0),
+    Quantity(name="duplicates", head="duplicates (%)", factor=100, decimals=0),
+    Quantity(name="environment_distance", head="distance of environments (Å)", decimals=3, summary="median"),
     Quantity(name="neutral", head="neutral (%)", factor=100, decimals=0),
     Quantity(name="imbalance", head="charge per atom (e)", decimals=4),
     Quantity(name="composition_distance", head="distance of compositions (%)", factor=100, decimals=2),

@@ -19,19 +19,21 @@ from .captions import (
 )
 from .descriptors import descriptor_spec
 from .non_learned import non_learned_specs
-from .quantities import curve_metric
+from .quantities import ENERGY_DEVIATION, curve_metric
 from .records import ComparisonRecords, records_of
 from .result_numbers import COST
-from .table_spec import Column, Level, TableSpec, as_duration, lay_out, spec_by_steps
+from .table_spec import Column, Level, TableSpec, as_duration, as_fixed, lay_out, spec_by_steps
 from .text_table import Table
 
 LEVELS = (
     Level(label="noise floor", statistic="floor"),
     Level(label="random positions", statistic="ceiling"),
 )
-LEVELS_SENTENCE = (
-    "Noise floor: what as many training structures score against the same reference; random positions: an ideal gas "
-    "in the same cells."
+FLOOR = "the RMSD expected of as many structures of a perfect generator"
+LEVELS_SENTENCE = f"Noise floor: {FLOOR}; random positions: an ideal gas in the same cells."
+ENERGY_NOTE = (
+    "σ: median deviation of the energies per atom from the data, in standard deviations of the data; mean curves can "
+    "be right where energies are not."
 )
 
 
@@ -98,21 +100,43 @@ def _curve_columns(
     return tuple(rmsd_column(name, head=head if name == names[0] else "", starred=starred) for name in names)
 
 
+def energy_column(part: str = "") -> Column:
+    """``, 15.2 σ``: the median deviation of the energies per atom from those of the data, behind the errors."""
+    return Column(
+        quantity=ENERGY_DEVIATION,
+        statistic="median",
+        decimals=1,
+        text=as_fixed,
+        optional=True,
+        before=", ",
+        pattern="{} σ",
+        part=part,
+    )
+
+
+def energy_note(records: Iterable[ComparisonRecords]) -> str:
+    """What σ is, with a space before it; empty where no result has the deviation of its energies."""
+    blocks = [block for item in records for block in item.blocks]
+    is_shown = any(block.values.number(ENERGY_DEVIATION, "median") is not None for block in blocks)
+    return f" {ENERGY_NOTE}" if is_shown else ""
+
+
 def error_columns(records: ComparisonRecords) -> tuple[Column, ...]:
-    """RMSD of the standard curves, and the generation time in brackets."""
+    """RMSD of the standard curves, the deviation of the energies, and the generation time in brackets."""
     seconds = Column(quantity=COST, statistic="seconds_scaled", text=as_duration, before=" ", pattern="({})")
-    return (*_curve_columns(records, starred=True), seconds)
+    return (*_curve_columns(records, starred=True), energy_column(), seconds)
 
 
 def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> TableSpec:
     comparison = records.comparison
     heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in standard_curves(records))
     ties = ties_note(records, standard_curves(records), "error", detail=detail) + left_out_note(comparison)
+    energy = energy_note([records])
     if detail:
         caption = [
             *conditions(comparison),
             f"Cells: {heads} (generation time, scaled to 10,000 structures).",
-            LEVELS_SENTENCE,
+            LEVELS_SENTENCE + energy,
             *ties,
             *steps_note(comparison),
         ]
@@ -121,7 +145,7 @@ def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> Ta
         against = f" against the {reference.reference} split" if reference else ""
         caption = [
             f"Cells: {heads}{against} (generation time scaled to 10,000 structures{times_note(comparison)}); noise "
-            "floor: as many training structures; random positions: an ideal gas.",
+            f"floor: {FLOOR}; random positions: an ideal gas.{energy}",
             *ties,
             short_conditions(comparison),
         ]

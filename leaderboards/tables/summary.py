@@ -9,7 +9,7 @@ from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
 from .quantities import curve_metric
 from .records import ComparisonRecords, Values, records_of
-from .structural import LEVELS, standard_curves
+from .structural import FLOOR, LEVELS, energy_column, energy_note, standard_curves
 from .table_spec import Column, Row, TableSpec, lay_out
 from .text_table import Table
 
@@ -110,7 +110,7 @@ def _structural(records: ComparisonRecords) -> TableSpec:
             columns.append(
                 Column(quantity=name, statistic="rmsd", decimals=metric.decimals, head=column_head, part=part)
             )
-        columns.append(_steps_column(part, _as_steps))
+        columns += [energy_column(part), _steps_column(part, _as_steps)]
     heads = " / ".join(f"{curve_metric(name).head} RMSD" for name in names)
     return TableSpec(
         title=f"Structure: {comparison.label}",
@@ -121,7 +121,7 @@ def _structural(records: ComparisonRecords) -> TableSpec:
         step_labels=False,
         caption=(
             f"Cells: {heads} (steps) of the result with the lowest {curve_metric(names[0]).head} RMSD, over all "
-            "samplers; noise floor: as many training structures; random positions: an ideal gas.",
+            f"samplers; noise floor: {FLOOR}; random positions: an ideal gas.{energy_note([records])}",
             "The columns mix numbers of steps.",
         ),
         records=(records,),
@@ -163,9 +163,9 @@ def _inverse_design(records: Sequence[ComparisonRecords]) -> TableSpec:
         rows=tuple(rows),
         step_labels=False,
         caption=(
-            "Cells: MAE over all requests (a failed structure has the error of the worst answer in the training set) of "
-            "the best result over all samplers, and its number of steps; training mean: always answering the mean of the "
-            f"training set. - : no result. "
+            "Cells: MAE over all requests (a failed structure has the error of the worst answer in the training set) "
+            "of the best result over all samplers, and its number of steps; training mean: always answering the mean "
+            "of the training set. - : no result. "
             f"{' or '.join(f'{count:,}' for count in counts)} structures per result.",
             "The rows mix numbers of steps.",
         ),

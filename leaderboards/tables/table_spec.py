@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .formatting import decimal, duration, interval, joined
+from .formatting import decimal, duration, fixed_decimal, interval, joined
 from .records import TIED, ComparisonRecords, Values, all_rows
 from .text_table import EMPTY, Table
 
@@ -25,7 +25,7 @@ def as_decimal(values: Values, column: Column) -> str:
 def as_fixed(values: Values, column: Column) -> str:
     """The number with exactly ``column.decimals`` decimals."""
     value = values.number(column.quantity, column.statistic)
-    return EMPTY if value is None else f"{column.factor * value:.{column.decimals}f}"
+    return EMPTY if value is None else fixed_decimal(column.factor * value, column.decimals)
 
 
 def as_duration(values: Values, column: Column) -> str:

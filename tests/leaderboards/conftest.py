@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from amsbench.benchmark.evaluation.structural_scores import CurveScores, StructuralScores
 from amsbench.benchmark.runs.results import Environment, Result, ResultKey
 from amsbench.leaderboards.reported_values import SAMPLERS
 from amsbench.metrics.bootstrap import Interval
+from amsbench.metrics.design.hits import HitScores, hit_scores
 from amsbench.metrics.design.inverse_design import InverseDesignErrors, ShuffledControl, TrainingLabels
 
 TARGETS = {"shear_modulus": (10.0, 50.0)}
 
 LABELS = TrainingLabels(mean=24.0, standard_deviation=3.0, low=0.0, high=60.0)
+WORST = 30.0
 SHUFFLED = ShuffledControl(
     correlation=0.01, low=-0.28, high=0.27, p_value=0.001, mae=14.5, level=0.95, permutations=1000
 )
@@ -120,14 +123,18 @@ def structural() -> Callable[..., Result]:
 
 @pytest.fixture
 def inverse() -> Callable[..., Result]:
-    """An inverse-design result on ``asio2``: ``inverse(mae, rmse, mape, steps=5)``."""
+    """An inverse-design result on ``asio2``: ``inverse(mae, rmse, mape, steps=5)``.
+
+    Every failed structure costs ``WORST``, that of every target in the middle of the training labels.
+    """
 
     def make(
         mae: float | None, rmse: float | None, mape: float | None, spread: float = 0.1, **changes: Any
     ) -> Result:
         own = {name: changes.pop(name) for name in list(changes) if name not in ResultKey.model_fields}
         requested, measured = own.pop("requested", 50), own.pop("measured", 50)
-        penalised, spearman = own.pop("penalised", mae), own.pop("spearman", 0.9)
+        charged = (measured * (mae or 0.0) + (requested - measured) * WORST) / requested
+        penalised, spearman = own.pop("penalised", charged), own.pop("spearman", 0.9)
         targets = changes.get("targets", TARGETS)
         errors = InverseDesignErrors(
             requested=requested,
@@ -137,7 +144,7 @@ def inverse() -> Callable[..., Result]:
             rmse=rmse,
             mape=mape,
             penalised_mae=penalised,
-            worst_mae=30.0,
+            worst_mae=WORST,
             training=LABELS,
             training_mean_mae=11.25,
             mae_interval=interval(mae, spread),
@@ -169,5 +176,25 @@ def inverse() -> Callable[..., Result]:
         )
         own.setdefault("trained_on", ("shear_modulus", "ring_size"))
         return make_result(key, inverse_design=dict.fromkeys(targets, errors), **own)
+
+    return make
+
+
+@pytest.fixture
+def hits() -> Callable[..., HitScores]:
+    """Hit scores: ``hits(10)`` are 10 of 50 requests, with 40 measured, 30 right, 49 novel, 20 within tolerance."""
+
+    def make(number: int, requested: int = 50) -> HitScores:
+        order = np.arange(requested)
+        conditions = {
+            "measured": order < 40,
+            "right_substance": order < 30,
+            "novel": order != requested - 1,
+            # the others within the tolerance are at the end, where nothing is of the right substance
+            "within_tolerance": (order < number) | (order >= requested - (20 - number)),
+        }
+        scores = hit_scores(conditions, {"shear_modulus": 1.5})
+        assert scores.hits == number
+        return scores
 
     return make

@@ -1,5 +1,7 @@
 """Ties: paired tests where the values of single structures are at hand, overlapping intervals elsewhere."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +12,12 @@ from amsbench.leaderboards.comparisons import comparisons_of
 from amsbench.leaderboards.tables.inverse_design import inverse_design_tables
 from amsbench.leaderboards.tables.structural import structural_tables
 from amsbench.leaderboards.ties import ties_of
+from amsbench.metrics.bootstrap import Interval
+from amsbench.metrics.design.inverse_design import TrainingLabels, inverse_design_errors
 
 N = 50
 TARGET = np.linspace(10.0, 50.0, N)
+LABELS = TrainingLabels.of([0.0, 60.0])
 METHODS = ("amshortcut", "material-sde", "graphite")
 
 
@@ -23,24 +28,25 @@ def store(tmp_path):
 
 @pytest.fixture
 def add(store, inverse):
-    """``add(errors, method=..., steps=...)``: a result with these errors [s], NaN where not measured, and its file."""
+    """``add(errors, method=..., steps=...)``: a result with these errors [s], NaN where not measured, and its file.
 
-    def make(errors, *, charge=10.0, with_file=True, **changes):
-        errors = np.abs(np.asarray(errors, dtype=float))
-        measured = np.isfinite(errors)
-        mae = float(errors[measured].mean())
-        result = inverse(
-            mae,
-            mae,
-            None,
-            spread=0.2,
-            measured=int(measured.sum()),
-            penalised=float(np.where(measured, errors, charge).mean()),
-            **changes,
-        )
-        path = store.write(result).with_suffix(".parquet")
+    Its interval is 20 % of the error to both sides.
+    """
+
+    def make(errors, *, with_file=True, **changes):
+        obtained = TARGET + np.abs(np.asarray(errors, dtype=float))
+        scores = inverse_design_errors(TARGET, obtained, training=LABELS)
+        value = scores.penalised_mae
+        wide = Interval(value=value, low=0.8 * value, high=1.2 * value, level=0.95, samples=1000)
+        scores = dataclasses.replace(scores, penalised_mae_interval=wide)
+        result = inverse(1.0, 1.0, None, **changes)
+        result = result.model_copy(update={"inverse_design": {"shear_modulus": scores}})
         if with_file:
-            pd.DataFrame({"target_shear_modulus": TARGET, "shear_modulus": TARGET + errors}).to_parquet(path)
+            path = store.path(result.key, ".parquet")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame({"target_shear_modulus": TARGET, "shear_modulus": obtained}).to_parquet(path)
+        result = result.model_copy(update={"files": store.file_hashes(result.key)})
+        store.write(result)
         return result
 
     return make
@@ -87,20 +93,49 @@ def test_comparisons_of_all_rows_are_corrected_together(add, store):
     assert ("material-sde", 1) in places
 
 
-def test_failed_structures_count_with_the_mean_charge(add, store):
-    """Errors are better where measured, and failures cost more."""
+@pytest.mark.parametrize("with_files", [False, True])
+def test_a_few_small_errors_are_no_match_for_an_answer_to_every_request(add, store, with_files):
+    """Errors are better where measured, and each failure costs the worst answer of the training set."""
     errors = np.abs(np.random.default_rng(3).normal(size=N)) + 1
     failing = errors - 0.5
     failing[::3] = np.nan
-    results = [add(errors, method="amshortcut"), add(failing, method="material-sde", charge=20.0)]
-    assert tied(results, store)[0] == {("amshortcut", 1)}
+    results = [add(errors, method="amshortcut"), add(failing, method="material-sde")]
+    assert tied(results, store if with_files else None)[0] == {("amshortcut", 1)}
 
 
-def test_a_result_of_which_less_than_half_was_measured_is_never_best(add, store):
-    few = np.full(N, np.nan)
-    few[:10] = 0.01
-    results = [add(few, method="amshortcut", charge=0.01), add(np.arange(N) / 10, method="material-sde")]
-    assert tied(results, store)[0] == {("material-sde", 1)}
+@pytest.mark.parametrize("left_out", [1, 10, 25, 40, 49, 50])
+def test_leaving_answers_out_never_improves_a_rank(add, left_out):
+    """Not even the worst ones: the errors of one result are far beyond those of all training structures."""
+    errors = np.linspace(1, 200, N)
+    rival = add(np.full(N, 24.0), method="graphite", sampler="own")
+
+    def rank_and_error(answered):
+        (comparison,) = comparisons_of([answered, rival], "inverse-design")
+        results = sorted(
+            comparison.results, key=lambda result: result.inverse_design["shear_modulus"].penalised_mae
+        )
+        return results.index(answered), answered.inverse_design["shear_modulus"].penalised_mae
+
+    all_answers = rank_and_error(add(errors, method="amshortcut"))
+    errors[N - left_out :] = np.nan  # the worst answers
+    some_answers = rank_and_error(add(errors, method="amshortcut"))
+    assert some_answers[0] >= all_answers[0]
+    assert some_answers[1] >= all_answers[1]
+
+
+@pytest.mark.parametrize("with_files", [False, True])
+def test_a_result_of_which_nothing_was_measured_is_never_best(add, store, with_files):
+    """Even where no answer of the others is better than the worst of the training set."""
+    nothing = add(np.full(N, np.nan), method="amshortcut")
+    others = [
+        add(np.full(N, 1e3), method="material-sde"),
+        add(np.full(N, np.nan), method="amshortcut", steps=5),
+        add(np.full(N, np.nan), method="material-sde", steps=5),
+    ]
+    assert nothing.inverse_design["shear_modulus"].penalised_mae == pytest.approx(
+        others[0].inverse_design["shear_modulus"].penalised_mae
+    )
+    assert tied([nothing, *others], store if with_files else None)[0] == {("material-sde", 1)}
 
 
 def test_without_files_intervals_decide_and_the_caption_says_so(add, store):
@@ -147,7 +182,7 @@ def test_a_file_of_another_result_is_refused(add, store):
     other = add(np.linspace(1, 3, N), method="material-sde")
     foreign = store.path(other.key, ".parquet").read_bytes()
     store.path(result.key, ".parquet").write_bytes(foreign)
-    with pytest.raises(AmsbenchError, match=r"has other values of 'shear_modulus' than its result"):
+    with pytest.raises(AmsbenchError, match=r"is not the file that was stored with"):
         inverse_design_tables([result, other], files=store)
 
 

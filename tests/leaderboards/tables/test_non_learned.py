@@ -75,5 +75,5 @@ def test_non_learned_baselines_of_inverse_design_have_the_errors_of_every_proper
     tables = inverse_design_tables(results, detail=True)
     (table,) = [table for table in tables if table.title.startswith("Non-learned baselines")]
     assert table.columns == ("", "shear_modulus", "processor time per structure", "per 2,000")
-    assert table.rows == (("simulation", "11.00 / 13.00 / 60.0%", "0.26 s", "8.5 m"),)
+    assert table.rows == (("simulation", "11.00", "0.26 s", "8.5 m"),)
     assert (tables[0] is table) is alone
