@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -23,11 +24,23 @@ _STEPS = 2**16
 """Positions are stored in units of the lattice vectors divided by this, less than 0.001 Å in the bundled data."""
 
 
+_MATERIALS: dict[tuple[int, bool], MaterialReference] = {}
+"""Materials by the identity of their datasets, as long as these exist; an index of structures takes seconds to make."""
+
+
 def material_of(dataset: Dataset, *, relaxed: bool) -> MaterialReference:
     """The material of a dataset: from its frozen file if there is one, else measured now (``measure_material``).
 
     relaxed: whether structures are relaxed if they are measured now
     """
+    key = id(dataset), relaxed
+    if key not in _MATERIALS:
+        _MATERIALS[key] = _material(dataset, relaxed)
+        weakref.finalize(dataset, _MATERIALS.pop, key, None)
+    return _MATERIALS[key]
+
+
+def _material(dataset: Dataset, relaxed: bool) -> MaterialReference:
     path = frozen_path(dataset.definition.name)
     if path.is_file():
         stored_hash, material = read_material(path)

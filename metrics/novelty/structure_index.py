@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -105,12 +105,9 @@ class StructureIndex:
             self._classes[structure.species],
         )
 
-    def resemblance(self, structure: TypedStructure, *, without: int | None = None) -> Resemblance:
-        """Resemblance of a structure to those of the index.
-
-        without: index of a structure that is not compared, since it is the given one itself
-        """
-        pairs = self._similar_environments(structure, without)
+    def resemblance(self, structure: TypedStructure) -> Resemblance:
+        """Resemblance of a structure to those of the index."""
+        pairs = self._similar_environments(structure)
         if not len(pairs.distances):
             return Resemblance(environment_distance=None, largest_overlap=0.0, most_similar=None)
         nearest = np.full(len(structure.species), np.inf)
@@ -130,28 +127,21 @@ class StructureIndex:
             most_similar=most_similar,
         )
 
-    def _similar_environments(self, structure: TypedStructure, without: int | None) -> _Pairs:
-        """For each atom its nearest environments in the index, other structures than ``without``."""
+    def _similar_environments(self, structure: TypedStructure) -> _Pairs:
+        """The nearest environments of each atom in the index."""
         fingerprints = self._fingerprints(structure)
-        atoms, rows, distances = [], [], []
-        excluded = 0 if without is None else int((self._owners == without).sum())
+        atoms = [np.zeros(0, dtype=np.int64)]
+        rows = [np.zeros(0, dtype=np.int64)]
+        distances = [np.zeros(0)]
         for kind, tree in self._trees.items():
             own = np.flatnonzero(structure.species == kind)
             if not len(own):
                 continue
-            count = min(CANDIDATES + excluded, tree.n)
+            count = min(CANDIDATES, tree.n)
             apart, neighbours = tree.query(fingerprints[own], k=count)
-            apart, neighbours = apart.reshape(len(own), -1), neighbours.reshape(len(own), -1)
-            candidates = self._rows[kind][neighbours]
-            allowed = np.ones_like(apart, dtype=bool)
-            if without is not None:
-                allowed = self._owners[candidates] != without
-            allowed &= np.cumsum(allowed, axis=1) <= CANDIDATES
-            atoms.append(np.repeat(own, allowed.sum(axis=1)))
-            rows.append(candidates[allowed])
-            distances.append(apart[allowed] / np.sqrt(NEIGHBOURS))
-        if not atoms:
-            return _Pairs(atoms=np.zeros(0, int), rows=np.zeros(0, int), distances=np.zeros(0))
+            atoms.append(np.repeat(own, count))
+            rows.append(self._rows[kind][neighbours].ravel())
+            distances.append(apart.ravel() / np.sqrt(NEIGHBOURS))
         return _Pairs(
             atoms=np.concatenate(atoms), rows=np.concatenate(rows), distances=np.concatenate(distances)
         )
@@ -190,13 +180,33 @@ def _evenly(count: int, most: int) -> np.ndarray:
 
 def duplicate_groups(structures: Iterable[TypedStructure], classes: Sequence[int], limit: float) -> list[int]:
     """For each structure the first of the set that it is a copy of (overlap of at least ``limit``), else itself."""
-    every = list(structures)
-    firsts: list[Any] = list(range(len(every)))
-    if len(every) < 2:
-        return firsts
-    index = StructureIndex(every, classes)
-    for k, structure in enumerate(every):
-        result = index.resemblance(structure, without=k)
-        if result.most_similar is not None and result.largest_overlap >= limit and result.most_similar < k:
-            firsts[k] = firsts[result.most_similar]
+    firsts: list[int] = []
+    # indices of 2^k different structures each, so that a new one does not rebuild the index of all others
+    blocks: list[_Block] = []
+    for k, structure in enumerate(structures):
+        first = next(
+            (number for block in blocks if (number := block.copied(structure, limit)) is not None), k
+        )
+        firsts.append(first)
+        if first != k:
+            continue
+        members = [(k, structure)]
+        while blocks and len(blocks[-1].members) <= len(members):
+            members = [*blocks.pop().members, *members]
+        blocks.append(_Block(members, classes))
     return firsts
+
+
+class _Block:
+    """Index of numbered structures."""
+
+    def __init__(self, members: list[tuple[int, TypedStructure]], classes: Sequence[int]) -> None:
+        self.members = members
+        self._index = StructureIndex([structure for _, structure in members], classes)
+
+    def copied(self, structure: TypedStructure, limit: float) -> int | None:
+        """Number of the member that a structure is a copy of, or None."""
+        result = self._index.resemblance(structure)
+        if result.most_similar is None or result.largest_overlap < limit:
+            return None
+        return self.members[result.most_similar][0]

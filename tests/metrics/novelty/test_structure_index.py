@@ -146,6 +146,18 @@ def test_duplicates_are_given_to_the_first_of_their_group():
     ]
     assert duplicate_groups(structures, CLASSES, COPY) == [0, 1, 0, 0, 4]
     assert duplicate_groups(structures[:1], CLASSES, COPY) == [0]
+    assert duplicate_groups([], CLASSES, COPY) == []
+
+
+@pytest.mark.parametrize("count", [2, 7, 8, 9])
+def test_all_of_many_copies_belong_to_the_first(count):
+    assert duplicate_groups([glass(3)] * count, CLASSES, COPY) == [0] * count
+
+
+def test_duplicates_are_seen_among_many_others():
+    different = [glass(seed) for seed in range(9)]
+    mixed = [*different, moved(glass(0), rotation=orthogonal(1)), glass(20), moved(glass(8), shift=1.0)]
+    assert duplicate_groups(mixed, CLASSES, COPY) == [*range(9), 0, 10, 8]
 
 
 def test_a_large_index_keeps_some_environments_of_every_structure(monkeypatch):
