@@ -15,6 +15,8 @@ from .formatting import duration
 from .records import ComparisonRecords
 
 _REFERENCES = {"train": "the training set", "test": "the test split (held out)"}
+WORST = "a failed structure has the error of the worst answer in the training set, and no error counts more"
+"""How the error over all requests charges failures."""
 UNRECORDED = "model not recorded"
 """The end of a device's name where the model of the processor is unknown."""
 

@@ -56,6 +56,16 @@ def coverage_text(measured: float, requested: float) -> str:
     return f"({math.floor(1000 * measured / requested) / 10:g}% measured)"
 
 
+def percent(number: float, of: float) -> str:
+    """``78%``; a share is 0 or 100 % only where none or all are meant, else ``0.05%`` or ``99.9%``."""
+    text = f"{100 * number / of:.0f}"
+    if text == "100" and number < of:
+        return f"{math.floor(1000 * number / of) / 10:g}%"
+    if text == "0" and number > 0:
+        return f"{100 * number / of:.1g}%"
+    return f"{text}%"
+
+
 def joined(*parts: str | None) -> str:
     """The parts that are not empty, a space between them."""
     return " ".join(part for part in parts if part)

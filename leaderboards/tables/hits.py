@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .formatting import duration
+from .formatting import duration, percent
 from .records import ComparisonRecords, Values
 from .result_numbers import HITS
 from .table_spec import Column, Row, TableSpec
@@ -22,14 +22,12 @@ def has_hits(records: ComparisonRecords) -> bool:
 
 def hits_column(head: str, part: str = "") -> Column:
     """``31% at 12 s``: the share of hits, and the seconds of cores or GPU that the generation of one takes."""
-    return Column(head=head, quantity=HITS, statistic="share", text=as_hits, part=part)
+    return Column(head=head, quantity=HITS, statistic="hits", text=as_hits, part=part)
 
 
 def as_hits(values: Values, column: Column) -> str:
-    share, seconds = values.number(HITS, "share"), values.number(HITS, "seconds_per_hit")
-    if share is None:
-        return EMPTY
-    return f"{100 * share:.0f}%" + ("" if seconds is None else f" at {duration(seconds)}")
+    text, seconds = _as_share(values, column), values.number(HITS, "seconds_per_hit")
+    return text if seconds is None else f"{text} at {duration(seconds)}"
 
 
 def hits_spec(records: ComparisonRecords) -> TableSpec | None:
@@ -57,10 +55,8 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
         Column(
             head="hits",
             quantity=HITS,
-            statistic="share",
-            factor=100,
-            decimals=0,
-            text=_as_percent,
+            statistic="hits",
+            text=_as_share,
             limits=("share_low", "share_high"),
             interval_text=_percent_interval,
         ),
@@ -85,12 +81,7 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
 
 def _as_share(values: Values, column: Column) -> str:
     number, requested = values.number(HITS, column.statistic), values.number(HITS, "requested")
-    return EMPTY if number is None or not requested else f"{100 * number / requested:.0f}%"
-
-
-def _as_percent(values: Values, column: Column) -> str:
-    value = values.number(HITS, column.statistic)
-    return EMPTY if value is None else f"{column.factor * value:.0f}%"
+    return EMPTY if number is None or not requested else percent(number, requested)
 
 
 def _percent_interval(low: float | None, high: float | None, decimals: int) -> str:

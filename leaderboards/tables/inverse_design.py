@@ -8,9 +8,9 @@ from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import comparisons_of, with_unit
 from ..structure_values import ResultFiles
-from .captions import conditions, paper_note, short_conditions, steps_note, ties_note
+from .captions import WORST, conditions, paper_note, short_conditions, steps_note, ties_note
 from .descriptors import descriptor_spec
-from .formatting import coverage_text, fixed_decimal, fixed_interval
+from .formatting import coverage_text, fixed_decimal, fixed_interval, percent
 from .hits import has_hits, hits_column, hits_spec
 from .non_learned import non_learned_specs
 from .protocol_overview import grouped, overview_spec
@@ -23,7 +23,6 @@ LEAST_RANKED = 8
 """Least number of measured structures with which a rank correlation is shown."""
 
 TRAINING_MEAN = Level(label="training mean", statistic="training_mean_mae")
-WORST = "a failed structure has the error of the worst answer in the training set, and no error counts more"
 BEST = f"MAE over all requests ({WORST})"
 BEST_SHORT = "MAE over all requests"
 
@@ -130,13 +129,13 @@ def error_columns(name: str, *, head: str = "", part: str = "", starred: bool = 
 
 
 def as_measured_part(values: Values, column: Column) -> str:
-    """``2.74 of 78.1%``: the error over the structures that could be measured, where these are not all."""
+    """``2.74 of 78%``: the error over the structures that could be measured, where these are not all."""
     measured, requested = (values.number(column.quantity, name) for name in ("measured", "requested"))
     if not requested or measured is None or measured == requested:
         return ""
     if not measured:
         return "nothing measured"
-    return f"{as_decimal(values, column)} of {100 * measured / requested:.0f}%"
+    return f"{as_decimal(values, column)} of {percent(measured, requested)}"
 
 
 def overview_columns(name: str, head: str, part: str = "") -> tuple[Column, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from .. import reported_values
 from ..comparisons import Comparison, with_unit
-from .captions import conditions, times_note
+from .captions import WORST, conditions, times_note
 from .formatting import joined
 from .hits import has_hits, hits_column
 from .quantities import ENERGY_DEVIATION
@@ -16,9 +16,8 @@ from .structural import energy_note
 from .table_spec import Column, Level, Row, TableSpec, as_duration, as_fixed
 
 _CELLS = (
-    "Cells: MAE of the obtained property over all requests, where a structure that could not be measured has the error "
-    "of the worst answer in the training set; in brackets the MAE over the measured structures with their share, where "
-    "these are not all; r: their rank correlation."
+    f"Cells: MAE of the obtained property over all requests ({WORST}); in brackets the MAE over the structures that "
+    "could be measured with their share, where these are not all; r: their rank correlation."
 )
 _ENERGY = (
     "Energy (σ): median deviation of the energy per atom from the data of the composition, in standard deviations of "

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
+from .captions import WORST
 from .quantities import curve_metric
 from .records import ComparisonRecords, Values, records_of
 from .structural import FLOOR, LEVELS, energy_column, energy_note, standard_curves
@@ -163,9 +164,8 @@ def _inverse_design(records: Sequence[ComparisonRecords]) -> TableSpec:
         rows=tuple(rows),
         step_labels=False,
         caption=(
-            "Cells: MAE over all requests (a failed structure has the error of the worst answer in the training set) "
-            "of the best result over all samplers, and its number of steps; training mean: always answering the mean "
-            "of the training set. - : no result. "
+            f"Cells: MAE over all requests ({WORST}) of the best result over all samplers, and its number "
+            "of steps; training mean: always answering the mean of the training set. - : no result. "
             f"{' or '.join(f'{count:,}' for count in counts)} structures per result.",
             "The rows mix numbers of steps.",
         ),

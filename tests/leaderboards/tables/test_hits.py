@@ -3,6 +3,7 @@
 import pytest
 
 from amsbench.benchmark.runs.results import NO_STEPS
+from amsbench.leaderboards.tables.formatting import percent
 from amsbench.leaderboards.tables.hits import MEANING
 from amsbench.leaderboards.tables.inverse_design import inverse_design_tables
 
@@ -38,7 +39,7 @@ def test_the_records_have_the_conditions_the_interval_and_the_times_of_a_hit(inv
         "within_tolerance": 20,
         "hits": 10,
         "share": 0.2,
-        # Wilson, J. Am. Stat. Assoc. 22, 209 (1927) with z = 1.96: (0.2384 - 0.1114 / 1.0768) ...
+        # Wilson: (0.2 + z^2 / 100 -+ z sqrt(0.2 x 0.8 / 50 + z^2 / 10,000)) / (1 + z^2 / 50) with z = 1.96
         "share_low": pytest.approx(0.1124, abs=1e-4),
         "share_high": pytest.approx(0.3304, abs=1e-4),
         "seconds_per_hit": 40.0,
@@ -105,3 +106,11 @@ def test_baselines_without_a_model_have_their_hits_beside_their_errors(inverse, 
     assert ("hits" in table.columns) is has_scores
     if has_scores:
         assert table.frame()["hits"].tolist() == ["10% at 10.0 s"]
+
+
+@pytest.mark.parametrize(
+    ("number", "of", "text"),
+    [(0, 50, "0%"), (50, 50, "100%"), (39, 50, "78%"), (1, 2000, "0.05%"), (1999, 2000, "99.9%")],
+)
+def test_a_single_hit_or_miss_never_rounds_away(number, of, text):
+    assert percent(number, of) == text
