@@ -13,6 +13,7 @@ import numpy as np
 from ..benchmark.datasets.dataset import Dataset
 from ..benchmark.datasets.definition import DatasetDefinition
 from ..benchmark.generation.generate import FrameConsumer, Generated
+from ..benchmark.generation.partial_results import PartialResults
 from ..benchmark.interface.method_card import MethodCard
 from ..benchmark.runs.generator import ProgressCallback, Trial
 from ..benchmark.runs.non_learned import NonLearnedBaseline
@@ -57,6 +58,7 @@ class TrainingCopies(NonLearnedBaseline):
         executor: Executor | None,
         progress: ProgressCallback,
         sink: FrameConsumer | None,
+        partial: PartialResults | None = None,
     ) -> Generated:
         """Copies of training structures with the nearest labels."""
         began = time.perf_counter()
