@@ -144,8 +144,3 @@ def _random_positions(frames: Sequence[Atoms], seed: int) -> list[Atoms]:
     for copy, (positions, _) in zip(copies, each_structure(packed), strict=True):
         copy.positions = positions
     return copies
-
-
-def reference_split(protocol: str) -> Literal["train", "test"]:
-    """The reference of a protocol: held-out simulations, except under ``paper``, which has the training set."""
-    return "train" if protocol == "paper" else "test"

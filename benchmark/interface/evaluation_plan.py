@@ -12,6 +12,11 @@ ResultKind = Literal["structural", "inverse-design"]
 PROTOCOLS = ("quick", "standard", "paper")
 
 
+def reference_split(protocol: str) -> Literal["train", "test"]:
+    """The reference of a protocol: held-out simulations, except under ``paper``, which has the training set."""
+    return "train" if protocol in ("paper", "paper-custom") else "test"
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPlan:
     """One comparison of a protocol; a run makes one result per plan, sampler and step count.
@@ -34,10 +39,15 @@ class EvaluationPlan:
     cube: float | None
 
     def changed(self, *, steps: tuple[int, ...] | None = None, count: int | None = None) -> EvaluationPlan:
-        """Copy with other steps or another count; the protocol of a plan with another count is ``custom``."""
+        """Copy with other steps or another count.
+
+        The protocol of a plan with another count is ``custom``, or ``paper-custom`` where the structures are compared
+        with the training set as in ``paper``.
+        """
         plan = self if steps is None else replace(self, steps=steps)
         if count is not None and count != self.count:
-            plan = replace(plan, count=count, protocol="custom")
+            custom = "paper-custom" if reference_split(self.protocol) == "train" else "custom"
+            plan = replace(plan, count=count, protocol=custom)
         return plan
 
     def target_values(self) -> dict[str, np.ndarray]:

@@ -18,8 +18,8 @@ from ..evaluation.evaluate import (
     evaluate_structures,
     metrics_by_kind,
 )
-from ..evaluation.reference import Reference, reference_split
-from ..interface.evaluation_plan import EvaluationPlan
+from ..evaluation.reference import Reference
+from ..interface.evaluation_plan import EvaluationPlan, reference_split
 from .current_code import metric_codes
 from .results import Result
 

@@ -9,8 +9,9 @@ from ase import Atoms
 from amsbench.benchmark.datasets.definition import Measurement, RelaxedStructure
 from amsbench.benchmark.evaluation import measurement
 from amsbench.benchmark.evaluation.evaluate import evaluate_structures
-from amsbench.benchmark.evaluation.reference import Reference, reference_split
+from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.evaluation.report import report_lines
+from amsbench.benchmark.interface.evaluation_plan import reference_split
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.potentials.potential import EvaluationFailed
 
