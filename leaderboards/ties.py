@@ -66,8 +66,12 @@ def _ties(comparison: Comparison, name: str, interval_of: Callable[[Result, str]
         }
         if len(results) < 2 or not intervals:
             continue
-        errors = {label: _errors(comparison, results[label], name) for label in intervals}
-        if any(values is None for values in errors.values()):
+        errors = {
+            label: of_structures
+            for label in intervals
+            if (of_structures := _errors(comparison, results[label], name)) is not None
+        }
+        if len(errors) < len(intervals):
             tied |= {(label, steps) for label in tie_groups(intervals)[0]}
             by_intervals.append(steps)
             continue
