@@ -48,7 +48,7 @@ def overview_spec(
     """
     every_record = tuple(records)
     records = [item for item in records if item.comparison.entries]
-    columns = []
+    columns: list[Column] = []
     for item in records:
         label = item.comparison.label
         for name in item.comparison.key.targets:

@@ -54,7 +54,9 @@ def test_a_method_shows_its_card(amsbench, monkeypatch, width):
     assert code == 0
     assert len([line for line in out.splitlines() if line.startswith(("  amshortcut", "  material-"))]) == 3
     baselines = out.split("\nnon-learned baselines\n")[1]
-    assert [line.split()[0] for line in baselines.splitlines()] == ["random-relax", "simulation"]
+    assert [line.split()[0] for line in baselines.splitlines()] == [
+        *("nearest-training", "random-relax", "simulation", "training-mean"),
+    ]
 
 
 @pytest.mark.parametrize("ghosts", [False, True])
