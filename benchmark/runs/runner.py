@@ -194,6 +194,7 @@ class Run:
                 seconds=generated.seconds,
                 evaluations=generated.evaluations,
                 measuring_seconds=measuring_seconds,
+                measuring_cpu_seconds=float(evaluation.table["measuring_seconds"].sum()),
                 structural=evaluation.structural,
                 inverse_design=evaluation.inverse_design,
                 hits=evaluation.hits,
