@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from ...metrics.design import hits
 from ...metrics.metric import StructureMetric
 from ...metrics.neighbours.neighbour_list import neighbour_list
 from .. import registry
@@ -120,7 +121,7 @@ def _check_columns(definition: DatasetDefinition, properties: Sequence[str]) -> 
     charged = SimpleNamespace(
         elements=definition.elements, formal_charges=dict.fromkeys(definition.elements, 1)
     )
-    taken = set(_EXPORTED_KEYS)
+    taken = {*_EXPORTED_KEYS, *hits.COLUMNS}
     for name in registry.names("metrics"):
         metric = registry.load("metrics", name)
         if issubclass(metric, StructureMetric):

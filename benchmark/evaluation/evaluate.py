@@ -47,6 +47,8 @@ class Evaluation:
     inverse_design: errors per property with a target
     descriptors: means over structures, None where no structure has a value
     failures: structures that could not be measured, per property or metric and reason
+    hits: requests that were answered by a usable structure; None without targets
+    cpu_seconds: processor time of the measurements of single structures
     """
 
     table: pd.DataFrame
@@ -54,7 +56,8 @@ class Evaluation:
     inverse_design: dict[str, InverseDesignErrors]
     descriptors: dict[str, float | None]
     failures: dict[str, dict[str, int]]
-    hits: HitScores | None = None
+    hits: HitScores | None
+    cpu_seconds: float
 
 
 def evaluate_structures(
@@ -100,9 +103,11 @@ def evaluate_structures(
     task = MeasurementTask(
         definition=definition, properties=properties, descriptors=descriptors, relaxes=bool(targets)
     )
-    for row, minimum in measurements(frames, structures, task, executor):
-        rows.append(row)
-        relaxed.append(minimum)
+    cpu_seconds = 0.0
+    for measured_structure in measurements(frames, structures, task, executor):
+        rows.append(measured_structure.row)
+        relaxed.append(measured_structure.relaxed)
+        cpu_seconds += measured_structure.cpu_seconds
         if progress:
             progress(len(rows))
     if not rows:
@@ -146,6 +151,7 @@ def evaluate_structures(
         | (judgement.summary if judgement else {}),
         failures={name: reasons for name, reasons in failures.items() if reasons},
         hits=judgement.hits if judgement else None,
+        cpu_seconds=cpu_seconds,
     )
 
 

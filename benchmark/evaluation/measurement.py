@@ -39,8 +39,18 @@ class MeasurementTask:
     relaxes: bool = False
 
 
-MeasuredStructure = tuple[dict[str, Any], "Atoms | None"]
-"""One row of the per-structure table, and the relaxed structure if there is one."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeasuredStructure:
+    """What was measured on a structure.
+
+    row: of the per-structure table
+    relaxed: the relaxed structure; None if there is none
+    cpu_seconds: processor time of the measurement
+    """
+
+    row: dict[str, Any]
+    relaxed: Atoms | None = None
+    cpu_seconds: float = 0.0
 
 
 def measurements(
@@ -64,14 +74,15 @@ def measurements(
         if isinstance(row, TaskLost):
             # what crashes a worker would crash this process, too
             lost = _unmeasured if row.crashed else _lost
-            yield lost(structures[k], task, row.reason), None
+            yield MeasuredStructure(
+                row=lost(structures[k], task, row.reason), cpu_seconds=MEASUREMENT_TIME_LIMIT
+            )
         else:
             yield row
 
 
 def _unmeasured(atoms: Atoms, task: MeasurementTask, reason: str) -> dict[str, Any]:
-    row = unmeasured_row(atoms, reason, task.definition, task.properties, task.descriptors)
-    return row | {"measuring_seconds": 0.0}
+    return unmeasured_row(atoms, reason, task.definition, task.properties, task.descriptors)
 
 
 def _lost(atoms: Atoms, task: MeasurementTask, reason: str) -> dict[str, Any]:
@@ -81,19 +92,15 @@ def _lost(atoms: Atoms, task: MeasurementTask, reason: str) -> dict[str, Any]:
         structure_row(atoms, task.definition, task.descriptors, failure=reason)
         | unmeasured
         | {f"{name}_failure": reason for name in task.properties}
-        | {"measuring_seconds": MEASUREMENT_TIME_LIMIT}
     )
 
 
 def measure_structure(task: MeasurementTask, atoms: Atoms) -> MeasuredStructure:
-    """Measurements of one structure; at module level, so that worker processes can import it.
-
-    The row also has ``measuring_seconds``, the CPU seconds of its measurement.
-    """
+    """Measurements of one structure; at module level, so that worker processes can import it."""
     began = time.process_time()
     definition = task.definition
     if (reason := unmeasurable(atoms, definition)) is not None:
-        return _unmeasured(atoms, task, reason), None
+        return MeasuredStructure(row=_unmeasured(atoms, task, reason))
     row = structure_row(atoms, definition, task.descriptors)
     if len(atoms) == 0:
         row[UNMEASURABLE] = NO_ATOMS
@@ -109,8 +116,11 @@ def measure_structure(task: MeasurementTask, atoms: Atoms) -> MeasuredStructure:
             relaxed = _relaxed(definition, atoms, measurement)
         row["relaxed_energy_per_atom"] = math.nan if relaxed is None else relaxed.energy_per_atom
         row["relaxed_density"] = math.nan if relaxed is None else mass_density(relaxed.atoms)
-    row["measuring_seconds"] = time.process_time() - began
-    return row, None if relaxed is None else relaxed.atoms
+    return MeasuredStructure(
+        row=row,
+        relaxed=None if relaxed is None else relaxed.atoms,
+        cpu_seconds=time.process_time() - began,
+    )
 
 
 def _relaxed(

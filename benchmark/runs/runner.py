@@ -25,8 +25,7 @@ from ..generation.generate import FrameConsumer, Generated
 from ..generation.partial_results import PartialResults, kept_until_done, remove_unused
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.files import check_writable, write_atomically
-from ..system.structure_files import frame_writer, write_frames
-from ..system.structure_formats import parse_file
+from ..system.structure_files import frame_writer, read_structures, write_frames
 from .generator import Generator, Trial
 from .results import STRUCTURES, TABLE, Environment, Result, ResultKey, ResultStore, check_file
 from .scoring import Scoring
@@ -194,7 +193,7 @@ class Run:
                 seconds=generated.seconds,
                 evaluations=generated.evaluations,
                 measuring_seconds=measuring_seconds,
-                measuring_cpu_seconds=float(evaluation.table["measuring_seconds"].sum()),
+                measuring_cpu_seconds=evaluation.cpu_seconds,
                 structural=evaluation.structural,
                 inverse_design=evaluation.inverse_design,
                 hits=evaluation.hits,
@@ -302,7 +301,7 @@ class Run:
         if not path.is_file():
             return None
         check_file(path, result)
-        return parse_file(path, ())  # as they were written, also those that no metric can measure
+        return list(read_structures(path))  # unchecked, also those that no metric can measure
 
 
 def overlapped(

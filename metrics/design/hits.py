@@ -18,6 +18,22 @@ from ...errors import AmsbenchError
 
 CONDITIONS = ("measured", "right_substance", "novel", "within_tolerance")
 """The conditions of a hit, in the order in which they are counted."""
+COLUMNS = (
+    "relaxed_energy_per_atom",
+    "relaxed_density",
+    *(
+        f"{name}_deviation"
+        for name in ("energy_per_atom", "density", "relaxed_energy_per_atom", "relaxed_density")
+    ),
+    "environment_distance",
+    "largest_overlap",
+    "duplicate_of",
+    "right_substance",
+    "novel",
+    "within_tolerance",
+    "hit",
+)
+"""Columns of the per-structure table that substance, novelty and hits are judged by."""
 _NORMAL_QUANTILE = 1.959963984540054
 """Quantile of the normal distribution that belongs to an interval of 95 %."""
 

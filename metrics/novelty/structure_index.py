@@ -141,7 +141,7 @@ class StructureIndex:
             apart, neighbours = tree.query(fingerprints[own], k=count)
             atoms.append(np.repeat(own, count))
             rows.append(self._rows[kind][neighbours].ravel())
-            distances.append(apart.ravel() / np.sqrt(NEIGHBOURS))
+            distances.append(np.ravel(apart) / np.sqrt(NEIGHBOURS))
         return _Pairs(
             atoms=np.concatenate(atoms), rows=np.concatenate(rows), distances=np.concatenate(distances)
         )
