@@ -58,7 +58,7 @@ def judge_structures(
     targets: target values [s] by property; labels: statistics of the training labels of these
     """
     limits = reference.limits
-    rows = {name: table[name].to_numpy() for name in table}
+    rows = {str(name): table[name].to_numpy() for name in table}
     columns = dict(limits.deviations(rows))
     columns["right_substance"] = limits.right_substance(rows)
     summary = {name: _median(values) for name, values in columns.items() if name != "right_substance"}

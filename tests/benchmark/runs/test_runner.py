@@ -299,7 +299,7 @@ def test_structures_that_are_all_bad_end_the_run_with_one_sentence_and_are_kept(
 
     monkeypatch.setattr(method, "sample", broken)
     with pytest.raises(
-        AmsbenchError, match="structure 0 has positions .*, and none of the other 2 can be measured"
+        AmsbenchError, match=r"structure 0 has positions .*, and none of the other 2 can be measured"
     ):
         next(run.execute(None, Silent()))
     calls.clear()
