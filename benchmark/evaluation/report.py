@@ -18,6 +18,7 @@ from ..system.structure_checks import number_in
 from ..system.structure_files import StructureSet
 from ..system.structure_summary import counted
 from .evaluate import Evaluation
+from .material_limits import QUANTITIES
 from .unmeasurable import UNMEASURABLE
 
 if TYPE_CHECKING:
@@ -68,21 +69,23 @@ def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[
             if scores.low is not None and scores.high is not None:
                 interval = f"95 % interval {scores.low:.5f} to {scores.high:.5f}; "
             yield (
-                f"{head} RMSD {scores.rmsd:.5f} ({interval}training structures {scores.floor:.5f}, random positions "
+                f"{head} RMSD {scores.rmsd:.5f} ({interval}noise floor {scores.floor:.5f}, random positions "
                 f"{scores.ceiling:.5f}) against the {evaluation.structural.reference} split"
             )
     for name, errors in evaluation.inverse_design.items():
         unit = dataset.definition.property_named(name).unit
         yield (
             f"{name}: MAE {_number(errors.mae)} {unit}, RMSE {_number(errors.rmse)} {unit}, "
-            f"MAPE {_number(errors.mape)} %, {errors.measured} of {errors.requested} measured, "
-            f"counting failures {_number(errors.penalised_mae)} {unit}"
+            f"MAPE {_number(errors.mape)} %, {errors.measured} of {errors.requested} measured; MAE over all requests "
+            f"{_number(errors.penalised_mae)} {unit}, of always answering the training mean "
+            f"{_number(errors.training_mean_mae)} {unit}"
         )
         if errors.spearman is not None:
             yield (
                 f"{name}: Spearman correlation with the target {errors.spearman:.3f} "
                 f"({_number(errors.spearman_low)} to {_number(errors.spearman_high)})"
             )
+    yield from _judgement_lines(evaluation)
     for name in properties:
         values = evaluation.table[name].dropna()
         unit = dataset.definition.property_named(name).unit
@@ -90,11 +93,44 @@ def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[
         mean = f"{values.mean():.4g}{spread} {unit}" if len(values) else "-"
         yield f"{name}: mean {mean}, {len(values)} of {count} measured"
     for name, value in evaluation.descriptors.items():
-        if value is not None:
+        if value is not None and name not in _JUDGED:
             yield f"mean {name}: {value:.4g}"
     for name, reasons in evaluation.failures.items():
         for reason, number in reasons.items():
             yield f"{name} not measured on {number} of {count}: {reason}"
+
+
+_JUDGED = {
+    *(f"{name}_{kind}" for name in QUANTITIES for kind in ("deviation", "distance")),
+    "right_substance",
+    "copies",
+    "duplicates",
+    "environment_distance",
+}
+"""Descriptors that ``_judgement_lines`` says in words."""
+
+
+def _judgement_lines(evaluation: Evaluation) -> Iterator[str]:
+    """Energy and density in standard deviations of the data, copies, and hits, one sentence per line."""
+    values = {name: value for name, value in evaluation.descriptors.items() if value is not None}
+    for name in QUANTITIES:
+        if f"{name}_deviation" in values:
+            yield (
+                f"{name}: {values[f'{name}_deviation']:+.1f} standard deviations of the data (median), distance of the "
+                f"distributions {values[f'{name}_distance']:.1f}"
+            )
+    if "copies" in values:
+        yield (
+            f"copies of training structures {100 * values['copies']:.0f} %, of each other "
+            f"{100 * values['duplicates']:.0f} %, of the right substance {100 * values['right_substance']:.0f} %"
+        )
+    hits = evaluation.hits
+    if hits is not None:
+        yield (
+            f"hits: {hits.hits} of {hits.requested} (95 % interval {100 * hits.share_low:.0f} to "
+            f"{100 * hits.share_high:.0f} %); measured {hits.measured}, right substance {hits.right_substance}, novel "
+            f"{hits.novel}, within tolerance {hits.within_tolerance}"
+        )
 
 
 def reservations(structures: StructureSet) -> Iterator[str]:
