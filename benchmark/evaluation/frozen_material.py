@@ -24,8 +24,11 @@ _STEPS = 2**16
 """Positions are stored in units of the lattice vectors divided by this, less than 0.001 Å in the bundled data."""
 
 
-_MATERIALS: dict[tuple[int, bool], MaterialReference] = {}
-"""Materials by the identity of their datasets, as long as these exist; an index of structures takes seconds to make."""
+_MATERIALS: dict[tuple[int, Path], MaterialReference] = {}
+"""Materials of datasets with frozen files, by the identity of the dataset, as long as it exists.
+
+An index of the structures takes seconds to make, and every evaluation of a notebook needs it.
+"""
 
 
 def material_of(dataset: Dataset, *, relaxed: bool) -> MaterialReference:
@@ -33,20 +36,19 @@ def material_of(dataset: Dataset, *, relaxed: bool) -> MaterialReference:
 
     relaxed: whether structures are relaxed if they are measured now
     """
-    key = id(dataset), relaxed
-    if key not in _MATERIALS:
-        _MATERIALS[key] = _material(dataset, relaxed)
-        weakref.finalize(dataset, _MATERIALS.pop, key, None)
-    return _MATERIALS[key]
-
-
-def _material(dataset: Dataset, relaxed: bool) -> MaterialReference:
     path = frozen_path(dataset.definition.name)
+    key = id(dataset), path
+    if key in _MATERIALS:
+        return _MATERIALS[key]
     if path.is_file():
         stored_hash, material = read_material(path)
         if stored_hash == dataset.content_hash:
             # the file has a part of the structures of large datasets
-            return MaterialReference(limits=material.limits, structures=training_structures(dataset))
+            _MATERIALS[key] = MaterialReference(
+                limits=material.limits, structures=training_structures(dataset)
+            )
+            weakref.finalize(dataset, _MATERIALS.pop, key, None)
+            return _MATERIALS[key]
     return measure_material(dataset, relaxed=relaxed)
 
 

@@ -115,11 +115,20 @@ def write_files(page, folder):
             registry.register(group.removeprefix("amsbench."), name, plugin, str(folder))
 
 
-def execute(block):
-    """Run a block; the failure names page and line."""
+NOTEBOOK = "<!-- notebook -->"
+"""Mark of a page whose Python blocks use the names of those before them."""
+
+
+def execute(block, names=None):
+    """Run a block; the failure names page and line.
+
+    names: of the blocks before it, for a notebook
+    """
+    names = {} if names is None else names
+    names["__name__"] = "__main__"
     try:
         if block.language == "python":
-            exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})
+            exec(compile(block.text, block.place, "exec"), names)
             return
         for line in block.text.splitlines():
             words = shlex.split(line)
@@ -162,11 +171,12 @@ def test_blocks_run(page, folder, capsys):
     if page.stem == "add_a_dataset":
         write_copper(folder / "copper.extxyz")
     write_files(page, folder)
+    names = {} if NOTEBOOK in page.read_text(encoding="utf-8") else None
     for block in blocks_of(page):
         if block.mark == "no-run" or (block.language != "python" and block.mark != "run"):
             continue
         if block.title is None:
-            execute(block)
+            execute(block, names)
         else:
             compile(block.text, block.place, "exec")
     capsys.readouterr()
