@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.5
 """Largest difference of a hit from its target, in standard deviations of the training labels."""
-COMPARED_STRUCTURES = 64
+COMPARED_STRUCTURES = 16
 """Largest number of structures without targets that are compared with the training structures; chosen evenly."""
 
 

@@ -13,31 +13,36 @@ FINGERPRINT_CUTOFF = 7.0
 
 
 def environment_fingerprints(
-    positions: np.ndarray, cells: np.ndarray, counts: np.ndarray, classes: np.ndarray
+    positions: np.ndarray, cell: np.ndarray, classes: np.ndarray, atoms: np.ndarray
 ) -> np.ndarray:
-    """Distances [n, NEIGHBOURS] in Å of each atom to its nearest neighbours, sorted, periodic images included.
+    """Distances [m, NEIGHBOURS] in Å of atoms to their nearest neighbours, sorted, periodic images included.
 
-    positions [n, 3]: Å, the atoms of all structures one after the other
-    cells [s, 3, 3]: Å, rows are lattice vectors
-    counts [s]: number of atoms of each structure
+    positions [n, 3]: Å
+    cell [3, 3]: Å, rows are lattice vectors
+    atoms [m]: indices of the atoms, in ascending order
     classes [n]: class of each atom, 0 or 1, such as cations and anions; if both classes occur in ``classes``, the first
         half of the distances are those to class 0, the others those to class 1
 
     Fingerprints do not change if a structure is shifted, rotated or reflected or if its atoms are reordered. Two
     fingerprints are compared by the root mean square of their difference, in Å.
     """
-    neighbours = neighbour_list(positions, cells, counts, FINGERPRINT_CUTOFF)
-    receivers, senders = neighbours.receivers, neighbours.senders
-    distances = np.linalg.norm(positions[receivers] - positions[senders] - neighbours.shifts, axis=1)
+    neighbours = neighbour_list(positions, cell[None], np.array([len(positions)]), FINGERPRINT_CUTOFF)
+    place = np.full(len(positions), -1)
+    place[atoms] = np.arange(len(atoms))
+    chosen = place[neighbours.receivers] >= 0
+    receivers, senders = neighbours.receivers[chosen], neighbours.senders[chosen]
+    vectors = positions[receivers] - positions[senders] - neighbours.shifts[chosen]
+    distances = np.sqrt(np.einsum("ei,ei->e", vectors, vectors))
+    receivers = place[receivers]
     kinds = 2 if np.any(classes) else 1
     width = NEIGHBOURS // kinds
-    fingerprints = np.full((len(positions), NEIGHBOURS), FINGERPRINT_CUTOFF, dtype=np.float32)
+    fingerprints = np.full((len(atoms), NEIGHBOURS), FINGERPRINT_CUTOFF, dtype=np.float32)
     for kind in range(kinds):
         of_kind = classes[senders] == kind
-        atoms, lengths = receivers[of_kind], distances[of_kind]
-        order = np.lexsort((lengths, atoms))
-        atoms, lengths = atoms[order], lengths[order]
-        rank = np.arange(len(atoms)) - np.searchsorted(atoms, atoms)
+        rows, lengths = receivers[of_kind], distances[of_kind]
+        order = np.lexsort((lengths, rows))
+        rows, lengths = rows[order], lengths[order]
+        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
         near = rank < width
-        fingerprints[atoms[near], kind * width + rank[near]] = lengths[near]
+        fingerprints[rows[near], kind * width + rank[near]] = lengths[near]
     return fingerprints

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 3
 """Nearest environments of each atom that may be compared."""
+COMPARED_ATOMS = 256
+"""Largest number of atoms of a structure, chosen evenly, whose environments are compared with those of the index."""
 COMPARED = 60
 """Pairs of environments of the most similar fingerprints that are compared for each structure."""
 ENVIRONMENTS = 100_000
@@ -87,7 +89,7 @@ class StructureIndex:
         self._atoms = np.concatenate(chosen)
         species = np.concatenate([structures[k].species[atoms] for k, atoms in enumerate(chosen)])
         fingerprints = np.concatenate(
-            [self._fingerprints(structures[k])[atoms] for k, atoms in enumerate(chosen)]
+            [self._fingerprints(structures[k], atoms) for k, atoms in enumerate(chosen)]
         )
         self._rows = {int(kind): np.flatnonzero(species == kind) for kind in np.unique(species)}
         self._trees: dict[int, cKDTree] = {
@@ -97,12 +99,9 @@ class StructureIndex:
             lambda index: neighbourhoods(self._structures[index])
         )
 
-    def _fingerprints(self, structure: TypedStructure) -> np.ndarray:
+    def _fingerprints(self, structure: TypedStructure, atoms: np.ndarray) -> np.ndarray:
         return environment_fingerprints(
-            structure.positions,
-            structure.cell[None],
-            np.array([len(structure.species)]),
-            self._classes[structure.species],
+            structure.positions, structure.cell, self._classes[structure.species], atoms
         )
 
     def resemblance(self, structure: TypedStructure) -> Resemblance:
@@ -129,17 +128,18 @@ class StructureIndex:
 
     def _similar_environments(self, structure: TypedStructure) -> _Pairs:
         """The nearest environments of each atom in the index."""
-        fingerprints = self._fingerprints(structure)
+        chosen = _evenly(len(structure.species), COMPARED_ATOMS)
+        fingerprints, species = self._fingerprints(structure, chosen), structure.species[chosen]
         atoms = [np.zeros(0, dtype=np.int64)]
         rows = [np.zeros(0, dtype=np.int64)]
         distances = [np.zeros(0)]
         for kind, tree in self._trees.items():
-            own = np.flatnonzero(structure.species == kind)
+            own = np.flatnonzero(species == kind)
             if not len(own):
                 continue
             count = min(CANDIDATES, tree.n)
             apart, neighbours = tree.query(fingerprints[own], k=count)
-            atoms.append(np.repeat(own, count))
+            atoms.append(np.repeat(chosen[own], count))
             rows.append(self._rows[kind][neighbours].ravel())
             distances.append(np.ravel(apart) / np.sqrt(NEIGHBOURS))
         return _Pairs(
