@@ -150,8 +150,8 @@ def _cost_of_a_step(entry: Entry) -> str:
 
 
 def _trainings(comparison: Comparison) -> list[str]:
-    """Structures seen in training over all stages, per entry, where the checkpoint's record has them."""
-    texts = []
+    """Structures seen in training over all stages, once per checkpoint, where its record has them."""
+    labels: dict[str, list[str]] = {}
     for entry in comparison.entries:
         record = entry.first.training
         total = training_total(record)
@@ -165,8 +165,13 @@ def _trainings(comparison: Comparison) -> list[str]:
             time = "" if seconds is None else f" in {duration(seconds)}{unit}"
             device = f" on {record['device']}" if record.get("device") else ""
             stages = _stages(record, entry.method, clock)
-            texts.append(f"{entry.label}: {least}{total.samples_seen:,}{time}{device}{stages}")
-    return [f"Structures seen in training (with repetition) by {'; '.join(texts)}."] if texts else []
+            text = f"{least}{total.samples_seen:,}{time}{device}{stages}"
+            labels.setdefault(f"{entry.first.key.checkpoint_hash} {text}", []).append(entry.label)
+    if not labels:
+        return []
+    # the samplers of one checkpoint have one training
+    texts = [f"{', '.join(names)}: {text.partition(' ')[2]}" for text, names in labels.items()]
+    return [f"Structures seen in training (with repetition) by {'; '.join(texts)}."]
 
 
 def _stages(record: Mapping[str, Any], method: str, clock: str) -> str:

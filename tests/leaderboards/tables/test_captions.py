@@ -68,6 +68,16 @@ def test_the_time_of_a_core_is_printed_where_all_stages_have_it(structural):
     assert "material-sde: 41,000 in 30.7 m (" in without
 
 
+def test_samplers_of_one_checkpoint_have_one_training(structural):
+    record = {"samples_seen": 44_000, "seconds": 100.0}
+    of_one = [
+        structural(0.2, 0.001, sampler=sampler, training=record) for sampler in ("euler-maruyama", "ancestral")
+    ]
+    other = structural(0.2, 0.001, sampler="ancestral", checkpoint_hash="e" * 64, training=record)
+    assert conditions(of_one).count("44,000") == 1
+    assert conditions([*of_one, other]).count("44,000") == 2
+
+
 def test_a_training_of_unrecorded_origin_has_a_lower_bound(structural):
     record = {"init_from": "a", "samples_seen": 44_000, "seconds": 100.0}
     assert "material-sde: at least 44,000 in" in conditions([structural(0.2, 0.001, training=record)])
