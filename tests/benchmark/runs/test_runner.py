@@ -202,7 +202,9 @@ def test_a_run_that_is_stopped_within_a_result_leaves_the_same_as_an_undisturbed
     assert all_but_times(run)[2] == []
 
 
-def test_a_run_that_is_stopped_again_and_again_sums_up_the_times_of_all_batches(run, batches, monkeypatch):
+def test_a_run_that_is_stopped_again_and_again_sums_up_the_times_of_all_batches(
+    run, batches, monkeypatch, one_thread
+):
     """Each batch takes a time of its own here, however often the run is stopped."""
     from amsbench.benchmark.generation import generate
 
