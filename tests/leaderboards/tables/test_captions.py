@@ -71,7 +71,8 @@ def test_the_time_of_a_core_is_printed_where_all_stages_have_it(structural):
 def test_samplers_of_one_checkpoint_have_one_training(structural):
     record = {"samples_seen": 44_000, "seconds": 100.0}
     of_one = [
-        structural(0.2, 0.001, sampler=sampler, training=record) for sampler in ("euler-maruyama", "ancestral")
+        structural(0.2, 0.001, sampler=sampler, training=record)
+        for sampler in ("euler-maruyama", "ancestral")
     ]
     other = structural(0.2, 0.001, sampler="ancestral", checkpoint_hash="e" * 64, training=record)
     assert conditions(of_one).count("44,000") == 1
