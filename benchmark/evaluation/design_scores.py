@@ -117,21 +117,24 @@ def _resemblances(
         "largest_overlap": np.full(len(frames), np.nan),
         "duplicate_of": np.full(len(frames), -1),
     }
-    typed: list[TypedStructure] = []
+    generated: list[TypedStructure] = []
+    minima: list[TypedStructure] = []
     for k in compared:
-        structure = typed_structure(frames[k], elements)
-        typed.append(structure)
+        structure, minimum = typed_structure(frames[k], elements), relaxed[k]
+        generated.append(structure)
         results: list[Resemblance] = [reference.index.resemblance(structure)]
-        minimum = relaxed[k]
+        minima.append(structure)
         if minimum is not None:
             # a copy with displaced atoms relaxes back to what it was copied from
-            results.append(reference.index.resemblance(typed_structure(minimum, elements)))
+            minima[-1] = typed_structure(minimum, elements)
+            results.append(reference.index.resemblance(minima[-1]))
         distance = results[0].environment_distance
         columns["environment_distance"][k] = np.nan if distance is None else distance
         columns["largest_overlap"][k] = max(result.largest_overlap for result in results)
     classes = environment_classes(elements, reference.charges)
-    firsts = duplicate_groups(typed, classes, reference.limits.overlap)
-    for place, first in enumerate(firsts):
-        if first != place:
-            columns["duplicate_of"][compared[place]] = compared[first]
+    sets = [generated] if minima == generated else [generated, minima]
+    for structures in sets:
+        for place, first in enumerate(duplicate_groups(structures, classes, reference.limits.overlap)):
+            if first != place:
+                columns["duplicate_of"][compared[place]] = compared[first]
     return columns

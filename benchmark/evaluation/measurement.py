@@ -45,7 +45,7 @@ class MeasuredStructure:
 
     row: of the per-structure table
     relaxed: the relaxed structure; None if there is none
-    cpu_seconds: processor time of the measurement
+    cpu_seconds: processor time of the measurement; 0 for one that crashed its process, whose time is not known
     """
 
     row: dict[str, Any]
@@ -74,8 +74,10 @@ def measurements(
         if isinstance(row, TaskLost):
             # what crashes a worker would crash this process, too
             lost = _unmeasured if row.crashed else _lost
+            # a measurement that did not end took the whole limit; the time of one that crashed is not known
             yield MeasuredStructure(
-                row=lost(structures[k], task, row.reason), cpu_seconds=MEASUREMENT_TIME_LIMIT
+                row=lost(structures[k], task, row.reason),
+                cpu_seconds=0.0 if row.crashed else MEASUREMENT_TIME_LIMIT,
             )
         else:
             yield row

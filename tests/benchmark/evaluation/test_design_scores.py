@@ -103,6 +103,14 @@ def test_one_glass_many_times_is_one_hit(reference, honest):
     assert result.columns["duplicate_of"].tolist() == [-1] + [0] * (COUNT - 1)
 
 
+def test_displaced_answers_that_relax_to_one_glass_are_one_hit(reference, honest):
+    first = honest[0]
+    answers = [first, *(moved(first, 0.2, seed=k) for k in range(1, 4))]
+    result = judged(reference, answers, obtained=np.full(4, first.info["shear_modulus"]))
+    assert result.hits.hits <= 1
+    assert (result.columns["duplicate_of"][1:] >= 0).any()
+
+
 def test_answering_the_mean_and_refusing_the_rest_is_worth_the_answers_near_the_mean(reference, honest):
     mean = reference.labels("shear_modulus").mean
     tolerance = 0.5 * reference.labels("shear_modulus").standard_deviation
