@@ -61,7 +61,7 @@ class TrainingCopies(NonLearnedBaseline):
         partial: PartialResults | None = None,
     ) -> Generated:
         """Copies of training structures with the nearest labels."""
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         train = self.dataset.split("train")
         count, targets = trial.plan.count, trial.plan.target_values()
         if targets:
@@ -85,7 +85,12 @@ class TrainingCopies(NonLearnedBaseline):
         if sink:
             sink(frames)
         progress(len(frames))
-        return Generated(frames=frames, seconds=time.perf_counter() - began, evaluations=0)
+        return Generated(
+            frames=frames,
+            seconds=time.perf_counter() - began,
+            cpu_seconds=time.process_time() - cpu_began,
+            evaluations=0,
+        )
 
 
 class NearestTraining(TrainingCopies):

@@ -56,11 +56,11 @@ def check_samplers(method: type[Method], text: str | None) -> None:
 
 
 def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
-    """The named samplers of a method, ``all``, or by default the publication's and the preferred one."""
+    """The named samplers of a method, ``all``, or by default the preferred one."""
     method = checkpoint.method
     names = [sampler.name for sampler in method.samplers]
     if text is None:
-        return tuple(dict.fromkeys((names[0], method.preferred_sampler())))
+        return (method.preferred_sampler(),)
     if text == "all":
         return tuple(names)
     return tuple(dict.fromkeys(method.sampler_named(name).name for name in names_in(text)))

@@ -39,13 +39,16 @@ def run_command(
     method: MethodName,
     dataset: DatasetName,
     protocol: Annotated[
-        str, typer.Option(help="quick, standard or paper: sizes of the comparison.")
+        str,
+        typer.Option(
+            help="Sizes of the comparison: quick, standard, paper, or wide (standard with the paper's targets)."
+        ),
     ] = "quick",
     steps: Annotated[str | None, typer.Option(help="Step counts instead of the protocol's: 1,5,25.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Structures per result.")] = None,
     samplers: Annotated[
         str | None,
-        typer.Option(help="Samplers, comma separated, or 'all'; default: the paper's and the strongest."),
+        typer.Option(help="Samplers, comma separated, or 'all'; default: the strongest."),
     ] = None,
     plans: Annotated[
         str | None, typer.Option(help="Only these plans, comma separated, such as shear_modulus.")

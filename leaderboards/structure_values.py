@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..benchmark.runs.results import Result, ResultKey, check_file
+from ..benchmark.evaluation.evaluate import squared_error_column
+from ..benchmark.runs.results import TABLE, Result, ResultKey, check_file
 from ..errors import AmsbenchError
 from ..metrics.design import inverse_design
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ResultFiles(Protocol):
@@ -25,29 +29,56 @@ def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.
 
     AmsbenchError where the parquet file beside the result is missing, damaged, edited or of another result.
     """
+    names = [f"target_{name}", name]
+    table = _table(files, result)
+    if not set(names) <= set(table):
+        raise AmsbenchError(
+            f"{files.path(result.key, TABLE)} lacks the columns {', '.join(names)}; delete it and its .json and run "
+            "again"
+        )
+    _check_length(files, result, table)
+    return table[names[0]].to_numpy(dtype=float), table[name].to_numpy(dtype=float)
+
+
+def squared_curve_errors(files: ResultFiles | None, result: Result, name: str) -> np.ndarray | None:
+    """Part of each structure in the squared RMSD of a mean curve [s] (``squared_errors``), NaN without a curve.
+
+    None where there is no parquet file beside the result, or none with these values. AmsbenchError where it is damaged,
+    edited or foreign.
+    """
+    if files is None or not files.path(result.key, TABLE).is_file():
+        return None
+    column = squared_error_column(name)
+    table = _table(files, result)
+    if column not in table:
+        return None
+    _check_length(files, result, table)
+    return table[column].to_numpy(dtype=float)
+
+
+def _table(files: ResultFiles, result: Result) -> pd.DataFrame:
+    """The table beside a result, which is the one that was stored with it."""
     import pandas as pd
 
-    path = files.path(result.key, ".parquet")
+    path = files.path(result.key, TABLE)
     if not path.is_file():
         raise AmsbenchError(
             f"{path} with the values of the single structures is missing; copy it beside its .json, "
             "or delete that and run again"
         )
     check_file(path, result)
-    names = [f"target_{name}", name]
     try:
-        table = pd.read_parquet(path, columns=names)
+        return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise AmsbenchError(
-            f"{path} is damaged or lacks the columns {', '.join(names)}; "
-            "delete it and its .json and run again"
-        ) from error
+        raise AmsbenchError(f"{path} is damaged; delete it and its .json and run again") from error
+
+
+def _check_length(files: ResultFiles, result: Result, table: pd.DataFrame) -> None:
     if len(table) != result.key.count:
         raise AmsbenchError(
-            f"{path} has {len(table)} structures where its result has {result.key.count}; "
+            f"{files.path(result.key, TABLE)} has {len(table)} structures where its result has {result.key.count}; "
             "delete it and its .json and run again"
         )
-    return table[names[0]].to_numpy(dtype=float), table[name].to_numpy(dtype=float)
 
 
 def penalised_errors(files: ResultFiles | None, result: Result, name: str) -> np.ndarray | None:
@@ -55,7 +86,7 @@ def penalised_errors(files: ResultFiles | None, result: Result, name: str) -> np
 
     None where there is no parquet file beside the result. AmsbenchError where that is damaged, edited or foreign.
     """
-    if files is None or not files.path(result.key, ".parquet").is_file():
+    if files is None or not files.path(result.key, TABLE).is_file():
         return None
     target, obtained = structure_values(files, result, name)
     return inverse_design.penalised_errors(target, obtained, result.inverse_design[name].training)

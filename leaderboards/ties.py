@@ -7,7 +7,7 @@ those results are tied whose intervals overlap that of the best.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..benchmark.runs.results import Result
 from ..metrics.bootstrap import Interval, tie_groups
 from ..metrics.paired_bootstrap import holm, paired_differences, tied_with_best
 from .comparisons import Comparison
-from .structure_values import penalised_errors
+from .structure_values import penalised_errors, squared_curve_errors
 from .tables.result_numbers import property_errors, structural_scores
 
 INTERVAL_LEVEL = 0.95
@@ -78,9 +78,9 @@ def _ties(comparison: Comparison, name: str, interval_of: Callable[[Result, str]
         tested[steps] = {label: interval.value for label, interval in intervals.items()}
         best, *others = sorted(intervals, key=lambda label: intervals[label].value)
         if others:
-            differences = np.stack([errors[label] - errors[best] for label in others], axis=1)
-            pairs = paired_differences(differences)
-            p_values |= {(label, steps): pair.p_value for label, pair in zip(others, pairs, strict=True)}
+            p_values |= {
+                (label, steps): p for label, p in zip(others, _p_values(errors, best, others), strict=True)
+            }
     corrected = holm(p_values)
     for steps, values in tested.items():
         of_row = {label: p for (label, at), p in corrected.items() if at == steps}
@@ -88,10 +88,20 @@ def _ties(comparison: Comparison, name: str, interval_of: Callable[[Result, str]
     return Ties(tied=frozenset(tied), p_values=corrected, interval_steps=tuple(by_intervals))
 
 
+def _p_values(errors: Mapping[str, np.ndarray], best: str, others: Sequence[str]) -> list[float]:
+    """p-values of the differences to the best; a structure without a curve in either result has no part in its one."""
+    differences = np.stack([errors[label] - errors[best] for label in others], axis=1)
+    if np.isfinite(differences).all():
+        return [pair.p_value for pair in paired_differences(differences)]
+    finite = [column[np.isfinite(column)] for column in differences.T]
+    # of less than two structures nothing can be said
+    return [paired_differences(column)[0].p_value if len(column) > 1 else 1.0 for column in finite]
+
+
 def _errors(comparison: Comparison, result: Result, name: str) -> np.ndarray | None:
-    """The error of each structure; None for mean curves, and where no file has the values of the structures."""
+    """The error of each structure, NaN for those without a curve; None where no file has these values."""
     if name not in comparison.key.targets:
-        return None
+        return squared_curve_errors(comparison.files, result, name)
     return penalised_errors(comparison.files, result, name)
 
 

@@ -111,48 +111,6 @@ def paired_differences(
     ]
 
 
-def resampled_difference(
-    first: float,
-    first_resampled: ArrayLike,
-    second: float,
-    second_resampled: ArrayLike,
-    *,
-    level: float = 0.95,
-) -> PairedDifference:
-    """Difference ``first - second`` of any statistic of which both results store the resampled values.
-
-    first_resampled, second_resampled [samples]: the statistic of each resample; the k-th of both is of the same
-        resampling weights (equal numbers of structures, samples and seed)
-
-    The spread of the resampled differences about their own mean is the error of the difference. Pass the squares of
-    RMSDs: near the noise floor a resampled RMSD is larger than that of all structures and varies less, so that its
-    p-values are too small, while those of the squares are right or too large.
-    AmsbenchError for vectors of different lengths and for values that are not finite.
-    """
-    vectors = [np.asarray(vector, dtype=np.float64) for vector in (first_resampled, second_resampled)]
-    if vectors[0].shape != vectors[1].shape or vectors[0].ndim != 1 or len(vectors[0]) < 2:
-        raise AmsbenchError(
-            "a difference of resampled statistics needs the same resamples in both results, "
-            f"got shapes {vectors[0].shape} and {vectors[1].shape}"
-        )
-    if not all(np.isfinite(vector).all() for vector in (*vectors, np.array([first, second]))):
-        raise AmsbenchError("a difference of resampled statistics needs finite values of both results")
-    _check_level(level)
-    value = float(first) - float(second)
-    deviations = vectors[0] - vectors[1]
-    deviations -= deviations.mean()
-    low, high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
-    samples = len(deviations)
-    return PairedDifference(
-        value=value,
-        low=value + float(low),
-        high=value + float(high),
-        level=level,
-        p_value=(1 + int((np.abs(deviations) >= abs(value)).sum())) / (1 + samples),
-        samples=samples,
-    )
-
-
 def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:
     """p-values corrected for the number of comparisons by Holm's step-down method, in the order of ``p_values``.
 

@@ -46,6 +46,22 @@ def wasserstein(a: ArrayLike, b: ArrayLike, grid: ArrayLike) -> float:
     return float(wasserstein_distance(grid, grid, a, b))
 
 
+def squared_errors(values: ArrayLike, reference: ArrayLike) -> np.ndarray:
+    """A number [s] for each structure, whose mean is the squared RMSD of the mean curve without its sampling noise.
+
+    values [s, bins]: one curve per structure; reference [bins]
+
+    They are the jackknife's pseudo-values of the squared RMSD, s T - (s - 1) T without the structure: the spread of
+    their mean is the error of the squared RMSD, and near the noise floor larger than it, so that a paired test of two
+    sets is right or too careful. A single structure has the square of its own RMSD.
+    """
+    values, reference = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    mean = values.mean(axis=0)
+    own, common = values - mean, mean - reference
+    pseudo: np.ndarray = np.mean(common**2) + 2.0 * np.mean(own * common, axis=1)
+    return pseudo if len(values) < 2 else pseudo - np.mean(own**2, axis=1) / (len(values) - 1)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrozenCurve:
     """The mean curve of reference structures, with the variances that its noise floor follows from.

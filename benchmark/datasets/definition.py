@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ...errors import AmsbenchError
 from ...metrics.potentials.lammps_calculator import LammpsCalculator, energy_per_atom
 from ...metrics.potentials.potential import EvaluationFailed, Potential
-from ..interface.evaluation_plan import PROTOCOLS, EvaluationPlan
+from ..interface.evaluation_plan import PROTOCOLS, WIDE, EvaluationPlan
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
 
 def plans_of(definition: DatasetDefinition, protocol: str) -> tuple[EvaluationPlan, ...]:
-    """Evaluation plans of a dataset under a protocol; AmsbenchError for an unknown protocol."""
-    if protocol not in PROTOCOLS:
-        raise AmsbenchError(f"unknown protocol '{protocol}'; known: {', '.join(PROTOCOLS)}")
-    return tuple(definition.evaluation_plans(protocol))
+    """Evaluation plans of a dataset under a protocol; AmsbenchError for an unknown protocol, and one without plans."""
+    if protocol not in (*PROTOCOLS, WIDE):
+        raise AmsbenchError(f"unknown protocol '{protocol}'; known: {', '.join((*PROTOCOLS, WIDE))}")
+    if protocol != WIDE:
+        return tuple(definition.evaluation_plans(protocol))
+    plans = tuple(definition.wide_plans())
+    if not plans:
+        raise AmsbenchError(
+            f"dataset '{definition.name}' has no plans under the protocol '{WIDE}', which are those of targets far "
+            f"outside the training data; give one of: {', '.join(PROTOCOLS)}"
+        )
+    return plans
 
 
 Split = Literal["train", "validation", "test"]
@@ -132,6 +140,10 @@ class DatasetDefinition(ABC):
     @abstractmethod
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Evaluation plans of the protocol ``quick``, ``standard`` or ``paper``."""
+
+    def wide_plans(self) -> Sequence[EvaluationPlan]:
+        """Evaluation plans of the protocol ``wide``: targets far outside the training data; by default none."""
+        return ()
 
     def measure(self, atoms: Atoms, names: Sequence[str] | None = None) -> Measurement:
         """Named properties (by default all) of one structure; labels and generated structures are measured alike."""

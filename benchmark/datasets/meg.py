@@ -91,6 +91,7 @@ _PAPER: _Targets = {
 MEG_PLAN_SIZES: dict[str, tuple[int, tuple[int, ...], float, _Targets]] = {
     "quick": (8, (1, 5, 25), 14.0, _TRAINING_RANGE),
     "standard": (64, (1, 2, 5, 10, 25, 50), 14.0, _TRAINING_RANGE),
+    "wide": (64, (1, 5, 25), 14.0, _PAPER),
     "paper": (2_000, (1, 5, 10, 25, 50, 100, 250), 23.0, _PAPER),
 }
 """Structures, step counts, edge of the cubes (A), and first and last targets of each plan, by protocol."""
@@ -146,6 +147,10 @@ class MultiElementGlass(DatasetDefinition):
             "sample_temperature_k": SAMPLE_TEMPERATURE,
             "hold_ps": HOLD[recipe],
         }
+
+    def wide_plans(self) -> Sequence[EvaluationPlan]:
+        """The paper's targets at the sizes of ``standard``."""
+        return self.evaluation_plans("wide")
 
     def evaluation_plans(self, protocol: str) -> Sequence[EvaluationPlan]:
         """Plans for Young's modulus at fixed lithium, as in the paper's Table 3, and for single properties."""

@@ -15,6 +15,7 @@ from ...metrics.design.hits import HitScores
 from ...metrics.design.inverse_design import InverseDesignErrors, inverse_design_errors
 from ...metrics.distribution_functions import curves_in_chunks
 from ...metrics.metric import CurveMetric
+from ...metrics.structural_errors import squared_errors
 from ..datasets.definition import DatasetDefinition
 from ..registry import load, load_metric
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means
@@ -36,6 +37,11 @@ STANDARD_CURVES = ("rdf", "adf")
 
 FEWEST_IN_PARALLEL = 1_000
 """Smallest number of structures whose curves are computed in worker processes; for fewer the transfer takes longer."""
+
+
+def squared_error_column(curve: str) -> str:
+    """Column of the table with each structure's part of the squared RMSD of a curve (``squared_errors``)."""
+    return f"{curve}_squared_error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +145,11 @@ def evaluate_structures(
             metric: curves_in_chunks(metric.curves, structures, executor=parallel) for metric in curve_metrics
         }
         structural = reference.scores(structures, measured, seed)
+        places = [k for k, row in enumerate(rows) if is_measured(row)]
+        for metric, of_structures in measured.items():
+            column = np.full(len(rows), np.nan)
+            column[places] = squared_errors(of_structures.values, reference.curve(metric).mean)
+            table = table.assign(**{squared_error_column(metric.name): column})
     failures = {
         name.removesuffix("_failure"): dict(Counter(row[name] for row in rows if row.get(name)))
         for name in dict.fromkeys(name for row in rows for name in row if name.endswith("_failure"))

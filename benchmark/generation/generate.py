@@ -41,11 +41,13 @@ class Generated:
     frames: ASE Atoms without ghosts, with the targets in ``info`` as ``target_<name>``
     seconds: wall-clock time of the sampling alone, with the device synchronised and without the warm-up: the time in
         which at least one batch was being sampled, summed over all batches
+    cpu_seconds: processor time of all threads in that time, which other programs do not lengthen; None on a GPU
     evaluations: network evaluations per structure
     """
 
     frames: list[Atoms]
     seconds: float
+    cpu_seconds: float | None
     evaluations: int
 
 
@@ -87,16 +89,16 @@ def generate_structures(
 
     method.eval()
 
-    def sample(batch: Rows, steps: int) -> tuple[Structures, float, float]:
+    def sample(batch: Rows, steps: int) -> tuple[Structures, _Times, _Times]:
         """Structures of a batch, and the times at which their sampling started and ended."""
         rows = slice(*batch)
         with torch.no_grad():
             start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
-            started = time.perf_counter()
+            started = _Times.now()
             noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
             structures = method.sample(start, steps, chosen.name, noise)
             synchronise(device)
-        return structures, started, time.perf_counter()
+        return structures, started, _Times.now()
 
     workers = min(threads_for(method, device), len(cells))
     limit = min(ATOMS_PER_BATCH[device.type], -(-int(counts_t.sum()) // max(1, workers)))
@@ -105,19 +107,25 @@ def generate_structures(
     if batches:
         sample(batches[0], 1)  # warm-up: the first call compiles kernels, packs weights and fills caches
     frames: list[Atoms] = []
-    clock = _SamplingClock()
-    seconds = 0.0
+    wall, processor = _SamplingClock(), _SamplingClock()
+    seconds, cpu_seconds = 0.0, 0.0
     with SharedThreads(workers) as threads:
         sampled = threads.map(lambda rows: sample(rows, steps), batches)
         for rows in sorted([*stored, *batches], key=lambda rows: rows.start):
             if rows in stored:
-                new, batch_seconds = stored[rows]
+                part = stored[rows]
             else:
                 structures, started, ended = next(sampled)
-                new, batch_seconds = structures.to_atoms(method.task.elements), clock.add(started, ended)
+                part = FinishedPart(
+                    frames=structures.to_atoms(method.task.elements),
+                    seconds=wall.add(started.wall, ended.wall),
+                    cpu_seconds=processor.add(started.processor, ended.processor),
+                )
                 if partial:
-                    partial.write(f"{rows.start:08d}-{rows.stop:08d}", (new, batch_seconds))
-            seconds += batch_seconds
+                    partial.write(f"{rows.start:08d}-{rows.stop:08d}", part)
+            new = part.frames
+            seconds += part.seconds
+            cpu_seconds += part.cpu_seconds
             for k, frame in enumerate(new, start=rows.start):
                 frame.info.update(
                     {f"target_{name}": float(values[k]) for name, values in (targets or {}).items()}
@@ -127,7 +135,12 @@ def generate_structures(
                 sink(new)
             if progress:
                 progress(len(frames))
-    return Generated(frames=frames, seconds=seconds, evaluations=chosen.evaluations(method, steps))
+    return Generated(
+        frames=frames,
+        seconds=seconds,
+        cpu_seconds=cpu_seconds if device.type == "cpu" else None,
+        evaluations=chosen.evaluations(method, steps),
+    )
 
 
 def property_table(
@@ -175,6 +188,17 @@ class Rows(NamedTuple):
     stop: int
 
 
+class _Times(NamedTuple):
+    """Readings of the clock on the wall and of the processor time of this process, s."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> _Times:
+        return cls(time.perf_counter(), time.process_time())
+
+
 class _SamplingClock:
     """Measures the time in which at least one batch was being sampled; batches may overlap."""
 
@@ -202,7 +226,7 @@ def _stored_batches(partial: PartialResults | None, count: int) -> dict[Rows, Fi
     for name in partial.names() if partial else []:
         rows = Rows(*map(int, name.split("-")))
         part = partial.read(name) if partial and end <= rows.start < rows.stop <= count else None
-        if part is not None and len(part[0]) == rows.stop - rows.start:
+        if part is not None and len(part.frames) == rows.stop - rows.start:
             stored[rows] = part
             end = rows.stop
     return stored

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,8 +16,14 @@ from ..system.files import shared_folder, write_atomically, write_text
 if TYPE_CHECKING:
     from ase import Atoms
 
-FinishedPart = tuple[list["Atoms"], float]
-"""Structures that were generated together, and the seconds that they took."""
+
+class FinishedPart(NamedTuple):
+    """Structures that were generated together, and the seconds of the wall clock and of processors that they took."""
+
+    frames: list[Atoms]
+    seconds: float
+    cpu_seconds: float
+
 
 _ENVIRONMENT, _COMPLETE = "environment", "complete"
 """Names of files without a suffix, so that nobody takes them for results."""
@@ -49,19 +55,20 @@ class PartialResults:
                 frames = [
                     Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in structures
                 ]
-                return frames, float(file["seconds"])
+                return FinishedPart(frames, float(file["seconds"]), float(file["cpu_seconds"]))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
 
     def write(self, name: str, part: FinishedPart) -> None:
         """Store a finished part; AmsbenchError if the folder cannot be written."""
-        frames, seconds = part
+        frames = part.frames
         arrays = {
             "counts": np.array([len(atoms) for atoms in frames]),
             "numbers": np.concatenate([atoms.numbers for atoms in frames]),
             "positions": np.concatenate([atoms.positions for atoms in frames]),
             "cells": np.array([atoms.cell.array for atoms in frames]),
-            "seconds": np.array(seconds),
+            "seconds": np.array(part.seconds),
+            "cpu_seconds": np.array(part.cpu_seconds),
         }
 
         def write(temporary: Path) -> None:

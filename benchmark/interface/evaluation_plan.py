@@ -10,6 +10,9 @@ import numpy as np
 
 ResultKind = Literal["structural", "inverse-design"]
 PROTOCOLS = ("quick", "standard", "paper")
+"""Protocols of every dataset."""
+WIDE = "wide"
+"""Protocol of datasets with targets far outside their training data: sizes of ``standard``, targets of the paper."""
 
 
 def reference_split(protocol: str) -> Literal["train", "test"]:

@@ -14,7 +14,7 @@ from ...metrics.potentials.lammps import load_lammps
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
 from ..generation.generate import FrameConsumer, Generated
-from ..generation.partial_results import PartialResults
+from ..generation.partial_results import FinishedPart, PartialResults
 from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import ProductType
 from ..interface.method_card import MethodCard
@@ -118,16 +118,16 @@ class NonLearnedBaseline(Generator):
                         f"a task of '{self.name}' gave no structures: {finished.reason}; run the command "
                         "again, finished tasks are kept"
                     )
-                finished = [_plain(atoms) for atoms in finished[0]], finished[1]
+                structures, cpu_seconds = finished
+                finished = FinishedPart([_plain(atoms) for atoms in structures], cpu_seconds, cpu_seconds)
                 if partial:
                     partial.write(name, finished)
-            structures, cpu_seconds = finished
-            frames += structures
-            seconds += cpu_seconds
+            frames += finished.frames
+            seconds += finished.cpu_seconds
             if sink:
-                sink(structures)
+                sink(finished.frames)
             progress(len(frames))
-        return Generated(frames=frames, seconds=seconds, evaluations=0)
+        return Generated(frames=frames, seconds=seconds, cpu_seconds=seconds, evaluations=0)
 
     def precision(self) -> ProductType:
         """``float64``, the precision of LAMMPS."""

@@ -22,7 +22,7 @@ from ...metrics.design.inverse_design import InverseDesignErrors
 from ..evaluation.structural_scores import StrictModel, StructuralScores
 from ..system.files import sha256_of, visible_files, write_text
 
-RESULT_FORMAT = 3
+RESULT_FORMAT = 4
 STRUCTURES, TABLE = ".extxyz", ".parquet"
 """Suffixes of the files beside a result: its structures, and what was measured on each of them."""
 NO_STEPS = 0
@@ -94,7 +94,8 @@ class Result(StrictModel):
     step_label: kind of step at this step count, such as ``ODE`` or ``SDE``
     trained_on: properties that the model was trained with
     conditioned_on: those of them that had targets
-    seconds: generation time of ``key.count`` structures, warm-up excluded
+    seconds: wall-clock time of the generation of ``key.count`` structures, warm-up excluded
+    cpu_seconds: processor time of the generation; None on a GPU, and where it was not recorded
     evaluations: network evaluations per structure
     measuring_seconds: wall-clock time of all measurements
     measuring_cpu_seconds: CPU time of the measurements of single structures; None where it was not recorded
@@ -114,6 +115,7 @@ class Result(StrictModel):
     trained_on: tuple[str, ...]
     conditioned_on: tuple[str, ...]
     seconds: float
+    cpu_seconds: float | None
     evaluations: int
     measuring_seconds: float
     measuring_cpu_seconds: float | None

@@ -191,6 +191,7 @@ class Run:
                 trained_on=source.trained_on,
                 conditioned_on=tuple(name for name in plan.targets if name in source.trained_on),
                 seconds=generated.seconds,
+                cpu_seconds=generated.cpu_seconds,
                 evaluations=generated.evaluations,
                 measuring_seconds=measuring_seconds,
                 measuring_cpu_seconds=evaluation.cpu_seconds,
@@ -271,7 +272,7 @@ class Run:
 
     def _store(self, result: Result, table: pd.DataFrame) -> Result:
         # structures and table before the result: if a result exists, all of its files are complete
-        write_atomically(self.store.path(result.key, TABLE), lambda file: table.to_parquet(file))
+        write_atomically(self.store.path(result.key, TABLE), lambda file: _write_table(table, file))
         result = result.model_copy(update={"files": self.store.file_hashes(result.key)})
         self.store.write(result)
         return result
@@ -302,6 +303,11 @@ class Run:
             return None
         check_file(path, result)
         return list(read_structures(path))  # unchecked, also those that no metric can measure
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    # a table of some dozen rows is mostly the bookkeeping of its columns
+    table.to_parquet(path, compression="zstd", use_dictionary=False, write_statistics=False)
 
 
 def overlapped(

@@ -134,14 +134,14 @@ def _caption(records: Sequence[ComparisonRecords], detail: bool) -> tuple[str, .
     if detail:
         sentences = dict.fromkeys(sentence for item in records for sentence in conditions(item.comparison))
         return (
-            f"{meaning} Training mean: MAE of always answering the mean of the training set. Time: of generation, mean "
-            "over the targets.",
+            f"{meaning} Training mean: MAE of always answering the mean of the training set. Time: of one core, "
+            "or of the GPU, for the generation, mean over the targets.",
             *sentences,
         )
     return (
         meaning,
-        "Rows have different numbers of steps, which the second column gives; time: of generation"
-        f"{times_note(first)}.",
+        "Rows have different numbers of steps, which the second column gives; time: of one core, or of the GPU, "
+        f"for the generation{times_note(first)}.",
         f"{first.key.count:,} structures per result, protocol {first.key.protocol}; --detail adds a table per property "
         "with intervals, correlations and failures, descriptors, training and hardware.",
     )

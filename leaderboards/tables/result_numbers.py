@@ -32,8 +32,8 @@ def numbers_of(result: Result) -> Numbers:
     numbers |= _hit_numbers(result)
     numbers |= descriptor_numbers(result.key.dataset, result.descriptors)
     numbers |= {
-        (COST, "seconds"): result.seconds,
-        (COST, "seconds_per_structure"): result.seconds / result.key.count,
+        (COST, "seconds"): generation_seconds(result),
+        (COST, "seconds_per_structure"): generation_seconds(result) / result.key.count,
         (COST, "seconds_scaled"): scaled_seconds(result),
         (COST, "evaluations"): result.evaluations,
     }
@@ -63,7 +63,12 @@ def property_errors(result: Result, name: str) -> InverseDesignErrors:
 
 def scaled_seconds(result: Result) -> float:
     """Generation time for as many structures as the paper's tables count."""
-    return result.seconds * reported_values.COUNTS[result.key.kind] / result.key.count
+    return generation_seconds(result) * reported_values.COUNTS[result.key.kind] / result.key.count
+
+
+def generation_seconds(result: Result) -> float:
+    """Seconds of one processor core, or of the GPU, for the generation; where it was not recorded, wall-clock time."""
+    return result.seconds if result.cpu_seconds is None else result.cpu_seconds
 
 
 def _curve_numbers(result: Result) -> Numbers:
@@ -107,8 +112,7 @@ def _hit_numbers(result: Result) -> Numbers:
     conditions = ("measured", "right_substance", "novel", "within_tolerance", "hits", "requested")
     numbers: Numbers = {(HITS, name): getattr(hits, name) for name in conditions}
     numbers |= {(HITS, name): getattr(hits, name) for name in ("share", "share_low", "share_high")}
-    generating = result.seconds * result.environment.threads
-    measuring = result.measuring_cpu_seconds
+    generating, measuring = generation_seconds(result), result.measuring_cpu_seconds
     numbers[HITS, "seconds_per_hit"] = generating / hits.hits if hits.hits else None
     both = None if measuring is None or not hits.hits else (generating + measuring) / hits.hits
     numbers[HITS, "seconds_per_hit_measured"] = both

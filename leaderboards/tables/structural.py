@@ -135,7 +135,7 @@ def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> Ta
     if detail:
         caption = [
             *conditions(comparison),
-            f"Cells: {heads} (generation time, scaled to 10,000 structures).",
+            f"Cells: {heads} (time of one core, or of the GPU, for the generation of 10,000 structures).",
             LEVELS_SENTENCE + energy,
             *ties,
             *steps_note(comparison),
@@ -144,8 +144,8 @@ def _errors(records: ComparisonRecords, *, with_paper: bool, detail: bool) -> Ta
         reference = comparison.entries[0].first.structural
         against = f" against the {reference.reference} split" if reference else ""
         caption = [
-            f"Cells: {heads}{against} (generation time scaled to 10,000 structures{times_note(comparison)}); noise "
-            f"floor: {FLOOR}; random positions: an ideal gas.{energy}",
+            f"Cells: {heads}{against} (time of one core, or of the GPU, for the generation of 10,000 structures"
+            f"{times_note(comparison)}); noise floor: {FLOOR}; random positions: an ideal gas.{energy}",
             *ties,
             short_conditions(comparison),
         ]

@@ -35,7 +35,7 @@ def test_a_checkpoint_of_format_2():
 
 
 def test_a_result_of_format_3():
-    assert RESULT_FORMAT == 3
+    assert RESULT_FORMAT == 4
     (path,) = FORMATS.glob("*.json")
     result = read_result(path)
     assert result.key.method == "amshortcut"

@@ -72,6 +72,7 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
         "seconds": 1.0,
         "evaluations": key.steps,
         "measuring_seconds": 1.0,
+        "cpu_seconds": None,
         "measuring_cpu_seconds": 40.0,
         "structural": None,
         "inverse_design": {},

@@ -5,14 +5,13 @@ import pytest
 from scipy.stats import ttest_rel
 
 from amsbench.errors import AmsbenchError
-from amsbench.metrics.bootstrap import resampling_weights
 from amsbench.metrics.paired_bootstrap import (
     holm,
     paired_difference,
     paired_differences,
-    resampled_difference,
     tied_with_best,
 )
+from amsbench.metrics.structural_errors import squared_errors
 
 TRIALS = 2_000
 LEVEL = 0.05
@@ -78,16 +77,13 @@ def test_pairing_distinguishes_what_independent_sets_do_not():
 def false_positives(bias, n=128, trials=500):
     """Rate of differences between the mean curves of two methods that are wrong by the same ``bias`` in another bin."""
     rng = np.random.default_rng(8)
-    weights = np.concatenate(list(resampling_weights(n, 999, 0)))
     biases = bias * np.eye(20)[[3, 12]]
     different = 0
     for _ in range(trials):
         common = rng.normal(size=(n, 20))
         curves = [common + 0.5 * rng.normal(size=(n, 20)) + own for own in biases]
-        (a, all_a), (b, all_b) = (
-            (np.mean(c.mean(axis=0) ** 2), np.mean((weights @ c) ** 2, axis=-1)) for c in curves
-        )
-        different += resampled_difference(a, all_a, b, all_b).p_value < LEVEL
+        first, second = (squared_errors(of_method, np.zeros(20)) for of_method in curves)
+        different += paired_difference(first, second, samples=999).p_value < LEVEL
     return different / trials
 
 
@@ -95,18 +91,6 @@ def test_squared_rmsds_of_equal_curves_differ_in_one_of_twenty_trials():
     error = np.sqrt(LEVEL * (1 - LEVEL) / 500)
     assert abs(false_positives(bias=2.0) - LEVEL) < 3 * error
     assert false_positives(bias=0.5) < LEVEL, "near the noise floor a difference is never claimed too often"
-
-
-def test_stored_resamples_of_means_agree_with_the_structures_themselves():
-    rng = np.random.default_rng(9)
-    first = rng.normal(size=500)
-    second = first + 0.2 + rng.normal(size=500)
-    weights = np.concatenate(list(resampling_weights(500, 1999, 0)))
-    stored = resampled_difference(first.mean(), weights @ first, second.mean(), weights @ second)
-    direct = paired_difference(first, second, samples=1999)
-    assert stored.value == pytest.approx(direct.value)
-    assert stored.low == pytest.approx(direct.low, abs=0.02)
-    assert stored.high == pytest.approx(direct.high, abs=0.02)
 
 
 def test_equal_results_have_no_difference_and_constant_ones_are_certain():
@@ -134,15 +118,6 @@ def test_two_structures_distinguish_nothing():
 def test_errors_that_cannot_be_paired_are_refused(first, second, words):
     with pytest.raises(AmsbenchError, match=words):
         paired_difference(first, second)
-
-
-def test_resamples_that_cannot_be_paired_are_refused():
-    with pytest.raises(AmsbenchError, match="the same resamples"):
-        resampled_difference(1.0, [1.0, 2.0], 1.0, [1.0, 2.0, 3.0])
-    with pytest.raises(AmsbenchError, match="finite values"):
-        resampled_difference(1.0, [1.0, np.inf], 1.0, [1.0, 2.0])
-    with pytest.raises(AmsbenchError, match="between 0 and 1"):
-        resampled_difference(1.0, [1.0, 2.0], 1.0, [1.0, 2.0], level=95)
 
 
 def test_holm_by_hand():

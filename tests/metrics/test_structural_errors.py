@@ -10,6 +10,7 @@ from amsbench.metrics.structural_errors import (
     curve_rmsd,
     ideal_gas,
     noise_corrected,
+    squared_errors,
     wasserstein,
 )
 
@@ -21,6 +22,21 @@ def test_rmsd_of_a_constant_offset_is_the_offset():
     assert curve_rmsd(np.arange(5.0), np.arange(5.0) + 0.25) == pytest.approx(0.25)
     with pytest.raises(AmsbenchError, match="same bins"):
         curve_rmsd(np.zeros(5), np.zeros(6))
+
+
+def test_squared_errors_are_the_jackknife_of_the_squared_rmsd():
+    rng = np.random.default_rng(3)
+    values, reference = rng.normal(size=(12, 20)), rng.normal(size=20)
+    squared = curve_rmsd(values.mean(axis=0), reference) ** 2
+    without = [curve_rmsd(np.delete(values, k, axis=0).mean(axis=0), reference) ** 2 for k in range(12)]
+    np.testing.assert_allclose(squared_errors(values, reference), 12 * squared - 11 * np.array(without))
+    assert squared_errors(values[:1], reference) == pytest.approx([curve_rmsd(values[0], reference) ** 2])
+
+
+def test_the_mean_of_squared_errors_has_no_sampling_noise():
+    rng = np.random.default_rng(4)
+    means = [squared_errors(0.3 + rng.normal(size=(8, 20)), np.zeros(20)).mean() for _ in range(2_000)]
+    assert np.mean(means) == pytest.approx(0.3**2, abs=4 * np.std(means) / np.sqrt(2_000))
 
 
 def test_wasserstein_of_a_shifted_peak_is_the_shift():

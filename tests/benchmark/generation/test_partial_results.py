@@ -6,7 +6,12 @@ import sys
 import numpy as np
 from ase import Atoms
 
-from amsbench.benchmark.generation.partial_results import PartialResults, kept_until_done, remove_unused
+from amsbench.benchmark.generation.partial_results import (
+    FinishedPart,
+    PartialResults,
+    kept_until_done,
+    remove_unused,
+)
 
 
 def some_frames():
@@ -23,9 +28,9 @@ def test_finished_parts_come_back_to_the_bit(tmp_path):
     stored = PartialResults(tmp_path / "parts")
     assert stored.read("a") is None
     assert stored.names() == []
-    stored.write("a", (frames, 1 / 3))
-    again, seconds = stored.read("a")
-    assert seconds == 1 / 3
+    stored.write("a", FinishedPart(frames, 1 / 3, 2 / 3))
+    again, *seconds = stored.read("a")
+    assert seconds == [1 / 3, 2 / 3]
     for one, other in zip(frames, again, strict=True):
         assert one.positions.tobytes() == other.positions.tobytes()
         assert one.cell.array.tobytes() == other.cell.array.tobytes()
@@ -35,7 +40,7 @@ def test_finished_parts_come_back_to_the_bit(tmp_path):
 
 def test_a_part_that_is_cut_off_is_absent(tmp_path):
     stored = PartialResults(tmp_path)
-    stored.write("a", (some_frames(), 1.0))
+    stored.write("a", FinishedPart(some_frames(), 1.0, 1.0))
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     for length in (0, 10, len(whole) // 2, len(whole) - 1):
@@ -59,14 +64,14 @@ def test_a_folder_goes_after_success_and_stays_after_an_error(tmp_path):
     for error in (KeyboardInterrupt, None):
         try:
             with kept_until_done(tmp_path / "parts") as stored:
-                stored.write("a", (some_frames(), 1.0))
+                stored.write("a", FinishedPart(some_frames(), 1.0, 1.0))
                 if error:
                     raise error
         except KeyboardInterrupt:
             assert PartialResults(tmp_path / "parts").names() == ["a"]
     assert list(tmp_path.iterdir()) == []
     with kept_until_done(tmp_path / "parts", remove=False) as stored:
-        stored.write("a", (some_frames(), 1.0))
+        stored.write("a", FinishedPart(some_frames(), 1.0, 1.0))
     assert stored.names() == ["a"]
 
 
@@ -95,7 +100,7 @@ def test_a_folder_that_another_process_uses_is_not_removed(tmp_path):
     ) as other:
         assert other.stdout.readline() == "in\n"
         with kept_until_done(folder) as stored:
-            stored.write("a", (some_frames(), 1.0))
+            stored.write("a", FinishedPart(some_frames(), 1.0, 1.0))
         remove_unused([folder, tmp_path / "none"])
         assert stored.names() == ["a"]
         other.stdin.write("\n")
@@ -105,6 +110,6 @@ def test_a_folder_that_another_process_uses_is_not_removed(tmp_path):
 
 
 def test_an_unused_folder_is_removed(tmp_path):
-    PartialResults(tmp_path / "parts").write("a", (some_frames(), 1.0))
+    PartialResults(tmp_path / "parts").write("a", FinishedPart(some_frames(), 1.0, 1.0))
     remove_unused([tmp_path / "parts"])
     assert list(tmp_path.iterdir()) == []

@@ -57,6 +57,7 @@ def result(**changes) -> Result:
         seconds=1.0,
         evaluations=5,
         measuring_seconds=1.0,
+        cpu_seconds=1.1,
         measuring_cpu_seconds=0.9,
         structural=None,
         inverse_design={

@@ -134,7 +134,7 @@ class StoppedAt(Silent):
 def all_but_times(run):
     """Everything that a run leaves on disk, apart from the times."""
     results = [
-        result.model_dump(exclude={"seconds", "measuring_seconds", "measuring_cpu_seconds"})
+        result.model_dump(exclude={"seconds", "cpu_seconds", "measuring_seconds", "measuring_cpu_seconds"})
         for result in run.store.results()
     ]
     files = {

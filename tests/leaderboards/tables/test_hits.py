@@ -26,9 +26,9 @@ def table_of(tables, start):
 
 
 def test_the_records_have_the_conditions_the_interval_and_the_times_of_a_hit(inverse, hits):
-    """100 s on four threads and 300 s of measurement for ten hits: 40 s and 70 s of a core for each."""
+    """400 s of four cores and 300 s of measurement for ten hits: 40 s and 70 s of a core for each."""
     result = inverse(
-        3.0, 4.0, 16.0, hits=hits(10), seconds=100.0, measuring_cpu_seconds=300.0, environment={"threads": 4}
+        3.0, 4.0, 16.0, hits=hits(10), seconds=100.0, cpu_seconds=400.0, measuring_cpu_seconds=300.0
     )
     stored = numbers(inverse_design_tables([result])[0])
     assert stored == {
