@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -20,7 +20,10 @@ from ...errors import AmsbenchError
 from ...metrics.design.hits import HitScores
 from ...metrics.design.inverse_design import InverseDesignErrors
 from ..evaluation.structural_scores import StrictModel, StructuralScores
-from ..system.files import sha256_of, visible_files, write_text
+from ..system.files import sha256_of, visible_files, write_atomically, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RESULT_FORMAT = 4
 STRUCTURES, TABLE = ".extxyz", ".parquet"
@@ -160,6 +163,15 @@ class ResultStore:
         fields = result.model_dump(mode="json")
         write_text(path, json.dumps({CONTENT_HASH: content_hash(fields), **fields}, indent=1) + "\n")
         return path
+
+    def write_table(self, key: ResultKey, table: pd.DataFrame) -> None:
+        """Store what was measured on each structure of a result."""
+
+        def write(path: Path) -> None:
+            # a table of some dozen rows is mostly the bookkeeping of its columns
+            table.to_parquet(path, compression="zstd", use_dictionary=False, write_statistics=False)
+
+        write_atomically(self.path(key, TABLE), write)
 
     def file_hashes(self, key: ResultKey) -> dict[str, str]:
         """The sha256 of the structures and the table of a result, by suffix, as far as they are there."""

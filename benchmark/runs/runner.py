@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,7 +24,8 @@ from ..evaluation.evaluate import (
 from ..generation.generate import FrameConsumer, Generated
 from ..generation.partial_results import PartialResults, kept_until_done, remove_unused
 from ..interface.evaluation_plan import EvaluationPlan
-from ..system.files import check_writable, write_atomically
+from ..system.compact_structures import on_grid
+from ..system.files import check_writable
 from ..system.structure_files import frame_writer, read_structures, write_frames
 from .generator import Generator, Trial
 from .results import STRUCTURES, TABLE, Environment, Result, ResultKey, ResultStore, check_file
@@ -228,11 +229,11 @@ class Run:
                 self.seed,
                 executor,
                 self._progress(watcher, "generating", trial),
-                sink,
+                None if sink is None else lambda frames: sink([on_grid(atoms) for atoms in frames]),
                 partial,
             )
             partial.record_complete()
-            return generated
+            return replace(generated, frames=[on_grid(atoms) for atoms in generated.frames])
 
         def measure(frames: Iterable[Atoms]) -> Evaluation:
             return self.scoring.evaluation(
@@ -272,7 +273,7 @@ class Run:
 
     def _store(self, result: Result, table: pd.DataFrame) -> Result:
         # structures and table before the result: if a result exists, all of its files are complete
-        write_atomically(self.store.path(result.key, TABLE), lambda file: _write_table(table, file))
+        self.store.write_table(result.key, table)
         result = result.model_copy(update={"files": self.store.file_hashes(result.key)})
         self.store.write(result)
         return result
@@ -302,12 +303,8 @@ class Run:
         if not path.is_file():
             return None
         check_file(path, result)
-        return list(read_structures(path))  # unchecked, also those that no metric can measure
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    # a table of some dozen rows is mostly the bookkeeping of its columns
-    table.to_parquet(path, compression="zstd", use_dictionary=False, write_statistics=False)
+        # unchecked, also those that no metric can measure
+        return [on_grid(atoms) for atoms in read_structures(path)]
 
 
 def overlapped(

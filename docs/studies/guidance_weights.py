@@ -66,7 +66,7 @@ def set_weight(method: Any, weight: float) -> None:
 
 
 def validation_targets(dataset: Dataset, plan: EvaluationPlan, count: int) -> dict[str, np.ndarray]:
-    """Labels [count] of the plan's properties, of validation samples evenly spaced in the order of the plan's own one.
+    """Labels [count] of the plan's properties, of the validation samples nearest to targets spaced as the plan's.
 
     Several properties are those of the same sample, so that they can be met together.
     """
@@ -78,8 +78,10 @@ def validation_targets(dataset: Dataset, plan: EvaluationPlan, count: int) -> di
         raise AmsbenchError(
             f"no validation sample of '{dataset.definition.name}' has labels of {', '.join(plan.targets)}"
         )
-    ordered = labels[np.argsort(labels[:, list(plan.targets).index(plan.name)], kind="stable")]
-    chosen = ordered[np.linspace(0, len(ordered) - 1, count).round().astype(int)]
+    own = labels[:, list(plan.targets).index(plan.name)]
+    # evenly in value: targets evenly spaced in rank are mostly near the mean, where no guidance is needed
+    evenly = np.linspace(*plan.targets[plan.name], count)
+    chosen = labels[[int(np.abs(own - value).argmin()) for value in evenly]]
     return {name: column.astype(float) for name, column in zip(plan.targets, chosen.T, strict=True)}
 
 

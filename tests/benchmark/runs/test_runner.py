@@ -205,7 +205,7 @@ def test_a_run_that_is_stopped_within_a_result_leaves_the_same_as_an_undisturbed
 def test_a_run_that_is_stopped_again_and_again_sums_up_the_times_of_all_batches(
     run, batches, monkeypatch, one_thread
 ):
-    """Each batch takes a time of its own here, however often the run is stopped."""
+    """Each batch takes times of its own here (clock, processor), however often the run is stopped."""
     from amsbench.benchmark.generation import generate
 
     times = iter(range(1, 100))
@@ -216,7 +216,8 @@ def test_a_run_that_is_stopped_again_and_again_sums_up_the_times_of_all_batches(
         with pytest.raises(KeyboardInterrupt):
             list(run.execute(None, StoppedAt("generating", number)))
     (result,) = run.execute(None, Silent())
-    assert result.seconds == 1.0 + 2.0 + 3.0
+    assert result.seconds == 1.0 + 3.0 + 5.0
+    assert result.cpu_seconds == 2.0 + 4.0 + 6.0
     assert batches == [2, 2, 2]
 
 
