@@ -192,3 +192,50 @@ def test_mean_curves_are_tied_by_intervals(structural, store):
     assert len(ties_of(comparison)["rdf"].tied) == 2
     caption = " ".join(structural_tables(results, files=store)[0].caption)
     assert "overlapping 95 % intervals" in caption
+
+
+def structural_pair(structural, store, first, second):
+    """Two results with these parts of the squared RMSD of g(r) [64 structures], and their intervals overlap."""
+    results = []
+    for method, parts in (("amshortcut", first), ("graphite", second)):
+        result = structural(float(np.sqrt(np.nanmean(parts))), 0.001, spread=0.5, method=method)
+        store.write_table(result.key, pd.DataFrame({"rdf_squared_error": parts}))
+        result = result.model_copy(update={"files": store.file_hashes(result.key)})
+        store.write(result)
+        results.append(result)
+    return results
+
+
+def tied_curves(results, files):
+    (comparison,) = comparisons_of(results, "structural", files)
+    ties = ties_of(comparison)["rdf"]
+    return {label.split()[0] for label, _ in ties.tied}, ties.interval_steps
+
+
+def test_mean_curves_are_tied_by_the_parts_of_their_structures_in_the_error(structural, store):
+    """Structures of one index share their noise: intervals overlap, and the paired test sees the difference."""
+    common = 0.01 + 0.004 * np.random.default_rng(0).normal(size=64)
+    results = structural_pair(structural, store, common, common + 0.001)
+    assert tied_curves(results, None) == ({"amshortcut", "graphite"}, (1,))
+    assert tied_curves(results, store) == ({"amshortcut"}, ())
+    caption = " ".join(structural_tables(results, files=store)[0].caption)
+    assert "paired bootstrap" in caption
+
+
+def test_curves_of_independent_noise_are_tied(structural, store):
+    rng = np.random.default_rng(1)
+    parts = [0.01 + 0.004 * rng.normal(size=64) for _ in range(2)]
+    assert tied_curves(structural_pair(structural, store, *parts), store)[0] == {"amshortcut", "graphite"}
+
+
+def test_structures_without_a_curve_have_no_part_in_the_test(structural, store):
+    common = 0.01 + 0.004 * np.random.default_rng(2).normal(size=64)
+    gaps = common + 0.001
+    gaps[::5] = np.nan
+    assert tied_curves(structural_pair(structural, store, common, gaps), store)[0] == {"amshortcut"}
+    gaps[1:] = np.nan  # one structure says nothing
+    gaps[0] = np.nanmean(common) + 0.001
+    assert tied_curves(structural_pair(structural, store, common, gaps), store)[0] == {
+        "amshortcut",
+        "graphite",
+    }

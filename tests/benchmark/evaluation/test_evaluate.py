@@ -12,7 +12,9 @@ from amsbench.benchmark.evaluation.evaluate import evaluate_structures
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.evaluation.report import report_lines
 from amsbench.benchmark.interface.evaluation_plan import reference_split
+from amsbench.benchmark.registry import load_metric
 from amsbench.errors import AmsbenchError
+from amsbench.metrics.metric import CurveMetric
 from amsbench.metrics.potentials.potential import EvaluationFailed
 
 
@@ -54,6 +56,19 @@ def test_training_structures_score_near_the_floor(reference, tiny_asio2):
     assert rdf.low <= rdf.rmsd <= rdf.high
     assert rdf.rmsd < 3 * rdf.floor + 1e-12
     assert rdf.ceiling > 3 * rdf.rmsd
+
+
+def test_the_table_has_the_part_of_each_structure_in_the_squared_errors(reference, tiny_asio2):
+    """The square of the RMSD is their mean and the sampling noise of the mean curve."""
+    frames = frames_of(tiny_asio2, 12)
+    frames.insert(3, Atoms("Si2", np.full((2, 3), np.nan), cell=8 * np.eye(3), pbc=True))
+    evaluation = evaluate_structures(frames, reference)
+    for name in ("rdf", "adf"):
+        parts = evaluation.table[f"{name}_squared_error"].to_numpy()
+        assert np.flatnonzero(np.isnan(parts)).tolist() == [3]
+        curves = load_metric(name, CurveMetric).curves([f for k, f in enumerate(frames) if k != 3]).values
+        noise = (curves.var(axis=0, ddof=1) / 12).mean()
+        assert np.nanmean(parts) + noise == pytest.approx(evaluation.structural.curves[name].rmsd ** 2)
 
 
 def test_a_single_structure_has_no_interval(reference, tiny_asio2):
