@@ -1,0 +1,178 @@
+"""How much do the errors of liquid silicon change from one training to the next? The table of docs/baselines.md.
+
+    python docs/studies/training_seeds.py run FOLDER [METHOD ...]
+    python docs/studies/training_seeds.py table
+
+``run`` trains every method (by default all six) three times with the fixed budget on ``asi``, with the learning rate
+that its trials have chosen (docs/baselines.md, ``fixed_budget.py``), and scores each model under the protocol
+``standard`` in STEPS steps with the sampler of its publication. Trainings and results lie in FOLDER, so that a study
+that was stopped goes on. The numbers are kept in training_seeds.json beside this file; ``table`` writes the table.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+import amsbench
+from amsbench.benchmark.datasets.definition import plans_of
+from amsbench.benchmark.datasets.storage import load_dataset
+from amsbench.benchmark.runs.generator import TrainedModel, Trial
+from amsbench.benchmark.runs.results import Result, ResultStore
+from amsbench.benchmark.runs.runner import Run
+from amsbench.benchmark.system.files import write_text
+from amsbench.benchmark.system.worker_pool import local_pool
+from amsbench.benchmark.training.budgets import BUDGETS
+from amsbench.benchmark.training.checkpoints import load_checkpoint
+from amsbench.errors import AmsbenchError
+
+DATASET = "asi"
+RATES = {
+    "material-ode": 2e-3,
+    "material-sde": 2e-3,
+    "amshortcut": 2e-3,
+    "cdvae": 1e-3,
+    "mattergen": 2e-3,
+    "graphite": 1e-3,
+}
+"""Learning rate of each method, that of the lowest validation loss of its trials."""
+SEEDS = (0, 1, 2)
+STEPS = (1, 5, 25)
+CURVES = ("rdf", "adf")
+RESULTS = Path(__file__).parent / "training_seeds.json"
+PAGE = Path(__file__).parent.parent / "baselines.md"
+BEGIN, END = "<!-- training seeds -->", "<!-- end of training seeds -->"
+
+
+class Silent:
+    """Observer of a run that shows nothing."""
+
+    def trial_started(self, trial: Trial, number: int, total: int, known: bool) -> None: ...
+
+    def progress(self, stage: str, done: int, total: int) -> None: ...
+
+
+def trained(method: str, seed: int, folder: Path) -> Path:
+    """The checkpoint of a training with the fixed budget, which is done or gone on with where it is not finished."""
+    best, last = folder / "best.safetensors", folder / "last.safetensors"
+    if last.is_file() and load_checkpoint(last).record["fraction"] == 1.0:
+        return best
+    return amsbench.train(
+        method,
+        DATASET,
+        output=folder,
+        samples_seen=BUDGETS["fixed"],
+        batch_size=2,
+        learning_rate=RATES[method],
+        validate_every=BUDGETS["fixed"] // 10,
+        seed=seed,
+    )
+
+
+def results(path: Path, folder: Path, executor: Executor | None) -> list[Result]:
+    """The results of a checkpoint; those that lie in ``folder`` are not computed again."""
+    dataset = load_dataset(DATASET)
+    checkpoint = load_checkpoint(path)
+    plans = tuple(plan.changed(steps=STEPS) for plan in plans_of(dataset.definition, "standard"))
+    run = Run(
+        source=TrainedModel(checkpoint),
+        dataset=dataset,
+        plans=plans,
+        samplers=(checkpoint.method.samplers[0].name,),  # that of the publication
+        store=ResultStore(folder),
+    )
+    return list(run.execute(executor, Silent()))
+
+
+def row(result: Result, seed: int) -> dict[str, Any]:
+    """What the table needs of a result."""
+    assert result.structural is not None
+    return {
+        "method": result.key.method,
+        "sampler": result.key.sampler,
+        "steps": result.key.steps,
+        "seed": seed,
+        "checkpoint": result.key.checkpoint_hash,
+        "code": result.key.code,
+        "validation_loss": result.training["validation_loss"],
+        "energy_deviation": result.descriptors["energy_per_atom_deviation"],
+        **{
+            name: {part: getattr(result.structural.curves[name], part) for part in ("rmsd", "low", "high")}
+            for name in CURVES
+        },
+    }
+
+
+def run(folder: Path, methods: list[str]) -> None:
+    """Train and score the methods; each seed of each method is stored when it is done."""
+    unknown = set(methods) - RATES.keys()
+    if unknown:
+        raise AmsbenchError(f"no learning rate of {', '.join(sorted(unknown))}; known: {', '.join(RATES)}")
+    torch.set_num_threads(1)
+    with local_pool(1) as pool:
+        for seed in SEEDS:  # all methods have one training before any has two
+            for method in methods or RATES:
+                stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+                if any((item["method"], item["seed"]) == (method, seed) for item in stored):
+                    continue
+                path = trained(method, seed, folder / f"{method}-{seed}")
+                new = [row(result, seed) for result in results(path, folder / "results", pool)]
+                write_text(RESULTS, json.dumps([*stored, *new], indent=1) + "\n")
+                print(method, seed, [item["rdf"]["rmsd"] for item in new], file=sys.stderr, flush=True)
+
+
+def cell(items: list[dict[str, Any]], curve: str, decimals: int) -> str:
+    """Mean over trainings with its standard deviation, and half the width of an interval over structures."""
+    values = [item[curve]["rmsd"] for item in items]
+    half = np.mean([(item[curve]["high"] - item[curve]["low"]) / 2 for item in items])
+    spread = f" ± {np.std(values, ddof=1):.{decimals}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{decimals}f}{spread} ({half:.{decimals}f})"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A row per method and number of steps."""
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for item in sorted(
+        rows, key=lambda item: (list(RATES).index(item["method"]), item["steps"], item["seed"])
+    ):
+        groups.setdefault((item["method"], item["sampler"], item["steps"]), []).append(item)
+    heads = ["method, sampler", "steps", "trainings", "RDF RMSD", "ADF RMSD", "energy (σ)"]
+    lines = []
+    for (method, sampler, steps), items in groups.items():
+        energies = [item["energy_deviation"] for item in items]
+        energy = f"{min(energies):.1f} to {max(energies):.1f}"
+        lines.append(
+            [f"`{method}` {sampler}", steps, len(items), cell(items, "rdf", 4), cell(items, "adf", 5), energy]
+        )
+    return str(tabulate(lines, heads, "pipe", disable_numparse=True))
+
+
+def page_with(text: str, page: str) -> str:
+    """The page with ``text`` between its markers."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["run", folder, *methods]:
+            run(Path(folder), methods)
+        case ["table"]:
+            rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+            write_text(PAGE, page_with(table(rows), PAGE.read_text(encoding="utf-8")))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except AmsbenchError as error:
+        sys.exit(str(error))
