@@ -2,12 +2,15 @@
 
     python docs/studies/guidance_weights.py run METHOD DATASET [PLAN ...]
     python docs/studies/guidance_weights.py table
+    python docs/studies/guidance_weights.py apply METHOD DATASET
 
 Every method with guidance gets the same trials on every plan of a dataset: the RELATIVE multiples of its default
 weight, COUNT glasses in STEPS steps each. Targets are labels of the validation split, and the noise is not that of the
 tables, so that no number of a table takes part in the choice. A trial's score is the penalised mean error over the
 error of always answering the training mean, averaged over the plan's targets; the smallest one is chosen. Trials are
-kept in guidance_weights.json beside this file; ``run`` computes those that are missing, ``table`` writes the table.
+kept in guidance_weights.json beside this file; ``run`` computes those that are missing, ``table`` writes the table, and
+``apply`` gives the released checkpoint the chosen weights; a method with a single weight gets the one with the smallest
+mean over the plans.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
 from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.system.files import write_text
 from amsbench.benchmark.system.worker_pool import available_cores, local_pool
+from amsbench.benchmark.training.checkpoints import save_checkpoint
 from amsbench.errors import AmsbenchError
 
 SAMPLERS = {
@@ -191,6 +195,33 @@ def table(trials: list[dict[str, Any]]) -> str:
     return str(tabulate(rows, heads, "pipe", disable_numparse=True))
 
 
+def chosen_weights(trials: list[dict[str, Any]], name: str, dataset: str, method: Any) -> Any:
+    """The weights with the smallest scores, as the method's configuration has them: by property, or a single one."""
+    plans: dict[str, dict[float, float]] = {}
+    for one in trials:
+        if (one["method"], one["dataset"]) == (name, dataset):
+            plans.setdefault(one["plan"], {})[one["weight"]] = one["score"]
+    if not plans or any(len(scores) < len(RELATIVE) for scores in plans.values()):
+        raise AmsbenchError(f"trials of {name} on {dataset} are missing; run them first")
+    if isinstance(method.config["guidance"], dict):
+        return {
+            **method.config["guidance"],
+            **{plan: min(scores, key=lambda weight: scores[weight]) for plan, scores in plans.items()},
+        }
+    weights = next(iter(plans.values()))
+    return min(weights, key=lambda weight: float(np.mean([scores[weight] for scores in plans.values()])))
+
+
+def apply(name: str, dataset: str, path: Path = RESULTS) -> None:
+    """Write the chosen weights into the released checkpoint, whose network stays as it is."""
+    checkpoint = load_checkpoint_for(name, dataset)
+    method = checkpoint.method
+    weights = chosen_weights(stored(path), name, dataset, method)
+    method.config = {**method.config, "guidance": weights}
+    save_checkpoint(checkpoint.path, method, checkpoint.record)
+    print(f"{checkpoint.path.name}: {weights}")
+
+
 def page_with(text: str, page: str) -> str:
     """The page with ``text`` between its markers."""
     before, rest = page.split(BEGIN)
@@ -201,6 +232,8 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["run", name, dataset, *plans]:
             run(name, dataset, plans)
+        case ["apply", name, dataset]:
+            apply(name, dataset)
         case ["table"]:
             write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
         case _:
