@@ -1,15 +1,17 @@
-"""The best results of each method in few and in many steps: one structural and one inverse-design table."""
+"""The best results of each method: structure and inverse design in few and in many steps, and the cost of hits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ...benchmark.interface.evaluation_plan import steps_text
+from ...benchmark.interface.evaluation_plan import WIDE, steps_text
 from ...benchmark.runs.results import Result
 from ..comparisons import Comparison, comparisons_of, with_unit
 from .captions import WORST
+from .hits import MEANING, has_hits, hits_column
 from .quantities import curve_metric
 from .records import ComparisonRecords, Values, records_of
+from .result_numbers import HITS
 from .structural import FLOOR, LEVELS, energy_column, energy_note, standard_curves
 from .table_spec import Column, Row, TableSpec, lay_out
 from .text_table import Table
@@ -21,7 +23,7 @@ _SUMMARY = "summary"
 
 
 def summary_tables(results: Iterable[Result]) -> list[Table]:
-    """A structural and an inverse-design table with the best result of each method in few and in many steps."""
+    """Tables of the best results of each method in few and in many steps: structure, inverse design, and hits."""
     every = list(results)
     kinds = {result.key.kind for result in every}
     tables = []
@@ -32,15 +34,19 @@ def summary_tables(results: Iterable[Result]) -> list[Table]:
         ]
     if "inverse-design" in kinds:
         comparisons = _main_comparisons(every, "inverse-design")
-        tables.append(lay_out(_inverse_design([records_of(comparison) for comparison in comparisons])))
+        records = [records_of(comparison) for comparison in comparisons]
+        tables.append(lay_out(_inverse_design(records)))
+        with_hits = [item for item in records if has_hits(item)]
+        if with_hits:
+            tables.append(lay_out(_hits(with_hits)))
     return tables
 
 
 def _main_comparisons(results: Sequence[Result], kind: str) -> list[Comparison]:
     """The main comparison of each dataset and plan.
 
-    It has no training budget and not the protocol ``quick`` where there is another, then the most methods, and then
-    the most structures.
+    It has no training budget, the protocol ``standard`` or a larger one where there is one, then the most methods, and
+    then the most structures.
     """
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for comparison in comparisons_of(results, kind):
@@ -49,11 +55,17 @@ def _main_comparisons(results: Sequence[Result], kind: str) -> list[Comparison]:
     return [max(group, key=_weight) for group in groups.values()]
 
 
-def _weight(comparison: Comparison) -> tuple[bool, bool, int, int]:
+_LEAST_PROTOCOLS = ("quick", WIDE)
+"""Protocols whose results are the main ones only where there are no others, the least first."""
+
+
+def _weight(comparison: Comparison) -> tuple[bool, int, int, int]:
     """What the main comparison has most of, in the order of importance."""
     methods = _methods([comparison])
     structures = comparison.key.count * len(comparison.results)
-    return not comparison.budget, comparison.key.protocol != "quick", len(methods), structures
+    protocol = comparison.key.protocol
+    rank = _LEAST_PROTOCOLS.index(protocol) if protocol in _LEAST_PROTOCOLS else len(_LEAST_PROTOCOLS)
+    return not comparison.budget, rank, len(methods), structures
 
 
 def _best(
@@ -173,8 +185,63 @@ def _inverse_design(records: Sequence[ComparisonRecords]) -> TableSpec:
     )
 
 
+def _hits(records: Sequence[ComparisonRecords]) -> TableSpec:
+    """A row per dataset and property, a column per method and non-learned baseline, of the result with most hits."""
+    comparisons = [item.comparison for item in records]
+    generators = list(
+        dict.fromkeys(
+            [
+                *_methods(comparisons),
+                *(entry.method for comparison in comparisons for entry in comparison.non_learned),
+            ]
+        )
+    )
+    rows = []
+    for item in records:
+        key = item.comparison.key
+        subject = " and ".join(key.targets)
+        best = {name: _most_hits(item, name) for name in generators}
+        values = {name: numbers for name, numbers in best.items() if numbers is not None}
+        rows.append(Row(labels=(key.dataset, subject), values=values))
+    columns = []
+    for name in generators:
+        columns.append(hits_column(name, part=name))
+        columns.append(_steps_column(name, _as_number))
+    return TableSpec(
+        title="Hits",
+        label_heads=("dataset", "targets"),
+        columns=tuple(columns),
+        rows=tuple(rows),
+        step_labels=False,
+        caption=(
+            f"{MEANING} Cells: share of hits, seconds of a core (or the GPU) to generate one, and number of steps of "
+            "the result with the most hits, over all samplers and step counts.",
+        ),
+        records=tuple(records),
+    )
+
+
+def _most_hits(records: ComparisonRecords, name: str) -> Values | None:
+    """The numbers of the result with the largest share of hits, of equal ones that with the fewest steps."""
+    comparison = records.comparison
+    candidates = [
+        (-value, steps, values)
+        for entry in (*comparison.entries, *comparison.non_learned)
+        if entry.method == name
+        for steps in entry.results
+        if (values := records.values(entry.label, steps)) is not None
+        and (value := values.number(HITS, "share")) is not None
+    ]
+    if not candidates:
+        return None
+    _, steps, values = min(candidates, key=lambda candidate: candidate[:2])
+    shown = {(_SUMMARY, "steps"): steps} if steps else {}
+    return Values(numbers={**values.numbers, **shown})
+
+
 def _as_number(values: Values, column: Column) -> str:
-    return f"{values.number(column.quantity, column.statistic):g}"
+    value = values.number(column.quantity, column.statistic)
+    return "" if value is None else f"{value:g}"
 
 
 def _of_property(values: Values, name: str) -> Values:

@@ -6,6 +6,7 @@ from amsbench.benchmark.runs.results import NO_STEPS
 from amsbench.leaderboards.tables.formatting import percent
 from amsbench.leaderboards.tables.hits import MEANING
 from amsbench.leaderboards.tables.inverse_design import inverse_design_tables
+from amsbench.leaderboards.tables.summary import summary_tables
 
 RING = {"plan": "ring_size", "targets": {"ring_size": (4.0, 6.0)}}
 SIMULATION = {"method": "simulation", "sampler": "protocol", "step_label": "protocol", "steps": NO_STEPS}
@@ -114,3 +115,38 @@ def test_baselines_without_a_model_have_their_hits_beside_their_errors(inverse, 
 )
 def test_a_single_hit_or_miss_never_rounds_away(number, of, text):
     assert percent(number, of) == text
+
+
+def test_the_summary_has_the_result_with_the_most_hits_of_each_method_and_baseline(inverse, hits):
+    """Of all steps and samplers: 20 of 50 hits in 25 steps beat 10 in one, and a tie goes to the fewer steps."""
+    results = [
+        inverse(3.0, 4.0, 16.0, hits=hits(10), cpu_seconds=10.0),
+        inverse(3.0, 4.0, 16.0, steps=25, hits=hits(20), cpu_seconds=100.0),
+        inverse(3.0, 4.0, 16.0, steps=50, hits=hits(20), cpu_seconds=200.0),
+        inverse(3.0, 4.0, 16.0, method="graphite", hits=hits(0), cpu_seconds=10.0),
+        inverse(3.0, 4.0, 16.0, method="cdvae", cpu_seconds=10.0),
+        inverse(11.0, 12.0, 60.0, spearman=None, trained_on=(), hits=hits(1), cpu_seconds=50.0, **SIMULATION),
+    ]
+    table = table_of(summary_tables(results), "Hits")
+    heads = ("dataset", "targets", "material-sde", "graphite", "cdvae", "simulation")
+    assert set(table.columns) == set(heads)
+    (row,) = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert [row[head] for head in heads] == [
+        *("asio2", "shear_modulus"),
+        *("40% at 5 s (25)", "0% (1)", "-", "2% at 50.0 s"),
+    ]
+
+
+def test_without_hit_scores_the_summary_has_no_table_of_hits(inverse):
+    assert [table.title for table in summary_tables([inverse(3.0, 4.0, 16.0)])] == ["Inverse design"]
+
+
+def test_wide_targets_are_the_main_ones_only_where_there_are_no_others(inverse, hits):
+    standard = inverse(3.0, 4.0, 16.0, protocol="standard", hits=hits(1), cpu_seconds=1.0)
+    wide = [
+        inverse(3.0, 4.0, 16.0, protocol="wide", method=method, hits=hits(20), cpu_seconds=1.0)
+        for method in ("material-sde", "graphite")
+    ]
+    quick = inverse(3.0, 4.0, 16.0, protocol="quick", hits=hits(10), cpu_seconds=1.0)
+    assert "2% at 1 s (1)" in table_of(summary_tables([*wide, quick, standard]), "Hits").rows[0]
+    assert "40% at 0.05 s (1)" in table_of(summary_tables([*wide, quick]), "Hits").rows[0]
