@@ -209,12 +209,24 @@ def freeze(
         typer.Option("--output-file", "-o", help="The .npz file to write; default: the bundled reference."),
     ] = None,
     data: File = None,
+    keep_limits: Annotated[
+        bool,
+        typer.Option(
+            "--keep-limits",
+            help="Keep the limits of the material in the file that is there, which take most of the time.",
+        ),
+    ] = False,
     cores: Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")] = None,
 ) -> None:
-    """Measure the limits of a dataset's material, by which substance and novelty of structures are judged."""
-    from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.evaluation.frozen_material import frozen_path, write_material
+    """Make the frozen reference of a dataset, with which 'evaluate' scores structures without the data.
+
+    It holds mean curves, labels, descriptors, training structures, and the limits of the material.
+    """
+    from ..benchmark.datasets.storage import load_dataset, read_packed
+    from ..benchmark.evaluation.freezing import freeze_reference, frozen_metrics
+    from ..benchmark.evaluation.frozen_reference import frozen_path, read_reference
     from ..benchmark.evaluation.material_limits import measure_material
+    from ..benchmark.runs.current_code import metric_codes
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.worker_pool import available_cores, local_pool
 
@@ -225,11 +237,25 @@ def freeze(
         )
     loaded = load_dataset(name, data)
     check_writable(path.parent)
-    with local_pool(cores or available_cores()) as pool:
-        material = measure_material(loaded, pool)
-    write_material(path, loaded, material)
-    limits = material.limits
-    say(f"{path}: limits of '{name}' ({loaded.content_hash[:12]})")
+    if keep_limits:
+        earlier = read_reference(path)
+        if earlier.dataset_hash != loaded.content_hash:
+            raise AmsbenchError(
+                f"the limits in {path} are those of other data ({earlier.dataset_hash[:12]}) than {loaded.path} "
+                f"({loaded.content_hash[:12]}); measure them without --keep-limits"
+            )
+        limits = earlier.limits
+    else:
+        with local_pool(cores or available_cores()) as pool:
+            limits = measure_material(loaded, pool).limits
+    codes = metric_codes(loaded.definition, frozen_metrics(loaded.definition), ())
+    frozen = freeze_reference(loaded, limits, read_packed(Path(loaded.path))[0], codes)
+    frozen.write(path)
+    say(
+        f"{path}: reference {frozen.content_hash[:12]} of '{name}' ({loaded.content_hash[:12]}) with "
+        f"{len(frozen.structures['counts'])} of {frozen.training_structures} training structures, "
+        f"{path.stat().st_size / 1000:.0f} kB"
+    )
     for quantity, model in limits.models.items():
         say(f"  {quantity}: standard deviation {model.deviation:.4g} about its composition's prediction")
     say(
