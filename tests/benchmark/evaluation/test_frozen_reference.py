@@ -1,7 +1,9 @@
 """Frozen references: the same scores as from the data, without the data; files that are damaged, edited or outdated."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from amsbench.errors import AmsbenchError
 from amsbench.metrics.metric import CurveMetric
 
 NAMES = ("asi", "asio2", "meg")
+ROOT = Path(__file__).parents[3]
 AGAIN = "run 'amsbench data freeze {} --keep-limits'"
 
 
@@ -53,6 +56,16 @@ def test_the_committed_files_are_those_of_the_data_and_the_code(name):
     assert frozen.metric_code == metric_codes(dataset.definition, metrics, ()), AGAIN.format(name)
     assert frozen_path(name).stat().st_size < 1_000_000
     assert frozen.training_structures == len(dataset.indices("train"))
+
+
+def test_the_pages_name_the_committed_files():
+    frozen = {name: read_reference(frozen_path(name)) for name in NAMES}
+    page = (ROOT / "docs" / "guides" / "score_your_structures.md").read_text(encoding="utf-8")
+    for name, reference in frozen.items():
+        kilobytes = frozen_path(name).stat().st_size / 1000
+        assert f"| `{name}` | `{reference.content_hash[:12]}` | {kilobytes:.0f} kB |" in page
+    for text in (page, (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert set(re.findall(r"frozen reference (\w{12})", text)) == {frozen["asio2"].content_hash[:12]}
 
 
 def test_curves_are_equal_to_the_last_bit(both):

@@ -47,6 +47,15 @@ def test_a_requested_property_has_its_mean_and_unit(scored, tiny_asio2):
     assert "ring_size: mean 5 +- 1 Si atoms, 3 of 3 measured" in lines
 
 
+def test_the_distance_of_environments_stands_beside_that_of_held_out_structures(scored, tiny_asio2):
+    _, evaluation = scored([tiny_asio2.atoms(k) for k in tiny_asio2.indices("test")])
+    held_out = evaluation.reference.material(relaxed=False).limits.held_out_environment_distance
+    (line,) = (line for line in report_lines(evaluation) if line.startswith("distance of environments"))
+    assert line.endswith(f"held-out structures {held_out:.3f} Å")
+    # these are the held-out structures
+    assert evaluation.descriptors["environment_distance"] == pytest.approx(held_out, rel=0.1)
+
+
 def test_every_failure_is_named_up_to_a_number_of_them(scored, tiny_asio2):
     frames = [tiny_asio2.atoms(k) for k in range(FAILURES_SHOWN + 4)]
     for frame in frames[1:]:
