@@ -174,7 +174,7 @@ def evaluate(
     """
     from .evaluation.evaluate import STANDARD_CURVES, evaluate_structures, metrics_by_kind
     from .evaluation.unmeasurable import check_any_measurable
-    from .runs.chosen_reference import reference_for
+    from .runs.references import reference_for
     from .system.structure_checks import check_units, fault_of
 
     reference = reference_for(_dataset_or_name(dataset))

@@ -222,11 +222,11 @@ def freeze(
 
     It holds mean curves, labels, descriptors, training structures, and the limits of the material.
     """
-    from ..benchmark.datasets.storage import load_dataset, read_packed
-    from ..benchmark.evaluation.freezing import freeze_reference, frozen_metrics
-    from ..benchmark.evaluation.frozen_reference import frozen_path, read_reference
+    from ..benchmark.datasets.storage import load_dataset
+    from ..benchmark.evaluation.freezing import summary_lines
+    from ..benchmark.evaluation.frozen_reference import frozen_path
     from ..benchmark.evaluation.material_limits import measure_material
-    from ..benchmark.runs.current_code import metric_codes
+    from ..benchmark.runs.references import limits_in, make_frozen
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.worker_pool import available_cores, local_pool
 
@@ -238,29 +238,14 @@ def freeze(
     loaded = load_dataset(name, data)
     check_writable(path.parent)
     if keep_limits:
-        earlier = read_reference(path)
-        if earlier.dataset_hash != loaded.content_hash:
-            raise AmsbenchError(
-                f"the limits in {path} are those of other data ({earlier.dataset_hash[:12]}) than {loaded.path} "
-                f"({loaded.content_hash[:12]}); measure them without --keep-limits"
-            )
-        limits = earlier.limits
+        limits = limits_in(path, loaded)
     else:
         with local_pool(cores or available_cores()) as pool:
             limits = measure_material(loaded, pool).limits
-    codes = metric_codes(loaded.definition, frozen_metrics(loaded.definition), ())
-    frozen = freeze_reference(loaded, limits, read_packed(Path(loaded.path))[0], codes)
-    frozen.write(path)
-    say(
-        f"{path}: reference {frozen.content_hash[:12]} of '{name}' ({loaded.content_hash[:12]}) with "
-        f"{len(frozen.structures['counts'])} of {frozen.training_structures} training structures, "
-        f"{path.stat().st_size / 1000:.0f} kB"
-    )
-    for quantity, model in limits.models.items():
-        say(f"  {quantity}: standard deviation {model.deviation:.4g} about its composition's prediction")
-    say(
-        f"  overlap of a copy: {limits.overlap:.2f} or more; held-out structures: at most {limits.held_out_overlap:.2f}"
-    )
+    frozen = make_frozen(loaded, limits, path)
+    say(f"{path}, {path.stat().st_size / 1000:.0f} kB:")
+    for line in summary_lines(frozen):
+        say(line)
 
 
 @data_app.command()

@@ -124,7 +124,7 @@ def evaluate_command(
         write_table,
     )
     from ..benchmark.evaluation.unmeasurable import check_any_measurable
-    from ..benchmark.runs.chosen_reference import reference_for
+    from ..benchmark.runs.references import reference_for
     from ..benchmark.system.files import check_output_file
     from ..benchmark.system.structure_files import read_structures
     from ..benchmark.system.structure_summary import counted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,4 +77,18 @@ def freeze_reference(
         labels=labels,
         descriptors=values.descriptors(),
         metric_code=metric_code,
+    )
+
+
+def summary_lines(frozen: FrozenReference) -> Iterator[str]:
+    """What a frozen reference holds, one sentence per line."""
+    yield (
+        f"reference {frozen.content_hash[:12]} of '{frozen.dataset}' ({frozen.dataset_hash[:12]}) with "
+        f"{len(frozen.structures['counts'])} of {frozen.training_structures} training structures"
+    )
+    limits = frozen.limits
+    for quantity, model in limits.models.items():
+        yield f"{quantity}: standard deviation {model.deviation:.4g} about its composition's prediction"
+    yield (
+        f"overlap of a copy: {limits.overlap:.2f} or more; held-out structures: at most {limits.held_out_overlap:.2f}"
     )

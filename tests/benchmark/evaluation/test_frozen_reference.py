@@ -22,8 +22,8 @@ from amsbench.benchmark.evaluation.frozen_reference import (
 from amsbench.benchmark.evaluation.material_limits import training_structures
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.registry import load, load_metric
-from amsbench.benchmark.runs.chosen_reference import reference_for
 from amsbench.benchmark.runs.current_code import metric_codes
+from amsbench.benchmark.runs.references import reference_for
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.metric import CurveMetric
 
@@ -172,7 +172,7 @@ def folder(tmp_path, monkeypatch):
     """A folder of references with a copy of that of ``meg``, and a function that edits it."""
     monkeypatch.setattr(reference_values, "frozen_path", lambda name: tmp_path / f"{name}.npz")
     monkeypatch.setattr(
-        "amsbench.benchmark.runs.chosen_reference.frozen_path", lambda name: tmp_path / f"{name}.npz"
+        "amsbench.benchmark.runs.references.frozen_path", lambda name: tmp_path / f"{name}.npz"
     )
     path = tmp_path / "meg.npz"
     path.write_bytes(frozen_path("meg").read_bytes())
