@@ -168,8 +168,11 @@ def _unpacked(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> 
         split: {
             name: FrozenCurve(
                 grid=arrays[f"curve/{name}/grid"],
-                **{part: arrays[f"curve/{name}/{split}/{part}"] for part in _CURVE},
-                **counts,
+                mean=arrays[f"curve/{name}/{split}/mean"],
+                variance=arrays[f"curve/{name}/{split}/variance"],
+                mean_variance=arrays[f"curve/{name}/{split}/mean_variance"],
+                samples=counts["samples"],
+                groups=counts["groups"],
             )
             for name, counts in metadata["curves"][split].items()
         }
