@@ -68,7 +68,7 @@ def test_the_pages_name_the_committed_files():
         assert set(re.findall(r"frozen reference (\w{12})", text)) == {frozen["asio2"].content_hash[:12]}
 
 
-def test_curves_are_equal_to_the_last_bit(both):
+def test_curves_are_equal_to_rounding(both):
     frozen, computed = both
     definition = computed.definition
     names = [name for name in frozen_metrics(definition) if issubclass(load("metrics", name), CurveMetric)]
@@ -81,7 +81,10 @@ def test_curves_are_equal_to_the_last_bit(both):
             metric = load_metric(name, CurveMetric)
             a, b = stored.curve(metric), fresh.curve(metric)
             for part in ("grid", "mean", "variance", "mean_variance"):
-                np.testing.assert_array_equal(getattr(a, part), getattr(b, part), err_msg=f"{name} {part}")
+                # sums depend on the instructions of the processor
+                np.testing.assert_allclose(
+                    getattr(a, part), getattr(b, part), rtol=1e-12, atol=1e-15, err_msg=f"{name} {part}"
+                )
             assert (a.samples, a.groups) == (b.samples, b.groups)
     assert "data" not in frozen.describe()
 
@@ -118,7 +121,8 @@ def test_scores_and_judgements_are_equal(both):
     for atoms in frames:
         atoms.info.clear()
     a, b = (amsbench.evaluate(frames, source) for source in (dataset.definition.name, dataset))
-    assert a.structural == b.structural
+    for name, scores in a.structural.curves.items():
+        assert scores.model_dump() == pytest.approx(b.structural.curves[name].model_dump(), rel=1e-12)
     everything = len(frozen.values.frozen.structures["counts"]) == len(train)
     # of a part of the training structures the distances are those to fewer environments
     depends = set() if everything else {"environment_distance", "largest_overlap"}
