@@ -11,7 +11,7 @@ import numpy as np
 from ..benchmark.datasets.definition import DatasetDefinition, Recipe, SimulationFailed
 from ..benchmark.datasets.molecular_dynamics import molecular_dynamics
 from ..benchmark.interface.method_card import MethodCard
-from ..benchmark.runs.non_learned import NonLearnedBaseline
+from ..benchmark.runs.non_learned import TaskBaseline
 from ..errors import AmsbenchError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Melt:
     samples: int
 
 
-class Simulation(NonLearnedBaseline):
+class Simulation(TaskBaseline):
     """Baseline that repeats the dataset's simulation with other seeds: the lowest possible error, and its cost.
 
     The time of a melt is divided among its snapshots.
@@ -106,7 +106,7 @@ class _Packing:
     index: int
 
 
-class RandomRelax(NonLearnedBaseline):
+class RandomRelax(TaskBaseline):
     """Baseline of random positions in cells of training structures, relaxed in the dataset's potential."""
 
     name = "random-relax"

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..benchmark.datasets.dataset import Dataset
-from ..benchmark.datasets.definition import DatasetDefinition
 from ..benchmark.generation.generate import FrameConsumer, Generated
 from ..benchmark.generation.partial_results import PartialResults
 from ..benchmark.interface.method_card import MethodCard
 from ..benchmark.runs.generator import ProgressCallback, Trial
 from ..benchmark.runs.non_learned import NonLearnedBaseline
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 
 class TrainingCopies(NonLearnedBaseline):
@@ -33,13 +29,6 @@ class TrainingCopies(NonLearnedBaseline):
 
     def dependencies(self) -> dict[str, Any]:
         return {"structures": self.dataset.content_hash}
-
-    def jobs(self, count: int, seed: int) -> Sequence[Any]:
-        return ()
-
-    @staticmethod
-    def work(definition: DatasetDefinition, job: Any) -> list[Atoms]:
-        raise NotImplementedError("copies are taken from the dataset, not computed by tasks")
 
     @abstractmethod
     def requests(

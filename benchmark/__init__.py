@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from ..metrics.distribution_functions import Curves
     from ..metrics.metric import CurveMetric, Material, Metric, PropertyMetric, Quantity, StructureMetric
     from ..metrics.potentials.potential import EvaluationFailed
-    from .datasets.definition import DatasetDefinition, Measurement, Property, SimulationFailed
+    from .datasets.definition import (
+        DatasetDefinition,
+        Measurement,
+        Property,
+        RelaxationFailure,
+        RelaxedStructure,
+        SimulationFailed,
+    )
     from .interface.evaluation_plan import EvaluationPlan, inverse_design_plans, structural_plan
     from .interface.method import Method, ProductType
     from .interface.method_card import MethodCard
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
     from .interface.sampler import Sampler
     from .interface.structures import Structures, cartesian, fractional, minimum_image
     from .interface.task import Task
-    from .runs.non_learned import NonLearnedBaseline
+    from .runs.non_learned import NonLearnedBaseline, TaskBaseline
 
 _HOMES = {
     "..errors": ("AmsbenchError",),
@@ -61,7 +68,14 @@ _HOMES = {
     "..methods.material_sde": ("MaterialSDE",),
     "..methods.samplers": ("MaterialSampler",),
     # a dataset
-    ".datasets.definition": ("DatasetDefinition", "Measurement", "Property", "SimulationFailed"),
+    ".datasets.definition": (
+        "DatasetDefinition",
+        "Measurement",
+        "Property",
+        "RelaxationFailure",
+        "RelaxedStructure",
+        "SimulationFailed",
+    ),
     ".interface.evaluation_plan": ("EvaluationPlan", "inverse_design_plans", "structural_plan"),
     # a metric
     "..metrics.distribution_functions": ("Curves",),
@@ -75,7 +89,7 @@ _HOMES = {
     ),
     "..metrics.potentials.potential": ("EvaluationFailed",),
     # a baseline that is not trained
-    ".runs.non_learned": ("NonLearnedBaseline",),
+    ".runs.non_learned": ("NonLearnedBaseline", "TaskBaseline"),
 }
 
 __all__ = [
@@ -108,6 +122,8 @@ __all__ = [
     "Property",
     "PropertyMetric",
     "Quantity",
+    "RelaxationFailure",
+    "RelaxedStructure",
     "Sampler",
     "Shortcut",
     "SimulationFailed",
@@ -115,6 +131,7 @@ __all__ = [
     "StructureMetric",
     "Structures",
     "Task",
+    "TaskBaseline",
     "cartesian",
     "differentiable",
     "differentiable_neighbour_graph",

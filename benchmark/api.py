@@ -116,13 +116,19 @@ def generate(
 
 def _dataset(dataset: Any) -> Dataset:
     """A dataset, or the bundled one of a name."""
+    dataset = _dataset_or_name(dataset)
+    return dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+
+
+def _dataset_or_name(dataset: Any) -> Dataset | str:
+    """The argument itself; AmsbenchError if it is neither a dataset nor a name."""
     if isinstance(dataset, Dataset):
         return dataset
     if isinstance(dataset, Path):
         raise AmsbenchError(
             f"dataset is a dataset or a name, not the path '{dataset}'; read it with load_dataset"
         )
-    return load_dataset(arguments.text(dataset, "dataset"))
+    return arguments.text(dataset, "dataset")
 
 
 def read_structures(
@@ -156,6 +162,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure structures of any origin and compare them with a dataset.
 
+    dataset: its name, for the frozen reference of a bundled dataset, which needs no data; or a dataset, on whose
+        structures the reference is computed
+
     frames: ASE Atoms, periodic in all three directions; one that cannot be measured counts as failed
     targets: target values by property, one per structure or one for all; obtained values are compared with them
     properties: further properties to measure
@@ -164,20 +173,20 @@ def evaluate(
     so far apart or so close that lengths cannot be in angstrom.
     """
     from .evaluation.evaluate import STANDARD_CURVES, evaluate_structures, metrics_by_kind
-    from .evaluation.reference import Reference
     from .evaluation.unmeasurable import check_any_measurable
+    from .runs.references import reference_for
     from .system.structure_checks import check_units, fault_of
 
-    dataset = _dataset(dataset)
+    reference = reference_for(_dataset_or_name(dataset))
     structures = arguments.structures(frames)
     properties = arguments.names(properties, "properties")
     curves, descriptors = metrics_by_kind(arguments.names(metrics, "metrics"))
     values = arguments.targets(targets, len(structures))
-    check_any_measurable(structures, dataset.definition)
+    check_any_measurable(structures, reference.definition)
     check_units([frame for frame in structures if fault_of(frame) is None], "these structures")
     return evaluate_structures(
         structures,
-        Reference(dataset),
+        reference,
         targets=values,
         properties=properties,
         curves=(*STANDARD_CURVES, *curves),

@@ -209,12 +209,24 @@ def freeze(
         typer.Option("--output-file", "-o", help="The .npz file to write; default: the bundled reference."),
     ] = None,
     data: File = None,
+    keep_limits: Annotated[
+        bool,
+        typer.Option(
+            "--keep-limits",
+            help="Keep the limits of the material in the file that is there, which take most of the time.",
+        ),
+    ] = False,
     cores: Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")] = None,
 ) -> None:
-    """Measure the limits of a dataset's material, by which substance and novelty of structures are judged."""
+    """Make the frozen reference of a dataset, with which 'evaluate' scores structures without the data.
+
+    It holds mean curves, labels, descriptors, training structures, and the limits of the material.
+    """
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.evaluation.frozen_material import frozen_path, write_material
+    from ..benchmark.evaluation.freezing import summary_lines
+    from ..benchmark.evaluation.frozen_reference import frozen_path
     from ..benchmark.evaluation.material_limits import measure_material
+    from ..benchmark.runs.references import limits_in, make_frozen
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.worker_pool import available_cores, local_pool
 
@@ -225,16 +237,15 @@ def freeze(
         )
     loaded = load_dataset(name, data)
     check_writable(path.parent)
-    with local_pool(cores or available_cores()) as pool:
-        material = measure_material(loaded, pool)
-    write_material(path, loaded, material)
-    limits = material.limits
-    say(f"{path}: limits of '{name}' ({loaded.content_hash[:12]})")
-    for quantity, model in limits.models.items():
-        say(f"  {quantity}: standard deviation {model.deviation:.4g} about its composition's prediction")
-    say(
-        f"  overlap of a copy: {limits.overlap:.2f} or more; held-out structures: at most {limits.held_out_overlap:.2f}"
-    )
+    if keep_limits:
+        limits = limits_in(path, loaded)
+    else:
+        with local_pool(cores or available_cores()) as pool:
+            limits = measure_material(loaded, pool).limits
+    frozen = make_frozen(loaded, limits, path)
+    say(f"{path}, {path.stat().st_size / 1000:.0f} kB:")
+    for line in summary_lines(frozen):
+        say(line)
 
 
 @data_app.command()

@@ -110,6 +110,8 @@ def evaluate_command(
 ) -> None:
     """Score structures of any origin by the same metrics as 'run'.
 
+    A bundled dataset has a frozen reference, which needs no data; with --data the reference is computed on that file.
+
     A structure that cannot be measured (positions that are no numbers, other elements, no cell) counts as failed.
     """
     from ..benchmark.api import evaluate
@@ -122,6 +124,7 @@ def evaluate_command(
         write_table,
     )
     from ..benchmark.evaluation.unmeasurable import check_any_measurable
+    from ..benchmark.runs.references import reference_for
     from ..benchmark.system.files import check_output_file
     from ..benchmark.system.structure_files import read_structures
     from ..benchmark.system.structure_summary import counted
@@ -134,21 +137,22 @@ def evaluate_command(
         )
     if output_file is not None:
         check_output_file(output_file)
-    loaded = load_dataset(dataset, data)
+    source = dataset if data is None else load_dataset(dataset, data)
+    definition = reference_for(source).definition
     further = metric_names(metrics)
     for name in names_in(properties):
-        loaded.definition.property_named(name)
+        definition.property_named(name)
     structures = read_structures(file, names_in(types), format_name)
     say(structures.summary())
     structures.check(all_sound=False)
-    check_any_measurable(structures, loaded.definition, structures.names)
+    check_any_measurable(structures, definition, structures.names)
     for sentence in reservations(structures):
         say(sentence)
-    targets = targets_in(structures, names_in(target_keys), loaded.definition)
+    targets = targets_in(structures, names_in(target_keys), definition)
     with local_pool(cores or available_cores()) as pool:
         evaluation = evaluate(
             structures,
-            loaded,
+            source,
             targets=targets,
             properties=names_in(properties),
             metrics=further,
@@ -156,7 +160,7 @@ def evaluate_command(
         )
     for line in failure_lines(structures, evaluation):
         say(line)
-    for line in report_lines(evaluation, loaded, names_in(properties)):
+    for line in report_lines(evaluation, names_in(properties)):
         print(line)
     if output_file is not None:
         write_table(evaluation.table, output_file)

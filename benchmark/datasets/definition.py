@@ -68,6 +68,13 @@ class RelaxedStructure:
     energy_per_atom: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class RelaxationFailure:
+    """Result of a relaxation without a minimum; ``reason`` is a message for people."""
+
+    reason: str
+
+
 def relaxed_structure(relaxation: Relaxation) -> RelaxedStructure:
     """The minimum at the end of a relaxation; EvaluationFailed if it did not converge."""
     if not relaxation.converged:
@@ -80,13 +87,13 @@ def relaxed_structure(relaxation: Relaxation) -> RelaxedStructure:
 class Measurement:
     """Measured properties of one structure: values by name, and reasons for properties without a value.
 
-    relaxed: the structure at the minimum where properties of the relaxed structure were measured; None if there were
-        none, or if the relaxation failed
+    relaxed: the structure at the minimum where properties of the relaxed structure were measured, or the failure of
+        its relaxation; None if nothing was relaxed
     """
 
     values: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    relaxed: RelaxedStructure | None = None
+    relaxed: RelaxedStructure | RelaxationFailure | None = None
 
 
 class DatasetDefinition(ABC):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...metrics.potentials.potential import EvaluationFailed, Potential
-from .definition import Measurement, RelaxedStructure, relaxed_structure
+from .definition import Measurement, RelaxationFailure, RelaxedStructure, relaxed_structure
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,10 +30,10 @@ def moduli(atoms: Atoms, potential: Potential, names: set[str]) -> Measurement:
         try:
             relaxation = relax(atoms, calculator)
             if not relaxation.converged:
-                return failed(names, "relaxation did not converge")
+                return not_relaxed(names, "relaxation did not converge")
             elastic = elastic_constants(relaxation.atoms, calculator, components=components)
         except EvaluationFailed as error:
-            return failed(names, f"relaxation broke down: {error}")
+            return not_relaxed(names, f"relaxation broke down: {error}")
     relaxed = relaxed_structure(relaxation)
     if not elastic.converged:
         return failed(names, "relaxation in a strained cell did not converge", relaxed)
@@ -67,3 +67,8 @@ def failed(names: Iterable[str], reason: str, relaxed: RelaxedStructure | None =
     relaxed: the relaxed structure, if the relaxation itself succeeded
     """
     return Measurement(failures=dict.fromkeys(names, reason), relaxed=relaxed)
+
+
+def not_relaxed(names: Iterable[str], reason: str) -> Measurement:
+    """Measurement without values, since the relaxation failed."""
+    return Measurement(failures=dict.fromkeys(names, reason), relaxed=RelaxationFailure(reason=reason))

@@ -21,7 +21,7 @@ from .definition import (
     SimulationFailed,
     relaxed_structure,
 )
-from .elastic_moduli import STRAINS, failed, moduli_of
+from .elastic_moduli import STRAINS, failed, moduli_of, not_relaxed
 from .meg_compositions import ELEMENTS, VALENCE, Composition, compositions, sampling_weights
 from .molecular_dynamics import MolecularDynamics, molecular_dynamics, random_packing
 
@@ -216,9 +216,9 @@ def _moduli(atoms: Atoms, names: set[str]) -> Measurement:
     try:
         elastic, relaxation = elastic_constants_of(atoms)
     except EvaluationFailed as error:
-        return failed(names, f"relaxation broke down: {error}")
+        return not_relaxed(names, f"relaxation broke down: {error}")
     if not elastic.converged:
-        return failed(names, "relaxation did not converge")
+        return not_relaxed(names, "relaxation did not converge")
     return moduli_of(elastic, names, relaxed_structure(relaxation))
 
 

@@ -55,6 +55,7 @@ class Evaluation:
     failures: structures that could not be measured, per property or metric and reason
     hits: requests that were answered by a usable structure; None without targets
     cpu_seconds: processor time of the measurements of single structures
+    reference: what the structures were compared with
     """
 
     table: pd.DataFrame
@@ -64,6 +65,7 @@ class Evaluation:
     failures: dict[str, dict[str, int]]
     hits: HitScores | None
     cpu_seconds: float
+    reference: Reference
 
 
 def evaluate_structures(
@@ -94,7 +96,7 @@ def evaluate_structures(
     """
     import pandas as pd
 
-    definition = reference.dataset.definition
+    definition = reference.definition
     targets = dict(targets or {})
     properties = tuple(dict.fromkeys([*targets, *properties]))
     for name in properties:
@@ -163,6 +165,7 @@ def evaluate_structures(
         failures={name: reasons for name, reasons in failures.items() if reasons},
         hits=judgement.hits if judgement else None,
         cpu_seconds=cpu_seconds,
+        reference=reference,
     )
 
 

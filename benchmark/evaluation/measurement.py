@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...metrics.descriptors import has_overlap
 from ...metrics.potentials.potential import EvaluationFailed
-from ..datasets.definition import DatasetDefinition, Measurement, RelaxedStructure
+from ..datasets.definition import DatasetDefinition, Measurement, RelaxationFailure, RelaxedStructure
 from ..system.time_limits import TaskLost
 from ..system.worker_pool import map_with_timeout
 from .descriptor_means import STANDARD_DESCRIPTORS, structure_row
@@ -112,10 +112,11 @@ def measure_structure(task: MeasurementTask, atoms: Atoms) -> MeasuredStructure:
     for name in task.properties:
         row[name] = measurement.values.get(name, math.nan)
         row[f"{name}_failure"] = measurement.failures.get(name)
-    relaxed = measurement.relaxed
+    relaxation = measurement.relaxed
+    if relaxation is None and task.relaxes and definition.potential is not None:
+        relaxation = _relaxation(definition, atoms)
+    relaxed = relaxation if isinstance(relaxation, RelaxedStructure) else None
     if task.relaxes and definition.potential is not None:
-        if relaxed is None:
-            relaxed = _relaxed(definition, atoms, measurement)
         row["relaxed_energy_per_atom"] = math.nan if relaxed is None else relaxed.energy_per_atom
         row["relaxed_density"] = math.nan if relaxed is None else mass_density(relaxed.atoms)
     return MeasuredStructure(
@@ -125,18 +126,13 @@ def measure_structure(task: MeasurementTask, atoms: Atoms) -> MeasuredStructure:
     )
 
 
-def _relaxed(
-    definition: DatasetDefinition, atoms: Atoms, measurement: Measurement
-) -> RelaxedStructure | None:
-    """The relaxed structure; None if it cannot be relaxed, also if a property failed for that reason."""
-    # a relaxation that failed in the measurement would fail again, after as many steps
-    if (
-        len(atoms) == 0
-        or has_overlap(atoms)
-        or any("relax" in text for text in measurement.failures.values())
-    ):
-        return None
+def _relaxation(definition: DatasetDefinition, atoms: Atoms) -> RelaxedStructure | RelaxationFailure:
+    """The relaxed structure, or why there is none."""
+    if len(atoms) == 0:
+        return RelaxationFailure(reason="no atoms")
+    if has_overlap(atoms):
+        return RelaxationFailure(reason="atoms overlap")
     try:
         return definition.relax(atoms)
-    except EvaluationFailed:
-        return None
+    except EvaluationFailed as error:
+        return RelaxationFailure(reason=str(error))

@@ -10,7 +10,6 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ...metrics.metric import CurveMetric
-from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
 from ..registry import load_metric
 from ..system.files import write_atomically
@@ -55,13 +54,15 @@ def targets_in(
     return targets
 
 
-def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[str] = ()) -> Iterator[str]:
+def report_lines(evaluation: Evaluation, properties: Sequence[str] = ()) -> Iterator[str]:
     """The scores of ``amsbench evaluate``, one sentence per line.
 
     properties: of which means are reported
     """
     count = len(evaluation.table)
-    yield f"{counted(count, 'structure')} against dataset '{dataset.definition.name}'"
+    reference = evaluation.reference
+    definition = reference.definition
+    yield f"{counted(count, 'structure')} against dataset '{definition.name}' ({reference.describe()})"
     if evaluation.structural is not None:
         for name, scores in evaluation.structural.curves.items():
             head = load_metric(name, CurveMetric).head
@@ -73,7 +74,7 @@ def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[
                 f"{scores.ceiling:.5f}) against the {evaluation.structural.reference} split"
             )
     for name, errors in evaluation.inverse_design.items():
-        unit = dataset.definition.property_named(name).unit
+        unit = definition.property_named(name).unit
         yield (
             f"{name}: MAE {_number(errors.mae)} {unit}, RMSE {_number(errors.rmse)} {unit}, "
             f"MAPE {_number(errors.mape)} %, {errors.measured} of {errors.requested} measured; MAE over all requests "
@@ -88,7 +89,7 @@ def report_lines(evaluation: Evaluation, dataset: Dataset, properties: Sequence[
     yield from _judgement_lines(evaluation)
     for name in properties:
         values = evaluation.table[name].dropna()
-        unit = dataset.definition.property_named(name).unit
+        unit = definition.property_named(name).unit
         spread = f" +- {values.std():.3g}" if len(values) > 1 else ""
         mean = f"{values.mean():.4g}{spread} {unit}" if len(values) else "-"
         yield f"{name}: mean {mean}, {len(values)} of {count} measured"
@@ -111,7 +112,7 @@ _JUDGED = {
 
 
 def _judgement_lines(evaluation: Evaluation) -> Iterator[str]:
-    """Energy and density in standard deviations of the data, copies, and hits, one sentence per line."""
+    """Energy and density in standard deviations of the data, copies, environments, and hits, a sentence per line."""
     values = {name: value for name, value in evaluation.descriptors.items() if value is not None}
     for name in QUANTITIES:
         if f"{name}_deviation" in values:
@@ -123,6 +124,12 @@ def _judgement_lines(evaluation: Evaluation) -> Iterator[str]:
         yield (
             f"copies of training structures {100 * values['copies']:.0f} %, of each other "
             f"{100 * values['duplicates']:.0f} %, of the right substance {100 * values['right_substance']:.0f} %"
+        )
+    if "environment_distance" in values:
+        limits = evaluation.reference.material(relaxed=evaluation.hits is not None).limits
+        yield (
+            f"distance of environments from training structures {values['environment_distance']:.3f} Å (median), of "
+            f"held-out structures {limits.held_out_environment_distance:.3f} Å"
         )
     hits = evaluation.hits
     if hits is not None:

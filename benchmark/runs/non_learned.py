@@ -1,4 +1,4 @@
-"""Base class of non-learned baselines, such as the simulation that made the dataset."""
+"""Base classes of non-learned baselines, such as the simulation that made the dataset."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ TASK_TIME_LIMIT = 3600.0
 
 
 class NonLearnedBaseline(Generator):
-    """Base class of baselines without a trained model, such as the simulation that made the data.
+    """Base class of baselines without a trained model, such as copies of training structures.
 
-    A plug-in sets the class attributes and implements the abstract methods. The constructor takes the dataset with
-    which the structures are compared. Raises AmsbenchError for a dataset without the potential that it needs.
+    A plug-in sets the class attributes and implements ``dependencies`` and ``generate``; one that computes its
+    structures in independent tasks derives from ``TaskBaseline``. The constructor takes the dataset with which the
+    structures are compared. Raises AmsbenchError for a dataset without the potential that the baseline needs.
     """
 
     title: ClassVar[str]
@@ -67,15 +68,6 @@ class NonLearnedBaseline(Generator):
     def dependencies(self) -> dict[str, Any]:
         """Everything that the structures depend on apart from count and seed, as JSON data."""
 
-    @abstractmethod
-    def jobs(self, count: int, seed: int) -> Sequence[Any]:
-        """Tasks that give ``count`` structures in all, in order; each is pickled to a worker process."""
-
-    @staticmethod
-    @abstractmethod
-    def work(definition: DatasetDefinition, job: Any) -> list[Atoms]:
-        """The structures of one task, computed on one core."""
-
     def step_counts(self, plan: EvaluationPlan) -> tuple[int, ...]:
         return (NO_STEPS,)
 
@@ -84,6 +76,30 @@ class NonLearnedBaseline(Generator):
 
     def step_label(self, steps: int, sampler: str) -> str:
         return self.sampler
+
+    def precision(self) -> ProductType:
+        """``float64``, the precision of LAMMPS."""
+        return "float64"
+
+    def environment(self) -> Environment:
+        return current_environment(device_name("cpu"), 1, "LAMMPS")
+
+
+class TaskBaseline(NonLearnedBaseline):
+    """Base class of baselines that compute their structures in independent tasks, such as simulations.
+
+    A plug-in implements ``dependencies``, ``jobs`` and ``work``. Tasks run on all cores, and those that are finished
+    are kept if a run is interrupted. Structures do not depend on targets.
+    """
+
+    @abstractmethod
+    def jobs(self, count: int, seed: int) -> Sequence[Any]:
+        """Tasks that give ``count`` structures in all, in order; each is pickled to a worker process."""
+
+    @staticmethod
+    @abstractmethod
+    def work(definition: DatasetDefinition, job: Any) -> list[Atoms]:
+        """The structures of one task, computed on one core."""
 
     def generate(
         self,
@@ -128,13 +144,6 @@ class NonLearnedBaseline(Generator):
                 sink(finished.frames)
             progress(len(frames))
         return Generated(frames=frames, seconds=seconds, cpu_seconds=seconds, evaluations=0)
-
-    def precision(self) -> ProductType:
-        """``float64``, the precision of LAMMPS."""
-        return "float64"
-
-    def environment(self) -> Environment:
-        return current_environment(device_name("cpu"), 1, "LAMMPS")
 
     def structures_key(self, key: ResultKey) -> dict[str, Any]:
         """Recipe, code, count and seed: plans of equal count share the structures."""

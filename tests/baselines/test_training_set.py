@@ -7,7 +7,8 @@ import amsbench
 from amsbench.baselines.training_set import NearestTraining, TrainingMean, nearest_rows
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.runs.generator import Trial
-from amsbench.benchmark.runs.results import NO_STEPS
+from amsbench.benchmark.runs.results import NO_STEPS, ResultStore
+from amsbench.benchmark.runs.runner import Run
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,21 @@ def test_each_row_is_used_once_until_all_are():
     labels = np.array([[1.0], [2.0], [np.nan], [3.0]])
     requests = np.array([[1.1], [1.1], [1.1], [1.1]])
     assert nearest_rows(requests, labels).tolist() == [0, 1, 3, 0]
+
+
+def test_plans_of_one_count_do_not_share_the_copies(silica, tmp_path):
+    """Structures of equal keys are taken from each other's partial results; copies depend on the targets."""
+    baseline = NearestTraining(silica)
+    run = Run(
+        source=baseline,
+        dataset=silica,
+        plans=tuple(plan for plan in plans_of(silica.definition, "quick") if plan.targets),
+        samplers=(baseline.sampler,),
+        store=ResultStore(tmp_path),
+    )
+    keys = [run.key(trial) for trial in run.trials()]
+    assert len({key.count for key in keys}) == 1 < len(keys)
+    assert len({str(baseline.structures_key(key)) for key in keys}) == len(keys)
 
 
 def test_a_baseline_of_copies_needs_no_potential(silica):

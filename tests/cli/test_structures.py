@@ -1,12 +1,18 @@
 """Commands that read and write structure files: refusals before any work."""
 
 import math
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.io import write
 
-from amsbench.benchmark.datasets.storage import load_dataset
+from amsbench.benchmark.datasets import storage
+from amsbench.benchmark.datasets.storage import bundled_path, load_dataset
+from amsbench.benchmark.evaluation.frozen_reference import frozen_path, read_reference
+from amsbench.errors import AmsbenchError
 from amsbench.testing import synthetic_dataset
 
 
@@ -118,6 +124,68 @@ def test_a_bad_structure_is_named_and_the_others_are_scored(amsbench, own, frame
     assert "structure not measured on 2 of 6: has Na" in out
     table = (tmp_path / "t.csv").read_text().splitlines()
     assert len(table) == 7
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    """Makes every attempt to read a dataset file fail."""
+
+    def read_packed(path):
+        raise AmsbenchError(f"{path} was read")
+
+    monkeypatch.setattr(storage, "read_packed", read_packed)
+
+
+def test_structures_are_scored_without_the_data(amsbench, mistake, no_data, tmp_path):
+    """Mean curves, a property with a target, its judgement and further curves: all of it from the frozen reference."""
+    frozen = read_reference(frozen_path("meg"))
+    atoms = typed_atoms(frozen.material.structures[0], frozen.elements)
+    atoms.info = {"target_li_concentration": 10.0}
+    write(tmp_path / "a.extxyz", atoms)
+    command = ("evaluate", "a.extxyz", "-d", "meg", "--cores", 1)
+    code, out, err = amsbench(
+        *command, "--target-keys", "target_li_concentration", "--metrics", "sq,qn", "-o", "t.csv"
+    )
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == f"1 structure against dataset 'meg' (frozen reference {frozen.content_hash[:12]})"
+    assert [line.split(" RMSD")[0] for line in lines if " RMSD " in line] == ["RDF", "ADF", "S(q)", "Q^n"]
+    assert "copies of training structures 100 %" in out
+    mistake(amsbench(*command, "--data", "meg.npz"), "meg.npz was read")
+
+
+def test_a_file_of_data_is_used_in_the_place_of_the_frozen_reference(amsbench, tmp_path):
+    data = load_dataset("asi")
+    write(tmp_path / "a.extxyz", data.atoms(0))
+    shutil.copy(bundled_path("asi"), tmp_path / "mine.npz")
+    code, out, err = amsbench("evaluate", "a.extxyz", "-d", "asi", "--data", "mine.npz", "--cores", 1)
+    assert code == 0, err
+    assert out.startswith(f"1 structure against dataset 'asi' (data {data.content_hash[:12]})")
+
+
+def test_a_reference_is_made_again_with_the_limits_of_the_same_data_alone(amsbench, mistake, tmp_path):
+    mistake(amsbench("data", "freeze", "asi", "-o", "a.zip"), "written as .npz, not '.zip'")
+    command = ("data", "freeze", "meg", "--keep-limits", "-o", "m.npz")
+    mistake(amsbench(*command), "there is no reference m.npz")
+    before = read_reference(frozen_path("meg"))
+    replace(before, dataset_hash="1" * 64).write(tmp_path / "m.npz")
+    mistake(amsbench(*command), "those of other data (111111111111)", "without --keep-limits")
+    replace(before, curves={}, labels={}).write(tmp_path / "m.npz")
+    code, _, err = amsbench(*command)
+    assert code == 0, err
+    again = read_reference(tmp_path / "m.npz")
+    assert again.limits == before.limits
+    assert again.labels == before.labels
+    assert {split: set(curves) for split, curves in again.curves.items()} == {
+        split: set(curves) for split, curves in before.curves.items()
+    }
+    assert f"reference {again.content_hash[:12]} of 'meg'" in " ".join(err.split())
+
+
+def typed_atoms(structure, elements):
+    """ASE Atoms of a structure with numbers of elements."""
+    symbols = [elements[k] for k in structure.species]
+    return Atoms(symbols, positions=structure.positions, cell=structure.cell, pbc=True)
 
 
 def test_structures_of_another_material_are_refused(amsbench, mistake, frames, tmp_path):

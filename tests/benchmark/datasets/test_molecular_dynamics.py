@@ -14,7 +14,7 @@ from ase.geometry import get_distances
 from amsbench.benchmark.datasets import asi, asio2
 from amsbench.benchmark.datasets.asi import AmorphousSilicon
 from amsbench.benchmark.datasets.asio2 import AmorphousSilica
-from amsbench.benchmark.datasets.definition import SimulationFailed
+from amsbench.benchmark.datasets.definition import RelaxationFailure, SimulationFailed
 from amsbench.benchmark.datasets.molecular_dynamics import molecular_dynamics, random_packing
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.elasticity.finite_strain import elastic_constants, relax
@@ -228,6 +228,7 @@ def test_a_relaxation_that_does_not_end_is_a_reason(monkeypatch):
     glass = random_packing(SILICA_UNITS, 4.0, np.random.default_rng(6))
     measured = AmorphousSilica().measure(glass, ["shear_modulus"])
     assert measured.failures == {"shear_modulus": "relaxation did not converge"}
+    assert measured.relaxed == RelaxationFailure(reason="relaxation did not converge")
 
 
 def test_energies_are_those_of_the_generating_potential() -> None:

@@ -7,7 +7,6 @@ import pytest
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.evaluation.descriptor_means import structure_row
 from amsbench.benchmark.evaluation.design_scores import judge_structures
-from amsbench.benchmark.evaluation.frozen_material import frozen_path, read_material
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.metrics.descriptors import has_overlap
 
@@ -34,7 +33,7 @@ def honest(silica):
 
 def judged(reference, frames, obtained=None, targets=None, relaxed=None):
     """Judgement of answers whose modulus was measured as ``obtained``; by default it is the label, and the target."""
-    definition = reference.dataset.definition
+    definition = reference.definition
     obtained = [atoms.info["shear_modulus"] for atoms in frames] if obtained is None else obtained
     targets = obtained if targets is None else targets
     rows, minima = [], []
@@ -140,7 +139,7 @@ def test_another_substance_at_the_right_target_is_no_hit(reference, honest):
 @pytest.mark.parametrize("shift", [0.5, -0.5])
 def test_hot_and_cold_structures_are_no_hits(reference, honest, monkeypatch, shift):
     """The right structure at another energy, such as a crystal or an unrelaxed melt with the g(r) of the glass."""
-    definition = type(reference.dataset.definition)
+    definition = type(reference.definition)
     relax = definition.relax
 
     def other_energy(self, atoms):
@@ -164,25 +163,8 @@ def test_a_structure_that_misses_its_target_is_no_hit(reference, honest):
 
 
 def test_without_targets_there_are_no_hits(reference, honest):
-    rows = pd.DataFrame([structure_row(atoms, reference.dataset.definition) for atoms in honest])
+    rows = pd.DataFrame([structure_row(atoms, reference.definition) for atoms in honest])
     usable = np.array([True] * (COUNT - 1) + [False])
     result = judge_structures(rows, honest, [None] * COUNT, usable, reference.material(relaxed=True), {}, {})
     assert result.hits is None
     assert np.isnan(result.columns["largest_overlap"]).tolist() == [False] * (COUNT - 1) + [True]
-
-
-@pytest.mark.parametrize("name", ["asi", "asio2", "meg"])
-def test_frozen_references_are_those_of_the_bundled_data(name):
-    """``amsbench data freeze NAME`` makes them again."""
-    dataset = load_dataset(name)
-    stored_hash, material = read_material(frozen_path(name))
-    assert stored_hash == dataset.content_hash
-    assert material.limits.elements == dataset.definition.elements
-    assert frozen_path(name).stat().st_size < 900_000
-    train = dataset.split("train")
-    chosen = np.linspace(0, len(train) - 1, len(material.structures)).round().astype(int)
-    for k in (0, len(chosen) - 1):
-        atoms = train.atoms(int(chosen[k]))
-        apart = material.structures[k].positions - atoms.positions
-        fractional = np.linalg.solve(atoms.cell.array.T, apart.T).T
-        assert np.abs(fractional - fractional.round()).max() < 1e-4

@@ -75,9 +75,9 @@ def test_a_single_structure_has_no_interval(reference, tiny_asio2):
     evaluation = evaluate_structures(frames_of(tiny_asio2, 1), reference)
     for scores in evaluation.structural.curves.values():
         assert scores.low is scores.high is None
-    assert "interval" not in "".join(line for line in report_lines(evaluation, tiny_asio2) if "RMSD" in line)
+    assert "interval" not in "".join(line for line in report_lines(evaluation) if "RMSD" in line)
     several = evaluate_structures(frames_of(tiny_asio2, 3), reference)
-    assert any("95 % interval" in line for line in report_lines(several, tiny_asio2))
+    assert any("95 % interval" in line for line in report_lines(several))
 
 
 def test_targets_that_are_met_have_no_error(reference, tiny_asio2):

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from amsbench.benchmark.datasets.definition import RelaxedStructure
-from amsbench.benchmark.evaluation import frozen_material
-from amsbench.benchmark.evaluation.frozen_material import material_of, read_material, write_material
+from amsbench.benchmark.datasets.storage import encode_structures
+from amsbench.benchmark.evaluation import frozen_reference
+from amsbench.benchmark.evaluation.freezing import freeze_reference
 from amsbench.benchmark.evaluation.material_limits import (
     MaterialLimits,
     environment_classes,
     measure_material,
     typed_structure,
 )
+from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.errors import AmsbenchError
 
 
@@ -117,49 +119,20 @@ def test_limits_survive_json(material):
     assert MaterialLimits.from_json(json.loads(text)) == material.limits
 
 
-def test_a_file_has_the_limits_and_the_structures(material, silica, tmp_path):
-    write_material(tmp_path / "m.npz", silica, material)
-    dataset_hash, read = read_material(tmp_path / "m.npz")
-    assert dataset_hash == silica.content_hash
-    assert read.limits == material.limits
-    for stored, original in zip(read.structures, material.structures, strict=True):
-        apart = stored.positions - original.positions
-        fractional = np.linalg.solve(original.cell.T, apart.T).T
-        assert np.abs(fractional - fractional.round()).max() < 2e-5
-        assert stored.species.tolist() == original.species.tolist()
-
-
-def test_of_many_structures_a_file_has_some(material, silica, tmp_path, monkeypatch):
-    monkeypatch.setattr(frozen_material, "STRUCTURES_IN_FILE", 3)
-    write_material(tmp_path / "m.npz", silica, material)
-    assert len(read_material(tmp_path / "m.npz")[1].structures) == 3
-
-
-def test_a_damaged_file_and_one_of_another_format_are_named(material, silica, tmp_path, monkeypatch):
-    path = tmp_path / "m.npz"
-    path.write_bytes(b"no archive")
-    with pytest.raises(AmsbenchError, match=r"m\.npz is not a reference of this version or is damaged"):
-        read_material(path)
-    monkeypatch.setattr(frozen_material, "MATERIAL_FORMAT", 0)
-    write_material(path, silica, material)
-    monkeypatch.undo()
-    with pytest.raises(AmsbenchError, match="format 0, this version reads 1"):
-        read_material(path)
-
-
-def test_the_file_of_other_data_is_not_used(silica, tmp_path, monkeypatch):
-    monkeypatch.setattr(frozen_material, "FROZEN", tmp_path)
-    measured = measure_material(silica)
-    other = replace(measured, limits=replace(measured.limits, held_out_overlap=0.123))
-    write_material(tmp_path / "asio2.npz", silica, other)
-    assert material_of(silica, relaxed=True).limits.held_out_overlap == 0.123
+def test_the_limits_of_other_data_are_not_used(silica, tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen_reference, "FROZEN", tmp_path)
+    limits = replace(measure_material(silica).limits, held_out_overlap=0.123)
+    packed = encode_structures(list(silica), silica.definition.elements)
+    freeze_reference(silica, limits, packed, {}).write(tmp_path / "asio2.npz")
+    assert Reference(silica).material(relaxed=True).limits.held_out_overlap == 0.123
     changed = replace(silica, content_hash="1" * 64)
-    assert material_of(changed, relaxed=True).limits.held_out_overlap != 0.123
+    assert Reference(changed).material(relaxed=True).limits.held_out_overlap != 0.123
 
 
 def test_without_targets_nothing_is_relaxed(silica, monkeypatch):
     monkeypatch.setattr(type(silica.definition), "relax", None)
-    assert set(material_of(silica, relaxed=False).limits.models) == {"energy_per_atom", "density"}
+    limits = Reference(silica).material(relaxed=False).limits
+    assert set(limits.models) == {"energy_per_atom", "density"}
 
 
 def test_classes_of_elements_follow_their_charges():

@@ -42,9 +42,18 @@ def scored(tiny_asio2, monkeypatch, tmp_path):
 
 def test_a_requested_property_has_its_mean_and_unit(scored, tiny_asio2):
     _, evaluation = scored([tiny_asio2.atoms(k) for k in range(3)])
-    lines = list(report_lines(evaluation, tiny_asio2, ("ring_size",)))
-    assert lines[0] == "3 structures against dataset 'asio2'"
+    lines = list(report_lines(evaluation, ("ring_size",)))
+    assert lines[0] == "3 structures against dataset 'asio2' (data 000000000000)"
     assert "ring_size: mean 5 +- 1 Si atoms, 3 of 3 measured" in lines
+
+
+def test_the_distance_of_environments_stands_beside_that_of_held_out_structures(scored, tiny_asio2):
+    _, evaluation = scored([tiny_asio2.atoms(k) for k in tiny_asio2.indices("test")])
+    held_out = evaluation.reference.material(relaxed=False).limits.held_out_environment_distance
+    (line,) = (line for line in report_lines(evaluation) if line.startswith("distance of environments"))
+    assert line.endswith(f"held-out structures {held_out:.3f} Å")
+    # these are the held-out structures
+    assert evaluation.descriptors["environment_distance"] == pytest.approx(held_out, rel=0.1)
 
 
 def test_every_failure_is_named_up_to_a_number_of_them(scored, tiny_asio2):
@@ -57,7 +66,7 @@ def test_every_failure_is_named_up_to_a_number_of_them(scored, tiny_asio2):
     assert lines[0].startswith("Failed: structure 1 in ")
     assert lines[0].endswith("a.extxyz has positions or a cell that are not finite numbers")
     assert lines[-1].startswith("Failed: 3 more")
-    assert "1 of 14 measured" in "".join(report_lines(evaluation, tiny_asio2, ("ring_size",)))
+    assert "1 of 14 measured" in "".join(report_lines(evaluation, ("ring_size",)))
 
 
 def test_copies_are_a_reservation(scored, tiny_asio2):
