@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...benchmark.registry import near_matches
-from ...benchmark.runs.results import Result
+from ...benchmark.runs.results import Result, ResultFiles
 from ...errors import AmsbenchError
-from ..structure_values import ResultFiles
 from .inverse_design import inverse_design_tables
 from .structural import structural_tables
 from .text_table import Table
