@@ -196,7 +196,7 @@ def test_an_edited_table_with_all_hashes_and_headlines_is_found(here, amsbench):
 
 
 def moved_values(here, numbers, shift, gain=1.0):
-    """Write other values of the property of some structures, and all headlines that follow from them, times ``gain``."""
+    """Write other values of the property of some structures, and all headlines that follow, times ``gain``."""
     glass = load_dataset_file("glass.npz")
     targets = {"number_density": np.linspace(70.0, 90.0, 4)}
     changed = {}
