@@ -40,7 +40,8 @@ def scores_of_table(
     measured = table[usable | (columns["atoms"] == 0)]
     definition = reference.dataset.definition
     names = [name for name in table if not str(name).endswith("_failure")]
-    rows = (measured if len(measured) else table)[names].to_dict("records")
+    records = (measured if len(measured) else table)[names].to_dict("records")
+    rows = [{str(name): value for name, value in record.items()} for record in records]
     labels = {name: reference.labels(name) for name in targets}
     obtained = {name: columns[name].astype(float) for name in targets}
     scores: dict[str, Any] = {

@@ -61,7 +61,7 @@ def write_compact(path: Path, frames: Sequence[Atoms]) -> None:
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:  # a file object, since numpy adds a suffix to a name
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     write_atomically(path, write)
 
