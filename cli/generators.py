@@ -184,7 +184,7 @@ def announce(run: Run, workers: int) -> None:
     from ..benchmark.interface.evaluation_plan import steps_text
     from ..benchmark.runs.estimate import estimate_seconds
     from ..benchmark.runs.generator import TrainedModel
-    from ..benchmark.runs.results import STRUCTURES
+    from ..benchmark.runs.stored_structures import structures_path
 
     trials = run.trials()
     missing = [item for item in trials if run.store.find(run.key(item)) is None]
@@ -207,7 +207,7 @@ def announce(run: Run, workers: int) -> None:
         )
     if len(missing) < len(trials):
         stored = [run.key(item) for item in trials if item not in missing]
-        with_structures = sum(run.store.path(key, STRUCTURES).is_file() for key in stored)
+        with_structures = sum(structures_path(run.store, key) is not None for key in stored)
         say(
             f"{len(stored)} of them are in {run.store.folder} already, "
             f"{'all' if with_structures == len(stored) else with_structures} with their structures."

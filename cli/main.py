@@ -21,11 +21,15 @@ from .plugins import datasets_command, info_command, methods_command, new_method
 from .progress import say
 from .run import run_command, table_command
 from .speed import bench_command
+from .submit import compact_command, submit_command, verify_command
 from .train import train_command
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
     "table": table_command,
+    "submit": submit_command,
+    "verify": verify_command,
+    "compact": compact_command,
     "train": train_command,
     "generate": generate_command,
     "evaluate": evaluate_command,

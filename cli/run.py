@@ -69,8 +69,9 @@ def run_command(
     """
     from ..benchmark.datasets.definition import plans_of
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.runs.results import STRUCTURES, ResultStore
+    from ..benchmark.runs.results import ResultStore
     from ..benchmark.runs.runner import Run
+    from ..benchmark.runs.stored_structures import structures_path
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.worker_pool import available_cores, local_pool
     from ..leaderboards.tables.make_tables import tables_of
@@ -119,10 +120,12 @@ def run_command(
     ]
     print(render(shown, "plain", width=terminal_width(), hint=FEWER_COLUMNS))
     store = run.store
-    gone = sum(not store.path(result.key, STRUCTURES).is_file() for result in done)
+    gone = sum(structures_path(store, result.key) is None for result in done)
     beside = "structures and their table beside them (*.extxyz, *.parquet)"
     if gone:
-        beside = f"{gone} of them without their structures; the others have them beside them (*.extxyz)"
+        beside = (
+            f"{gone} of them without their structures; the others have them beside them (*.extxyz or *.npz)"
+        )
     say(f"Results: {len(done)} in {output_dir / dataset}/ (*.json), {beside}.")
     say(f"All tables of this folder: amsbench table --results {output_dir} --detail")
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from ..benchmark import registry
 from ..benchmark.evaluation.descriptor_means import STANDARD_DESCRIPTORS
 from ..benchmark.evaluation.evaluate import STANDARD_CURVES
-from ..benchmark.runs.results import NO_STEPS, Result, ResultKey, content_hash
+from ..benchmark.runs.results import NO_STEPS, Result, ResultFiles, ResultKey, content_hash
 from ..benchmark.training.budgets import BUDGETS
 from ..errors import AmsbenchError
 from . import reported_values
-from .structure_values import ResultFiles
 
 
 @dataclass(frozen=True, kw_only=True)

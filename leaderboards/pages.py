@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..benchmark import registry
-from ..benchmark.runs.results import Result
+from ..benchmark.runs.results import Result, ResultFiles
 from ..benchmark.system.files import check_writable, write_text
 from ..errors import AmsbenchError
-from .structure_values import ResultFiles
 from .tables.make_tables import tables_of
 from .tables.summary import summary_tables
 from .tables.text_table import render

@@ -19,7 +19,7 @@ class ResultFolders:
         self.stores = [ResultStore(folder) for folder in folders]
 
     def results(self) -> list[Result]:
-        """All results, those of the first folder first.
+        """All results, those of the first folder first, each with the hashes of the files beside it in all folders.
 
         AmsbenchError for a folder that does not exist, a damaged file, and two different results with one key.
         """
@@ -28,11 +28,16 @@ class ResultFolders:
         for store in self.stores:
             for result in store.results():
                 digest, path = result.key.digest, store.path(result.key)
-                if results.setdefault(digest, result) != result:
+                first = results.setdefault(digest, result)
+                files = {**result.files, **first.files}
+                if first.model_copy(update={"files": files}) != result.model_copy(
+                    update={"files": {**first.files, **result.files}}
+                ):
                     raise AmsbenchError(
                         f"two different results are called {result.key.stem}: {paths[digest]} and {path}; "
                         "delete one of the two files or leave out one of the folders"
                     )
+                results[digest] = first.model_copy(update={"files": files})
                 paths.setdefault(digest, path)
         return list(results.values())
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..benchmark.evaluation.evaluate import squared_error_column
-from ..benchmark.runs.results import TABLE, Result, ResultKey, check_file
+from ..benchmark.runs.results import TABLE, Result, ResultFiles, check_file
 from ..errors import AmsbenchError
 from ..metrics.design import inverse_design
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class ResultFiles(Protocol):
-    """Where results and the files beside them lie: a ``ResultStore``, or several folders together."""
-
-    def path(self, key: ResultKey, suffix: str = ".json") -> Path:
-        """The file of a result with this suffix."""
-        ...
 
 
 def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.ndarray, np.ndarray]:

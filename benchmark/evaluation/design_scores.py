@@ -11,7 +11,7 @@ import numpy as np
 from ...metrics.design.hits import HitScores, hit_scores
 from ...metrics.design.inverse_design import TrainingLabels
 from ...metrics.novelty.structure_index import Resemblance, TypedStructure, duplicate_groups
-from .material_limits import MaterialReference, environment_classes, typed_structure
+from .material_limits import MaterialLimits, MaterialReference, environment_classes, typed_structure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,34 +61,57 @@ def judge_structures(
     rows = {str(name): table[name].to_numpy() for name in table}
     columns = dict(limits.deviations(rows))
     columns["right_substance"] = limits.right_substance(rows)
-    summary = {name: _median(values) for name, values in columns.items() if name != "right_substance"}
-    for name, model in limits.models.items():
-        if f"{name}_deviation" in columns:
-            summary[f"{name}_distance"] = model.distance(columns[f"{name}_deviation"])
-    if usable.any():
-        summary["right_substance"] = float(columns["right_substance"][usable].mean())
-    compared = _compared(usable, bool(targets))
-    columns |= _resemblances(frames, relaxed, reference, compared)
-    copies = columns["largest_overlap"][compared] >= limits.overlap
-    if len(compared):
-        summary["copies"] = float(copies.mean())
-        summary["duplicates"] = float((columns["duplicate_of"][compared] >= 0).mean())
-        summary["environment_distance"] = _median(columns["environment_distance"][compared])
+    columns |= _resemblances(frames, relaxed, reference, _compared(usable, bool(targets)))
+    summary = judgement_summary(columns, usable, limits, has_targets=bool(targets))
     if not targets:
         return Judgement(columns=columns, summary=summary, hits=None)
-    tolerance = {name: TOLERANCE * labels[name].standard_deviation for name in targets}
+    tolerance = tolerances(labels)
     obtained = {name: rows[name].astype(float) for name in targets}
     # structures that were not compared have no atoms
     columns["novel"] = (columns["largest_overlap"] < limits.overlap) & (columns["duplicate_of"] < 0)
     columns["within_tolerance"] = np.logical_and.reduce(
         [np.abs(obtained[name] - targets[name]) <= tolerance[name] for name in targets]
     )
-    conditions = {
+    conditions = hit_conditions(columns, obtained)
+    columns["hit"] = np.logical_and.reduce(list(conditions.values()))
+    return Judgement(columns=columns, summary=summary, hits=hit_scores(conditions, tolerance))
+
+
+def judgement_summary(
+    columns: Mapping[str, np.ndarray], usable: np.ndarray, limits: MaterialLimits, *, has_targets: bool
+) -> dict[str, float | None]:
+    """The summary of a ``Judgement``, from its columns [s] of single structures.
+
+    usable [s]: as in ``judge_structures``
+    """
+    summary = {name: _median(values) for name, values in columns.items() if name.endswith("_deviation")}
+    for name, model in limits.models.items():
+        if f"{name}_deviation" in columns:
+            summary[f"{name}_distance"] = model.distance(columns[f"{name}_deviation"])
+    if usable.any():
+        summary["right_substance"] = float(columns["right_substance"][usable].mean())
+    compared = _compared(usable, has_targets)
+    if len(compared):
+        copies = columns["largest_overlap"][compared] >= limits.overlap
+        summary["copies"] = float(copies.mean())
+        summary["duplicates"] = float((columns["duplicate_of"][compared] >= 0).mean())
+        summary["environment_distance"] = _median(columns["environment_distance"][compared])
+    return summary
+
+
+def hit_conditions(
+    columns: Mapping[str, np.ndarray], obtained: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The conditions of a hit [s], from the columns of a ``Judgement`` and the measured values [s] by property."""
+    return {
         "measured": np.logical_and.reduce([np.isfinite(values) for values in obtained.values()]),
         **{name: columns[name] for name in ("right_substance", "novel", "within_tolerance")},
     }
-    columns["hit"] = np.logical_and.reduce(list(conditions.values()))
-    return Judgement(columns=columns, summary=summary, hits=hit_scores(conditions, tolerance))
+
+
+def tolerances(labels: Mapping[str, TrainingLabels]) -> dict[str, float]:
+    """Largest difference of a hit from its target by property, in its unit."""
+    return {name: TOLERANCE * item.standard_deviation for name, item in labels.items()}
 
 
 def _median(values: np.ndarray) -> float | None:

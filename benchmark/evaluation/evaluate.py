@@ -142,16 +142,9 @@ def evaluate_structures(
         )
     structural = None
     if curve_metrics:
-        parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None
-        measured = {
-            metric: curves_in_chunks(metric.curves, structures, executor=parallel) for metric in curve_metrics
-        }
-        structural = reference.scores(structures, measured, seed)
-        places = [k for k, row in enumerate(rows) if is_measured(row)]
-        for metric, of_structures in measured.items():
-            column = np.full(len(rows), np.nan)
-            column[places] = squared_errors(of_structures.values, reference.curve(metric).mean)
-            table = table.assign(**{squared_error_column(metric.name): column})
+        measured = np.array([is_measured(row) for row in rows])
+        structural, columns = score_curves(structures, measured, curve_metrics, reference, executor, seed)
+        table = table.assign(**columns)
     failures = {
         name.removesuffix("_failure"): dict(Counter(row[name] for row in rows if row.get(name)))
         for name in dict.fromkeys(name for row in rows for name in row if name.endswith("_failure"))
@@ -167,6 +160,28 @@ def evaluate_structures(
         cpu_seconds=cpu_seconds,
         reference=reference,
     )
+
+
+def score_curves(
+    structures: Sequence[Atoms],
+    measured: np.ndarray,
+    metrics: Sequence[CurveMetric],
+    reference: Reference,
+    executor: Executor | None,
+    seed: int,
+) -> tuple[StructuralScores, dict[str, np.ndarray]]:
+    """Errors of the mean curves of structures, and columns [s] of the table with the parts of single ones in them.
+
+    structures: those of all [s] that can be measured; measured [s]: which ones these are
+    """
+    parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None
+    curves = {metric: curves_in_chunks(metric.curves, structures, executor=parallel) for metric in metrics}
+    columns = {}
+    for metric, of_structures in curves.items():
+        column = np.full(len(measured), np.nan)
+        column[measured] = squared_errors(of_structures.values, reference.curve(metric).mean)
+        columns[squared_error_column(metric.name)] = column
+    return reference.scores(structures, curves, seed), columns
 
 
 def metrics_by_kind(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULT_FORMAT = 4
-STRUCTURES, TABLE = ".extxyz", ".parquet"
-"""Suffixes of the files beside a result: its structures, and what was measured on each of them."""
+STRUCTURES, COMPACT, TABLE = ".extxyz", ".npz", ".parquet"
+"""Suffixes of the files beside a result: its structures, the same ones in small (``compact_structures``), and what was
+measured on each of them."""
 NO_STEPS = 0
 """The step count of results of non-learned baselines, which take no steps."""
 
@@ -108,7 +109,8 @@ class Result(StrictModel):
     descriptors, training_descriptors: means over the generated and over training structures, by quantity
     failures: structures that could not be measured, by property or metric and reason
     metric_code: hash of the code that measured it, by metric and property
-    files: sha256 of the structures and the table beside the result, by suffix; empty for those that are not published
+    files: sha256 of the structures, of the same ones in small and of the table beside the result, by suffix; without
+        those that are not published
     training: the training record of the checkpoint
     """
 
@@ -132,6 +134,14 @@ class Result(StrictModel):
     files: dict[str, str]
     training: dict[str, Any]
     environment: Environment
+
+
+class ResultFiles(Protocol):
+    """Where results and the files beside them lie: a ``ResultStore``, or several folders together."""
+
+    def path(self, key: ResultKey, suffix: str = ".json") -> Path:
+        """The file of a result with this suffix."""
+        ...
 
 
 class ResultStore:
@@ -174,8 +184,8 @@ class ResultStore:
         write_atomically(self.path(key, TABLE), write)
 
     def file_hashes(self, key: ResultKey) -> dict[str, str]:
-        """The sha256 of the structures and the table of a result, by suffix, as far as they are there."""
-        paths = {suffix: self.path(key, suffix) for suffix in (STRUCTURES, TABLE)}
+        """The sha256 of the structures, in both forms, and the table of a result, by suffix, of those that exist."""
+        paths = {suffix: self.path(key, suffix) for suffix in (STRUCTURES, COMPACT, TABLE)}
         return {suffix: sha256_of(path) for suffix, path in paths.items() if path.is_file()}
 
     def results(self) -> Iterator[Result]:

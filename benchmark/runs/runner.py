@@ -26,10 +26,11 @@ from ..generation.partial_results import PartialResults, kept_until_done, remove
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.compact_structures import on_grid
 from ..system.files import check_writable
-from ..system.structure_files import frame_writer, read_structures, write_frames
+from ..system.structure_files import frame_writer, write_frames
 from .generator import Generator, Trial
-from .results import STRUCTURES, TABLE, Environment, Result, ResultKey, ResultStore, check_file
+from .results import COMPACT, STRUCTURES, TABLE, Environment, Result, ResultKey, ResultStore, check_file
 from .scoring import Scoring
+from .stored_structures import stored_structures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,6 +182,8 @@ class Run:
     ) -> Result:
         """Generate, measure and store a result; finished structures are on disk before they are measured."""
         with kept_until_done(self._partial_folder(key), remove=not keep_parts) as partial:
+            # of structures that a result which was deleted had
+            self.store.path(key, COMPACT).unlink(missing_ok=True)
             partial.record_environment(self.source.environment().model_dump_json())
             generated, evaluation, measuring_seconds = self._generated_and_measured(
                 trial, self.store.path(key, STRUCTURES), executor, watcher, partial
@@ -274,7 +277,10 @@ class Run:
     def _store(self, result: Result, table: pd.DataFrame) -> Result:
         # structures and table before the result: if a result exists, all of its files are complete
         self.store.write_table(result.key, table)
-        result = result.model_copy(update={"files": self.store.file_hashes(result.key)})
+        files = self.store.file_hashes(result.key)
+        if files.get(COMPACT) != result.files.get(COMPACT):  # of other structures
+            files.pop(COMPACT, None)
+        result = result.model_copy(update={"files": files})
         self.store.write(result)
         return result
 
@@ -287,7 +293,7 @@ class Run:
         changed, absent = self.scoring.changed(result, trial.plan), self.scoring.absent(result, trial.plan)
         if not changed and not absent:
             return result
-        frames = self._stored_structures(result)
+        frames = stored_structures(self.store, result)
         if frames is None:
             return None
         path = self.store.path(result.key, TABLE)
@@ -297,14 +303,6 @@ class Run:
         check_file(path, result)
         table = pd.read_parquet(path)
         return self._store(*self.scoring.completed(result, trial.plan, frames, table, *context))
-
-    def _stored_structures(self, result: Result) -> list[Atoms] | None:
-        path = self.store.path(result.key, STRUCTURES)
-        if not path.is_file():
-            return None
-        check_file(path, result)
-        # unchecked, also those that no metric can measure
-        return [on_grid(atoms) for atoms in read_structures(path)]
 
 
 def overlapped(

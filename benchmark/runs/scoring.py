@@ -79,6 +79,19 @@ class Scoring:
         """Metrics of this run that a stored result lacks."""
         return tuple(name for name in self.codes(plan) if name not in result.metric_code)
 
+    def installed_metrics(
+        self, result: Result, plan: EvaluationPlan
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the metrics of mean curves and of single structures: of this run, and further ones of a result."""
+        installed = registry.names("metrics")
+        further = metrics_by_kind(
+            [name for name in result.metric_code if name in installed and name not in plan.targets]
+        )
+        return (
+            tuple(dict.fromkeys([*self.curves(plan), *further[0]])),
+            tuple(dict.fromkeys([*self.descriptors(), *further[1]])),
+        )
+
     def evaluation(
         self,
         frames: Iterable[Atoms],
@@ -102,15 +115,7 @@ class Scoring:
         """A result whose numbers are all measured again, also those of further metrics that are installed here."""
         # a metric that is not installed here could not be measured again, and its numbers would be those of a table
         # that no longer exists
-        further = metrics_by_kind(
-            [
-                name
-                for name in result.metric_code
-                if name in registry.names("metrics") and name not in plan.targets
-            ]
-        )
-        curves = tuple(dict.fromkeys([*self.curves(plan), *further[0]]))
-        descriptors = tuple(dict.fromkeys([*self.descriptors(), *further[1]]))
+        curves, descriptors = self.installed_metrics(result, plan)
         evaluation = self._evaluation(frames, plan, curves, descriptors, executor, progress, targets=True)
         codes = metric_codes(self.dataset.definition, (*curves, *descriptors), tuple(plan.targets))
         changes: dict[str, Any] = {

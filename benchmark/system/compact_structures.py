@@ -7,10 +7,11 @@ with its eight decimals once it is read back onto the grid.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 GRID = 65_536
 """Grid points along each cell vector."""
 FIELDS = ("counts", "numbers", "cells", "places", "finite")
+LARGEST = 512 * 2**20
+"""Most bytes of all arrays of a file, unpacked: a file of a few kilobytes can claim to hold any number."""
+HEAVIEST = 118
+"""Largest atomic number of an element."""
+
+
+_KINDS = ("iu", "u", "f", "b")
+"""Kinds of numbers of counts, numbers, cells and finite."""
 
 
 def on_grid(atoms: Atoms) -> Atoms:
@@ -52,28 +61,59 @@ def write_compact(path: Path, frames: Sequence[Atoms]) -> None:
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:  # a file object, since numpy adds a suffix to a name
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     write_atomically(path, write)
+
+
+def is_compact(path: Path) -> bool:
+    """Whether a file has the arrays of ``write_compact``, by their names alone."""
+    try:
+        with ZipFile(path) as archive:
+            return {f"{name}.npy" for name in FIELDS} == set(archive.namelist())
+    except (OSError, ValueError, BadZipFile):
+        return False
 
 
 def read_compact(path: Path) -> list[Atoms]:
     """The structures of a file of ``write_compact``, to the last bit; NaN where there were no finite coordinates.
 
+    Nothing in the file is executed, and no more than ``LARGEST`` bytes are unpacked.
     AmsbenchError for a file that is damaged or of another kind.
     """
     from ase import Atoms
 
     try:
+        with ZipFile(path) as archive:
+            unpacked = sum(item.file_size for item in archive.infolist())
+        if unpacked > LARGEST:
+            raise ValueError(f"its arrays have {unpacked} bytes, more than {LARGEST}")
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             counts, numbers, cells, places, finite = (file[name] for name in FIELDS)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    # of numpy's and zipfile's readers: a damaged archive fails in any of these ways
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        BadZipFile,
+        RuntimeError,
+        SyntaxError,
+        zlib.error,
+    ) as error:
         raise AmsbenchError(
             f"{path} holds no structures on the grid ({reason_of(error)}); restore the file"
         ) from error
+    kinds = [
+        array.dtype.kind in allowed
+        for array, allowed in zip((counts, numbers, cells, finite), _KINDS, strict=True)
+    ]
+    if not all(kinds) or counts.ndim != 1 or not len(counts):
+        raise AmsbenchError(f"{path} is damaged: its arrays are not those of structures; restore the file")
     atoms_in_all = int(counts.sum())
     if (
         (counts < 0).any()
+        or (numbers > HEAVIEST).any()
         or places.dtype != np.uint16
         or places.shape != (atoms_in_all, 3)
         or numbers.shape != (atoms_in_all,)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from .compact_structures import is_compact, read_compact
 from .crystal_files import CAREFUL_READERS
 from .files import reason_of
 from .lammps_files import is_data, is_dump, read_data, read_dump, refuse_types
@@ -51,6 +52,9 @@ def parse_file(file: SourceFile, types: Sequence[str], format_name: str | None) 
     Raises AmsbenchError for files that cannot be parsed in full, for atom types without ``types``, and for ``types``
     where the file has elements.
     """
+    if format_name is None and is_compact(file.path):
+        refuse_types(types, file.name)
+        return read_compact(file.path), "compact structures"
     name = format_name or _recognised(file)
     if name in _GUESSED:
         raise AmsbenchError(

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...benchmark.runs.results import Result
+from ...benchmark.runs.results import Result, ResultFiles
 from ...benchmark.system.files import check_writable, write_atomically
 from ...errors import AmsbenchError
 from ...metrics.design.inverse_design import InverseDesignErrors
 from .. import reported_values
 from ..comparisons import Comparison, comparisons_of, with_unit
 from ..paper_conditions import comparable_curves, differing_conditions
-from ..structure_values import ResultFiles
 from ..tables.quantities import curve_metric
 from ..tables.result_numbers import property_errors, scaled_seconds, structural_scores
 from .obtained_values import targets_figure

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...benchmark.interface.evaluation_plan import steps_text
+from ...benchmark.runs.results import ResultFiles
 from ..comparisons import Comparison, Entry, with_unit
-from ..structure_values import ResultFiles, structure_values
+from ..structure_values import structure_values
 from ..tables.formatting import coverage_text, decimal, joined
 from ..tables.inverse_design import LEAST_RANKED
 from ..tables.result_numbers import property_errors

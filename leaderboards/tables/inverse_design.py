@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...benchmark.interface.evaluation_plan import steps_text
-from ...benchmark.runs.results import Result
+from ...benchmark.runs.results import Result, ResultFiles
 from ..comparisons import comparisons_of, with_unit
-from ..structure_values import ResultFiles
 from .captions import WORST, conditions, paper_note, short_conditions, steps_note, ties_note
 from .descriptors import descriptor_spec
 from .formatting import coverage_text, fixed_decimal, fixed_interval, percent

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...benchmark.registry import near_matches
-from ...benchmark.runs.results import Result
+from ...benchmark.runs.results import Result, ResultFiles
 from ...errors import AmsbenchError
-from ..structure_values import ResultFiles
 from .inverse_design import inverse_design_tables
 from .structural import structural_tables
 from .text_table import Table
@@ -17,11 +16,16 @@ KINDS = tuple(_MAKERS)
 
 
 def chosen(
-    results: Iterable[Result], methods: Iterable[str] | None = None, samplers: Iterable[str] | None = None
+    results: Iterable[Result],
+    methods: Iterable[str] | None = None,
+    samplers: Iterable[str] | None = None,
+    datasets: Iterable[str] | None = None,
+    protocols: Iterable[str] | None = None,
 ) -> list[Result]:
-    """The results of some methods and samplers, of all where None; AmsbenchError for a name that no result has."""
+    """The results with these names, of all where None; AmsbenchError for a name that no result has."""
     remaining = list(results)
-    for field, requested in (("method", methods), ("sampler", samplers)):
+    choices = {"method": methods, "sampler": samplers, "dataset": datasets, "protocol": protocols}
+    for field, requested in choices.items():
         if requested is None:
             continue
         names = list(requested)

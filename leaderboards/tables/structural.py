@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...benchmark.evaluation.evaluate import STANDARD_CURVES
-from ...benchmark.runs.results import Result
+from ...benchmark.runs.results import Result, ResultFiles
 from ..comparisons import comparisons_of
-from ..structure_values import ResultFiles
 from .captions import (
     conditions,
     left_out_note,

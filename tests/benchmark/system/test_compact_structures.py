@@ -68,7 +68,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     np.savez(
         path,
         counts=[5],
-        numbers=[8],
+        numbers=np.array([8], np.uint8),
         cells=np.eye(3)[None],
         places=np.zeros((1, 3), np.uint16),
         finite=[True],
