@@ -38,7 +38,7 @@ def scores_of_table(
     columns = {str(name): table[name].to_numpy() for name in table}
     usable = table[UNMEASURABLE].isna().to_numpy() if UNMEASURABLE in table else np.full(len(table), True)
     measured = table[usable | (columns["atoms"] == 0)]
-    definition = reference.dataset.definition
+    definition = reference.definition
     names = [name for name in table if not str(name).endswith("_failure")]
     records = (measured if len(measured) else table)[names].to_dict("records")
     rows = [{str(name): value for name, value in record.items()} for record in records]
