@@ -127,7 +127,7 @@ def _check_columns(definition: DatasetDefinition, properties: Sequence[str]) -> 
         if issubclass(metric, StructureMetric):
             taken |= {name, *(quantity.name for quantity in metric().quantities(charged))}
     for item in properties:
-        if item in taken or item.startswith("target_") or item.endswith("_failure"):
+        if item in taken or item.startswith("target_") or item.endswith(("_failure", "_squared_error")):
             raise AmsbenchError(
                 f"'{item}' is what amsbench calls a column of its own; rename the key in the file, such as my_{item}"
             )

@@ -34,7 +34,7 @@ def test_a_checkpoint_of_format_2():
     assert set(structure.get_chemical_symbols()) <= {"O", "Si"}
 
 
-def test_a_result_of_format_3():
+def test_a_result_of_format_4():
     assert RESULT_FORMAT == 4
     (path,) = FORMATS.glob("*.json")
     result = read_result(path)
