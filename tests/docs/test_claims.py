@@ -9,10 +9,11 @@ A paragraph, list or table with numbers is followed by a comment whose lines nam
     docs/training.md = 2.7
     -->
 
-A line has the dataset (and the plan), method and sampler, step counts, ``fixed`` for the fixed training budget, and
-quantities with their statistics as in ``leaderboards.tables.records``; then, behind ``=``, one value per step count and
-quantity. Further quantities: ``data.DESCRIPTOR`` of the training set, ``training.samples_seen`` over all stages, and
-``PROPERTY.first`` and ``PROPERTY.last`` of the targets. A line without steps names a source other than the results.
+A line has the dataset (and the plan), method and sampler, step counts, ``fixed`` for the fixed training budget,
+``wide`` for this protocol instead of ``standard``, and quantities with their statistics as in
+``leaderboards.tables.records``; then, behind ``=``, one value per step count and quantity. Further quantities:
+``data.DESCRIPTOR`` of the training set, ``training.samples_seen`` over all stages, and ``PROPERTY.first`` and
+``PROPERTY.last`` of the targets. A line without steps names a source other than the results.
 """
 
 import re
@@ -37,7 +38,7 @@ SOURCES = ("the paper", "metrics", "docs/training.md")
 NUMBER = re.compile(r"(?<![\w.,/-])-?\d+\.\d+|(?<![\w.,])\d{1,3}(?:,\d{3})+|(?<![\w.,])\d+(?= %)")
 CLAIM = re.compile(
     r"(?P<paper>paper )?(?P<dataset>\w+)(?:/(?P<plan>\w+))? (?P<method>[\w-]+)(?:/(?P<sampler>[\w-]+))? "
-    r"(?P<steps>[\d,]+)(?P<fixed> fixed)?(?P<quantities>(?: \S+)+) = (?P<values>.+)"
+    r"(?P<steps>[\d,]+)(?P<fixed> fixed)?(?P<protocol> wide)?(?P<quantities>(?: \S+)+) = (?P<values>.+)"
 )
 
 
@@ -74,7 +75,7 @@ def result_of(claim, steps):
         for result in published()
         if (result.key.dataset, result.key.plan, result.key.steps) == (claim["dataset"], plan, steps)
         and (result.key.method, result.key.sampler) == (claim["method"], claim["sampler"])
-        and result.key.protocol == "standard"
+        and result.key.protocol == (claim["protocol"] or "standard").strip()
         and (
             bool(budget_label(result)) == bool(claim["fixed"])
             or claim["method"] in ("simulation", "random-relax")
@@ -223,22 +224,6 @@ def test_restarts_help_two_steps_of_the_shortcut_and_not_three_to_five():
     assert max(gain[1:]) < 0
 
 
-def test_the_quick_times_are_at_most_as_many_times_longer_as_the_page_says():
-    seconds = {
-        (r.key.dataset, r.key.plan, r.key.method, r.key.sampler, r.key.steps, r.key.protocol): r.seconds
-        / r.key.count
-        for r in published()
-        if not budget_label(r)
-    }
-    for dataset in ("asi", "asio2"):
-        ratio = max(
-            time / seconds[(*place[:-1], "standard")]
-            for place, time in seconds.items()
-            if place[0] == dataset and place[-1] == "quick" and (*place[:-1], "standard") in seconds
-        )
-        assert f"{ratio:.0f} times (`{dataset}`)" in PAGE
-
-
 def coverage(name, *place):
     results = [r for r in published() if r.key.dataset == "asio2" and r.key.plan == name]
     chosen = [
@@ -257,8 +242,8 @@ def test_the_shares_in_words_are_those_of_the_results():
         for method, prefix in (("amshortcut", "shortcut-"), ("material-sde", ""))
         for sampler in (f"{prefix}guided", f"{prefix}restart")
     ]
-    assert min(five) > 50
-    assert max(five) < 75
+    assert min(five) > 60
+    assert max(five) <= 75
     ode = [
         result.failures[name]["atoms overlap"] / result.key.count
         for result in published()
