@@ -137,7 +137,9 @@ class AMShortcut(MaterialSDE):
             and progress >= matching["warmup"]
         ):
             losses |= self.matching_losses(batch, noise, teacher)
-            losses["loss"] = losses["loss"] + matching["weight"] * (losses["matching"] + losses["held species"])
+            losses["loss"] = losses["loss"] + matching["weight"] * (
+                losses["matching"] + losses["held species"]
+            )
         return losses
 
     def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
@@ -179,15 +181,16 @@ class AMShortcut(MaterialSDE):
         ``held species``, the squared distance of the species output from that of the moving average.
 
         The shortcut is a random one of those of the sampler ``shortcut-restart``, for the targets and cells of the batch.
-        It begins where the moving average arrives in the steps before it. Species have no gradient from the environments,
-        since an atom has one species or another; they are held, so that the composition stays that of the other losses.
+        It begins where the moving average arrives in the steps before it. Species have no gradient from the
+        environments, since an atom has one species or another; they are held, so that the composition stays that of the
+        other losses.
         Raises AmsbenchError in training with batches of one structure, which have no pairs of structures.
         """
         assert isinstance(teacher, AMShortcut)
         if self.training and len(batch) < 2:
             raise AmsbenchError(
-                f"matching compares structures with each other, and a batch has {len(batch)}; train with --batch-size 2 "
-                "or more, or with --set matching='{\"weight\": 0}'"
+                f"matching compares structures with each other, and a batch has {len(batch)}; train with "
+                "--batch-size 2 or more, or with --set matching='{\"weight\": 0}'"
             )
         batch = self.hide_properties(batch, noise)
         start = Structures.empty_cells(batch.cells, batch.counts, batch.properties)

@@ -142,7 +142,7 @@ def _nearest(
 def _mutual_distances(shell: _Shell, vectors: Tensor, bonded: int) -> Tensor:
     """Sorted distances [m, bonded (bonded - 1) / 2] among the nearest neighbours in a shell, A.
 
-    They go over to REACH where one of the two neighbours goes to the end of the environment, so that they are continuous.
+    They go over to REACH where one of the two neighbours leaves the environment, so that they are continuous.
     """
     extended = torch.cat([vectors, vectors.new_zeros(1, 3)])
     ends = extended[shell.edges[:, :bonded]]
