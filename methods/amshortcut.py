@@ -90,6 +90,10 @@ class AMShortcut(MaterialSDE):
         if "matching" in config:
             _check_matching(config["matching"])
 
+    def training_additions(self) -> tuple[str, ...]:
+        weight = self.config.get("matching", {"weight": 0.0})["weight"]
+        return (f"matching of local environments (weight {weight:g})",) if weight > 0 else ()
+
     def preferred_sampler(self) -> str:
         return "shortcut-guided" if self.task.properties else "shortcut"
 
@@ -180,7 +184,7 @@ class AMShortcut(MaterialSDE):
         """Discrepancy ``matching`` between the environments after a shortcut to t = 0 and those of the batch, and
         ``held species``, the squared distance of the species output from that of the moving average.
 
-        The shortcut is a random one of those of the sampler ``shortcut-restart``, for the targets and cells of the batch.
+        The shortcut is a random one of the sampler ``shortcut-restart``, for the targets and cells of the batch.
         It begins where the moving average arrives in the steps before it. Species have no gradient from the
         environments, since an atom has one species or another; they are held, so that the composition stays that of the
         other losses.
