@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +13,8 @@ from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
+from ..errors import AmsbenchError
+from .environment_matching import environment_discrepancy, target_similarity
 from .losses import squared_errors
 from .material_method import MIN_TIME
 from .material_sde import Guided, MaterialSDE, Restart
@@ -69,7 +73,8 @@ class AMShortcut(MaterialSDE):
     """AMShortcut: material SDE whose network u(M_t, y, t, dt) predicts the average drift over [t - dt, t].
 
     L = L_SDE (dt = 0) + L_SC, the second on a share of the batches (Eq. 4 with the mean of the two drifts, which
-    is what two consecutive averages give; the paper prints their sum).
+    is what two consecutive averages give; the paper prints their sum). Our addition, the setting ``matching``, is the
+    discrepancy between the local environments after a shortcut to t = 0 and those of data.
     """
 
     name = "amshortcut"
@@ -79,6 +84,15 @@ class AMShortcut(MaterialSDE):
     samplers = (SHORTCUT, SHORTCUT_MULTISTEP, SHORTCUT_RESTART, SHORTCUT_GUIDED, *MaterialSDE.samplers)
     shortcut = True
     reads_step_size = True
+
+    def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
+        super().__init__(task, config)
+        if "matching" in config:
+            _check_matching(config["matching"])
+
+    def training_additions(self) -> tuple[str, ...]:
+        weight = self.config.get("matching", {"weight": 0.0})["weight"]
+        return (f"matching of local environments (weight {weight:g})",) if weight > 0 else ()
 
     def preferred_sampler(self) -> str:
         return "shortcut-guided" if self.task.properties else "shortcut"
@@ -96,6 +110,9 @@ class AMShortcut(MaterialSDE):
             average
         drift_errors: whether the errors of shortcuts are those of the drift, of positions in angstrom and of elements
             with a weight of 1, as in Eq. 4, or those of ``squared_errors``
+        matching: matching of local environments (not of the paper): its weight in the loss, 0 without it; the share of
+            the batches that have it; the share of the training before the first; and the number of steps of the sampler
+            ``shortcut-restart`` whose shortcuts to t = 0 it trains, of which the first counts more by ``start_share``
         """
         paper = network == "paper"
         return super().default_config(network, task) | {
@@ -105,6 +122,7 @@ class AMShortcut(MaterialSDE):
             "full_share": 0.0 if paper else 0.35,
             "own_target": paper,
             "drift_errors": paper,
+            "matching": {"weight": 0.0, "share": 1.0, "warmup": 0.0, "steps": 5},
         }
 
     def training_loss(
@@ -115,6 +133,17 @@ class AMShortcut(MaterialSDE):
         if chosen and progress >= self.config["warmup"]:
             consistency = self.consistency_loss(batch, noise, teacher)
             losses |= {"consistency": consistency, "loss": losses["loss"] + consistency}
+        # a checkpoint from before this setting has no entry
+        matching = self.config.get("matching", {"weight": 0.0})
+        if (
+            matching["weight"] > 0
+            and float(noise.uniform_structures(1)[0, 0]) < matching["share"]
+            and progress >= matching["warmup"]
+        ):
+            losses |= self.matching_losses(batch, noise, teacher)
+            losses["loss"] = losses["loss"] + matching["weight"] * (
+                losses["matching"] + losses["held species"]
+            )
         return losses
 
     def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
@@ -150,3 +179,67 @@ class AMShortcut(MaterialSDE):
         whole = MIN_TIME + u[:, 2:3] * (t - MIN_TIME)
         whole = torch.where(u[:, 3:4] < self.config["full_share"], t, whole)
         return t, whole / 2
+
+    def matching_losses(self, batch: Structures, noise: NoiseSource, teacher: Method) -> dict[str, Tensor]:
+        """Discrepancy ``matching`` between the environments after a shortcut to t = 0 and those of the batch, and
+        ``held species``, the squared distance of the species output from that of the moving average.
+
+        The shortcut is a random one of the sampler ``shortcut-restart``, for the targets and cells of the batch.
+        It begins where the moving average arrives in the steps before it. Species have no gradient from the
+        environments, since an atom has one species or another; they are held, so that the composition stays that of the
+        other losses.
+        Raises AmsbenchError in training with batches of one structure, which have no pairs of structures.
+        """
+        assert isinstance(teacher, AMShortcut)
+        if self.training and len(batch) < 2:
+            raise AmsbenchError(
+                f"matching compares structures with each other, and a batch has {len(batch)}; train with "
+                "--batch-size 2 or more, or with --set matching='{\"weight\": 0}'"
+            )
+        batch = self.hide_properties(batch, noise)
+        start = Structures.empty_cells(batch.cells, batch.counts, batch.properties)
+        before, (t, _) = self.draw_shortcut(noise)
+        with torch.no_grad():
+            state = SHORTCUT_RESTART.integrate(teacher, start, before, noise)
+            now = before[-1][1] if before else 1.0
+            state = SHORTCUT_RESTART.start_step(teacher, state, now, t, noise)
+        null = self.denoiser.null_properties(noise)
+        times = torch.full_like(batch.cells[:, 0, 0], t)
+        prediction = self.predict(state, null, times, times)
+        at = times[batch.batch][:, None]
+        end = self.ode_step(state, prediction, at, torch.zeros_like(at))
+        held = end.structures.positions.new_zeros(())
+        if prediction.elements is not None and end.elements is not None:
+            with torch.no_grad():
+                expected = teacher.predict(state, null, times, times).elements
+            held = ((t * (prediction.elements - expected)) ** 2).sum(-1).mean()
+            end = State(structures=end.structures, elements=end.elements.detach())
+        similarity = None
+        if self.task.properties:
+            std = torch.tensor(self.task.property_std).to(batch.properties)
+            similarity = target_similarity(batch.properties, std)
+        discrepancy = environment_discrepancy(self.finish(end), batch, self.task.elements, similarity)
+        return {"matching": discrepancy, "held species": held}
+
+    def draw_shortcut(self, noise: NoiseSource) -> tuple[TimeSteps, tuple[float, float]]:
+        """A random shortcut to t = 0 of the sampler ``shortcut-restart``, and the steps before it."""
+        alone, which = noise.uniform_structures(2)[0].tolist()
+        steps = 1 if alone < self.config["start_share"] else self.config["matching"]["steps"]
+        path = SHORTCUT_RESTART.times(self, steps)
+        last = [k for k, (_, s) in enumerate(path) if s == 0]
+        chosen = last[int(which * len(last))]
+        return path[:chosen], path[chosen]
+
+
+def _check_matching(settings: Mapping[str, Any]) -> None:
+    """Raise AmsbenchError for a setting ``matching`` out of range."""
+    for name, most in (("weight", math.inf), ("share", 1.0), ("warmup", 1.0)):
+        if not 0 <= settings[name] <= most:
+            raise AmsbenchError(
+                f"'{name}' of the setting 'matching' is {settings[name]}; give a number of at least 0"
+                + (f" and at most {most:g}" if most < math.inf else "")
+            )
+    if isinstance(settings["steps"], bool) or settings["steps"] < 1:
+        raise AmsbenchError(
+            f"'steps' of the setting 'matching' is {settings['steps']}; give a whole number of at least 1"
+        )

@@ -131,6 +131,8 @@ AMSHORTCUT = MethodCard(
         "the beginning)",
         "the targets of shortcuts are computed by the moving average of the network, and their errors are those of eps "
         "(paper and preset 'paper': by the network itself; of the drift)",
+        "an addition of ours, off by default (setting 'matching'): a third loss, the maximum mean discrepancy between "
+        "the local environments after a shortcut to t = 0 and those of data",
         *MATERIAL_SDE.declared,
     ),
     hyperparameters=_HYPERPARAMETERS | {"batches with a shortcut loss": "25 %"},

@@ -84,25 +84,26 @@ class MaterialSampler(Sampler[AnyMaterialMethod]):
     ) -> Structures:
         with method.denoiser.deferred_overflow_check(start) as capacity:
             while True:
-                structures = self._integrate(method, start, steps, noise)
+                structures = method.finish(self.integrate(method, start, self.times(method, steps), noise))
                 if capacity.check():
                     return structures
                 # an atom had more neighbours than its table holds: again with a larger one
                 noise = noise.restarted()
 
-    def _integrate(
-        self, method: AnyMaterialMethod, start: Structures, steps: int, noise: NoiseSource
-    ) -> Structures:
+    def integrate(
+        self, method: AnyMaterialMethod, start: Structures, time_steps: TimeSteps, noise: NoiseSource
+    ) -> State:
+        """The state after these steps from the prior."""
         state, now = method.prior(start, noise), 1.0
         previous: tuple[Prediction, float] | None = None
         per_structure = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
-        for t, s in self.times(method, steps):
+        for t, s in time_steps:
             state = self.start_step(method, state, now, t, noise)
             drift = self.drift(method, state, per_structure * t, per_structure * self.step_size(t, s), noise)
             step_drift, previous = self.step_drift(drift, previous, t - s), (drift, t - s)
             per_atom = torch.ones_like(state.structures.positions[:, :1])
             state, now = self.step(method, state, step_drift, per_atom * t, per_atom * s, noise), s
-        return method.finish(state)
+        return state
 
 
 class Euler(MaterialSampler[MaterialMethod]):

@@ -132,6 +132,11 @@ class Method(torch.nn.Module, ABC):
         on_gpu = next(self.parameters()).is_cuda
         return "tf32" if on_gpu and torch.backends.cuda.matmul.allow_tf32 else "float32"
 
+    def training_additions(self) -> tuple[str, ...]:
+        """Parts of this training that are not of the publication and that a setting switched on, for records and
+        captions."""
+        return ()
+
     def preferred_sampler(self) -> str:
         """Name of the most accurate sampler for this task: default of ``generate``, second row of ``run``."""
         return self.samplers[0].name

@@ -143,6 +143,7 @@ class Trainer:
             "validation_loss": validation,
             "device": device_name(self.fabric.device),
             "threads": torch.get_num_threads(),
+            **({"additions": list(additions)} if (additions := self.model.training_additions()) else {}),
         }
 
     # -- the loop ------------------------------------------------------------------------------------------

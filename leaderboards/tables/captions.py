@@ -165,13 +165,19 @@ def _trainings(comparison: Comparison) -> list[str]:
             time = "" if seconds is None else f" in {duration(seconds)}{unit}"
             device = f" on {record['device']}" if record.get("device") else ""
             stages = _stages(record, entry.method, clock)
-            text = f"{least}{total.samples_seen:,}{time}{device}{stages}"
+            text = f"{least}{total.samples_seen:,}{time}{device}{stages}{_additions(record)}"
             labels.setdefault(f"{entry.first.key.checkpoint_hash} {text}", []).append(entry.label)
     if not labels:
         return []
     # the samplers of one checkpoint have one training
     texts = [f"{', '.join(names)}: {text.partition(' ')[2]}" for text, names in labels.items()]
     return [f"Structures seen in training (with repetition) by {'; '.join(texts)}."]
+
+
+def _additions(record: Mapping[str, Any]) -> str:
+    """``, with our addition matching of local environments (weight 1)``; nothing for a training as published."""
+    names = dict.fromkeys(name for stage in stages_of(record) for name in stage.get("additions", ()))
+    return f", with our addition {' and '.join(names)}" if names else ""
 
 
 def _stages(record: Mapping[str, Any], method: str, clock: str) -> str:

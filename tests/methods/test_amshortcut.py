@@ -8,7 +8,8 @@ import torch
 from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.interface.noise import BatchNoise, structure_noise
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.methods.amshortcut import AMShortcut
+from amsbench.errors import AmsbenchError
+from amsbench.methods.amshortcut import SHORTCUT_RESTART, AMShortcut
 from amsbench.methods.state import Prediction, State
 
 SMALL = {"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}
@@ -118,3 +119,94 @@ def test_samplers_of_equal_labels_are_those_that_take_the_same_steps(silicon):
         assert labels["shortcut-multistep", steps] == "shortcut-multistep"  # at times of its own
         assert labels["guided", steps] == labels["restart", steps] == "restart"
         assert labels["euler-maruyama", steps] == "SDE"
+
+
+MATCHING = {"weight": 1.0, "share": 1.0, "warmup": 0.0, "steps": 5}
+
+
+def noise_of(batch: Structures, seed=0) -> BatchNoise:
+    generator = torch.Generator().manual_seed(seed)
+    return BatchNoise(len(batch.positions), len(batch), generator, dtype=batch.positions.dtype)
+
+
+def without_matching(network: str, task) -> dict:
+    """The configuration of a checkpoint from before the setting."""
+    config = AMShortcut.default_config(network, task)
+    assert config.pop("matching")["weight"] == 0
+    return config | {"network": config["network"] | SMALL | {"hidden": 40}}
+
+
+@pytest.mark.parametrize("network", ["standard", "paper"])
+def test_matching_is_off_by_default_and_off_is_the_training_without_it(silica, small_batch, network):
+    before = AMShortcut(silica, without_matching(network, silica))
+    off = AMShortcut.default_config(network, silica)["matching"]
+    method = AMShortcut(silica, before.config | {"matching": off})
+    before.load_state_dict(method.state_dict())
+    batch = small_batch(3, 2)
+    losses = method.training_loss(batch, noise_of(batch), teacher=method, progress=1.0)
+    expected = before.training_loss(batch, noise_of(batch), teacher=before, progress=1.0)
+    assert losses.keys() == expected.keys()
+    assert torch.equal(losses["loss"], expected["loss"])
+
+
+def test_matching_trains_the_shortcuts_that_the_sampler_takes_and_mostly_the_first(silica):
+    method = build(AMShortcut, silica, matching=MATCHING)
+    counts: dict[float, int] = {}
+    path = SHORTCUT_RESTART.times(method, 5)
+    noise = BatchNoise(1, 1, torch.Generator().manual_seed(0))
+    for _ in range(4000):
+        before, (t, s) = method.draw_shortcut(noise)
+        assert s == 0
+        assert (*before, (t, s)) in {tuple(path[: len(before) + 1]), ((1.0, 0.0),)}
+        counts[t] = counts.get(t, 0) + 1
+    share = method.config["start_share"]
+    assert {t: n / 4000 for t, n in counts.items()} == pytest.approx(
+        {t: (1 - share) / 5 + share * (t == 1) for t, _ in path}, abs=0.03
+    )
+
+
+def test_matching_has_exact_gradients_of_the_parameters(silica, small_batch):
+    """In float64 against finite differences of the discrepancy after a shortcut; the fast training path is used."""
+    method = build(AMShortcut, silica, matching=MATCHING).double()
+    teacher = build(AMShortcut, silica, matching=MATCHING).double()
+    batch = small_batch(3, 2, dtype=torch.float64)
+    weight = method.denoiser.input[0].weight
+
+    def losses():
+        return method.matching_losses(batch, noise_of(batch, 3), teacher)
+
+    method.zero_grad()
+    losses()["matching"].backward()
+    gradient = weight.grad.clone()
+    assert float(gradient.abs().max()) > 0
+    direction, step = gradient / gradient.norm(), 1e-5
+    ends = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            weight += sign * step * direction
+            ends.append(float(losses()["matching"]))
+            weight -= sign * step * direction
+    assert float(gradient.norm()) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-3)
+
+
+def test_matching_holds_the_species_of_the_moving_average(silica, small_batch):
+    # at t = 1, where the species are open
+    first = MATCHING | {"steps": 1}
+    method, batch = build(AMShortcut, silica, matching=first), small_batch(3, 2)
+    assert float(method.matching_losses(batch, noise_of(batch), method)["held species"].detach()) == 0
+    teacher = build(AMShortcut, silica, matching=first)
+    with torch.no_grad():
+        method.denoiser.head.bias[0] += 1
+    assert float(method.matching_losses(batch, noise_of(batch), teacher)["held species"].detach()) > 1e-3
+
+
+def test_bad_matching_is_refused_in_one_sentence(silica, small_batch):
+    for wrong in ({"weight": -1.0}, {"share": 2.0}, {"warmup": float("nan")}, {"steps": 0}):
+        with pytest.raises(AmsbenchError, match="setting 'matching'"):
+            build(AMShortcut, silica, matching=MATCHING | wrong)
+    method = build(AMShortcut, silica, matching=MATCHING)
+    batch = small_batch(3, 2, sizes=(20,))
+    with pytest.raises(AmsbenchError, match="--batch-size 2"):
+        method.training_loss(batch, noise_of(batch), teacher=method, progress=1.0)
+    # the last batch of a validation may have one structure
+    assert torch.isfinite(method.eval().validation_loss(batch, noise_of(batch), teacher=method))

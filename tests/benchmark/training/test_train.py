@@ -39,12 +39,18 @@ def losses(dataset, output, *, stop_after=None, method="material-sde", **setting
     return seen
 
 
-@pytest.mark.parametrize(("method", "name"), [("material-sde", "tiny_asi"), ("amshortcut", "tiny_asio2")])
-def test_a_killed_training_goes_on_to_the_same_losses(method, name, tmp_path, request):
+@pytest.mark.parametrize(
+    ("method", "name", "changes"),
+    [
+        ("material-sde", "tiny_asi", {}),
+        ("amshortcut", "tiny_asio2", {"warmup": 0.0, "consistency_share": 0.5}),
+        ("amshortcut", "tiny_asio2", {"warmup": 1.0, "matching": {"weight": 1.0}}),
+    ],
+)
+def test_a_killed_training_goes_on_to_the_same_losses(method, name, changes, tmp_path, request):
     dataset = request.getfixturevalue(name)
     properties = dataset.definition.design_properties
-    config = SMALL | ({"warmup": 0.0, "consistency_share": 0.5} if method == "amshortcut" else {})
-    settings = {"method": method, "properties": properties, "config": config}
+    settings = {"method": method, "properties": properties, "config": SMALL | changes}
     whole = losses(dataset, tmp_path / "whole", **settings)
     first = losses(dataset, tmp_path / "killed", stop_after=6, **settings)
     second = losses(dataset, tmp_path / "killed", **settings)
@@ -61,6 +67,8 @@ def test_a_killed_training_goes_on_to_the_same_losses(method, name, tmp_path, re
         load_checkpoint(tmp_path / run / "best.safetensors").method.state_dict()
         for run in ("whole", "killed")
     ]
+    record = load_checkpoint(tmp_path / "whole" / "best.safetensors").record
+    assert ("additions" in record) == ("matching" in changes)
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-4, atol=1e-5)
 

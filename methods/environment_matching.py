@@ -1,0 +1,223 @@
+"""Discrepancy between the local environments of generated structures and of data, with gradients of the positions.
+
+The environment of an atom is a vector of distances: those to its nearest neighbours of each class of element, sorted,
+and those among the nearest of them, which are its bond angles. The discrepancy of two sets of structures is the squared
+maximum mean discrepancy of their environments (arXiv 1502.02761 for generators), for each element by itself:
+
+    MMD^2 = E k(x, x') - 2 E k(x, y) + E k(y, y'),    k(x, y) = sum_b exp(-|x - y| / (b sqrt(dimension)))
+
+A generator that ends in positions is trained with it through these positions; it need not be a shortcut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
+from ..benchmark.interface.structures import Structures
+from ..metrics.network.element_classes import ElementClass, classes_in, element_class
+
+REACH = 5.0
+"""Radius of an environment, A. A neighbour that is missing within it counts as one at this distance."""
+
+WIDTHS = (0.03, 0.1, 0.3)
+"""Widths b of the kernels, A: root mean square of the differences between two environments."""
+
+FARTHER_WEIGHT = 0.5
+"""Weight of the distances beside those to the nearest shell."""
+
+_CLASSES: tuple[ElementClass, ...] = ("former", "modifier", "anion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentShape:
+    """The distances that describe an environment.
+
+    shells: classes of the neighbours, number of the nearest, weight; the first shell holds the bonds
+    bonded: number of the nearest neighbours of the first shell whose mutual distances are the angles
+    """
+
+    shells: tuple[tuple[frozenset[ElementClass], int, float], ...]
+    bonded: int
+
+
+ONE_CLASS = EnvironmentShape(shells=((frozenset(_CLASSES), 14, 1.0),), bonded=5)
+"""Environments of materials without anions or without cations, where all atoms are neighbours of one kind."""
+
+_CATION = {"anion": (6, 1.0), "former": (4, FARTHER_WEIGHT), "modifier": (3, FARTHER_WEIGHT)}
+_ANION = {"former": (3, 1.0), "modifier": (3, FARTHER_WEIGHT), "anion": (6, FARTHER_WEIGHT)}
+
+
+def environment_shape(symbol: str, elements: Sequence[str]) -> EnvironmentShape:
+    """The distances that describe an atom of the element ``symbol`` in a material of these elements.
+
+    A cation has six anions, four formers and three modifiers and the tetrahedron of its nearest anions; an anion three
+    formers, three modifiers and six anions and the distance of its two nearest cations of the first shell.
+    """
+    present = classes_in(elements)
+    if "anion" not in present or present == {"anion"}:
+        return ONE_CLASS
+    is_anion = element_class(symbol) == "anion"
+    shells = tuple(
+        (frozenset({name}), count, weight)
+        for name, (count, weight) in (_ANION if is_anion else _CATION).items()
+        if name in present
+    )
+    return EnvironmentShape(shells=shells, bonded=2 if is_anion else 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environments:
+    """Environments of ``m`` atoms.
+
+    distances [m, c]: weighted distances, A
+    structures [m]: index of the structure of each atom
+    """
+
+    distances: Tensor
+    structures: Tensor
+
+    def __len__(self) -> int:
+        return len(self.distances)
+
+
+def environments(structures: Structures, elements: Sequence[str]) -> dict[str, Environments]:
+    """Environments of the atoms of each element; those of elements without atoms are empty.
+
+    Differentiable with respect to the positions. Ghosts, whose species is not below ``len(elements)``, have no part.
+    """
+    atoms = _without_ghosts(structures, len(elements))
+    graph = neighbour_graph(atoms, REACH)
+    vectors = graph.vectors(atoms.positions)
+    # the square root of 0 has no derivative, and two atoms may lie at the same point
+    lengths = torch.sqrt((vectors**2).sum(-1) + 1e-12)
+    classes = torch.tensor([_CLASSES.index(element_class(symbol)) for symbol in elements])
+    sender_classes = classes.to(atoms.species.device)[atoms.species][graph.senders]
+    result = {}
+    for k, symbol in enumerate(elements):
+        shape = environment_shape(symbol, elements)
+        centres = torch.nonzero(atoms.species == k)[:, 0]
+        parts = []
+        for number, (of_classes, count, weight) in enumerate(shape.shells):
+            chosen = sum(sender_classes == _CLASSES.index(name) for name in of_classes).bool()
+            shell = _nearest(graph, lengths, chosen, centres, count, len(atoms.positions))
+            parts.append(weight * shell.lengths)
+            if number == 0:
+                parts.append(FARTHER_WEIGHT * _mutual_distances(shell, vectors, shape.bonded))
+        result[symbol] = Environments(distances=torch.cat(parts, 1), structures=atoms.batch[centres])
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shell:
+    """The nearest neighbours of m atoms: lengths [m, c] in A, ascending; edges [m, c], -1 for missing ones."""
+
+    lengths: Tensor
+    edges: Tensor
+
+
+def _nearest(
+    graph: Graph, lengths: Tensor, chosen: Tensor, centres: Tensor, count: int, atoms: int
+) -> _Shell:
+    """The ``count`` shortest of the ``chosen`` [e] edges of each of the ``centres`` [m]."""
+    edges = torch.nonzero(chosen)[:, 0]
+    edges = edges[torch.argsort(lengths.detach()[edges])]
+    edges = edges[torch.argsort(graph.receivers[edges], stable=True)]
+    receivers = graph.receivers[edges]
+    numbers = torch.bincount(receivers, minlength=atoms)
+    rank = torch.arange(len(edges), device=edges.device) - (numbers.cumsum(0) - numbers)[receivers]
+    near = rank < count
+    table = edges.new_full((atoms, count), -1)
+    table[receivers[near], rank[near]] = edges[near]
+    table = table[centres]
+    # index -1 of the extended lengths is the reach
+    extended = torch.cat([lengths, lengths.new_full((1,), REACH)])
+    return _Shell(lengths=extended[table], edges=table)
+
+
+def _mutual_distances(shell: _Shell, vectors: Tensor, bonded: int) -> Tensor:
+    """Sorted distances [m, bonded (bonded - 1) / 2] among the nearest neighbours in a shell, A.
+
+    They go over to REACH where one of the two neighbours leaves the environment, so that they are continuous.
+    """
+    extended = torch.cat([vectors, vectors.new_zeros(1, 3)])
+    ends = extended[shell.edges[:, :bonded]]
+    first, second = torch.triu_indices(bonded, bonded, 1, device=vectors.device)
+    apart = torch.sqrt(((ends[:, first] - ends[:, second]) ** 2).sum(-1) + 1e-12)
+    inside = 1 - (shell.lengths[:, :bonded] / REACH).clamp(max=1) ** 6
+    both = inside[:, first] * inside[:, second]
+    return torch.sort(both * apart + (1 - both) * REACH, dim=1).values
+
+
+def _without_ghosts(structures: Structures, elements: int) -> Structures:
+    real = structures.species < elements
+    batch = structures.batch[real]
+    return replace(
+        structures,
+        positions=structures.positions[real],
+        species=structures.species[real],
+        batch=batch,
+        counts=torch.bincount(batch, minlength=len(structures)),
+    )
+
+
+def target_similarity(properties: Tensor, std: Tensor) -> Tensor:
+    """Weights [s, s] of pairs of structures: 1 for equal targets, at least 1/2.
+
+    properties [s, p]: targets, NaN where absent; std [p]: their standard deviations in the data
+    The kernel 1/2 + 1/2 exp(-d^2 / 2) [the same targets are present] of targets, d in standard deviations. With it as a
+    factor of the kernel of environments, the discrepancy is that of environments together with targets: it is 0 only if
+    the environments are right for every target, and not for a mean of all.
+    """
+    scaled = properties / std
+    present = ~torch.isnan(scaled)
+    same = (present[:, None] == present[None]).all(-1)
+    values = torch.where(present, scaled, torch.zeros_like(scaled))
+    squared = ((values[:, None] - values[None]) ** 2).sum(-1)
+    return 0.5 + 0.5 * same * torch.exp(-squared / 2)
+
+
+def environment_discrepancy(
+    generated: Structures, data: Structures, elements: Sequence[str], similarity: Tensor | None = None
+) -> Tensor:
+    """Squared maximum mean discrepancy of the environments of two sets of ``s`` structures, a mean over the atoms.
+
+    It is differentiable with respect to the positions of both, and may be negative: its expectation is 0 for sets of
+    one distribution. For this, only pairs of atoms of different structures count, since atoms of one structure are not
+    independent. An element that fewer than two structures of either set have is left out.
+
+    data: structure k has the targets that structure k of ``generated`` was generated for
+    similarity [s, s]: weights of pairs of structures, by default 1
+    """
+    s = len(generated)
+    weights = generated.positions.new_ones(s, s) if similarity is None else similarity
+    weights = weights * (1 - torch.eye(s, dtype=weights.dtype, device=weights.device))
+    first, second = environments(generated, elements), environments(data, elements)
+    total = generated.positions.new_zeros(())
+    atoms = sum(len(part) for part in second.values())
+    for symbol, of_data in second.items():
+        of_generated = first[symbol]
+        means = [
+            _mean_kernel(*pair, weights)
+            for pair in ((of_generated, of_generated), (of_generated, of_data), (of_data, of_data))
+        ]
+        if all(mean is not None for mean in means):
+            within, between, within_data = means
+            total = total + len(of_data) / atoms * (within - 2 * between + within_data)
+    return total
+
+
+def _mean_kernel(first: Environments, second: Environments, weights: Tensor) -> Tensor | None:
+    """Mean of the kernel over pairs of atoms, with the weights [s, s] of their structures; None without pairs."""
+    pair_weights = weights[first.structures][:, second.structures]
+    total = pair_weights.sum()
+    if not float(total) > 0:
+        return None
+    apart = torch.cdist(first.distances, second.distances, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = apart / first.distances.shape[1] ** 0.5
+    kernel = sum(torch.exp(-apart / width) for width in WIDTHS)
+    return (pair_weights * kernel).sum() / total
