@@ -212,6 +212,7 @@ class AMShortcut(MaterialSDE):
         if prediction.elements is not None and end.elements is not None:
             with torch.no_grad():
                 expected = teacher.predict(state, null, times, times).elements
+            assert expected is not None
             held = ((t * (prediction.elements - expected)) ** 2).sum(-1).mean()
             end = State(structures=end.structures, elements=end.elements.detach())
         similarity = None

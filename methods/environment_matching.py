@@ -103,7 +103,7 @@ def environments(structures: Structures, elements: Sequence[str]) -> dict[str, E
         centres = torch.nonzero(atoms.species == k)[:, 0]
         parts = []
         for number, (of_classes, count, weight) in enumerate(shape.shells):
-            chosen = sum(sender_classes == _CLASSES.index(name) for name in of_classes).bool()
+            chosen = torch.stack([sender_classes == _CLASSES.index(name) for name in of_classes]).any(0)
             shell = _nearest(graph, lengths, chosen, centres, count, len(atoms.positions))
             parts.append(weight * shell.lengths)
             if number == 0:
@@ -201,12 +201,10 @@ def environment_discrepancy(
     atoms = sum(len(part) for part in second.values())
     for symbol, of_data in second.items():
         of_generated = first[symbol]
-        means = [
-            _mean_kernel(*pair, weights)
-            for pair in ((of_generated, of_generated), (of_generated, of_data), (of_data, of_data))
-        ]
-        if all(mean is not None for mean in means):
-            within, between, within_data = means
+        within = _mean_kernel(of_generated, of_generated, weights)
+        between = _mean_kernel(of_generated, of_data, weights)
+        within_data = _mean_kernel(of_data, of_data, weights)
+        if within is not None and between is not None and within_data is not None:
             total = total + len(of_data) / atoms * (within - 2 * between + within_data)
     return total
 
@@ -219,5 +217,5 @@ def _mean_kernel(first: Environments, second: Environments, weights: Tensor) -> 
         return None
     apart = torch.cdist(first.distances, second.distances, compute_mode="donot_use_mm_for_euclid_dist")
     apart = apart / first.distances.shape[1] ** 0.5
-    kernel = sum(torch.exp(-apart / width) for width in WIDTHS)
+    kernel = torch.stack([torch.exp(-apart / width) for width in WIDTHS]).sum(0)
     return (pair_weights * kernel).sum() / total
