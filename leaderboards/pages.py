@@ -47,12 +47,19 @@ def write_block(results: Iterable[Result], file: Path) -> None:
     AmsbenchError where the file has no such markers or cannot be written.
     """
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    start, end = text.find(MARKERS[0]), text.find(MARKERS[1])
+    try:
+        page = between_markers(text, MARKERS, block_of(list(results)))
+    except AmsbenchError as error:
+        raise AmsbenchError(f"{file} {error}") from error
+    write_text(file, page)
+
+
+def between_markers(page: str, markers: tuple[str, str], text: str) -> str:
+    """The page with ``text`` between two lines of it; AmsbenchError if it does not have them in this order."""
+    start, end = page.find(markers[0]), page.find(markers[1])
     if not 0 <= start < end:
-        raise AmsbenchError(
-            f"{file} has no text between '{MARKERS[0]}' and '{MARKERS[1]}'; add both lines to it"
-        )
-    write_text(file, f"{text[: start + len(MARKERS[0])]}\n{block_of(list(results))}{text[end:]}")
+        raise AmsbenchError(f"has no text between '{markers[0]}' and '{markers[1]}'; add both lines to it")
+    return f"{page[: start + len(markers[0])]}\n{text}{page[end:]}"
 
 
 def block_of(results: Sequence[Result]) -> str:

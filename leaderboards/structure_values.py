@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ def structure_values(files: ResultFiles, result: Result, name: str) -> tuple[np.
     AmsbenchError where the parquet file beside the result is missing, damaged, edited or of another result.
     """
     names = [f"target_{name}", name]
-    table = _table(files, result)
+    table = _columns(files, result, names)
     if not set(names) <= set(table):
         raise AmsbenchError(
             f"{files.path(result.key, TABLE)} lacks the columns {', '.join(names)}; delete it and its .json and run "
@@ -40,16 +41,17 @@ def squared_curve_errors(files: ResultFiles | None, result: Result, name: str) -
     if files is None or not files.path(result.key, TABLE).is_file():
         return None
     column = squared_error_column(name)
-    table = _table(files, result)
+    table = _columns(files, result, [column])
     if column not in table:
         return None
     _check_length(files, result, table)
     return table[column].to_numpy(dtype=float)
 
 
-def _table(files: ResultFiles, result: Result) -> pd.DataFrame:
-    """The table beside a result, which is the one that was stored with it."""
+def _columns(files: ResultFiles, result: Result, names: Sequence[str]) -> pd.DataFrame:
+    """Those of the named columns that the table beside a result has; it is the table that was stored with it."""
     import pandas as pd
+    from pyarrow import parquet
 
     path = files.path(result.key, TABLE)
     if not path.is_file():
@@ -59,7 +61,8 @@ def _table(files: ResultFiles, result: Result) -> pd.DataFrame:
         )
     check_file(path, result)
     try:
-        return pd.read_parquet(path)
+        present = parquet.read_schema(path).names
+        return pd.read_parquet(path, columns=[name for name in names if name in present])
     except (OSError, ValueError) as error:
         raise AmsbenchError(f"{path} is damaged; delete it and its .json and run again") from error
 

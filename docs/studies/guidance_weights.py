@@ -37,8 +37,9 @@ from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
 from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.system.files import write_text
 from amsbench.benchmark.system.worker_pool import available_cores, local_pool
-from amsbench.benchmark.training.checkpoints import save_checkpoint
+from amsbench.benchmark.training.checkpoints import content_hash, save_checkpoint
 from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.pages import between_markers
 
 SAMPLERS = {
     "material-sde": "guided",
@@ -52,7 +53,7 @@ RELATIVE = (0.5, 1.0, 2.0, 4.0, 8.0)
 COUNT, STEPS, SEED = 24, 25, 1_000
 RESULTS = Path(__file__).parent / "guidance_weights.json"
 PAGE = Path(__file__).parent.parent / "training.md"
-BEGIN, END = "<!-- guidance weights -->", "<!-- end of guidance weights -->"
+MARKERS = ("<!-- guidance weights -->", "<!-- end of guidance weights -->")
 
 
 def default_weight(method: Method) -> float:
@@ -67,6 +68,13 @@ def set_weight(method: Any, weight: float) -> None:
         method.guidance_weights = torch.full_like(method.guidance_weights, weight)
     else:
         method.config = {**method.config, "guidance": weight}
+
+
+def network_hash(method: Method) -> str:
+    """Hash of a method without its guidance weights, which the trials choose."""
+    config = {name: value for name, value in method.config.items() if name != "guidance"}
+    header = {"method": method.name, "task": method.task.to_json(), "config": config}
+    return content_hash(header, method.state_dict())
 
 
 def validation_targets(dataset: Dataset, plan: EvaluationPlan, count: int) -> dict[str, np.ndarray]:
@@ -144,12 +152,13 @@ def run(name: str, dataset_name: str, names: list[str], path: Path = RESULTS) ->
     if unknown:
         raise AmsbenchError(f"'{dataset_name}' has no plan {', '.join(unknown)}; it has: {', '.join(plans)}")
     default = default_weight(checkpoint.method)
+    network = network_hash(checkpoint.method)
     with local_pool(available_cores()) as pool:
         for plan_name in names or plans:
             for relative in RELATIVE:
                 identity = {
                     "method": name,
-                    "checkpoint": checkpoint.content_hash,
+                    "network": network,
                     "dataset": dataset_name,
                     "plan": plan_name,
                     "sampler": SAMPLERS[name],
@@ -224,8 +233,7 @@ def apply(name: str, dataset: str, path: Path = RESULTS) -> None:
 
 def page_with(text: str, page: str) -> str:
     """The page with ``text`` between its markers."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+    return between_markers(page, MARKERS, f"\n{text}\n\n")
 
 
 def main(arguments: list[str]) -> None:

@@ -32,6 +32,7 @@ from amsbench.benchmark.system.worker_pool import local_pool
 from amsbench.benchmark.training.budgets import BUDGETS
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.pages import between_markers
 
 DATASET = "asi"
 RATES = {
@@ -48,7 +49,7 @@ STEPS = (1, 5, 25)
 CURVES = ("rdf", "adf")
 RESULTS = Path(__file__).parent / "training_seeds.json"
 PAGE = Path(__file__).parent.parent / "baselines.md"
-BEGIN, END = "<!-- training seeds -->", "<!-- end of training seeds -->"
+MARKERS = ("<!-- training seeds -->", "<!-- end of training seeds -->")
 
 
 class Silent:
@@ -110,6 +111,11 @@ def row(result: Result, seed: int) -> dict[str, Any]:
     }
 
 
+def stored() -> list[dict[str, Any]]:
+    """All rows so far."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+
+
 def run(folder: Path, methods: list[str]) -> None:
     """Train and score the methods; each seed of each method is stored when it is done."""
     unknown = set(methods) - RATES.keys()
@@ -119,12 +125,12 @@ def run(folder: Path, methods: list[str]) -> None:
     with local_pool(1) as pool:
         for seed in SEEDS:  # all methods have one training before any has two
             for method in methods or RATES:
-                stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-                if any((item["method"], item["seed"]) == (method, seed) for item in stored):
+                rows = stored()
+                if any((item["method"], item["seed"]) == (method, seed) for item in rows):
                     continue
                 path = trained(method, seed, folder / f"{method}-{seed}")
                 new = [row(result, seed) for result in results(path, folder / "results", pool)]
-                write_text(RESULTS, json.dumps([*stored, *new], indent=1) + "\n")
+                write_text(RESULTS, json.dumps([*rows, *new], indent=1) + "\n")
                 print(method, seed, [item["rdf"]["rmsd"] for item in new], file=sys.stderr, flush=True)
 
 
@@ -138,6 +144,8 @@ def cell(items: list[dict[str, Any]], curve: str, decimals: int) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A row per method and number of steps."""
+    if not rows:
+        return "No training is stored yet."
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for item in sorted(
         rows, key=lambda item: (list(RATES).index(item["method"]), item["steps"], item["seed"])
@@ -156,8 +164,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def page_with(text: str, page: str) -> str:
     """The page with ``text`` between its markers."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+    return between_markers(page, MARKERS, f"\n{text}\n\n")
 
 
 def main(arguments: list[str]) -> None:
@@ -165,8 +172,7 @@ def main(arguments: list[str]) -> None:
         case ["run", folder, *methods]:
             run(Path(folder), methods)
         case ["table"]:
-            rows = json.loads(RESULTS.read_text(encoding="utf-8"))
-            write_text(PAGE, page_with(table(rows), PAGE.read_text(encoding="utf-8")))
+            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
         case _:
             sys.exit(__doc__)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from amsbench.benchmark import registry
+from amsbench.benchmark.api import load_checkpoint_for
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
@@ -127,6 +128,25 @@ def test_all_methods_have_the_same_trials_and_none_is_repeated(study, monkeypatc
     rows = study.table(study.stored(path)).splitlines()
     assert len(rows) == 2 + 2 * len(study.SAMPLERS)
     assert all("| 4 " in row for row in rows if "material-sde" in row)  # the smallest score
+
+
+def test_a_network_has_the_same_trials_whatever_weights_it_was_given(study, silica_glass):
+    """The chosen weights are stored in the checkpoint, which would else be another one to the trials."""
+    method = untrained(silica_glass)
+    before = study.network_hash(method)
+    method.config = {**method.config, "guidance": {"shear_modulus": 7.0, "ring_size": 9.0}}
+    assert study.network_hash(method) == before
+    next(method.parameters()).data += 1
+    assert study.network_hash(method) != before
+
+
+def test_the_stored_trials_are_those_of_the_released_networks_and_their_weights(study):
+    trials = study.stored()
+    for name in study.SAMPLERS:
+        method = load_checkpoint_for(name, "asio2").method
+        own = [one for one in trials if (one["method"], one["dataset"]) == (name, "asio2")]
+        assert {one["network"] for one in own} == {study.network_hash(method)}
+        assert study.chosen_weights(trials, name, "asio2", method) == method.config["guidance"]
 
 
 def test_what_is_no_choice_is_refused(study, tmp_path):
