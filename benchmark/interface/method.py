@@ -138,5 +138,5 @@ class Method(torch.nn.Module, ABC):
         return ()
 
     def preferred_sampler(self) -> str:
-        """Name of the most accurate sampler for this task: default of ``generate``, second row of ``run``."""
+        """Name of the most accurate sampler for this task: the default of ``generate`` and ``run``."""
         return self.samplers[0].name

@@ -40,6 +40,17 @@ def test_the_caption_names_conditions_reductions_and_hardware(structural):
     assert "Reference: the training set." in full
 
 
+def test_a_part_of_a_training_that_is_an_addition_of_ours_is_named(structural):
+    """Of every stage, each once; a training without one is not said to have any."""
+    training = {"samples_seen": 12_000, "seconds": 3600.0}
+    assert "addition" not in conditions([structural(0.2, 0.001, training=training)])
+    added = training | {"additions": ["matching of local environments (weight 1)"]}
+    staged = added | {"earlier_stages": [FIRST | {"additions": added["additions"]}]}
+    for record in (added, staged):
+        sentences = conditions([structural(0.2, 0.001, training=record)])
+        assert sentences.count("with our addition matching of local environments (weight 1)") == 1
+
+
 FIRST = {"method": "material-sde", "samples_seen": 40_000, "seconds": 1740.0, "init_from": None}
 
 
