@@ -5,9 +5,11 @@ below a comment ``<!-- run -->``, or ``<!-- no-run: REASON -->`` where it is too
 """
 
 import importlib
+import os
 import re
 import shlex
 import sys
+import sysconfig
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,6 +98,12 @@ def folder(tmp_path, monkeypatch):
         if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
             del sys.modules[name]
     registry.load_metric.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def installed_commands(monkeypatch):
+    """Python blocks find ``amsbench`` also where pytest was started without activating its environment."""
+    monkeypatch.setenv("PATH", f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
 
 
 def write_files(page, folder):
