@@ -92,7 +92,8 @@ def validation_targets(dataset: Dataset, plan: EvaluationPlan, count: int) -> di
         )
     own = labels[:, list(plan.targets).index(plan.name)]
     # evenly in value: targets evenly spaced in rank are mostly near the mean, where no guidance is needed
-    evenly = np.linspace(*plan.targets[plan.name], count)
+    first, last = plan.targets[plan.name]
+    evenly = np.linspace(first, last, count)
     chosen = labels[[int(np.abs(own - value).argmin()) for value in evenly]]
     return {name: column.astype(float) for name, column in zip(plan.targets, chosen.T, strict=True)}
 
