@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,29 +141,7 @@ def train_with_bars(
     from ..benchmark.training.train import train_method
 
     use_cores(cores)
-    timings: list[tuple[float, float]] = []
-    with progress_bars() as bars:
-        by_clock = options.minutes is not None
-        total = round(60 * options.minutes) if options.minutes is not None else options.steps
-        unit = " (seconds)" if by_clock else ""
-        bar = bars.add_task(f"training {method} on {dataset.definition.name}{unit}", total=total)
-
-        def report(progress: TrainingProgress) -> None:
-            timings.append((progress.seconds, progress.fraction))
-            if len(timings) == 6:
-                (start, done_before), (now, done) = timings[0], timings[-1]
-                left = (now - start) / (done - done_before) * (1 - done)
-                bars.console.print(
-                    f"Training {method} takes about {duration(left)} from here.", highlight=False
-                )
-            bars.update(bar, completed=progress.seconds if by_clock else progress.step)
-            if progress.validation is not None:
-                bars.console.print(
-                    f"{progress.step * options.batch_size:,} structures, {duration(progress.seconds)}: "
-                    f"validation loss {progress.validation:.4f}",
-                    highlight=False,
-                )
-
+    with training_bar(f"training {method} on {dataset.definition.name}", options) as report:
         return train_method(
             method,
             dataset,
@@ -174,6 +154,32 @@ def train_with_bars(
             device=device,
             report=report,
         )
+
+
+@contextmanager
+def training_bar(title: str, options: TrainingOptions) -> Iterator[Callable[[TrainingProgress], None]]:
+    """Context with a progress bar of a training; it gives the function to call with the progress."""
+    timings: list[tuple[float, float]] = []
+    with progress_bars() as bars:
+        by_clock = options.minutes is not None
+        total = round(60 * options.minutes) if options.minutes is not None else options.steps
+        bar = bars.add_task(f"{title}{' (seconds)' if by_clock else ''}", total=total)
+
+        def report(progress: TrainingProgress) -> None:
+            timings.append((progress.seconds, progress.fraction))
+            if len(timings) == 6:
+                (start, done_before), (now, done) = timings[0], timings[-1]
+                left = (now - start) / (done - done_before) * (1 - done)
+                bars.console.print(f"The {title} takes about {duration(left)} from here.", highlight=False)
+            bars.update(bar, completed=progress.seconds if by_clock else progress.step)
+            if progress.validation is not None:
+                bars.console.print(
+                    f"{progress.step * options.batch_size:,} structures, {duration(progress.seconds)}: "
+                    f"validation loss {progress.validation:.4f}",
+                    highlight=False,
+                )
+
+        yield report
 
 
 def announce(run: Run, workers: int) -> None:

@@ -22,7 +22,7 @@ from .progress import say
 from .run import run_command, table_command
 from .speed import bench_command
 from .submit import compact_command, submit_command, verify_command
-from .train import train_command
+from .train import anneal_command, train_command
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
@@ -31,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify_command,
     "compact": compact_command,
     "train": train_command,
+    "anneal": anneal_command,
     "generate": generate_command,
     "evaluate": evaluate_command,
     "picture": picture_command,
@@ -76,5 +77,5 @@ def main() -> None:
 
 
 def _stopped() -> NoReturn:
-    say("amsbench: stopped; given again, data build, train and run go on, other commands start anew")
+    say("amsbench: stopped; given again, data build, train, anneal and run go on, other commands start anew")
     sys.exit(130)

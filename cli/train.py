@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..benchmark.training.options import TrainingOptions
+from ..benchmark.training.options import OptimizerName, Schedule, TrainingOptions
 from ..errors import AmsbenchError
-from .generators import train_with_bars, training_folder
+from .generators import train_with_bars, training_bar, training_folder
 from .options import (
     Cores,
     DataFile,
@@ -20,6 +20,7 @@ from .options import (
     changed_settings,
     method_name,
     property_names,
+    use_cores,
 )
 from .progress import say
 
@@ -45,8 +46,28 @@ def train_command(
         int, typer.Option(min=1, help="Structures per optimiser step.")
     ] = TrainingOptions.batch_size,
     learning_rate: Annotated[
-        float, typer.Option(min=1e-8, help="Learning rate of Adam at the start.")
+        float, typer.Option(min=1e-8, help="Learning rate after its rise over 100 steps.")
     ] = TrainingOptions.learning_rate,
+    schedule: Annotated[
+        Schedule,
+        typer.Option(
+            help="cosine: the rate falls over the training; constant: it stays, a larger --samples or --minutes makes "
+            "the training longer, and 'amsbench anneal' ends it."
+        ),
+    ] = TrainingOptions.schedule,
+    optimizer: Annotated[
+        OptimizerName, typer.Option(help="adam, or muon for the matrices between hidden features.")
+    ] = TrainingOptions.optimizer,
+    ema_width: Annotated[
+        float | None,
+        typer.Option(
+            help="Width of the moving average as a share of the structures seen, such as 0.1; by default its decay per "
+            "step is 0.999."
+        ),
+    ] = None,
+    check_every: Annotated[
+        int, typer.Option(min=1, help="Steps between readings of the losses; on a GPU, for example 100.")
+    ] = TrainingOptions.check_every,
     validate_every: Annotated[
         int, typer.Option(min=1, help="Structures between validations.")
     ] = TrainingOptions.validate_every,
@@ -73,6 +94,10 @@ def train_command(
         minutes=minutes,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        schedule=schedule,
+        optimizer=optimizer,
+        ema_width=ema_width,
+        check_every=check_every,
         validate_every=validate_every,
         seed=seed,
     )
@@ -88,4 +113,40 @@ def train_command(
         device=device,
         cores=cores,
     )
+    say(f"Best checkpoint: {path}; log: {path.parent / 'log.csv'}")
+
+
+def anneal_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of a training with --schedule constant.")],
+    samples: Annotated[int | None, typer.Option(min=1, help="Structures seen in the stage.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock time of the stage, instead.")] = None,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, help="Structures between validations; as in the training by default.")
+    ] = None,
+    data: DataFile = None,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", "-o", help="Folder; FOLDER-annealed by default.")
+    ] = None,
+    device: Device = "auto",
+    cores: Cores = None,
+) -> None:
+    """End a training at a constant rate: a copy of it goes on while the rate falls. The training itself may go on."""
+    from ..benchmark.datasets.storage import load_dataset
+    from ..benchmark.training.annealing import anneal, constant_training
+
+    if (samples is None) == (minutes is None):
+        raise AmsbenchError("a stage ends after --samples structures or after --minutes; give one of them")
+    source = constant_training(folder)
+    options = source.annealing_options(samples_seen=samples, minutes=minutes, validate_every=validate_every)
+    use_cores(cores)
+    name = source.task.dataset
+    with training_bar(f"annealing {source.settings['method']} on {name}", options) as report:
+        path = anneal(
+            source,
+            load_dataset(name, data),
+            output=output_dir or folder.resolve().with_name(f"{folder.resolve().name}-annealed"),
+            options=options,
+            device=device,
+            report=report,
+        )
     say(f"Best checkpoint: {path}; log: {path.parent / 'log.csv'}")

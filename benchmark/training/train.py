@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from ..interface.method import Method, method_class
 from ..system.devices import pick_device
 from ..system.files import check_writable, exclusive_lock
 from .checkpoints import Checkpoint, load_checkpoint
+from .loss_window import NotFinite
 from .options import TrainingOptions, TrainingProgress
 from .stages import stages_with
-from .trainer import NotFinite, Trainer
+from .trainer import Trainer
 
 __all__ = ["NotFinite", "TrainingOptions", "TrainingProgress", "train_method", "with_changes"]
 
@@ -57,9 +58,12 @@ def train_method(
     dataset is thinner than the network's cutoff, if a loss is not finite, and if a finished training has lost its
     checkpoint.
     """
-    from lightning.fabric import Fabric
-
-    target = torch.device(pick_device(device))
+    if options.schedule == "decay":
+        raise AmsbenchError(
+            "the schedule 'decay' is that of the stage after a constant rate, which 'amsbench anneal FOLDER' trains; "
+            "give cosine or constant"
+        )
+    pick_device(device)
     torch.manual_seed(options.seed)
     chosen = method_class(method_name)
     task = task_of(dataset, properties)
@@ -75,11 +79,6 @@ def train_method(
     method = chosen(task, settings)
     _check_cells(dataset, method.cutoff)
     origin = None if init_from is None else _start_from(method, init_from)
-    check_writable(output)
-
-    on_gpu = target.type == "cuda"
-    fabric = Fabric(accelerator="gpu" if on_gpu else "cpu", devices=[target.index or 0] if on_gpu else 1)
-    trainer = Trainer(fabric, method, dataset, output, options, report, clock, _stages_behind(origin))
     settings_of_training = {
         "method": method_name,
         "task": task.to_json(),
@@ -87,8 +86,44 @@ def train_method(
         "options": asdict(options),
         "init_from": origin and origin.content_hash,
     }
+    start = Start(earlier_stages=_stages_behind(origin))
+    return train_from(start, method, dataset, settings_of_training, options, output, device, report, clock)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a training begins with, beside the weights of its method.
+
+    earlier_stages: stages of training behind these weights, oldest first
+    state: state of a training that is continued in another folder
+    """
+
+    earlier_stages: list[dict[str, Any]] = field(default_factory=list)
+    state: dict[str, Any] | None = None
+
+
+def train_from(
+    start: Start,
+    method: Method,
+    dataset: Dataset,
+    settings: dict[str, Any],
+    options: TrainingOptions,
+    output: Path,
+    device: str,
+    report: Callable[[TrainingProgress], None] | None,
+    clock: Callable[[], float],
+) -> Path:
+    """Train from ``start``, or resume the training in ``output``, and return the path of the best checkpoint."""
+    from lightning.fabric import Fabric
+
+    target = torch.device(pick_device(device))
+    check_writable(output)
+    on_gpu = target.type == "cuda"
+    fabric = Fabric(accelerator="gpu" if on_gpu else "cpu", devices=[target.index or 0] if on_gpu else 1)
+    trainer = Trainer(fabric, method, dataset, output, options, report, clock, start.earlier_stages)
     with exclusive_lock(output):
-        trainer.resume(settings_of_training)
+        if not trainer.resume(settings) and start.state is not None:
+            trainer.branch(start.state)
         trainer.run()
     best = output / "best.safetensors"
     if not best.is_file():

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ...errors import AmsbenchError
@@ -22,15 +23,15 @@ from ..interface.method import Method
 from ..interface.noise import BatchNoise
 from ..interface.structures import Structures, add_ghosts
 from ..system.devices import device_name
-from ..system.files import write_atomically
 from .checkpoints import save_checkpoint
+from .loss_window import LossWindow, check_finite
+from .moving_average import power_decay, step_decay
+from .optimizers import make_optimizers
 from .options import TrainingOptions, TrainingProgress
+from .resume_state import check_settings, read_state, write_state
+from .schedules import learning_rate, loss_progress
 from .stages import EARLIER_STAGES
 from .training_log import append_row, truncate_log
-
-
-class NotFinite(AmsbenchError):
-    """Raised if a loss or gradient is NaN or infinite."""
 
 
 class Trainer:
@@ -64,8 +65,9 @@ class Trainer:
         self.clock, self.earlier_stages = clock, list(earlier_stages)
         self.ema_model = copy.deepcopy(method).to(fabric.device).eval()
         self.ema_model.requires_grad_(False)
-        optimizer = torch.optim.Adam(method.parameters(), lr=options.learning_rate, fused=True)
-        self.method, self.optimizer = fabric.setup(method, optimizer, move_to_device=True)
+        self.method, *self.optimizers = fabric.setup(
+            method, *make_optimizers(method, options), move_to_device=True
+        )
         self.method.mark_forward_method("training_loss")
         self.model = method
         self.params, self.ema_params = list(method.parameters()), list(self.ema_model.parameters())
@@ -78,57 +80,73 @@ class Trainer:
                 f"{dataset.path} has {len(self.train_set)} training and {len(validation)} validation samples; "
                 "both are needed, build a larger dataset"
             )
-        self.step, self.seconds, self.cpu_seconds, self.best = 0, 0.0, 0.0, math.inf
+        self.step, self.first_step, self.seconds, self.cpu_seconds, self.best = 0, 0, 0.0, 0.0, math.inf
         self.settings: dict[str, Any] = {}
+        self.window = LossWindow(options.check_every, output)
 
     @property
     def fraction(self) -> float:
         """Part of the training that is done, 0 to 1."""
         return self.options.progress(self.step, self.seconds)
 
+    @property
+    def samples_seen(self) -> int:
+        """Structures seen in this training, with repetition."""
+        return self.step * self.options.batch_size
+
     # -- state ---------------------------------------------------------------------------------------------
 
-    def resume(self, settings: dict[str, Any]) -> None:
-        """Load the state in the output folder, if there is one; AmsbenchError if it is of other settings or damaged."""
+    def resume(self, settings: dict[str, Any]) -> bool:
+        """Load the state in the output folder; whether there was one.
+
+        Raises AmsbenchError if it is of other settings, damaged, or of a longer training.
+        """
         self.settings = json.loads(json.dumps(settings))
-        path = self.output / "resume.pt"
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, weights_only=True, map_location="cpu")
-        except Exception as error:
+        state = read_state(self.output)
+        if state is None:
+            return False
+        check_settings(json.loads(state["settings"]), self.settings, self.output)
+        self._load(state)
+        self.step, self.first_step = state["step"], state["first_step"]
+        self.seconds, self.cpu_seconds, self.best = state["seconds"], state["cpu_seconds"], state["best"]
+        if self.options.samples_seen is not None and self.step > self.options.steps:
             raise AmsbenchError(
-                f"{path} is damaged and cannot be resumed; delete it to train again from the start"
-            ) from error
-        stored = json.loads(state["settings"])
-        if stored != self.settings:
-            different = [key for key in self.settings if stored.get(key) != self.settings[key]]
-            raise AmsbenchError(
-                f"{self.output} holds a training with another {' and '.join(different)}; "
-                "choose another --output-dir or delete that folder"
+                f"the training in {self.output} has seen {self.samples_seen:,} structures already; give at least "
+                f"--samples {self.samples_seen}"
             )
+        truncate_log(self.output / "log.csv", self.step)
+        return True
+
+    def branch(self, state: dict[str, Any]) -> None:
+        """Begin a stage at the state of another training, whose steps it continues, and store it."""
+        self._load(state)
+        self.first_step = state["first_step"] + state["step"]
+        self.save(None)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        """Load weights, moving average and optimisers."""
         self.model.load_state_dict(state["model"])
         self.ema_model.load_state_dict(state["ema_model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self.cpu_seconds = state["cpu_seconds"]
-        truncate_log(self.output / "log.csv", self.step)
+        for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(stored)
 
-    def save(self) -> None:
+    def save(self, validation: float | None) -> None:
         """Write ``resume.pt``, the whole state of the training."""
         state = {
             "settings": json.dumps(self.settings),
+            "record": json.dumps(self.record(validation)),
             "model": self.model.state_dict(),
             "ema_model": self.ema_model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
+            "first_step": self.first_step,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "best": self.best,
         }
-        write_atomically(self.output / "resume.pt", lambda file: torch.save(state, file))
+        write_state(self.output, state)
 
-    def record(self, validation: float) -> dict[str, Any]:
+    def record(self, validation: float | None) -> dict[str, Any]:
         """Training record of the checkpoint's header: options, structures seen, time, hardware, versions."""
         return {
             "amsbench": __version__,
@@ -136,7 +154,7 @@ class Trainer:
             "options": self.settings["options"],
             "init_from": self.settings["init_from"],
             EARLIER_STAGES: self.earlier_stages,
-            "samples_seen": self.step * self.options.batch_size,
+            "samples_seen": self.samples_seen,
             "fraction": self.fraction,
             "seconds": round(self.seconds, 1),
             "cpu_seconds": round(self.cpu_seconds, 1),
@@ -156,24 +174,26 @@ class Trainer:
         cpu_start = time.process_time() - self.cpu_seconds
         batches = self.batches()
         while self.fraction < 1:
-            rate = self.learning_rate()
-            for group in self.optimizer.param_groups:
+            rate = learning_rate(self.options, self.fraction, self.first_step + self.step)
+            for group in itertools.chain(*(optimizer.param_groups for optimizer in self.optimizers)):
                 group["lr"] = rate
-            losses = self.update(next(batches))
+            self.update(next(batches))
             self.step += 1
             self.seconds = self.clock() - start
             validation = None
             if self.step % every == 0 or self.fraction >= 1:
+                # nothing is stored before all losses behind it are checked
+                self.window.read()
                 validation = self.validate()
                 self.seconds = self.clock() - start
                 self.cpu_seconds = time.process_time() - cpu_start
-                self.store(rate, losses, validation)
+                self.store(rate, self.window.last, validation)
             if self.report:
                 self.report(
                     TrainingProgress(
                         step=self.step,
                         fraction=self.fraction,
-                        losses=losses,
+                        losses=self.window.last,
                         validation=validation,
                         seconds=self.seconds,
                     )
@@ -184,7 +204,7 @@ class Trainer:
         append_row(
             self.output / "log.csv",
             self.step,
-            self.step * self.options.batch_size,
+            self.samples_seen,
             self.seconds,
             rate,
             losses,
@@ -194,41 +214,49 @@ class Trainer:
         if validation <= self.best:
             self.best = validation
             save_checkpoint(self.output / "best.safetensors", self.ema_model, self.record(validation))
-        self.save()
+        self.save(validation)
 
-    def update(self, samples: list[Any]) -> dict[str, float]:
-        """Do one optimiser step and return the losses; its random numbers follow from seed and step number."""
-        batch, noise = self.prepare(samples, self.step)
-        losses = self.method.training_loss(batch, noise, teacher=self.ema_model, progress=self.fraction)
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        self.check_finite(values)
-        self.optimizer.zero_grad()
+    def update(self, samples: list[Any]) -> None:
+        """Do one optimiser step; its random numbers follow from seed and step number."""
+        batch, noise = self.prepare(samples, self.first_step + self.step)
+        progress = loss_progress(self.options, self.fraction)
+        losses = self.method.training_loss(batch, noise, teacher=self.ema_model, progress=progress)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         self.fabric.backward(losses["loss"])
-        norm = self.fabric.clip_gradients(
-            self.model, self.optimizer, max_norm=self.options.max_grad_norm, error_if_nonfinite=False
-        )
-        self.check_finite(values | {"gradient": float(norm)})
-        self.optimizer.step()
-        decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
-        get_ema_multi_avg_fn(decay)(self.ema_params, self.params, None)
-        return values
+        norm = clip_grad_norm_(self.params, self.options.max_grad_norm)
+        self.window.add(self.step, losses, norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        get_ema_multi_avg_fn(self.ema_decay())(self.ema_params, self.params, None)
+
+    def ema_decay(self) -> float:
+        """Weight of the old moving average in this step.
+
+        A power function begins anew with the stage that follows a constant rate: weights of that rate have no part in
+        what is released.
+        """
+        options = self.options
+        if options.ema_width is None:
+            return step_decay(options.ema_decay, self.first_step + self.step)
+        return power_decay(options.ema_width, self.samples_seen, self.samples_seen + options.batch_size)
 
     def validate(self) -> float:
         """Mean of ``Method.validation_loss`` of the moving average over the validation samples.
 
         The noise is the same at every validation, so that validations at different steps compare.
         """
-        total, weight = 0.0, 0
+        total = torch.zeros((), dtype=torch.float64, device=self.fabric.device)
         size = self.options.batch_size
         with torch.no_grad():
             for k in range(0, len(self.validation_set), size):
                 samples = self.validation_set[k : k + size]
                 batch, noise = self.prepare(samples, -1 - k)
                 loss = self.ema_model.validation_loss(batch, noise, teacher=self.ema_model)
-                total += float(loss) * len(samples)
-                weight += len(samples)
-        self.check_finite({"validation loss": total / weight})
-        return total / weight
+                total += loss.double() * len(samples)
+        mean = float(total) / len(self.validation_set)
+        check_finite({"validation loss": mean}, self.step, self.output)
+        return mean
 
     def prepare(self, samples: list[Any], key: int) -> tuple[Structures, BatchNoise]:
         """A batch on the training device, filled with new ghosts, and its noise; both follow from seed and ``key``."""
@@ -247,7 +275,7 @@ class Trainer:
         count, size = len(self.train_set), self.options.batch_size
         order: Tensor | None = None
         epoch = -1
-        for position in itertools.count(self.step * size, size):
+        for position in itertools.count((self.first_step + self.step) * size, size):
             samples = []
             for k in range(position, position + size):
                 if k // count != epoch or order is None:
@@ -257,23 +285,6 @@ class Trainer:
                     )
                 samples.append(self.train_set[int(order[k % count])])
             yield samples
-
-    def learning_rate(self) -> float:
-        """Learning rate of the next step: linear rise over 100 steps times a cosine decay over the whole training."""
-        options = self.options
-        cosine = options.final_lr_fraction + (1 - options.final_lr_fraction) * 0.5 * (
-            1 + math.cos(math.pi * self.fraction)
-        )
-        return options.learning_rate * cosine * min(1.0, (self.step + 1) / 100)
-
-    def check_finite(self, values: dict[str, float]) -> None:
-        """Raise NotFinite for the first value that is NaN or infinite."""
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise NotFinite(
-                    f"the {name} became {value} at step {self.step} of the training in {self.output}; "
-                    "lower the learning rate and start again from the last checkpoint with --init-from"
-                )
 
 
 def _mix(*parts: int) -> int:

@@ -128,3 +128,20 @@ def test_the_options_of_the_command_have_the_defaults_of_the_library(amsbench, o
     assert code == 0, err
     record = load_checkpoint(tmp_path / "runs" / "amshortcut-asi" / "last.safetensors").record
     assert record["options"] == vars(TrainingOptions(samples_seen=8))
+
+
+def test_a_training_without_a_planned_end_is_extended_and_annealed(amsbench, mistake, options, tmp_path):
+    constant = (*options, "--schedule", "constant", "--ema-width", 0.1, *SMALL)
+    folder = tmp_path / "runs" / "amshortcut-asi"
+    mistake(amsbench("anneal", folder, "--samples", 8), "no resume.pt in", "--schedule constant")
+    for samples in (8, 16):
+        code, _, err = amsbench("train", *constant, "--samples", samples)
+        assert code == 0, err
+    mistake(amsbench("anneal", folder, "--samples", 8, "--minutes", 1), "give one of them")
+    mistake(amsbench("anneal", folder, "--samples", 8), "is on other data of 'asi'", "with --data")
+    code, _, err = amsbench("anneal", folder, "--samples", 8, "--data", tmp_path / "tiny.npz", "--cores", 1)
+    assert code == 0, err
+    record = load_checkpoint(tmp_path / "runs" / "amshortcut-asi-annealed" / "best.safetensors").record
+    assert record["options"]["schedule"] == "decay"
+    assert [stage["samples_seen"] for stage in record["earlier_stages"]] == [16]
+    assert not list(tmp_path.glob("runs/*/*.tmp"))

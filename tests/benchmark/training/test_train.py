@@ -235,7 +235,7 @@ def test_a_training_by_the_clock_ends_at_its_time_and_its_rate_follows_the_clock
 
     def report(progress):
         reports.append(progress)
-        rates.append(trainers[0].optimizer.param_groups[0]["lr"] / min(1.0, progress.step / 100))
+        rates.append(trainers[0].optimizers[0].param_groups[0]["lr"] / min(1.0, progress.step / 100))
 
     trainers = []
     honest = Trainer.resume

@@ -1,0 +1,44 @@
+"""Optimisers of a training."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ...errors import AmsbenchError
+from .options import TrainingOptions
+
+HIDDEN_WIDTH = 32
+"""Matrices whose smaller side is at least this one act between hidden features. Those of fewer inputs or outputs, such
+as times, species and gates, have no spectrum to speak of; Muon is meant for the others alone."""
+
+
+def make_optimizers(method: nn.Module, options: TrainingOptions) -> list[torch.optim.Optimizer]:
+    """Adam; with ``muon`` also Muon (arXiv 2502.16982) for the matrices between hidden features.
+
+    Updates of Muon have the root mean square of those of Adam, so that one learning rate serves both. Weights do not
+    decay. Raises AmsbenchError where torch has no Muon.
+    """
+    hidden = hidden_matrices(method) if options.optimizer == "muon" else []
+    chosen = {id(parameter) for parameter in hidden}
+    others = [parameter for parameter in method.parameters() if id(parameter) not in chosen]
+    made: list[torch.optim.Optimizer] = []
+    if others:
+        made.append(torch.optim.Adam(others, lr=options.learning_rate, fused=True))
+    if hidden:
+        if not hasattr(torch.optim, "Muon"):
+            raise AmsbenchError(
+                f"torch {torch.__version__} has no optimizer 'muon'; install torch 2.9 or later, or train with adam"
+            )
+        made.append(
+            torch.optim.Muon(
+                hidden, lr=options.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
+            )
+        )
+    return made
+
+
+def hidden_matrices(method: nn.Module) -> list[nn.Parameter]:
+    """The weights of linear layers whose smaller side is at least HIDDEN_WIDTH."""
+    weights = [module.weight for module in method.modules() if isinstance(module, nn.Linear)]
+    return [weight for weight in dict.fromkeys(weights) if min(weight.shape) >= HIDDEN_WIDTH]
