@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..benchmark.training.options import OptimizerName, Schedule, TrainingOptions
+from ..benchmark.training.options import TrainingOptions
 from ..errors import AmsbenchError
 from .generators import train_with_bars, training_bar, training_folder
 from .options import (
@@ -49,14 +49,14 @@ def train_command(
         float, typer.Option(min=1e-8, help="Learning rate after its rise over 100 steps.")
     ] = TrainingOptions.learning_rate,
     schedule: Annotated[
-        Schedule,
+        str,
         typer.Option(
             help="cosine: the rate falls over the training; constant: it stays, a larger --samples or --minutes makes "
             "the training longer, and 'amsbench anneal' ends it."
         ),
     ] = TrainingOptions.schedule,
     optimizer: Annotated[
-        OptimizerName, typer.Option(help="adam, or muon for the matrices between hidden features.")
+        str, typer.Option(help="adam, or muon for the matrices between hidden features.")
     ] = TrainingOptions.optimizer,
     ema_width: Annotated[
         float | None,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from ...errors import AmsbenchError
 from ..system.arguments import number, whole_number
 from .moving_average import WIDEST
 
-Schedule = Literal["cosine", "constant", "decay"]
-"""Learning rate over a training after its warm-up (``schedules.learning_rate``)."""
+SCHEDULES = ("cosine", "constant", "decay")
+"""Learning rates over a training after its warm-up (``schedules.learning_rate``)."""
 
-OptimizerName = Literal["adam", "muon"]
+OPTIMIZERS = ("adam", "muon")
 
 LENGTHS = ("samples_seen", "minutes")
 """The options that say when a training ends."""
@@ -41,10 +41,10 @@ class TrainingOptions:
     samples_seen: int | None = None
     minutes: float | None = None
     batch_size: int = 4
-    schedule: Schedule = "cosine"
+    schedule: str = "cosine"
     learning_rate: float = 1e-3
     final_lr_fraction: float = 0.02
-    optimizer: OptimizerName = "adam"
+    optimizer: str = "adam"
     max_grad_norm: float = 1.0
     ema_decay: float = 0.999
     ema_width: float | None = None
@@ -72,7 +72,7 @@ class TrainingOptions:
             number(self.ema_width, "ema_width", above=0, most=WIDEST)
         if self.final_lr_fraction != 0:
             number(self.final_lr_fraction, "final_lr_fraction", above=0, most=1)
-        for name, choices in (("schedule", get_args(Schedule)), ("optimizer", get_args(OptimizerName))):
+        for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in choices:
                 raise AmsbenchError(
                     f"a training has no {name} '{getattr(self, name)}'; give one of: {', '.join(choices)}"
