@@ -92,7 +92,8 @@ class AMShortcut(MaterialSDE):
 
     def training_additions(self) -> tuple[str, ...]:
         weight = self.config.get("matching", {"weight": 0.0})["weight"]
-        return (f"matching of local environments (weight {weight:g})",) if weight > 0 else ()
+        own = (f"matching of local environments (weight {weight:g})",) if weight > 0 else ()
+        return (*super().training_additions(), *own)
 
     def preferred_sampler(self) -> str:
         return "shortcut-guided" if self.task.properties else "shortcut"

@@ -13,10 +13,11 @@ from torch import Tensor
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.sampler import AnySampler
-from ..benchmark.interface.structures import Structures
+from ..benchmark.interface.structures import ScoredStructures, Structures
 from ..benchmark.interface.task import Task
+from ..errors import AmsbenchError
 from .conditioning import guidance_weights
-from .losses import squared_errors
+from .losses import noise_with_scores, squared_errors
 from .material_method import MANY_SPECIES, MaterialMethod
 from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
@@ -150,6 +151,11 @@ class MaterialSDE(MaterialMethod):
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__(task, config)
         by_name = config.get("guidance", {})
+        share = self.target_score_weight
+        if not 0 <= share <= 1:
+            raise AmsbenchError(
+                f"'weight' of the setting 'target_score' is {share}; give a number from 0 (without) to 1"
+            )
         weights = torch.tensor([float(by_name.get(name, GUIDANCE)) for name in task.properties])
         self.register_buffer("guidance_weights", weights, persistent=False)
 
@@ -162,6 +168,8 @@ class MaterialSDE(MaterialMethod):
             step from t = 1 gives the mean of all compositions, which restarts do not leave
         drawn_species: whether ancestral steps and restarts continue from species drawn with the predicted probabilities
             instead of from the probabilities, which favour frequent species, so that rare elements are lost
+        target_score: target score matching (not of the paper), for data that are Boltzmann samples: the share of its
+            best mixture with the noise in the target of the positions, 0 without it to 1 (``noise_with_scores``)
         """
         paper = {"element_output": "noise"} if network == "paper" else {}
         many = task.species_count > MANY_SPECIES
@@ -169,8 +177,22 @@ class MaterialSDE(MaterialMethod):
             "guidance": dict.fromkeys(task.properties, GUIDANCE),
             "descent_share": DESCENT_SHARE if many else 0.0,
             "drawn_species": many,
+            "target_score": {"weight": 0.0},
         }
         return super().default_config(network, task) | defaults | paper
+
+    @property
+    def target_score_weight(self) -> float:
+        # a checkpoint from before this setting has no entry
+        return float(self.config.get("target_score", {"weight": 0.0})["weight"])
+
+    @property
+    def reads_scores(self) -> bool:
+        return self.target_score_weight > 0
+
+    def training_additions(self) -> tuple[str, ...]:
+        weight = self.target_score_weight
+        return (f"target score matching (weight {weight:g})",) if weight > 0 else ()
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """eps_X and the element velocity v_E, for every ``element_output``."""
@@ -196,7 +218,12 @@ class MaterialSDE(MaterialMethod):
             prediction, elements = self.predict(state, null, t[:, 0], now), None
             if eps.elements is not None and clean is not None:
                 elements = self.elements.velocity(clean, eps.elements, t[batch.batch])
-        positions = self.position_target(eps.positions, batch)
+        positions = eps.positions
+        # structures held out have no scores: validation losses are those of the noise alone, and compare
+        if isinstance(batch, ScoredStructures):
+            sigma = self.positions.scale * t[batch.batch]
+            positions = noise_with_scores(positions, batch, sigma, self.target_score_weight)
+        positions = self.position_target(positions, batch)
         return squared_errors(prediction, Prediction(positions=positions, elements=elements))
 
     def corrupt(self, batch: Structures, t: Tensor, noise: NoiseSource) -> tuple[State, Prediction]:

@@ -59,6 +59,7 @@ class AmorphousSilicon(DatasetDefinition):
     ghost_density: ClassVar[float | None] = None
     properties: ClassVar[tuple[Property, ...]] = ()
     potential: ClassVar[Potential | None] = STILLINGER_WEBER_SILICON
+    sample_temperature: ClassVar[float | None] = SAMPLE_TEMPERATURE
     split_fractions: ClassVar[tuple[float, float, float]] = (0.75, 0.08, 0.17)
 
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:

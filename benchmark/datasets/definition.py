@@ -120,6 +120,9 @@ class DatasetDefinition(ABC):
     """Properties that conditional models are trained on and that are targets of the evaluation plans."""
     potential: ClassVar[Potential | None] = None
     """Interatomic potential of the simulations and energies."""
+    sample_temperature: ClassVar[float | None] = None
+    """Temperature (K) at which the samples are Boltzmann samples of ``potential``, given their cells; None for others,
+    such as quenched glasses. Forces over kT are then scores of the data, which a training may use."""
 
     @abstractmethod
     def simulation_recipe(self, recipe: Recipe) -> dict[str, Any]:

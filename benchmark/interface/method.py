@@ -132,6 +132,11 @@ class Method(torch.nn.Module, ABC):
         on_gpu = next(self.parameters()).is_cuda
         return "tf32" if on_gpu and torch.backends.cuda.matmul.allow_tf32 else "float32"
 
+    @property
+    def reads_scores(self) -> bool:
+        """Whether training batches are ``ScoredStructures``; trainings on data without scores are then refused."""
+        return False
+
     def training_additions(self) -> tuple[str, ...]:
         """Parts of this training that are not of the publication and that a setting switched on, for records and
         captions."""

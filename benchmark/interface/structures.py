@@ -130,6 +130,34 @@ class Structures:
         return frames
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoredStructures(Structures):
+    """Training batch whose structures are Boltzmann samples, with the gradient of the log-density of their positions.
+
+    scores [n, 3]: force over kT, 1/A; 0 for ghosts, which are uniform
+    score_variance [s]: mean square of a component of the scores over the training split, 1/A^2, the same for all
+    """
+
+    scores: Tensor
+    score_variance: Tensor
+
+    def with_positions(self, positions: Tensor) -> Structures:
+        """Structures without scores, which are those of the old positions."""
+        fields = {
+            name: value for name, value in vars(self).items() if name in Structures.__dataclass_fields__
+        }
+        return Structures(**fields | {"positions": positions})
+
+    @classmethod
+    def from_data(cls, batch: Any) -> ScoredStructures:
+        """From a torch-geometric ``Data`` or ``Batch`` that has ``scores`` and ``score_variance``, too."""
+        fields = vars(Structures.from_data(batch))
+        return cls(**fields, scores=batch.scores, score_variance=batch.score_variance)
+
+    def to(self, device: torch.device | str) -> ScoredStructures:
+        return ScoredStructures(**{name: value.to(device) for name, value in vars(self).items()})
+
+
 def add_ghosts(structures: Structures, density: float, ghost: int, generator: torch.Generator) -> Structures:
     """Fill every cell with ghosts at uniform positions up to floor(density * volume) atoms (Definition 2 of the paper).
 
@@ -151,12 +179,16 @@ def add_ghosts(structures: Structures, density: float, ghost: int, generator: to
     ghosts = cartesian(fractions, replace(structures, batch=owner))
     order = torch.argsort(torch.cat([structures.batch, owner]), stable=True)
     species = torch.cat([structures.species, torch.full_like(owner, ghost)])
+    more = {}
+    if isinstance(structures, ScoredStructures):
+        more["scores"] = torch.cat([structures.scores, torch.zeros_like(ghosts)])[order]
     return replace(
         structures,
         positions=torch.cat([structures.positions, ghosts])[order],
         species=species[order],
         batch=torch.cat([structures.batch, owner])[order],
         counts=totals,
+        **more,
     )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from ...errors import AmsbenchError
 from .. import registry
+from ..datasets.boltzmann import check_boltzmann
 from ..datasets.dataset import Dataset, task_of
 from ..generation.cells import cell_heights
 from ..interface.method import Method, method_class
@@ -78,6 +79,8 @@ def train_method(
     settings = with_changes(settings, config or {}, f"method '{method_name}'")
     method = chosen(task, settings)
     _check_cells(dataset, method.cutoff)
+    if method.reads_scores:
+        check_boltzmann(dataset)
     origin = None if init_from is None else _start_from(method, init_from)
     settings_of_training = {
         "method": method_name,

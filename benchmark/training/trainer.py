@@ -18,10 +18,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ...errors import AmsbenchError
 from ...version import __version__
+from ..datasets.boltzmann import add_scores, boltzmann_scores
 from ..datasets.dataset import Dataset, samples_of
 from ..interface.method import Method
 from ..interface.noise import BatchNoise
-from ..interface.structures import Structures, add_ghosts
+from ..interface.structures import ScoredStructures, Structures, add_ghosts
 from ..system.devices import device_name
 from .checkpoints import save_checkpoint
 from .loss_window import LossWindow, check_finite
@@ -71,7 +72,8 @@ class Trainer:
         self.method.mark_forward_method("training_loss")
         self.model = method
         self.params, self.ema_params = list(method.parameters()), list(self.ema_model.parameters())
-        self.train_set = samples_of(dataset.split("train"), method.task)
+        training = dataset.split("train")
+        self.train_set = samples_of(training, method.task)
         validation = dataset.split("validation")
         rows = min(options.validation_samples, len(validation))
         self.validation_set = samples_of(validation, method.task)[:rows]
@@ -80,6 +82,8 @@ class Trainer:
                 f"{dataset.path} has {len(self.train_set)} training and {len(validation)} validation samples; "
                 "both are needed, build a larger dataset"
             )
+        if method.reads_scores:
+            add_scores(self.train_set, boltzmann_scores(training, output))
         self.step, self.first_step, self.seconds, self.cpu_seconds, self.best = 0, 0, 0.0, 0.0, math.inf
         self.settings: dict[str, Any] = {}
         self.window = LossWindow(options.check_every, output)
@@ -263,7 +267,8 @@ class Trainer:
         from torch_geometric.data import Batch
 
         generator = torch.Generator().manual_seed(_mix(self.options.seed, key))
-        batch = Structures.from_data(Batch.from_data_list(samples))
+        kind = ScoredStructures if "scores" in samples[0] else Structures
+        batch = kind.from_data(Batch.from_data_list(samples))
         task = self.model.task
         if task.ghost_density is not None:
             batch = add_ghosts(batch, task.ghost_density, len(task.elements), generator)
