@@ -1,20 +1,23 @@
 """Which choices make material SDE and AMShortcut learn fast? Prints one table per group.
 
-    python docs/studies/ablation.py FOLDER MATERIAL_SDE.safetensors [GROUP ...]
+    python docs/studies/ablation.py FOLDER MATERIAL_SDE.safetensors [GROUP ...] [--samples N] [--count N]
 
 Trains every variant of a group with two seeds on liquid silicon, generates 128 structures and compares their g(r) and
 P(theta) with held-out melts. A row that FOLDER/results.csv has is not computed again, and a training that was stopped
 goes on. Groups: ``grid`` (sampling times, with the given checkpoint of any network), ``network`` (each for about the
-same time), ``material-sde`` (the same number of structures seen) and ``shortcut`` (the same number of structures seen,
-from the given checkpoint of the standard network). A variant is a change to the settings or a subclass below, so that
-what did not pay is not part of the package.
+same time), ``material-sde`` (the same number of structures seen), ``shortcut`` (the same number of structures seen,
+from the given checkpoint of the standard network), and ``schedule``, ``average``, ``optimizer`` and ``target-score``
+(options of the training of material SDE, the same number of structures seen, with the energy per atom). A variant is a
+change to the settings or a subclass below, so that what did not pay is not part of the package. ``--samples`` and
+``--count`` change the structures seen and generated, for a trial of the script.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from ase import Atoms
 from lightning.fabric import Fabric
 from tabulate import tabulate
 from torch import Tensor
@@ -35,6 +39,7 @@ from amsbench.benchmark.interface.noise import NoiseSource
 from amsbench.benchmark.interface.structures import Structures
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
+from amsbench.benchmark.training.resume_state import read_state
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.material_method import MaterialMethod
@@ -42,10 +47,14 @@ from amsbench.methods.material_sde import Ancestral, MaterialSDE
 from amsbench.methods.samplers import Euler, Multistep, TimeSteps
 from amsbench.methods.state import Prediction, State
 from amsbench.metrics.curve_metrics import AngularDistribution, RadialDistribution
+from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
+from amsbench.metrics.potentials.potential import EvaluationFailed
 from amsbench.metrics.structural_errors import curve_rmsd
 
 COUNT, SEEDS = 128, (0, 1)
-STRUCTURES_SEEN = {"material-sde": 10_000, "shortcut": 6_000}
+OF_THE_TRAINING = ("schedule", "average", "optimizer", "target-score")
+"""Groups of options of the training."""
+STRUCTURES_SEEN = dict.fromkeys(("material-sde", *OF_THE_TRAINING), 10_000) | {"shortcut": 6_000}
 
 
 def grid(method: MaterialMethod, steps: int) -> TimeSteps:
@@ -143,9 +152,16 @@ class Variant:
     network: str = "standard"
     changes: dict[str, Any] = field(default_factory=dict)
     samples_seen: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """Changes to the options of the training."""
+    decay_share: float = 0.0
+    """Share of the structures that are seen in a decay after a constant rate."""
 
 
 BEGINNING = {"warmup": 0.0}
+WIDTH = {"ema_width": 0.1}
+CONSTANT = WIDTH | {"schedule": "constant"}
+SCORE_ROWS = [("ancestral", 5), ("ancestral", 10), ("ancestral", 25), ("multistep", 25)]
 GROUPS: dict[str, dict[str, Variant]] = {
     "network": {
         "64 wide, 3 layers (standard)": Variant(samples_seen=10_000),
@@ -178,19 +194,50 @@ GROUPS: dict[str, dict[str, Variant]] = {
         "own teacher": Variant(kind=OwnTeacher, changes=BEGINNING),
         "four steps teach one": Variant(kind=FourSteps, changes=BEGINNING),
     },
+    "schedule": {
+        "cosine": Variant(options=WIDTH),
+        "constant": Variant(options=CONSTANT),
+        "constant, 10 % decay": Variant(options=CONSTANT, decay_share=0.1),
+        "constant, 20 % decay": Variant(options=CONSTANT, decay_share=0.2),
+        "constant, 40 % decay": Variant(options=CONSTANT, decay_share=0.4),
+    },
+    "average": {
+        "0.999 per step (as released)": Variant(),
+        "width 0.02": Variant(options={"ema_width": 0.02}),
+        "width 0.05": Variant(options={"ema_width": 0.05}),
+        "width 0.1": Variant(options=WIDTH),
+        "width 0.2": Variant(options={"ema_width": 0.2}),
+    },
+    "optimizer": {
+        "Adam, 2e-3 (as released)": Variant(),
+        "Adam, 4e-3": Variant(options={"learning_rate": 4e-3}),
+        "Muon, 1e-3": Variant(options={"optimizer": "muon", "learning_rate": 1e-3}),
+        "Muon, 2e-3": Variant(options={"optimizer": "muon"}),
+        "Muon, 4e-3": Variant(options={"optimizer": "muon", "learning_rate": 4e-3}),
+    },
+    "target-score": {
+        "without (as released)": Variant(),
+        "weight 0.5": Variant(changes={"target_score": {"weight": 0.5}}),
+        "weight 1": Variant(changes={"target_score": {"weight": 1.0}}),
+    },
 }
 ROWS: dict[str, list[tuple[str, int]]] = {
     "grid": [(sampler, steps) for sampler in ("ancestral", "ode", "multistep") for steps in (5, 10, 25)],
-    "network": [("ancestral", 5), ("ancestral", 10), ("ancestral", 25), ("multistep", 25)],
-    "material-sde": [("ancestral", 5), ("ancestral", 10), ("ancestral", 25), ("multistep", 25)],
+    **dict.fromkeys(("network", "material-sde", *OF_THE_TRAINING), SCORE_ROWS),
     "shortcut": [("shortcut", 1), ("shortcut", 2), ("shortcut", 5), ("ancestral", 25)],
 }
 
 
 def trained(
-    group: str, variant: Variant, seed: int, dataset: Dataset, init_from: Path, folder: Path
-) -> tuple[Method, float]:
-    """The moving average of a variant's training, and the training's seconds."""
+    group: str,
+    variant: Variant,
+    seed: int,
+    dataset: Dataset,
+    init_from: Path,
+    folder: Path,
+    samples_seen: int,
+) -> tuple[Method, float, float]:
+    """The moving average of a variant's training, and the training's seconds of the clock and of a core."""
     torch.manual_seed(seed)
     task = task_of(dataset, ())
     if group == "grid":
@@ -203,27 +250,55 @@ def trained(
     if group in ("shortcut", "grid"):
         method.start_from(load_checkpoint(init_from).method)
     if group == "grid":
-        return method, 0.0
-    samples_seen = variant.samples_seen or STRUCTURES_SEEN[group]
-    options = TrainingOptions(
-        samples_seen=samples_seen, batch_size=2, learning_rate=1e-3 if group == "shortcut" else 2e-3,
-        validate_every=2_000, validation_samples=16, seed=seed,
-    )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(Fabric(accelerator="cpu", devices=1), method, dataset, folder, options, None)
-    trainer.resume(
-        {"variant": str(variant), "seed": seed, "options": asdict(options), "init_from": str(init_from)}
-    )
-    trainer.run()
-    return trainer.ema_model, trainer.seconds
+        return method, 0.0, 0.0
+    decay = round(variant.decay_share * samples_seen)
+    given = {
+        "samples_seen": samples_seen - decay, "batch_size": 2, "learning_rate": 1e-3 if group == "shortcut" else 2e-3,
+        "validate_every": 2_000, "validation_samples": 16, "seed": seed,
+    }  # fmt: skip
+    options = TrainingOptions(**given | variant.options)
+    seconds = cpu_seconds = 0.0
+    stages = [(folder, options)]
+    if decay:
+        stages.append((folder / "decay", replace(options, schedule="decay", samples_seen=decay)))
+    state = None
+    for place, stage in stages:
+        place.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(Fabric(accelerator="cpu", devices=1), method, dataset, place, stage, None)
+        settings = {
+            "variant": str(variant),
+            "seed": seed,
+            "options": asdict(stage),
+            "init_from": str(init_from),
+        }
+        if not trainer.resume(settings) and state is not None:
+            trainer.branch(state)
+        trainer.run()
+        state = read_state(place)
+        seconds, cpu_seconds = seconds + trainer.seconds, cpu_seconds + trainer.cpu_seconds
+    return trainer.ema_model, seconds, cpu_seconds
 
 
-def main(folder: Path, init_from: Path, groups: list[str]) -> None:
+def mean_energy(structures: list[Atoms], dataset: Dataset) -> float:
+    """Mean energy per atom (eV) under the potential of the dataset; of the structures that have one."""
+    assert dataset.definition.potential is not None
+    energies = []
+    with LammpsCalculator(dataset.definition.potential) as calculator:
+        for atoms in structures:
+            try:
+                calculator.calculate(atoms)
+            except EvaluationFailed:
+                continue
+            energies.append(calculator.results["energy"] / len(atoms))
+    return float(np.mean(energies)) if energies else float("nan")
+
+
+def main(folder: Path, init_from: Path, groups: list[str], samples: int | None, count: int) -> None:
     torch.set_num_threads(1)
     dataset = amsbench.load_dataset("asi")
     reference, test = Reference(dataset), dataset.split("test")
-    cells = np.repeat(test.cells[:1], COUNT, axis=0)
-    counts = np.full(COUNT, test.counts[0])
+    cells = np.repeat(test.cells[:1], count, axis=0)
+    counts = np.full(count, test.counts[0])
     path = folder / "results.csv"
     known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["group", "variant", "seed"])
     for group in groups:
@@ -232,9 +307,10 @@ def main(folder: Path, init_from: Path, groups: list[str]) -> None:
                 if len(known.query("group == @group and variant == @name and seed == @seed")):
                     continue
                 place = folder / f"{group}-{list(GROUPS[group]).index(name)}-{seed}"
-                method, seconds = trained(group, variant, seed, dataset, init_from, place)
+                seen = samples or variant.samples_seen or STRUCTURES_SEEN.get(group, 0)
+                method, seconds, cpu_seconds = trained(group, variant, seed, dataset, init_from, place, seen)
                 row: dict[str, Any] = {"group": group, "variant": name, "seed": seed, "minutes": seconds / 60}
-                row["samples_seen"] = variant.samples_seen or STRUCTURES_SEEN.get(group, 0)
+                row["samples_seen"], row["core_minutes"] = seen, cpu_seconds / 60
                 for sampler, steps in ROWS[group]:
                     made = generate_structures(
                         method, cells=cells, counts=counts, steps=steps, sampler=sampler, seed=seed
@@ -244,6 +320,8 @@ def main(folder: Path, init_from: Path, groups: list[str]) -> None:
                         row[f"{metric.name} {sampler} {steps}"] = curve_rmsd(
                             mean, reference.curve(metric).mean
                         )
+                    if group in OF_THE_TRAINING:
+                        row[f"energy {sampler} {steps}"] = mean_energy(made.frames, dataset)
                 known = pd.concat([known, pd.DataFrame([row])], ignore_index=True)
                 known.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
                 print(row, file=sys.stderr, flush=True)
@@ -251,9 +329,11 @@ def main(folder: Path, init_from: Path, groups: list[str]) -> None:
 
 
 def table(known: pd.DataFrame, group: str) -> str:
-    """Both seeds of every variant: g(r) errors, and of the last column those of P(theta) in thousandths."""
+    """Both seeds of every variant: g(r) errors, those of P(theta) in thousandths, energies per atom in eV."""
     columns = [f"rdf {sampler} {steps}" for sampler, steps in ROWS[group]]
     columns.append(f"adf {ROWS[group][-1][0]} {ROWS[group][-1][1]}")
+    if group in OF_THE_TRAINING:
+        columns += [f"energy {sampler} {steps}" for sampler, steps in ROWS[group][-2:]] + ["core_minutes"]
     rows = []
     for name in GROUPS[group]:
         found = known.query("group == @group and variant == @name").sort_values("seed")
@@ -262,11 +342,21 @@ def table(known: pd.DataFrame, group: str) -> str:
             scale = 1000 if column.startswith("adf") else 1
             row.append(" / ".join(f"{scale * value:.3f}" for value in found[column]))
         rows.append(row)
-    heads = ["", "structures seen", *columns[:-1], f"1000 {columns[-1]}"]
+    units = {"adf": "1000 {}", "energy": "{}, eV", "core_minutes": "minutes of a core"}
+    heads = ["", "structures seen", *(units.get(name.split()[0], "{}").format(name) for name in columns)]
     return tabulate(rows, heads, "github", disable_numparse=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or not set(sys.argv[3:]) <= set(GROUPS):
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:] or list(GROUPS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("groups", nargs="*", metavar="GROUP")
+    parser.add_argument("--samples", type=int)
+    parser.add_argument("--count", type=int, default=COUNT)
+    given = parser.parse_args()
+    if unknown := sorted(set(given.groups) - set(GROUPS)):
+        parser.error(f"no group {', '.join(unknown)}; there are: {', '.join(GROUPS)}")
+    main(given.folder, given.checkpoint, given.groups or list(GROUPS), given.samples, given.count)

@@ -2,7 +2,9 @@
 
     python docs/studies/configurational_temperature.py [DATASET]
 
-Twenty snapshots of every melt of the training split; the error is that of the mean over melts, which are independent.
+Twenty snapshots of every melt of the training split; the error is that of the mean over melts.
+Also prints the mean square of a component of F / kT, and by how much the time step raises the temperature of positions
+over that of the velocities: (omega dt)^2 / 4 for velocity Verlet, with omega^2 = -<div F> / (3 n m).
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from ase import units
+from ase.data import atomic_masses
 
 import amsbench
 from amsbench.metrics.potentials.configurational_temperature import (
@@ -42,6 +46,13 @@ def main(name: str) -> None:
         f"{name}: {len(melts)} melts, configurational temperature {configurational_temperature(rows):.0f} K "
         f"[{low:.0f}, {high:.0f}], declared {temperature:.0f} K"
     )
+    components = 3 * dataset.counts.mean()
+    kt = units.kB * temperature
+    print(f"mean square of a component of F / kT: {rows[:, 0].mean() / components / kt**2:.1f} A^-2")
+    step = dataset.definition.simulation_recipe("reduced")["time_step_ps"] * 1000 * units.fs
+    mass = float(np.mean(atomic_masses[dataset.numbers]))
+    frequency = rows[:, 1].mean() / components / mass
+    print(f"(omega dt)^2 / 4: {100 * frequency * step**2 / 4:.1f} %")
 
 
 if __name__ == "__main__":
