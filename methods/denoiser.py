@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
 from ..benchmark.interface.noise import NoiseSource
-from ..benchmark.interface.structures import Structures, means_of_structures
+from ..benchmark.interface.structures import Structures, means_of_structures, minimum_image
 from ..benchmark.interface.task import Task
 from .conditioning import FlexiblePropertyEmbedding
 from .egnn import edge_sums_triton
@@ -109,6 +109,9 @@ class FlexibleDenoiser(Denoiser):
         predict_species_probabilities, the composition of maximum likelihood. They are accurate long before the species
         of single atoms. A separate head adds logits that all atoms of a structure share, so that distant atoms agree on
         the elements.
+    self_conditioning: atoms also read an earlier estimate of the sample without noise (arXiv 2208.04202): its distance
+        from their noisy position and its species, as numbers that do not change with rotations. Before training this
+        input is 0, so that any network of the same sizes can be trained further with it.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class FlexibleDenoiser(Denoiser):
         *,
         predict_species_probabilities: bool = False,
         composition: bool = False,
+        self_conditioning: bool = False,
     ) -> None:
         super().__init__(task, property_width)
         self.predict_species_probabilities = predict_species_probabilities and self.element_width > 0
@@ -134,6 +138,11 @@ class FlexibleDenoiser(Denoiser):
             nn.SiLU(),
             nn.Linear(config.hidden, config.hidden),
         )
+        self.estimate_input = None
+        if self_conditioning:
+            # distance, whether there is an estimate, species
+            self.estimate_input = nn.Linear(2 + self.element_width, config.hidden, bias=False)
+            nn.init.zeros_(self.estimate_input.weight)
         self.backbone = EGNN(config)
         self.head = nn.Linear(config.hidden, self.element_width) if self.element_width else None
         if self.head is not None and self.predict_species_probabilities:
@@ -178,7 +187,10 @@ class FlexibleDenoiser(Denoiser):
         if state.elements is not None:
             likelihoods = [] if evidence is None else [torch.softmax(evidence, dim=-1)]
             features = torch.cat([state.elements, *likelihoods, features], dim=-1)
-        h, shift = self.backbone(self.input(features), structures.positions, self.neighbours(structures))
+        inputs = self.input(features)
+        if self.estimate_input is not None and state.estimate is not None:
+            inputs = inputs + self.estimate_input(estimate_features(state, state.estimate))
+        h, shift = self.backbone(inputs, structures.positions, self.neighbours(structures))
         # a uniform translation of the whole sample carries no structure
         mean = means_of_structures(shift, structures)
         elements = None if self.head is None else self.head(h)
@@ -187,6 +199,15 @@ class FlexibleDenoiser(Denoiser):
         if elements is not None and evidence is not None:
             elements = torch.softmax(elements + evidence, dim=-1)
         return Prediction(positions=shift - mean[structures.batch], elements=elements)
+
+
+def estimate_features(state: State, estimate: State) -> Tensor:
+    """Distance (A) of each atom from its estimated position, 1, and its estimated species: [n, 2 + K]."""
+    structures = state.structures
+    displacements = minimum_image(structures.positions - estimate.structures.positions, structures)
+    distances = torch.linalg.vector_norm(displacements, dim=-1, keepdim=True)
+    species = [] if estimate.elements is None else [estimate.elements]
+    return torch.cat([distances, torch.ones_like(distances), *species], dim=-1)
 
 
 def _composition_head(inputs: int, species: int) -> nn.Sequential:

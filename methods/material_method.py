@@ -77,7 +77,10 @@ class MaterialMethod(Method):
 
     def _denoiser(self, task: Task, config: Mapping[str, Any]) -> FlexibleDenoiser | PaperDenoiser:
         network, species = EGNNConfig(**config["network"]), config.get("element_output") == "species"
-        composition = config.get("composition_input", False)
+        composition, estimates = (
+            config.get("composition_input", False),
+            config.get("self_conditioning", False),
+        )
         if network.form == "standard":
             return FlexibleDenoiser(
                 task,
@@ -85,8 +88,13 @@ class MaterialMethod(Method):
                 config["property_width"],
                 predict_species_probabilities=species,
                 composition=composition,
+                self_conditioning=estimates,
             )
-        for setting, on in (("element_output=species", species), ("composition_input=true", composition)):
+        for setting, on in (
+            ("element_output=species", species),
+            ("composition_input=true", composition),
+            ("self_conditioning=true", estimates),
+        ):
             if on:
                 raise AmsbenchError(
                     f"the network of form 'paper' cannot be trained with {setting}; leave the setting out, or train "
@@ -130,7 +138,10 @@ class MaterialMethod(Method):
         }
 
     def start_from(self, source: Method) -> None:
-        """Load weights, also of the same network with fewer layers: additional layers start as identities."""
+        """Load weights, also of the same network with fewer layers or without self-conditioning.
+
+        Additional layers start as identities, additional inputs without effect.
+        """
         state = source.state_dict()
         new = self.denoiser.backbone
         old = source.denoiser.backbone if isinstance(source, MaterialMethod) else None
@@ -139,6 +150,8 @@ class MaterialMethod(Method):
             state = {k: v for k, v in state.items() if not k.startswith(prefix)} | {
                 prefix + name: value for name, value in new.grown_from(old).items()
             }
+        if isinstance(self.denoiser, FlexibleDenoiser) and self.denoiser.estimate_input is not None:
+            state = {"denoiser.estimate_input.weight": self.denoiser.estimate_input.weight, **state}
         self.load_state_dict(state)
 
     @property
@@ -170,6 +183,10 @@ class MaterialMethod(Method):
         assert prediction.elements is not None
         velocity = self.elements.velocity_from_clean(e, prediction.elements, at, step)
         return replace(prediction, elements=velocity)
+
+    def estimate(self, state: State, drift: Prediction, t: Tensor, dt: Tensor) -> State | None:
+        """The sample without noise that a drift implies, which the next step reads; None without self-conditioning."""
+        return None
 
     @abstractmethod
     def ode_step(self, state: State, drift: Prediction, t: Tensor, s: Tensor) -> State:

@@ -170,6 +170,7 @@ class MaterialSDE(MaterialMethod):
             instead of from the probabilities, which favour frequent species, so that rare elements are lost
         target_score: target score matching (not of the paper), for data that are Boltzmann samples: the share of its
             best mixture with the noise in the target of the positions, 0 without it to 1 (``noise_with_scores``)
+        self_conditioning: whether the network reads its estimate of X_0 and E_0 of the step before (not of the paper)
         """
         paper = {"element_output": "noise"} if network == "paper" else {}
         many = task.species_count > MANY_SPECIES
@@ -178,6 +179,7 @@ class MaterialSDE(MaterialMethod):
             "descent_share": DESCENT_SHARE if many else 0.0,
             "drawn_species": many,
             "target_score": {"weight": 0.0},
+            "self_conditioning": False,
         }
         return super().default_config(network, task) | defaults | paper
 
@@ -192,7 +194,8 @@ class MaterialSDE(MaterialMethod):
 
     def training_additions(self) -> tuple[str, ...]:
         weight = self.target_score_weight
-        return (f"target score matching (weight {weight:g})",) if weight > 0 else ()
+        score = (f"target score matching (weight {weight:g})",) if weight > 0 else ()
+        return (*score, *(("self-conditioning",) if self.config.get("self_conditioning", False) else ()))
 
     def predict(self, state: State, null: Tensor, t: Tensor, dt: Tensor) -> Prediction:
         """eps_X and the element velocity v_E, for every ``element_output``."""
@@ -212,6 +215,10 @@ class MaterialSDE(MaterialMethod):
         null = self.denoiser.null_properties(noise)
         now = torch.zeros_like(t[:, 0])
         clean = self.one_hot(batch)
+        if self.config.get("self_conditioning", False) and float(noise.uniform_structures(1)[0, 0]) < 0.5:
+            with torch.no_grad():
+                first = self.predict(state, null, t[:, 0], now)
+                state = replace(state, estimate=self.estimate(state, first, t[:, 0], now))
         if self.config["element_output"] == "noise":
             prediction, elements = self.denoiser(state, null, t[:, 0], now), eps.elements
         else:
@@ -225,6 +232,15 @@ class MaterialSDE(MaterialMethod):
             positions = noise_with_scores(positions, batch, sigma, self.target_score_weight)
         positions = self.position_target(positions, batch)
         return squared_errors(prediction, Prediction(positions=positions, elements=elements))
+
+    def estimate(self, state: State, drift: Prediction, t: Tensor, dt: Tensor) -> State | None:
+        if not self.config.get("self_conditioning", False):
+            return None
+        x, e, v = state.structures.positions, state.elements, drift.elements
+        at, step = (times[:, None][state.structures.batch] for times in (t, dt))
+        clean = None if e is None or v is None else self.elements.implied_clean(e, v, at, step)
+        positions = self.positions.ode_step(x, drift.positions, at, torch.zeros_like(at))
+        return State(structures=state.structures.with_positions(positions), elements=clean)
 
     def corrupt(self, batch: Structures, t: Tensor, noise: NoiseSource) -> tuple[State, Prediction]:
         """M_t and its eps for times t [s, 1]."""

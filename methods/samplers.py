@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -96,10 +96,16 @@ class MaterialSampler(Sampler[AnyMaterialMethod]):
         """The state after these steps from the prior."""
         state, now = method.prior(start, noise), 1.0
         previous: tuple[Prediction, float] | None = None
+        estimate: State | None = None
         per_structure = torch.ones(len(start), device=start.cells.device, dtype=start.cells.dtype)
         for t, s in time_steps:
             state = self.start_step(method, state, now, t, noise)
-            drift = self.drift(method, state, per_structure * t, per_structure * self.step_size(t, s), noise)
+            times, sizes = per_structure * t, per_structure * self.step_size(t, s)
+            # networks are trained with estimates for the instantaneous drift alone
+            instantaneous = self.step_size(t, s) == 0
+            state = replace(state, estimate=estimate if instantaneous else None)
+            drift = self.drift(method, state, times, sizes, noise)
+            estimate = method.estimate(state, drift, times, sizes) if instantaneous else None
             step_drift, previous = self.step_drift(drift, previous, t - s), (drift, t - s)
             per_atom = torch.ones_like(state.structures.positions[:, :1])
             state, now = self.step(method, state, step_drift, per_atom * t, per_atom * s, noise), s

@@ -11,10 +11,14 @@ from ..benchmark.interface.structures import Structures
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """A noisy sample: structures with noisy positions, and element embeddings [n, K] (None: one element only)."""
+    """A noisy sample: structures with noisy positions, and element embeddings [n, K] (None: one element only).
+
+    estimate: an earlier estimate of the sample without noise, for networks with self-conditioning; None without one
+    """
 
     structures: Structures
     elements: Tensor | None
+    estimate: State | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

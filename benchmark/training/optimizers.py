@@ -38,7 +38,7 @@ def make_optimizers(method: nn.Module, options: TrainingOptions) -> list[torch.o
     return made
 
 
-def hidden_matrices(method: nn.Module) -> list[nn.Parameter]:
+def hidden_matrices(method: nn.Module) -> list[torch.Tensor]:
     """The weights of linear layers whose smaller side is at least HIDDEN_WIDTH."""
     weights = [module.weight for module in method.modules() if isinstance(module, nn.Linear)]
     return [weight for weight in dict.fromkeys(weights) if min(weight.shape) >= HIDDEN_WIDTH]

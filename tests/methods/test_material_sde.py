@@ -9,6 +9,7 @@ import torch
 from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures
+from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.material_sde import MaterialSDE
 from amsbench.methods.state import Prediction, State
@@ -161,3 +162,113 @@ def test_restarts_of_many_species_come_down_in_several_steps(silicon):
         assert all(s == t for (_, s), (t, _) in pairwise(path[:down]))
         assert all(t >= 0.4 for t, _ in path[:down])
         assert all(t > after > s == 0 for (t, s), (after, _) in pairwise(path[down:]))
+
+
+def conditioned(task, **changes):
+    """Material SDE with self-conditioning whose input for estimates has an effect."""
+    method = build(MaterialSDE, task, self_conditioning=True, **changes)
+    torch.nn.init.normal_(method.denoiser.estimate_input.weight)
+    return method.eval()
+
+
+def test_self_conditioning_starts_as_the_network_without_it(silica, tmp_path):
+    plain, new = build(MaterialSDE, silica).eval(), build(MaterialSDE, silica, self_conditioning=True).eval()
+    torch.nn.init.normal_(plain.denoiser.head.weight)
+    new.start_from(plain)
+    samples = [
+        method.sample(start(silica), 3, "ancestral", StructureNoise([20, 31], [1, 2]))
+        for method in (plain, new)
+    ]
+    assert torch.equal(samples[0].positions, samples[1].positions)
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "multistep", "guided"])
+def test_every_step_reads_the_clean_sample_that_the_step_before_implied(silica, sampler):
+    method, calls = conditioned(silica), []
+    honest = method.predict
+
+    def watched(state, null, t, dt):
+        prediction = honest(state, null, t, dt)
+        calls.append((state, prediction, float(t[0])))
+        return prediction
+
+    method.predict = watched
+    method.sample(start(silica), 4, sampler, StructureNoise([20, 31], [1, 2]))
+    calls = calls[:: 2 if sampler == "guided" else 1]
+    assert calls[0][0].estimate is None
+    for (before, drift, t), (state, _, _) in pairwise(calls):
+        assert state.estimate.elements.shape == state.elements.shape
+        if sampler != "guided":  # whose drift is extrapolated
+            expected = before.structures.positions - 1.7 * t * drift.positions
+            torch.testing.assert_close(state.estimate.structures.positions, expected)
+            torch.testing.assert_close(state.estimate.elements.sum(1), torch.ones(51), rtol=0, atol=1e-4)
+
+
+def test_shortcuts_read_no_estimates(silica):
+    method = build(AMShortcut, silica, self_conditioning=True).eval()
+    estimates = []
+    honest = method.predict
+
+    def watched(state, null, t, dt):
+        estimates.append(state.estimate)
+        return honest(state, null, t, dt)
+
+    method.predict = watched
+    method.sample(start(silica), 3, "shortcut", StructureNoise([20, 31], [1, 2]))
+    assert estimates == [None] * 3
+
+
+def test_estimates_are_read_without_regard_to_axes_and_periodic_images(silica):
+    method = conditioned(silica)
+    noise = StructureNoise([20, 31], [1, 2])
+    state = method.prior(start(silica), noise)
+    t = torch.full((2,), 0.5)
+    null = method.denoiser.null_properties(noise)
+    drift = method.predict(state, null, t, 0 * t)
+    estimate = method.estimate(state, drift, t, 0 * t)
+    rotation = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0))).Q
+
+    def turned(structures):
+        return structures.__class__(
+            **vars(structures)
+            | {"positions": structures.positions @ rotation, "cells": structures.cells @ rotation}
+        )
+
+    def drift_with(state, estimate):
+        given = State(structures=state.structures, elements=state.elements, estimate=estimate)
+        return method.predict(given, null, t, 0 * t).positions
+
+    with torch.no_grad():
+        plain = drift_with(state, estimate)
+        moved = estimate.structures.positions + 9.0 * torch.tensor([1.0, 0.0, -2.0])
+        images = State(structures=estimate.structures.with_positions(moved), elements=estimate.elements)
+        torch.testing.assert_close(drift_with(state, images), plain, rtol=1e-3, atol=1e-4)
+        there = State(structures=turned(state.structures), elements=state.elements)
+        estimate = State(structures=turned(estimate.structures), elements=estimate.elements)
+        torch.testing.assert_close(drift_with(there, estimate), plain @ rotation, rtol=1e-3, atol=1e-4)
+        assert (drift_with(state, None) - plain).abs().max() > 1e-3
+
+
+def test_half_of_the_training_steps_have_estimates_without_gradient(silicon, small_batch):
+    method, batch = build(MaterialSDE, silicon, self_conditioning=True), small_batch(1, 0)
+    given = []
+    honest = method.denoiser.forward
+
+    def watched(state, *arguments):
+        if torch.is_grad_enabled():
+            given.append(state.estimate is not None)
+            if given[-1]:
+                assert not state.estimate.structures.positions.requires_grad
+        return honest(state, *arguments)
+
+    method.denoiser.forward = watched
+    for seed in range(40):
+        noise = StructureNoise([20, 31], [seed, seed + 100])
+        method.training_loss(batch, noise, teacher=method, progress=0.0)["loss"].backward()
+    assert 10 <= sum(given) <= 30
+    assert method.denoiser.estimate_input.weight.grad.abs().max() > 0
+
+
+def test_the_paper_network_has_no_self_conditioning(silicon):
+    with pytest.raises(AmsbenchError, match="cannot be trained with self_conditioning=true"):
+        MaterialSDE(silicon, MaterialSDE.default_config("paper", silicon) | {"self_conditioning": True})
