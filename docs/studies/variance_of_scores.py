@@ -2,9 +2,9 @@
 
     python docs/studies/variance_of_scores.py
 
-The released material-sde-asi, whose training had no scores, on twelve held-out samples of asi: errors per component of
-the predicted noise against the noise and against its mixture with the scores, which have the same mean. Their difference is
-variance that a training need not average over.
+The released material-sde-asi, whose training had no scores, on twelve held-out samples of asi: errors per component
+of the predicted noise against the noise and against its mixture with the scores, which have the same mean. Their
+difference is variance that a training need not average over.
 """
 
 from __future__ import annotations
