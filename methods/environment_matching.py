@@ -201,21 +201,24 @@ def environment_discrepancy(
     atoms = sum(len(part) for part in second.values())
     for symbol, of_data in second.items():
         of_generated = first[symbol]
-        within = _mean_kernel(of_generated, of_generated, weights)
-        between = _mean_kernel(of_generated, of_data, weights)
-        within_data = _mean_kernel(of_data, of_data, weights)
-        if within is not None and between is not None and within_data is not None:
-            total = total + len(of_data) / atoms * (within - 2 * between + within_data)
+        pairs = ((of_generated, of_generated), (of_generated, of_data), (of_data, of_data))
+        (within, first_present), (between, both_present), (within_data, second_present) = (
+            _mean_kernel(a, b, weights) for a, b in pairs
+        )
+        # left out without reading the number of pairs, for which the host would wait for the device
+        present = first_present & both_present & second_present
+        squared = torch.where(present, within - 2 * between + within_data, 0.0)
+        total = total + len(of_data) / max(1, atoms) * squared
     return total
 
 
-def _mean_kernel(first: Environments, second: Environments, weights: Tensor) -> Tensor | None:
-    """Mean of the kernel over pairs of atoms, with the weights [s, s] of their structures; None without pairs."""
+def _mean_kernel(first: Environments, second: Environments, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of the kernel over pairs of atoms, with the weights [s, s] of their structures, 0 without pairs; and whether
+    there are pairs, a tensor."""
     pair_weights = weights[first.structures][:, second.structures]
     total = pair_weights.sum()
-    if not float(total) > 0:
-        return None
+    present = total > 0
     apart = torch.cdist(first.distances, second.distances, compute_mode="donot_use_mm_for_euclid_dist")
     apart = apart / first.distances.shape[1] ** 0.5
     kernel = torch.stack([torch.exp(-apart / width) for width in WIDTHS]).sum(0)
-    return (pair_weights * kernel).sum() / total
+    return (pair_weights * kernel).sum() / torch.where(present, total, 1.0), present

@@ -17,7 +17,7 @@ from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from .conditioning import guidance_weights
 from .losses import squared_errors
-from .material_method import MANY_SPECIES, MaterialMethod
+from .material_method import MANY_SPECIES, MaterialMethod, with_training_tables
 from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
 from .samplers import Euler, MaterialSampler, Multistep, TimeSteps, sample_one_hot
@@ -181,6 +181,7 @@ class MaterialSDE(MaterialMethod):
         velocity = self.elements.velocity_from_noise(state.elements, raw.elements, at)
         return Prediction(positions=raw.positions, elements=velocity)
 
+    @with_training_tables
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:
