@@ -111,6 +111,19 @@ def sum_messages(
     nodes: receiver part [n, 2 hidden], sender part [n, 2 hidden], positions [n, channels_in, 3]
     returns [n, hidden] and [n, channels_out, 3], with first derivatives by reverse mode
     """
+    h, d = _SumMessages.apply(table, layer.config, *_kernel_inputs(layer, nodes))
+    return h, d[:, : layer.channels[0]]
+
+
+def layer_call(
+    layer: EGNNLayer, table: NeighbourTable, nodes: tuple[Tensor, Tensor, Tensor]
+) -> LayerCall:
+    """The kernels of one layer for these inputs, to be run one by one where they are measured."""
+    return LayerCall(table, layer.config, _kernel_inputs(layer, nodes))
+
+
+def _kernel_inputs(layer: EGNNLayer, nodes: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """Node inputs and weights, padded and in the order of the kernels."""
     outgoing, incoming = layer.channels
     # matrix products of Triton have at least 16 columns
     lanes, rows = (LANES, 2 if outgoing == 1 else LANES) if incoming > 1 else (1, 16)
@@ -119,21 +132,20 @@ def sum_messages(
     shift_w = functional.pad(shift_w, (0, 0, 0, lanes - incoming, 0, rows - outgoing)).flatten(0, 1).t()
     shift_b = functional.pad(layer.shift.bias.view(layer.channels), (0, lanes - incoming, 0, rows - outgoing))
     x = functional.pad(nodes[2].transpose(1, 2), (0, lanes - incoming))
-    h, d = _SumMessages.apply(
-        table, layer.config, *nodes[:2], x, edge_w, layer.message.weight.t(), layer.message.bias,
-        layer.gate.weight.flatten(), layer.gate.bias, shift_w, shift_b.flatten(),
+    return (
+        *nodes[:2], x, edge_w, layer.message.weight.t(), layer.message.bias, layer.gate.weight.flatten(),
+        layer.gate.bias, shift_w, shift_b.flatten(),
     )  # fmt: skip
-    return h, d[:, :outgoing]
 
 
 class _SumMessages(ReverseModeFunction):
-    """``sum_messages`` of padded tensors, in the order of ``_Call``."""
+    """``sum_messages`` of padded tensors, in the order of ``LayerCall``."""
 
     @staticmethod
     def forward(
         ctx: Any, table: NeighbourTable, config: EGNNConfig, *tensors: Tensor
     ) -> tuple[Tensor, Tensor]:
-        call = _Call(table, config, tensors)
+        call = LayerCall(table, config, tensors)
         ctx.call = call
         ctx.save_for_backward(*tensors)
         return call.forward()
@@ -145,7 +157,7 @@ class _SumMessages(ReverseModeFunction):
         return (None, None, *ctx.call.gradients(*grads, ctx.needs_input_grad[4]))
 
 
-class _Call:
+class LayerCall:
     """The inputs of one layer, kept for the backward pass."""
 
     def __init__(self, table: NeighbourTable, config: EGNNConfig, tensors: tuple[Tensor, ...]) -> None:

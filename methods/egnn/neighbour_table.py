@@ -17,8 +17,8 @@ from ...benchmark.interface.structures import Structures
 from ...errors import AmsbenchError
 
 EDGES = 32
-"""Edges in a tile of the kernels by default, one or two tiles per atom at the usual 40 to 60 neighbours; the places of a
-row are a multiple of it."""
+"""Edges in a tile of the kernels by default, one or two tiles per atom at the usual 40 to 60 neighbours; the places of
+a row are a multiple of it."""
 
 
 @dataclass(kw_only=True)
