@@ -115,9 +115,7 @@ def sum_messages(
     return h, d[:, : layer.channels[0]]
 
 
-def layer_call(
-    layer: EGNNLayer, table: NeighbourTable, nodes: tuple[Tensor, Tensor, Tensor]
-) -> LayerCall:
+def layer_call(layer: EGNNLayer, table: NeighbourTable, nodes: tuple[Tensor, Tensor, Tensor]) -> LayerCall:
     """The kernels of one layer for these inputs, to be run one by one where they are measured."""
     return LayerCall(table, layer.config, _kernel_inputs(layer, nodes))
 

@@ -57,9 +57,7 @@ def random_structures(dataset: Dataset, count: int, atoms: int | None, device: t
     first = atoms or int(density * volumes.mean())
     counts = first + torch.arange(count)
     edges = (counts / density) ** (1 / 3)
-    start = Structures.empty_cells(
-        torch.eye(3)[None] * edges[:, None, None], counts, torch.zeros(count, 0)
-    )
+    start = Structures.empty_cells(torch.eye(3)[None] * edges[:, None, None], counts, torch.zeros(count, 0))
     u = torch.rand(int(counts.sum()), 3, generator=torch.Generator().manual_seed(count))
     return start.with_positions(u * edges[start.batch][:, None]).to(device)
 
@@ -105,9 +103,7 @@ def _results(
     return [*(out.detach() for out in outputs), *grads]
 
 
-def _reference(
-    network: EGNN, h: Tensor, structures: Structures, signs: Sequence[Tensor]
-) -> list[Tensor]:
+def _reference(network: EGNN, h: Tensor, structures: Structures, signs: Sequence[Tensor]) -> list[Tensor]:
     """As ``_results`` in float64 by the network in its most direct form, a few structures after the other."""
     exact = EGNN(network.config).double().to(h.device)
     exact.load_state_dict(network.state_dict())
@@ -148,12 +144,10 @@ def _deviation(ours: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
 def compare_table(config: EGNNConfig, structures: Structures, label: str) -> Comparison:
     """A neighbour table against the neighbour graph, by sums over the edges of each atom.
 
-    The smooth cutoff is a factor of all, so that an edge at the cutoff, which rounding may take or leave, has no weight.
+    The smooth cutoff is a factor of all, so that an edge at the cutoff, which rounding may take or leave, has none.
     """
     graph = neighbour_graph(structures, config.cutoff)
-    table = neighbour_table(
-        structures, config.cutoff, NeighbourCapacity.expected(structures, config.cutoff)
-    )
+    table = neighbour_table(structures, config.cutoff, NeighbourCapacity.expected(structures, config.cutoff))
     x, marks = structures.positions.double(), structures.positions.double().sin()
     d = x[graph.receivers] - x[graph.senders] - graph.shifts.double()
     distance = d.norm(dim=1)

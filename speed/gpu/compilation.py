@@ -37,7 +37,8 @@ BACKWARD = (Tile(edges=32, warps=4), Tile(edges=16, warps=4), Tile(edges=32, war
 """Tiles that are raced, those with most neighbours per register last."""
 
 Job = dict[str, Any]
-"""network: fields of EGNNConfig; layer: its number; which: ``forward`` or ``backward``; products: type; choice: text."""
+"""network: fields of EGNNConfig; layer: its number; which: ``forward`` or ``backward``; products: type; choice: text of
+AMSBENCH_TRITON_KERNELS."""
 
 
 def use_cache(work: Path, carried: Path | None) -> str:
@@ -96,9 +97,7 @@ def first_jobs(config: EGNNConfig) -> list[Job]:
 def jobs_of_choice(config: EGNNConfig, choice: KernelChoice) -> list[Job]:
     """The kernels of all layers with the tiles of a choice."""
     layers = sorted({0, 1, config.layers - 1} & set(range(config.layers)))
-    return [
-        job_of(config, k, which, "bfloat16", choice) for which in ("backward", "forward") for k in layers
-    ]
+    return [job_of(config, k, which, "bfloat16", choice) for which in ("backward", "forward") for k in layers]
 
 
 def job_of(config: EGNNConfig, layer: int, which: str, products: str, choice: KernelChoice) -> Job:
@@ -113,7 +112,7 @@ def job_of(config: EGNNConfig, layer: int, which: str, products: str, choice: Ke
 
 
 def compile_side_by_side(jobs: Iterable[Job], *, processes: int, end: float) -> list[Job]:
-    """Run jobs in processes of their own until ``end`` (seconds since the epoch); each with its seconds or its error."""
+    """Run jobs in processes until ``end`` (seconds since the epoch); returns them with their seconds or their error."""
     command = [sys.executable, "-m", "amsbench.speed.gpu", "compile"]
     # a job that is repeated by default and in the race is compiled once
     waiting = [json.loads(text) for text in dict.fromkeys(json.dumps(job, sort_keys=True) for job in jobs)]

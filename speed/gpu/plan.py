@@ -108,16 +108,16 @@ def _planned(entry: Any, owner: str) -> PlannedTraining:
         isinstance(properties, list) and all(isinstance(p, str) for p in properties)
     ):
         raise AmsbenchError(f"'properties' of {owner} is {properties!r}; write a list of names")
-    planned = PlannedTraining(
-        **{**entry, "properties": None if properties is None else tuple(properties)}
-    )
+    planned = PlannedTraining(**{**entry, "properties": None if properties is None else tuple(properties)})
     whole_number(planned.batch_size, f"batch_size of {owner}", least=1)
     for name in ("learning_rate", "ema_decay", "minutes"):
         if (value := getattr(planned, name)) is not None:
             number(value, f"{name} of {owner}", above=0)
     for what, file in (("init_from", planned.checkpoint), ("resume", planned.resume)):
         if file is not None and not Path(file).is_file():
-            raise AmsbenchError(f"'{what}' of {owner} is {file}, which does not exist; give the path of a file")
+            raise AmsbenchError(
+                f"'{what}' of {owner} is {file}, which does not exist; give the path of a file"
+            )
     return planned
 
 
