@@ -265,10 +265,12 @@ def _choice(rates: dict[str, dict[str, Any]], choice: KernelChoice) -> dict[str,
         if len(same) > 1:
             text = json.dumps(best["environment"])
             wins[text] = wins.get(text, 0) + 1
-    variables = json.loads(max(wins, key=lambda text: wins[text])) if wins else {VARIABLE: choice.text()}
+    variables: dict[str, str | None] = {VARIABLE: choice.text()}
+    if measured:
+        variables = json.loads(max(wins, key=lambda text: wins[text])) if wins else measured[0]["environment"]
     speeds: dict[str, float] = {}
     for item in measured:
-        if item["environment"] == variables or not wins:
+        if item["environment"] == variables:
             speeds[item["case"]] = max(speeds.get(item["case"], 0.0), item["samples_per_second"])
     return {
         "environment": {name: value for name, value in variables.items() if value is not None},

@@ -25,7 +25,7 @@ RELEASED = "released"
 class PlannedTraining:
     """One training of a plan.
 
-    preset, properties: None for those of ``init_from``
+    preset, properties: None for those of ``init_from``, whose other settings are kept, too, unless ``set`` names them
     init_from: path of a checkpoint to start from, or RELEASED; None for random weights
     resume: path of the ``resume.pt`` of an earlier part of the same training
     minutes: length of the training, with which the learning rate falls; None for the time that there is. A training

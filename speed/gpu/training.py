@@ -73,7 +73,7 @@ def _train(
     planned: PlannedTraining, specification: Mapping[str, Any], folder: Path, outcome: _Outcome
 ) -> None:
     dataset = load_dataset(planned.dataset)
-    preset, properties = _network_of(planned, dataset)
+    preset, properties, config = _network_of(planned, dataset)
     if planned.resume is not None:
         shutil.copyfile(planned.resume, folder / "resume.pt")
     left = specification["end"] - time.time() - END_SECONDS
@@ -119,28 +119,46 @@ def _train(
         options=options,
         properties=properties,
         network=preset,
-        config=planned.set,
+        config=config,
         init_from=planned.checkpoint,
         device=specification["device"],
         report=report,
     )
 
 
-def _network_of(planned: PlannedTraining, dataset: Dataset) -> tuple[str | None, tuple[str, ...]]:
-    """The preset and the properties of a planned training, by default those of its first checkpoint."""
+def _network_of(
+    planned: PlannedTraining, dataset: Dataset
+) -> tuple[str | None, tuple[str, ...], dict[str, Any]]:
+    """Preset, properties and changes to the configuration, by default those of the checkpoint to start from."""
     chosen = method_class(planned.method)
     if planned.checkpoint is None:
         properties = planned.properties
-        return planned.preset, dataset.definition.design_properties if properties is None else properties
+        if properties is None:
+            properties = dataset.definition.design_properties
+        return planned.preset, properties, planned.set
     source = load_checkpoint(planned.checkpoint).method
     properties = source.task.properties if planned.properties is None else planned.properties
-    if planned.preset is not None:
-        return planned.preset, properties
     task = task_of(dataset, properties)
-    for name in chosen.networks:
-        if chosen.default_config(name, task).get("network") == source.config.get("network"):
-            return name, properties
+    presets = chosen.networks if planned.preset is None else (planned.preset,)
+    for name in presets:
+        default = chosen.default_config(name, task) if name in chosen.networks else {}
+        network = default.get("network", {})
+        # a checkpoint from before a setting has no entry for its default
+        same = bool(network) and network == {**network, **source.config.get("network", {})}
+        if planned.preset is not None or same:
+            return name, properties, {**_shared(source.config, default), **planned.set}
     raise AmsbenchError(
         f"the network of {planned.checkpoint} is that of no preset of '{planned.method}'; give a preset: "
         f"{', '.join(chosen.networks)}"
     )
+
+
+def _shared(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a checkpoint that the new training has, too, without the network; tables entry by entry."""
+    return {
+        name: {key: item for key, item in value.items() if key in default[name]}
+        if isinstance(value, dict)
+        else value
+        for name, value in config.items()
+        if name in default and name != "network"
+    }

@@ -74,7 +74,7 @@ def test_a_training_step_waits_once_at_most(request, small_batch, kind, task_nam
     task = request.getfixturevalue(task_name)
     shortcut = {"consistency_share": 1.0} if kind is AMShortcut else {}
     method = trained(kind, task, **shortcut)
-    batch = small_batch(task.species_count, len(task.properties), sizes=(5, 7)).to(DEVICE)
+    batch = small_batch(task.species_count, len(task.properties), sizes=(2, 3)).to(DEVICE)
     first, second = waits_of(method, batch), waits_of(method, batch)
     assert first == {"_local_scalar_dense": 1}
     # on a GPU the number is read from pinned memory, where it has been for a step
@@ -83,10 +83,10 @@ def test_a_training_step_waits_once_at_most(request, small_batch, kind, task_nam
 
 def test_losses_are_those_of_tables_that_are_checked_at_once(monkeypatch, silica, small_batch):
     method = trained(AMShortcut, silica, consistency_share=1.0)
-    batch = small_batch(3, 2, sizes=(6, 8)).to(DEVICE)
+    batch = small_batch(3, 2, sizes=(3, 4)).to(DEVICE)
 
     def losses():
-        noise = BatchNoise(14, 2, torch.Generator().manual_seed(1), DEVICE)
+        noise = BatchNoise(7, 2, torch.Generator().manual_seed(1), DEVICE)
         return method.training_loss(batch, noise, teacher=method, progress=1.0)["loss"]
 
     later = losses()
@@ -96,12 +96,12 @@ def test_losses_are_those_of_tables_that_are_checked_at_once(monkeypatch, silica
 
 def test_a_table_that_was_too_small_is_reported_and_enlarged(silicon, small_batch):
     method = trained(MaterialSDE, silicon)
-    batch = small_batch(1, 0, sizes=(40,)).to(DEVICE)
+    batch = small_batch(1, 0, sizes=(12,)).to(DEVICE)
     waits_of(method, batch)
     places = denoiser._training_places[method.denoiser]
-    places.capacity, places.copied = 8, None
+    places.capacity, places.copied = 2, None
     waits_of(method, batch)
-    with pytest.warns(RuntimeWarning, match="more than the 8 places of its table"):
+    with pytest.warns(RuntimeWarning, match="more than the 2 places of its table"):
         waits_of(method, batch)
     assert places.capacity % EDGES == 0
     with warnings.catch_warnings():
