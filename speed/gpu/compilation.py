@@ -36,6 +36,9 @@ FORWARD = (Tile(edges=32, warps=4), Tile(edges=16, warps=4), Tile(edges=64, warp
 BACKWARD = (Tile(edges=32, warps=4), Tile(edges=16, warps=4), Tile(edges=32, warps=8))
 """Tiles that are raced, those with most neighbours per register last."""
 
+JOB_ATOMS = 64
+"""Atoms for which a job runs its kernels, which are the same for every number of atoms."""
+
 Job = dict[str, Any]
 """network: fields of EGNNConfig; layer: its number; which: ``forward`` or ``backward``; products: type; choice: text of
 AMSBENCH_TRITON_KERNELS."""
@@ -148,7 +151,7 @@ def compile_job(job: Job) -> dict[str, float]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = EGNNConfig(**job["network"])
     with environment_variables({"AMSBENCH_TRITON": job["products"], VARIABLE: job["choice"]}):
-        call, need_x = call_of(config, job["layer"], atoms=64, structures=1, device=device)
+        call, need_x = call_of(config, job["layer"], atoms=JOB_ATOMS, structures=1, device=device)
         return {"first": _run(call, job, need_x, device), "second": _run(call, job, need_x, device)}
 
 

@@ -20,7 +20,9 @@ def written(folder, entries):
 
 def test_toml_and_json_give_the_same_plan(tmp_path):
     toml = tmp_path / "plan.toml"
-    toml.write_text('[[training]]\nmethod = "material-sde"\ndataset = "asio2"\nset = { uniform_share = 0.5 }\n')
+    toml.write_text(
+        '[[training]]\nmethod = "material-sde"\ndataset = "asio2"\nset = { uniform_share = 0.5 }\n'
+    )
     expected = (PlannedTraining(**ENTRY, set={"uniform_share": 0.5}),)
     assert read_plan(toml) == expected
     assert read_plan(written(tmp_path, [ENTRY | {"set": {"uniform_share": 0.5}}])) == expected
