@@ -42,6 +42,7 @@ class PlannedTraining:
     batch_size: int = 64
     learning_rate: float = 2e-3
     ema_decay: float = 0.9995
+    validation_samples: int = 64
     minutes: float | None = None
     seed: int = 0
     set: dict[str, Any] = field(default_factory=dict)
@@ -109,7 +110,8 @@ def _planned(entry: Any, owner: str) -> PlannedTraining:
     ):
         raise AmsbenchError(f"'properties' of {owner} is {properties!r}; write a list of names")
     planned = PlannedTraining(**{**entry, "properties": None if properties is None else tuple(properties)})
-    whole_number(planned.batch_size, f"batch_size of {owner}", least=1)
+    for name in ("batch_size", "validation_samples"):
+        whole_number(getattr(planned, name), f"{name} of {owner}", least=1)
     for name in ("learning_rate", "ema_decay", "minutes"):
         if (value := getattr(planned, name)) is not None:
             number(value, f"{name} of {owner}", above=0)

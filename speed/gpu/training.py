@@ -85,6 +85,7 @@ def _train(
         learning_rate=planned.learning_rate,
         ema_decay=planned.ema_decay,
         validate_every=specification["validate_every"],
+        validation_samples=planned.validation_samples,
         seed=planned.seed,
     )
     began, last = time.time(), time.time()

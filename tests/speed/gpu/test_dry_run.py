@@ -43,9 +43,9 @@ def test_trainings_side_by_side_leave_checkpoints_and_states(other_machine, site
     plan = tmp_path / "plan.toml"
     plan.write_text(
         '[[training]]\nmethod = "material-sde"\ndataset = "asi"\ninit_from = "released"\nbatch_size = 1\n'
-        "minutes = 0.02\n"
+        "minutes = 0.02\nvalidation_samples = 2\n"
         '[[training]]\nmethod = "amshortcut"\ndataset = "asi"\npreset = "standard"\nbatch_size = 2\n'
-        "minutes = 0.02\nset = { matching = { weight = 1.0, steps = 1 } }\n"
+        "minutes = 0.02\nvalidation_samples = 2\nset = { matching = { weight = 1.0, steps = 1 } }\n"
     )
     (tmp_path / "work").mkdir()
     checked = {"choice": {"environment": {"AMSBENCH_TRITON": "0"}, "samples_per_second": {}}}

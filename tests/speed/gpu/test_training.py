@@ -2,11 +2,9 @@
 
 import json
 import types
-from functools import partial
 
 import pytest
 
-from amsbench.benchmark.training.options import TrainingOptions
 from amsbench.errors import AmsbenchError
 from amsbench.speed.gpu import training
 from amsbench.speed.gpu.plan import PlannedTraining
@@ -14,7 +12,13 @@ from amsbench.speed.gpu.plan import PlannedTraining
 
 def specified(folder, end, **changes):
     planned = PlannedTraining(
-        method="material-sde", dataset="asi", preset="standard", batch_size=1, minutes=60.0, **changes
+        method="material-sde",
+        dataset="asi",
+        preset="standard",
+        batch_size=1,
+        minutes=60.0,
+        validation_samples=1,
+        **changes,
     )
     folder.mkdir()
     content = {"training": planned.as_json(), "end": end, "device": "cpu", "validate_every": 1}
@@ -32,7 +36,6 @@ def outcome(folder):
 
 
 def test_a_training_stops_before_the_end_of_the_call_and_goes_on_in_the_next(monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "TrainingOptions", partial(TrainingOptions, validation_samples=1))
     clock(monkeypatch, 10)
     specified(tmp_path / "first", end=60)
     training.train_planned(tmp_path / "first")
