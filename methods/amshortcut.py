@@ -15,7 +15,7 @@ from ..benchmark.interface.noise import NoiseSource, uniform_numbers
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from ..errors import AmsbenchError
-from .environment_matching import environment_discrepancy, target_similarity
+from .environment_matching import MOST_ATOMS, environment_discrepancy, target_similarity
 from .losses import squared_errors
 from .material_method import MIN_TIME, with_training_tables
 from .material_sde import Guided, MaterialSDE, Restart
@@ -224,7 +224,9 @@ class AMShortcut(MaterialSDE):
             assert self.denoiser.embedding is not None
             std = self.denoiser.embedding.std.to(batch.properties)
             similarity = target_similarity(batch.properties, std)
-        discrepancy = environment_discrepancy(self.finish(end), batch, self.task.elements, similarity)
+        # batches for which all atoms are compared draw no numbers
+        order = noise.uniform_atoms(1)[:, 0] if len(batch.positions) > MOST_ATOMS else None
+        discrepancy = environment_discrepancy(self.finish(end), batch, self.task.elements, similarity, order)
         return {"matching": discrepancy, "held species": held}
 
     def draw_shortcut(self, noise: NoiseSource) -> tuple[TimeSteps, tuple[float, float]]:

@@ -73,7 +73,7 @@ class BatchNoise:
 
     def _draw(self, draw: Callable[..., Tensor], rows: int, width: int) -> Tensor:
         # a copy from pinned memory does not wait for the work that the GPU still has to do
-        pinned = torch.device(self._device).type == "cuda"
+        pinned = torch.device(self._device).type == "cuda" and rows * width > 0
         return self._on_host(draw, rows, width, pin_memory=pinned).to(self._device, non_blocking=pinned)
 
     def _on_host(self, draw: Callable[..., Tensor], rows: int, width: int, **options: bool) -> Tensor:

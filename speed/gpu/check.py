@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -42,6 +44,8 @@ COMPILE_SHARE = 0.55
 """Largest share of the time for compilation."""
 STEP_SECONDS = 6.0
 """Longest measurement of training steps."""
+GRACE_SECONDS, TIME_IS_UP = 15, 3
+"""Time after the end of the call after which the process ends in the middle of a part, and its exit code then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +64,13 @@ class CheckSettings:
 class _Report:
     """Results so far, stored after every part."""
 
-    path: Path
+    paths: tuple[Path, ...]
     end: float
     values: dict[str, Any] = field(default_factory=dict)
+
+    def write(self) -> None:
+        for path in self.paths:
+            write_text(path, json.dumps(self.values, indent=1) + "\n")
 
     def part(self, name: str, function: Callable[[], Any]) -> Any:
         """The result of a part, also stored under ``name``; None if it fails or there is no time for it."""
@@ -73,13 +81,11 @@ class _Report:
         else:
             try:
                 result = self.values[name] = function()
-            except (
-                Exception
-            ):  # a kernel, a compiler and a driver each raise their own, and the next part can do
+            except Exception:  # kernels, compilers and drivers raise their own; the next part can do
                 self.values.setdefault("failed", {})[name] = traceback.format_exc(limit=-4)
             self.values.setdefault("seconds", {})[name] = round(time.time() - began, 1)
             print(f"{name}: {time.time() - began:.1f} s", flush=True)
-        write_text(self.path, json.dumps(self.values, indent=1) + "\n")
+        self.write()
         return result
 
 
@@ -95,15 +101,20 @@ def run_check(
         check_writable(folder)
     cache = compilation.use_cache(work, carried)
     device, on_gpu = torch.device(device_name), device_name.startswith("cuda")
-    report = _Report(output / "check.json", end - 5)
+    report = _Report((output / "check.json", work / "check.json"), end - 5)
+    # a kernel may compile for a minute, and nothing can interrupt it; what is done is stored
+    watchdog = threading.Timer(max(0.0, end - time.time()) + GRACE_SECONDS, os._exit, (TIME_IS_UP,))
+    watchdog.daemon = True
+    watchdog.start()
     report.part("environment", lambda: machine(device) | {"cache": cache})
     configs = {name: _config(name, settings.preset) for name in DATASETS}
     choice = KernelChoice()
     if on_gpu:
         compile_end = time.time() + COMPILE_SHARE * 60 * settings.minutes
         compiled = partial(compilation.compile_side_by_side, processes=available_cores(), end=compile_end)
-        report.part("compilation", lambda: compiled(compilation.first_jobs(configs["asi"])))
-        raced = report.part("race", lambda: _raced(configs["asi"], device))
+        done = report.part("compilation", lambda: compiled(compilation.first_jobs(configs["asi"]))) or []
+        ready = {job["choice"] for job in done if "error" not in job and job["products"] == "bfloat16"}
+        raced = report.part("race", lambda: _raced(configs["asi"], device, ready))
         choice = _best_choice(raced or {})
         if choice.text() != KernelChoice().text():
             jobs = compilation.jobs_of_choice(configs["asi"], choice)
@@ -112,14 +123,16 @@ def run_check(
         "comparisons",
         lambda: [c.as_json() for c in _comparisons(configs, settings, choice, device, report.end)],
     )
-    rates = report.part("training steps", lambda: _steps(report, settings, choice, device)) or {}
-    report.values["choice"] = best = _choice(rates, choice)
+    report.values["choice"] = _choice({}, choice)
+    report.part("cache before training steps", lambda: compilation.pack_cache(work, output))
+    report.part("training steps", lambda: _steps(report, settings, choice, device))
+    rates, best = report.values.get("training steps", {}), report.values["choice"]
     report.values["races of gradients"] = races()
     report.part("cache", lambda: compilation.pack_cache(work, output))
     if on_gpu:
         report.part("bench", lambda: [row.as_json({}) for row in _bench(device, report.end)])
-    write_text(report.path, json.dumps(report.values, indent=1) + "\n")
-    write_text(work / "check.json", json.dumps(report.values) + "\n")
+    report.write()
+    watchdog.cancel()
     comparisons = report.values.get("comparisons") or []
     print(render([_comparison_table(comparisons), _step_table(rates)]))
     print(f"fastest: {best['environment']}; " + "; ".join(_problems(report.values)), flush=True)
@@ -164,13 +177,18 @@ def _comparisons(
                     yield Comparison(subject=message, error=math.inf, limit=0.0)
 
 
-def _raced(config: EGNNConfig, device: torch.device) -> dict[str, dict[str, float]]:
-    """Seconds of both passes of a middle layer for every tile, 32 structures at once; infinite ones are left out."""
+def _raced(config: EGNNConfig, device: torch.device, ready: set[str]) -> dict[str, dict[str, float]]:
+    """Seconds of both passes of a middle layer, 32 structures at once, for the tiles whose kernels are compiled.
+
+    ready: texts of the choices that are compiled
+    """
     results: dict[str, dict[str, float]] = {}
     for which, tiles in (("forward", compilation.FORWARD), ("backward", compilation.BACKWARD)):
         paths: dict[str, Callable[[], Any]] = {}
         for tile in tiles:
             choice = KernelChoice(**{which: tile}, gradients="triton")
+            if choice.text() not in ready:
+                continue
             with environment_variables({"AMSBENCH_TRITON": "bfloat16", VARIABLE: choice.text()}):
                 call, need_x = compilation.call_of(
                     config, min(1, config.layers - 1), atoms=256, structures=32, device=device
@@ -187,7 +205,8 @@ def _raced(config: EGNNConfig, device: torch.device) -> dict[str, dict[str, floa
                 print(f"{which} {tile}: {problem}".splitlines()[0])
                 continue
             paths[f"{tile.edges}x{tile.warps}"] = function
-        results[which] = race(paths, device, rounds=3, seconds=RACE_SECONDS)
+        if paths:
+            results[which] = race(paths, device, rounds=3, seconds=RACE_SECONDS)
     return results
 
 
@@ -251,6 +270,8 @@ def _steps(
                     key = f"{method} {dataset}{addition}"
                     results[name] = measured | {"case": key, "batch": batch, "environment": environment}
                     report.values.pop(name)
+                    report.values["choice"] = _choice(results, choice)
+                    report.write()
     return results
 
 
