@@ -39,7 +39,8 @@ DATASETS = ("asi", "asio2")
 COMPARED = (1, 3, 64)
 """Numbers of structures in comparisons; the last is compared for the products of training alone."""
 MATCHING = {"matching": {"weight": 1.0}, "consistency_share": 0.25}
-RACE_SECONDS = 0.3
+RACED, RACE_SECONDS = (256, 32), 0.3
+"""Atoms per structure and structures in the races of tiles, and the least time of a race."""
 COMPILE_SHARE = 0.55
 """Largest share of the time for compilation."""
 STEP_SECONDS = 6.0
@@ -178,7 +179,7 @@ def _comparisons(
 
 
 def _raced(config: EGNNConfig, device: torch.device, ready: set[str]) -> dict[str, dict[str, float]]:
-    """Seconds of both passes of a middle layer, 32 structures at once, for the tiles whose kernels are compiled.
+    """Seconds of both passes of a middle layer for the tiles whose kernels are compiled.
 
     ready: texts of the choices that are compiled
     """
@@ -191,7 +192,7 @@ def _raced(config: EGNNConfig, device: torch.device, ready: set[str]) -> dict[st
                 continue
             with environment_variables({"AMSBENCH_TRITON": "bfloat16", VARIABLE: choice.text()}):
                 call, need_x = compilation.call_of(
-                    config, min(1, config.layers - 1), atoms=256, structures=32, device=device
+                    config, min(1, config.layers - 1), atoms=RACED[0], structures=RACED[1], device=device
                 )
             grads = compilation.gradients_of(call)
             function = (

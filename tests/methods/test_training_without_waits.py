@@ -97,13 +97,14 @@ def test_losses_are_those_of_tables_that_are_checked_at_once(silica, small_batch
 
 def test_a_table_that_was_too_small_is_reported_and_enlarged(silicon, small_batch):
     method = trained(MaterialSDE, silicon)
-    batch = small_batch(1, 0, sizes=(12,)).to(DEVICE)
+    batch = small_batch(1, 0, sizes=(2,)).to(DEVICE)
     waits_of(method, batch)
     places = denoiser._training_places[method.denoiser]
-    places.capacity, places.copied = 2, None
-    waits_of(method, batch)
-    with pytest.warns(RuntimeWarning, match="more than the 2 places of its table"):
+    before = places.capacity
+    places.copied = (torch.tensor(300), None)  # as if an atom of that step had so many neighbours
+    with pytest.warns(RuntimeWarning, match=f"300 neighbours, more than the {before} places of its table"):
         waits_of(method, batch)
+    assert places.capacity == 384  # a quarter more than needed, in whole tiles
     assert places.capacity % EDGES == 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
