@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -136,7 +136,7 @@ _fastest: dict[object, str] = {}
 """The winners of the races so far, by the kernel."""
 
 
-def faster(kernel: object, codes: dict[str, Callable[[], T]], device: torch.device) -> T:
+def faster(kernel: object, codes: Mapping[str, Callable[[], T]], device: torch.device) -> T:
     """The result of the fastest of the codes, which are raced at the first call for this ``kernel`` on a GPU.
 
     On a CPU, where Triton's interpreter runs the kernels, the first code is taken. A code for which the GPU has too
