@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ def _raced(config: EGNNConfig, device: torch.device, ready: set[str]) -> dict[st
     for which, tiles in (("forward", compilation.FORWARD), ("backward", compilation.BACKWARD)):
         paths: dict[str, Callable[[], Any]] = {}
         for tile in tiles:
-            choice = KernelChoice(**{which: tile}, gradients="triton")
+            choice = replace(KernelChoice(gradients="triton"), **{which: tile})
             if choice.text() not in ready:
                 continue
             with environment_variables({"AMSBENCH_TRITON": "bfloat16", VARIABLE: choice.text()}):
@@ -218,7 +218,7 @@ def _best_choice(raced: dict[str, dict[str, float]]) -> KernelChoice:
         if seconds:
             edges, warps = min(seconds, key=lambda name: seconds[name]).split("x")
             tiles[which] = Tile(edges=int(edges), warps=int(warps))
-    return KernelChoice(**tiles)
+    return replace(KernelChoice(), **tiles)
 
 
 def _steps(

@@ -16,6 +16,7 @@ from ...benchmark.interface.structures import Structures
 from ...benchmark.system.environment import environment_variables
 from ...methods.egnn.config import EGNNConfig
 from ...methods.egnn.edge_sums_triton import usable
+from ...methods.egnn.layer import EGNNLayer
 from ...methods.egnn.neighbour_table import NeighbourCapacity, neighbour_table
 from ...methods.egnn.network import EGNN
 from ...methods.egnn.reference import ReferenceEGNN, reference_weights
@@ -69,6 +70,7 @@ def compare_network(
     torch.manual_seed(0)
     network = EGNN(config)
     for layer in network.layers:
+        assert isinstance(layer, EGNNLayer)
         # at their initial values positions hardly move
         torch.nn.init.normal_(layer.shift.weight, std=0.1)
         torch.nn.init.normal_(layer.shift.bias, std=0.1)

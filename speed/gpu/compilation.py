@@ -179,12 +179,12 @@ def gradients_of(call: LayerCall) -> list[torch.Tensor]:
 
 
 def _run(call: LayerCall, job: Job, need_x: bool, device: torch.device) -> float:
-    grads = gradients_of(call)
+    grad_h, grad_x = gradients_of(call)
     began = time.perf_counter()
     if job["which"] == "forward":
         call.forward()
     else:
-        call.backward(*grads, need_x)
+        call.backward(grad_h, grad_x, need_x)
     if device.type == "cuda":
         torch.cuda.synchronize()
     return round(time.perf_counter() - began, 4)

@@ -1,13 +1,17 @@
 """The two calls of docs/speed.md on a CPU, in processes that lack what the borrowed machine lacks."""
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import amsbench
 from amsbench.benchmark.training.checkpoints import load_checkpoint
+from amsbench.speed.gpu.__main__ import _arguments
 
 pytest.importorskip("triton")
 
@@ -66,6 +70,20 @@ def test_trainings_side_by_side_leave_checkpoints_and_states(other_machine, site
         assert record["options"]["ema_decay"] == 0.9995
         state = torch.load(tmp_path / "out" / f"{name}-resume.pt", weights_only=True)
         assert state["optimizer"]["state"]
+
+
+def test_the_commands_in_the_documentation_are_short_and_valid(monkeypatch):
+    page = (Path(amsbench.__file__).parent / "docs" / "speed.md").read_text(encoding="utf-8")
+    commands = [line for line in page.splitlines() if line.startswith("python3 speed/gpu/install.py")]
+    calls = []
+    for command in commands:
+        assert len(command) < 2000
+        install, _, call = command.partition(" && ")
+        assert (Path(amsbench.__file__).parent / install.split()[1]).is_file()
+        words = shlex.split(call.replace("$OUT", "out"))
+        monkeypatch.setattr(sys, "argv", words[words.index("amsbench.speed.gpu") :])
+        calls.append((_arguments().command, _arguments().minutes))
+    assert calls == [("check", 2.0), ("train", 9.0)]
 
 
 def test_a_command_with_a_mistake_ends_with_one_sentence(tmp_path):
