@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -187,7 +187,7 @@ def _raced(config: EGNNConfig, device: torch.device, ready: set[str]) -> dict[st
     for which, tiles in (("forward", compilation.FORWARD), ("backward", compilation.BACKWARD)):
         paths: dict[str, Callable[[], Any]] = {}
         for tile in tiles:
-            choice = replace(KernelChoice(gradients="triton"), **{which: tile})
+            choice = _with_tiles(KernelChoice(gradients="triton"), {which: tile})
             if choice.text() not in ready:
                 continue
             with environment_variables({"AMSBENCH_TRITON": "bfloat16", VARIABLE: choice.text()}):
@@ -218,7 +218,12 @@ def _best_choice(raced: dict[str, dict[str, float]]) -> KernelChoice:
         if seconds:
             edges, warps = min(seconds, key=lambda name: seconds[name]).split("x")
             tiles[which] = Tile(edges=int(edges), warps=int(warps))
-    return replace(KernelChoice(), **tiles)
+    return _with_tiles(KernelChoice(), tiles)
+
+
+def _with_tiles(choice: KernelChoice, tiles: Mapping[str, Any]) -> KernelChoice:
+    """The choice with the tiles of the named passes."""
+    return replace(choice, **tiles)
 
 
 def _steps(
