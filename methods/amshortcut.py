@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..benchmark.interface.method import Method
-from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.noise import NoiseSource, uniform_numbers
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from ..errors import AmsbenchError
-from .environment_matching import environment_discrepancy, target_similarity
+from .environment_matching import MOST_ATOMS, environment_discrepancy, target_similarity
 from .losses import squared_errors
-from .material_method import MIN_TIME
+from .material_method import MIN_TIME, with_training_tables
 from .material_sde import Guided, MaterialSDE, Restart
 from .method_cards import AMSHORTCUT
 from .samplers import MaterialSampler, TimeSteps, denser_times
@@ -126,11 +127,12 @@ class AMShortcut(MaterialSDE):
             "matching": {"weight": 0.0, "share": 1.0, "warmup": 0.0, "steps": 5},
         }
 
+    @with_training_tables
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:
         losses = super().training_loss(batch, noise, teacher=teacher, progress=progress)
-        chosen = float(noise.uniform_structures(1)[0, 0]) < self.config["consistency_share"]
+        chosen = uniform_numbers(noise, 1)[0] < self.config["consistency_share"]
         if chosen and progress >= self.config["warmup"]:
             consistency = self.consistency_loss(batch, noise, teacher)
             losses |= {"consistency": consistency, "loss": losses["loss"] + consistency}
@@ -138,7 +140,7 @@ class AMShortcut(MaterialSDE):
         matching = self.config.get("matching", {"weight": 0.0})
         if (
             matching["weight"] > 0
-            and float(noise.uniform_structures(1)[0, 0]) < matching["share"]
+            and uniform_numbers(noise, 1)[0] < matching["share"]
             and progress >= matching["warmup"]
         ):
             losses |= self.matching_losses(batch, noise, teacher)
@@ -198,7 +200,9 @@ class AMShortcut(MaterialSDE):
                 "--batch-size 2 or more, or with --set matching='{\"weight\": 0}'"
             )
         batch = self.hide_properties(batch, noise)
-        start = Structures.empty_cells(batch.cells, batch.counts, batch.properties)
+        # as by Structures.empty_cells, which waits for the device to learn the number of atoms
+        positions, species = torch.zeros_like(batch.positions), torch.zeros_like(batch.species)
+        start = replace(batch, positions=positions, species=species)
         before, (t, _) = self.draw_shortcut(noise)
         with torch.no_grad():
             state = SHORTCUT_RESTART.integrate(teacher, start, before, noise)
@@ -218,14 +222,17 @@ class AMShortcut(MaterialSDE):
             end = State(structures=end.structures, elements=end.elements.detach())
         similarity = None
         if self.task.properties:
-            std = torch.tensor(self.task.property_std).to(batch.properties)
+            assert self.denoiser.embedding is not None
+            std = self.denoiser.embedding.std.to(batch.properties)
             similarity = target_similarity(batch.properties, std)
-        discrepancy = environment_discrepancy(self.finish(end), batch, self.task.elements, similarity)
+        # batches for which all atoms are compared draw no numbers
+        order = noise.uniform_atoms(1)[:, 0] if len(batch.positions) > MOST_ATOMS else None
+        discrepancy = environment_discrepancy(self.finish(end), batch, self.task.elements, similarity, order)
         return {"matching": discrepancy, "held species": held}
 
     def draw_shortcut(self, noise: NoiseSource) -> tuple[TimeSteps, tuple[float, float]]:
         """A random shortcut to t = 0 of the sampler ``shortcut-restart``, and the steps before it."""
-        alone, which = noise.uniform_structures(2)[0].tolist()
+        alone, which = uniform_numbers(noise, 2)
         steps = 1 if alone < self.config["start_share"] else self.config["matching"]["steps"]
         path = SHORTCUT_RESTART.times(self, steps)
         last = [k for k, (_, s) in enumerate(path) if s == 0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +44,10 @@ _places: ContextVar[NeighbourCapacity | None] = ContextVar("places", default=Non
 network."""
 
 
+_training_places: WeakKeyDictionary[nn.Module, NeighbourCapacity] = WeakKeyDictionary()
+"""Capacity of the last training step of each network; not in the networks, which are copied."""
+
+
 class Denoiser(nn.Module):
     """What all networks of the material methods share: property embedding, null vectors and neighbours.
 
@@ -75,6 +81,37 @@ class Denoiser(nn.Module):
             yield places
         finally:
             _places.reset(before)
+
+    @contextmanager
+    def training_tables(self, structures: Structures) -> Iterator[None]:
+        """Build the neighbour tables of one training step, also those of its teacher, without waiting for the device.
+
+        The number of places stays that of the step before, at first one for 1.25 times the density of these structures.
+        Whether it was enough is checked at the beginning of the next step: if not, that step has more, and a
+        RuntimeWarning says what the earlier one left out. Where another path computes the network, nothing is done.
+        """
+        usable = edge_sums_triton.usable(self.backbone.config, structures.positions)
+        if not usable or is_differentiable() or _places.get() is not None:
+            yield
+            return
+        places = _training_places.get(self)
+        if places is None:
+            places = NeighbourCapacity.expected(structures, self.backbone.config.cutoff, margin=1.25)
+            _training_places[self] = places
+        before = places.capacity
+        if required := places.end_check():
+            warnings.warn(
+                f"in the last training step an atom had {required} neighbours, more than the {before} places of its "
+                f"table, and the others were left out; tables have {places.capacity} places from here on",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        token = _places.set(places)
+        try:
+            yield
+        finally:
+            _places.reset(token)
+            places.begin_check()
 
     def neighbours(self, structures: Structures) -> Graph | NeighbourTable:
         """All pairs within the cutoff, in the form that the backbone reads on this device."""

@@ -30,6 +30,10 @@ WIDTHS = (0.03, 0.1, 0.3)
 FARTHER_WEIGHT = 0.5
 """Weight of the distances beside those to the nearest shell."""
 
+MOST_ATOMS = 4096
+"""Most atoms of an element whose environments are compared: all of 16 structures of 256 atoms. Time and memory of the
+kernels grow with the square of it."""
+
 _CLASSES: tuple[ElementClass, ...] = ("former", "modifier", "anion")
 
 
@@ -76,18 +80,23 @@ class Environments:
 
     distances [m, c]: weighted distances, A
     structures [m]: index of the structure of each atom
+    atoms: number of atoms of the element, of which these are a part
     """
 
     distances: Tensor
     structures: Tensor
+    atoms: int
 
     def __len__(self) -> int:
         return len(self.distances)
 
 
-def environments(structures: Structures, elements: Sequence[str]) -> dict[str, Environments]:
+def environments(
+    structures: Structures, elements: Sequence[str], order: Tensor | None = None
+) -> dict[str, Environments]:
     """Environments of the atoms of each element; those of elements without atoms are empty.
 
+    order [n]: random numbers; of an element with more than MOST_ATOMS atoms, those with the lowest are taken
     Differentiable with respect to the positions. Ghosts, whose species is not below ``len(elements)``, have no part.
     """
     atoms = _without_ghosts(structures, len(elements))
@@ -101,6 +110,10 @@ def environments(structures: Structures, elements: Sequence[str]) -> dict[str, E
     for k, symbol in enumerate(elements):
         shape = environment_shape(symbol, elements)
         centres = torch.nonzero(atoms.species == k)[:, 0]
+        count_in_all = len(centres)
+        if order is not None and count_in_all > MOST_ATOMS:
+            numbers = order[structures.species < len(elements)][centres]
+            centres = centres[torch.topk(numbers, MOST_ATOMS, largest=False).indices]
         parts = []
         for number, (of_classes, count, weight) in enumerate(shape.shells):
             chosen = torch.stack([sender_classes == _CLASSES.index(name) for name in of_classes]).any(0)
@@ -108,7 +121,9 @@ def environments(structures: Structures, elements: Sequence[str]) -> dict[str, E
             parts.append(weight * shell.lengths)
             if number == 0:
                 parts.append(FARTHER_WEIGHT * _mutual_distances(shell, vectors, shape.bonded))
-        result[symbol] = Environments(distances=torch.cat(parts, 1), structures=atoms.batch[centres])
+        result[symbol] = Environments(
+            distances=torch.cat(parts, 1), structures=atoms.batch[centres], atoms=count_in_all
+        )
     return result
 
 
@@ -182,7 +197,11 @@ def target_similarity(properties: Tensor, std: Tensor) -> Tensor:
 
 
 def environment_discrepancy(
-    generated: Structures, data: Structures, elements: Sequence[str], similarity: Tensor | None = None
+    generated: Structures,
+    data: Structures,
+    elements: Sequence[str],
+    similarity: Tensor | None = None,
+    order: Tensor | None = None,
 ) -> Tensor:
     """Squared maximum mean discrepancy of the environments of two sets of ``s`` structures, a mean over the atoms.
 
@@ -192,30 +211,34 @@ def environment_discrepancy(
 
     data: structure k has the targets that structure k of ``generated`` was generated for
     similarity [s, s]: weights of pairs of structures, by default 1
+    order [n]: random numbers of the atoms, as of ``environments``, of which both sets have equally many
     """
     s = len(generated)
     weights = generated.positions.new_ones(s, s) if similarity is None else similarity
     weights = weights * (1 - torch.eye(s, dtype=weights.dtype, device=weights.device))
-    first, second = environments(generated, elements), environments(data, elements)
+    first, second = (environments(each, elements, order) for each in (generated, data))
     total = generated.positions.new_zeros(())
-    atoms = sum(len(part) for part in second.values())
+    atoms = sum(part.atoms for part in second.values())
     for symbol, of_data in second.items():
         of_generated = first[symbol]
-        within = _mean_kernel(of_generated, of_generated, weights)
-        between = _mean_kernel(of_generated, of_data, weights)
-        within_data = _mean_kernel(of_data, of_data, weights)
-        if within is not None and between is not None and within_data is not None:
-            total = total + len(of_data) / atoms * (within - 2 * between + within_data)
+        pairs = ((of_generated, of_generated), (of_generated, of_data), (of_data, of_data))
+        (within, first_present), (between, both_present), (within_data, second_present) = (
+            _mean_kernel(a, b, weights) for a, b in pairs
+        )
+        # left out without reading the number of pairs, for which the host would wait for the device
+        present = first_present & both_present & second_present
+        squared = torch.where(present, within - 2 * between + within_data, 0.0)
+        total = total + of_data.atoms / max(1, atoms) * squared
     return total
 
 
-def _mean_kernel(first: Environments, second: Environments, weights: Tensor) -> Tensor | None:
-    """Mean of the kernel over pairs of atoms, with the weights [s, s] of their structures; None without pairs."""
+def _mean_kernel(first: Environments, second: Environments, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of the kernel over pairs of atoms, with the weights [s, s] of their structures, 0 without pairs; and whether
+    there are pairs, a tensor."""
     pair_weights = weights[first.structures][:, second.structures]
     total = pair_weights.sum()
-    if not float(total) > 0:
-        return None
+    present = total > 0
     apart = torch.cdist(first.distances, second.distances, compute_mode="donot_use_mm_for_euclid_dist")
     apart = apart / first.distances.shape[1] ** 0.5
     kernel = torch.stack([torch.exp(-apart / width) for width in WIDTHS]).sum(0)
-    return (pair_weights * kernel).sum() / total
+    return (pair_weights * kernel).sum() / torch.where(present, total, 1.0), present

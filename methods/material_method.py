@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar
+from functools import wraps
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -45,6 +46,24 @@ MANY_SPECIES = 4
 
 MIN_TIME = 1e-3
 """Smallest training time: at t = 0 the noise has no scale."""
+
+
+TrainingLoss = TypeVar("TrainingLoss", bound=Callable[..., dict[str, Tensor]])
+
+
+def with_training_tables(training_loss: TrainingLoss) -> TrainingLoss:
+    """Decorate ``training_loss``: in training, neighbour tables are as of ``Denoiser.training_tables``."""
+
+    @wraps(training_loss)
+    def decorated(
+        self: MaterialMethod, batch: Structures, *arguments: Any, **options: Any
+    ) -> dict[str, Tensor]:
+        if not self.training:
+            return training_loss(self, batch, *arguments, **options)
+        with self.denoiser.training_tables(batch):
+            return training_loss(self, batch, *arguments, **options)
+
+    return cast(TrainingLoss, decorated)
 
 
 class MaterialMethod(Method):

@@ -13,7 +13,7 @@ from ..benchmark.interface.noise import NoiseSource
 from ..benchmark.interface.structures import Structures, minimum_image
 from ..benchmark.interface.task import Task
 from .losses import squared_errors
-from .material_method import MaterialMethod
+from .material_method import MaterialMethod, with_training_tables
 from .method_cards import MATERIAL_ODE
 from .processes import LinearElementProcess
 from .samplers import Euler, Multistep
@@ -54,6 +54,7 @@ class MaterialODE(MaterialMethod):
         raw = super().predict(state, null, t, dt)
         return replace(raw, positions=self.position_unit(state.structures) * raw.positions)
 
+    @with_training_tables
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from ..benchmark.interface.task import Task
 from ..errors import AmsbenchError
 from .conditioning import guidance_weights
 from .losses import noise_with_scores, squared_errors
-from .material_method import MANY_SPECIES, MaterialMethod
+from .material_method import MANY_SPECIES, MaterialMethod, with_training_tables
 from .method_cards import MATERIAL_SDE
 from .processes import ElementProcess
 from .samplers import Euler, MaterialSampler, Multistep, TimeSteps, sample_one_hot
@@ -206,6 +206,7 @@ class MaterialSDE(MaterialMethod):
         velocity = self.elements.velocity_from_noise(state.elements, raw.elements, at)
         return Prediction(positions=raw.positions, elements=velocity)
 
+    @with_training_tables
     def training_loss(
         self, batch: Structures, noise: NoiseSource, *, teacher: Method, progress: float
     ) -> dict[str, Tensor]:

@@ -44,13 +44,13 @@ def network_presets() -> list[str]:
     return [name for name, config in MATERIAL_NETWORKS.items() if config.form == "standard"]
 
 
-def silicon(count: int, device: torch.device) -> Structures:
-    """``count`` cubic cells of 256 silicon atoms at random positions, with the density of liquid silicon."""
-    edge = (ATOMS / DENSITY) ** (1 / 3)
+def silicon(count: int, device: torch.device, atoms: int = ATOMS) -> Structures:
+    """``count`` cubic cells of silicon atoms at random positions, with the density of liquid silicon."""
+    edge = (atoms / DENSITY) ** (1 / 3)
     start = Structures.empty_cells(
-        (torch.eye(3) * edge).repeat(count, 1, 1), torch.full((count,), ATOMS), torch.zeros(count, 0)
+        (torch.eye(3) * edge).repeat(count, 1, 1), torch.full((count,), atoms), torch.zeros(count, 0)
     )
-    positions = torch.rand(ATOMS * count, 3, generator=torch.Generator().manual_seed(0)) * edge
+    positions = torch.rand(atoms * count, 3, generator=torch.Generator().manual_seed(0)) * edge
     return start.with_positions(positions).to(device)
 
 

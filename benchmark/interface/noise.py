@@ -67,8 +67,17 @@ class BatchNoise:
     def uniform_structures(self, width: int) -> Tensor:
         return self._draw(torch.rand, self._sizes[1], width)
 
+    def uniform_numbers(self, width: int) -> list[float]:
+        """The first row of ``uniform_structures`` as numbers, without the way over the device."""
+        return self._on_host(torch.rand, self._sizes[1], width)[0].tolist()
+
     def _draw(self, draw: Callable[..., Tensor], rows: int, width: int) -> Tensor:
-        return draw(rows, width, generator=self._generator, dtype=self._dtype).to(self._device)
+        # a copy from pinned memory does not wait for the work that the GPU still has to do
+        pinned = torch.device(self._device).type == "cuda" and rows * width > 0
+        return self._on_host(draw, rows, width, pin_memory=pinned).to(self._device, non_blocking=pinned)
+
+    def _on_host(self, draw: Callable[..., Tensor], rows: int, width: int, **options: bool) -> Tensor:
+        return draw(rows, width, generator=self._generator, dtype=self._dtype, **options)
 
 
 class StructureNoise:
@@ -107,6 +116,13 @@ class StructureNoise:
         # always drawn in float32, so that float64 computations start from the same noise
         parts = [draw(n, width, generator=g) for n, g in zip(counts, self._generators, strict=True)]
         return torch.cat(parts).to(self._device, self._dtype)
+
+
+def uniform_numbers(noise: NoiseSource, width: int) -> list[float]:
+    """The first row of ``noise.uniform_structures(width)``, for decisions that a whole training batch shares."""
+    if isinstance(noise, BatchNoise):
+        return noise.uniform_numbers(width)
+    return noise.uniform_structures(width)[0].tolist()
 
 
 def structure_noise(counts: Sequence[int], seeds: Sequence[int], device: torch.device) -> NoiseSource:

@@ -49,7 +49,11 @@ class Structures:
         return torch.cat([self.counts.new_zeros(1), self.counts.cumsum(0)])
 
     def to(self, device: torch.device | str) -> Structures:
-        return Structures(**{name: value.to(device) for name, value in vars(self).items()})
+        """The same structures on a device; a copy from the CPU to a GPU does not wait for earlier work of the GPU."""
+        if torch.device(device).type != "cuda" or self.positions.is_cuda:
+            return Structures(**{name: value.to(device) for name, value in vars(self).items()})
+        pinned = {name: value.pin_memory() if value.numel() else value for name, value in vars(self).items()}
+        return Structures(**{name: value.to(device, non_blocking=True) for name, value in pinned.items()})
 
     def with_positions(self, positions: Tensor) -> Structures:
         return replace(self, positions=positions)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -140,11 +140,23 @@ class _SumOverEdges(ReverseModeFunction):
     @first_derivatives_only
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         tensors, need_x = ctx.saved_tensors, ctx.needs_input_grad[4]
-        totals = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in tensors]
-        with _bfloat16_products(tensors[0]):
-            for group in ctx.groups:
-                _Pass(ctx.messages, group, tensors).add_gradients(grads, totals, need_x)
-        return (None, None, *totals)
+        return (None, None, *gradients_over_groups(ctx.messages, ctx.groups, tensors, grads, need_x))
+
+
+def gradients_over_groups(
+    messages: Messages,
+    groups: Iterable[Group],
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    need_x: bool,
+) -> list[Tensor]:
+    """Gradients of the node inputs and parameters ``tensors`` from those of both sums, positions as [n, 3, channels];
+    those of the positions are 0 without ``need_x``."""
+    totals = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in tensors]
+    with _bfloat16_products(tensors[0]):
+        for group in groups:
+            _Pass(messages, group, tensors).add_gradients(grads, totals, need_x)
+    return totals
 
 
 class _Pass:

@@ -3,13 +3,14 @@
 Used on CUDA devices that Triton supports, if it is installed, as it is with torch for CUDA; otherwise
 edge_sums_torch.py is used. The environment variable AMSBENCH_TRITON is read at every call: ``0`` switches the kernels
 off, ``float32`` computes products in float32 instead of ``bfloat16``. For tests, TRITON_INTERPRET=1 and one of these
-two types run the same kernels on the CPU in Triton's interpreter.
+two types run the same kernels on the CPU in Triton's interpreter. triton_choice.py has the choices on which their speed
+depends.
 """
 
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,8 +19,10 @@ from torch.nn import functional
 
 from ...errors import AmsbenchError
 from ..product_precision import CAPABILITY
+from .config import Messages
 from .derivatives import ReverseModeFunction, first_derivatives_only
-from .neighbour_table import EDGES, NeighbourTable
+from .neighbour_table import NeighbourTable
+from .triton_choice import Tile, faster, kernel_choice, torch_gradients
 
 if TYPE_CHECKING:
     from .config import EGNNConfig
@@ -108,6 +111,17 @@ def sum_messages(
     nodes: receiver part [n, 2 hidden], sender part [n, 2 hidden], positions [n, channels_in, 3]
     returns [n, hidden] and [n, channels_out, 3], with first derivatives by reverse mode
     """
+    h, d = _SumMessages.apply(table, layer.config, *_kernel_inputs(layer, nodes))
+    return h, d[:, : layer.channels[0]]
+
+
+def layer_call(layer: EGNNLayer, table: NeighbourTable, nodes: tuple[Tensor, Tensor, Tensor]) -> LayerCall:
+    """The kernels of one layer for these inputs, to be run one by one where they are measured."""
+    return LayerCall(table, layer.config, _kernel_inputs(layer, nodes))
+
+
+def _kernel_inputs(layer: EGNNLayer, nodes: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """Node inputs and weights, padded and in the order of the kernels."""
     outgoing, incoming = layer.channels
     # matrix products of Triton have at least 16 columns
     lanes, rows = (LANES, 2 if outgoing == 1 else LANES) if incoming > 1 else (1, 16)
@@ -116,21 +130,20 @@ def sum_messages(
     shift_w = functional.pad(shift_w, (0, 0, 0, lanes - incoming, 0, rows - outgoing)).flatten(0, 1).t()
     shift_b = functional.pad(layer.shift.bias.view(layer.channels), (0, lanes - incoming, 0, rows - outgoing))
     x = functional.pad(nodes[2].transpose(1, 2), (0, lanes - incoming))
-    h, d = _SumMessages.apply(
-        table, layer.config, *nodes[:2], x, edge_w, layer.message.weight.t(), layer.message.bias,
-        layer.gate.weight.flatten(), layer.gate.bias, shift_w, shift_b.flatten(),
+    return (
+        *nodes[:2], x, edge_w, layer.message.weight.t(), layer.message.bias, layer.gate.weight.flatten(),
+        layer.gate.bias, shift_w, shift_b.flatten(),
     )  # fmt: skip
-    return h, d[:, :outgoing]
 
 
 class _SumMessages(ReverseModeFunction):
-    """``sum_messages`` of padded tensors, in the order of ``_Call``."""
+    """``sum_messages`` of padded tensors, in the order of ``LayerCall``."""
 
     @staticmethod
     def forward(
         ctx: Any, table: NeighbourTable, config: EGNNConfig, *tensors: Tensor
     ) -> tuple[Tensor, Tensor]:
-        call = _Call(table, config, tensors)
+        call = LayerCall(table, config, tensors)
         ctx.call = call
         ctx.save_for_backward(*tensors)
         return call.forward()
@@ -139,10 +152,10 @@ class _SumMessages(ReverseModeFunction):
     @first_derivatives_only
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors  # raises an error for tensors that were changed in place
-        return (None, None, *ctx.call.backward(*grads, ctx.needs_input_grad[4]))
+        return (None, None, *ctx.call.gradients(*grads, ctx.needs_input_grad[4]))
 
 
-class _Call:
+class LayerCall:
     """The inputs of one layer, kept for the backward pass."""
 
     def __init__(self, table: NeighbourTable, config: EGNNConfig, tensors: tuple[Tensor, ...]) -> None:
@@ -158,6 +171,7 @@ class _Call:
         self.nodes, self.device = len(receiver), receiver.device
         self.channels = x.shape[2]
         self.outgoing = shift_w.shape[1] // self.channels
+        self.neighbours = table
         self.table = (
             table.senders,
             table.geometry,
@@ -174,11 +188,15 @@ class _Call:
             "HIDDEN": receiver.shape[1] // 2,
             "RADIAL": config.radial,
             "CHANNELS": self.channels,
-            "EDGES": EDGES,
             "TYPE": tl.float32 if float32 else tl.bfloat16,
             "DOT": tl.float32 if float32 or _interpreted() else tl.bfloat16,
         }
-        self.warps = 4 if self.constants["HIDDEN"] <= 64 else 8
+        self.choice = kernel_choice()
+
+    def options(self, tile: Tile) -> dict[str, Any]:
+        """Constants of a kernel and the options of its compilation."""
+        warps = tile.warps or (4 if self.constants["HIDDEN"] <= 64 else 8)
+        return {**self.constants, "EDGES": tile.edges, "num_warps": warps, "num_stages": 1}
 
     @property
     def programs(self) -> int:
@@ -198,9 +216,42 @@ class _Call:
             with torch.cuda.device_of(out_h):
                 triton_forward.layer_forward[(self.nodes,)](
                     *self.table, *self.inputs, *self.message, *self.shift, *self.range, out_h, out_x,
-                    OUTGOING=self.outgoing, **self.constants, num_warps=self.warps, num_stages=1,
+                    OUTGOING=self.outgoing, **self.options(self.choice.forward),
                 )  # fmt: skip
         return out_h, out_x
+
+    def gradients(self, grad_h: Tensor, grad_out: Tensor, need_x: bool) -> list[Tensor | None]:
+        """As ``backward``, by the code that ``KernelChoice.gradients`` names."""
+        codes = {
+            "triton": partial(self.backward, grad_h, grad_out, need_x),
+            "torch": partial(self.backward_by_torch, grad_h, grad_out, need_x),
+        }
+        if self.choice.gradients != "auto":
+            return codes[self.choice.gradients]()
+        kernel = (
+            *self.options(self.choice.backward).items(),
+            ("OUTGOING", self.outgoing),
+            ("NEED_X", need_x),
+        )
+        return faster(kernel, codes, self.device)
+
+    def backward_by_torch(self, grad_h: Tensor, grad_out: Tensor, need_x: bool) -> list[Tensor | None]:
+        """As ``backward``, without a kernel of Triton; products are in float32."""
+        receiver, sender, x, edge_w = self.inputs
+        (message_w, message_b, gate_w, gate_b), (shift_w, shift_b) = self.message, self.shift
+        edge_w, message_w, shift_w = (w.float().t().contiguous() for w in (edge_w, message_w, shift_w))
+        messages = Messages(self.constants["HIDDEN"], (self.outgoing, self.channels), self.range[0])
+        tensors = (
+            receiver, sender, x, edge_w, message_w, message_b, gate_w[None], gate_b, shift_w, shift_b
+        )  # fmt: skip
+        grads = (grad_h, grad_out.transpose(1, 2))
+        *nodes, edge, message, bias, gate, gate_bias, shift, shift_bias = torch_gradients(
+            messages, self.range[1], self.constants["RADIAL"], self.neighbours, tensors, grads, need_x
+        )
+        return [
+            *nodes[:2], nodes[2] if need_x else None, edge.t(), message.t(), bias, gate[0], gate_bias,
+            shift.t(), shift_bias,
+        ]  # fmt: skip
 
     def backward(self, grad_h: Tensor, grad_out: Tensor, need_x: bool) -> list[Tensor | None]:
         """Gradients of all tensors from those of both sums; that of the positions is None without ``need_x``."""
@@ -218,7 +269,7 @@ class _Call:
         parts = [torch.empty(self.programs, *size, device=self.device) for size in sizes]
         edge, message, vectors, shift, bias = parts
         if self.nodes:
-            options = {**self.constants, "NEED_X": need_x, "num_warps": self.warps, "num_stages": 1}
+            options = {**self.options(self.choice.backward), "NEED_X": need_x}
             with torch.cuda.device_of(receiver):
                 triton_backward.message_backward[(self.programs,)](
                     *self.table, *self.inputs, *self.message, *self.range, grad_h.contiguous(), *grads,

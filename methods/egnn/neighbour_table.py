@@ -1,7 +1,8 @@
 """Neighbour tables of the GPU's kernels: one row per atom with a fixed number of places for neighbours.
 
-Building a table does not wait for the device: the largest number of neighbours stays there, and is compared with the
-number of places once, after a whole sampling (``NeighbourCapacity.check``).
+Building a table does not wait for the device: the largest number of neighbours stays there. It is compared with the
+number of places once, after a whole sampling (``NeighbourCapacity.check``), or in a training one step later
+(``NeighbourCapacity.begin_check``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from ...benchmark.interface.structures import Structures
 from ...errors import AmsbenchError
 
 EDGES = 32
-"""Edges in a tile of the kernels: one or two tiles per atom at the usual 40 to 60 neighbours."""
+"""Edges in a tile of the kernels by default, one or two tiles per atom at the usual 40 to 60 neighbours; the places of
+a row are a multiple of it."""
 
 
 @dataclass(kw_only=True)
@@ -26,31 +28,63 @@ class NeighbourCapacity:
     capacity: places per atom, a multiple of EDGES
     required: largest number of neighbours of an atom in any table so far, on the device
     cells: geometry of the cells of the last table
+    copied: the number ``required`` of ``begin_check`` on the host, and the event after which it is there
     """
 
     capacity: int
     required: Tensor | None = None
     cells: CellGeometry | None = None
+    copied: tuple[Tensor, torch.cuda.Event | None] | None = None
 
     @classmethod
-    def expected(cls, structures: Structures, cutoff: float) -> NeighbourCapacity:
+    def expected(cls, structures: Structures, cutoff: float, margin: float = 1.0) -> NeighbourCapacity:
         """Places for the mean number of neighbours in an ideal gas, with which sampling starts, and eight standard
         deviations more.
 
         cutoff: A
+        margin: density of the gas over the highest one of the structures
         Raises AmsbenchError for a cell without volume.
         """
         densities = structures.counts / structures.volumes
         density = float(densities.max()) if len(structures) else 0.0
         if not math.isfinite(density):
             raise AmsbenchError("a cell has no volume or is not finite; set the cells of all structures")
-        mean = density * 4 / 3 * math.pi * cutoff**3
+        mean = margin * density * 4 / 3 * math.pi * cutoff**3
         return cls(capacity=_whole_tiles(mean + 8 * math.sqrt(mean) + 8))
 
     def check(self) -> bool:
         """Whether all neighbours had a place; otherwise the capacity is increased. Waits for the device."""
         required = 0 if self.required is None else int(self.required)
         self.required = None
+        return self._holds(required)
+
+    def begin_check(self) -> None:
+        """Start to copy the largest number of neighbours to the host, for ``end_check``."""
+        if self.required is None:
+            return
+        if self.required.is_cuda:
+            host = torch.empty((), dtype=self.required.dtype, pin_memory=True)
+            host.copy_(self.required, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+            self.copied = (host, event)
+        else:
+            self.copied = (self.required, None)
+        self.required = None
+
+    def end_check(self) -> int:
+        """The largest number of neighbours at the last ``begin_check`` if it was above the capacity, which is then
+        increased, else 0. Waits for the device up to that point, not for later work."""
+        if self.copied is None:
+            return 0
+        (host, event), self.copied = self.copied, None
+        if event is not None:
+            event.synchronize()
+        required = int(host)
+        return 0 if self._holds(required) else required
+
+    def _holds(self, required: int) -> bool:
+        """Whether ``required`` neighbours have places; otherwise the capacity is increased."""
         if required <= self.capacity:
             return True
         self.capacity = _whole_tiles(1.25 * required)

@@ -8,6 +8,7 @@ import torch
 import amsbench
 from amsbench.benchmark.datasets.dataset import samples_of, task_of
 from amsbench.benchmark.interface.structures import Structures
+from amsbench.methods import environment_matching
 from amsbench.methods.environment_matching import (
     REACH,
     environment_discrepancy,
@@ -202,3 +203,18 @@ def test_environments_that_are_exchanged_between_targets_have_a_discrepancy():
     similarity = target_similarity(torch.tensor([[0.0]] * 3 + [[9.0]] * 3), torch.tensor([1.0]))
     assert abs(float(environment_discrepancy(right, data, SILICA, similarity))) < 0.02
     assert float(environment_discrepancy(wrong, data, SILICA, similarity)) > 0.03
+
+
+def test_of_many_atoms_a_random_part_is_compared(monkeypatch):
+    """The mean over parts is the discrepancy of all atoms; elements keep their weights."""
+    y = silica_set(0, 3)
+    n = len(y.positions)
+    x = y.with_positions(y.positions + 0.2 * torch.randn(n, 3, generator=torch.Generator().manual_seed(0)))
+    expected = float(environment_discrepancy(x, y, SILICA))
+    orders = [torch.rand(n, generator=torch.Generator().manual_seed(k)) for k in range(24)]
+    assert float(environment_discrepancy(x, y, SILICA, order=orders[0])) == expected  # all of so few
+    monkeypatch.setattr(environment_matching, "MOST_ATOMS", 60)
+    parts = torch.stack([environment_discrepancy(x, y, SILICA, order=order) for order in orders])
+    assert len(environments(x, SILICA, orders[0])["O"]) == 60
+    assert float(parts.std()) > 0
+    assert abs(float(parts.mean()) - expected) < 4 * float(parts.std()) / len(orders) ** 0.5
