@@ -4,7 +4,6 @@
 
 #if LEVEL >= BF16
 typedef uint16_t FN(act);
-#define DEPTH 4 /* blocks whose weight gradients are added in one pass over the accumulators */
 #else
 typedef float FN(act);
 #endif
@@ -43,6 +42,10 @@ INLINE void FN(st8)(float *p, v8 v) { *(v8u *)p = v; }
 INLINE float FN(hsum)(vec v) {
 #if LEVEL >= AVX512
     return _mm512_reduce_add_ps((__m512)v);
+#elif LEVEL == AVX2
+    __m128 t = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    t = _mm_add_ps(t, _mm_movehl_ps(t, t));
+    return _mm_cvtss_f32(_mm_add_ss(t, _mm_movehdup_ps(t)));
 #else
     float t[VW], s = 0;
     ST(t, v);
@@ -55,6 +58,8 @@ INLINE float FN(hsum)(vec v) {
 INLINE vec FN(positive)(vec v) {
 #if LEVEL >= AVX512
     return (vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v);
+#elif LEVEL == AVX2
+    return (vec)_mm256_max_ps(_mm256_setzero_ps(), (__m256)v);
 #else
     return (vec)(~(v < 0.0f) & (ivec)v);
 #endif
@@ -80,8 +85,12 @@ INLINE vec FN(sigmoid)(vec p) {
     vec r = (vec)_mm512_rcp14_ps((__m512)e);
     return r + r * (1.0f - e * r);
 #else
+#if LEVEL == AVX2 /* these instructions return the second number if one of them is NaN */
+    t = (vec)_mm256_max_ps(_mm256_set1_ps(-126), _mm256_min_ps(_mm256_set1_ps(126), (__m256)t));
+#else
     ivec over = t > 126.0f, under = t < -126.0f;
     t = (vec)((over & (ivec)(ZERO + 126.0f)) | (under & (ivec)(ZERO - 126.0f)) | (~(over | under) & (ivec)t));
+#endif
     vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the low bits of the sum hold t rounded to an integer */
     vec f = t - (shifted - 12582912.0f);
     vec e = 0.6931469670420414f +
@@ -157,4 +166,5 @@ static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers,
 #undef ivec
 #undef act_t
 #undef Space
-#undef DEPTH
+#undef SUPPORT
+#undef GT_ROW

@@ -1,23 +1,39 @@
-/* The tables of a block of edges, and the forward pass of a layer, for one LEVEL (see edge_kernel_body.h). */
+/* The tables of a block of edges, and the forward pass of a layer, for one LEVEL (see edge_kernel_body.h).
+ *
+ * A block holds edges of one receiver, at most BLOCK. The displacement of an atom, the sum over edges of Phi (c d), is
+ * computed as W M: M [lanes, h] are the moments of the weighted directions c d / (|d| + 1), the sum over edges of their
+ * products with the activations that Phi is linear in, and W is applied once per atom. */
 
 typedef struct {
-    int h, radial, in, columns, vectors;
-    int used, width; /* columns of the edge features without and with padding */
-    int count, segments;                        /* edges of the block; runs of edges with one receiver */
-    int64_t edge, node[BLOCK];
-    int first[BLOCK + 1];
+    int h, in, radial;
+    int lanes;       /* components of the directions of an edge: 8 x, 8 y, 8 z; or x, y, z, 0 with one channel */
+    int count, rows; /* edges of the block; rows of its tables, an even number */
+    int64_t node, edge;
     float *space;
-    act_t *edge_w, *message_w, *shift_w;       /* packed for the forward pass */
-    act_t *edge_t, *message_t, *shift_t;       /* packed for the backward pass */
-    act_t *F, *ACT, *DZ, *DPHI, *DPRE;
-    float *PRE, *Z, *SLOPE, *PHI, *DACT, *DINV;
-    float *D, *Q, *W, *T, *INV, *DIR, *DUP, *DD, *SMOOTH, *FEATURE;
-    float *gate, *dot, *g2, *centres;
-    float *sum_edge, *sum_message, *sum_shift; /* weight gradients, [in][out] */
-    act_t *a_edge, *a_act, *b_pre, *b_z, *b_phi;
-    int slots;
+    float *radial_w, *invariant_w; /* [radial, 2 h], [8, 2 h] */
+    act_t *message_w;              /* packed */
+    float *centres;
+    float *COEFFICIENTS; /* [edge][16]: the basis functions that are not zero, two unused, 8 invariants */
+    int *START;          /* number of the first of these basis functions */
+    float *D, *Q, *W, *T, *INV, *SMOOTH; /* [..][edge][channel] */
+    float *DIR;          /* [edge][lanes] */
+    act_t *ACT;          /* [edge][h]: of the message */
+    float *ACTX;         /* [edge][h]: of Phi */
+    float *Z;            /* [edge][h] */
+    float *gate, *dot;
+    float *M, *S;        /* moments [lanes, h], and sums of the directions [lanes] */
+    /* backward */
+    act_t *message_t;            /* packed */
+    float *invariant_t;          /* packed */
+    float *shift_t;              /* [out][h][8] */
+    float *GX, *G, *GT, *GB;     /* see receiver_gradients */
+    float *SLOPE, *SLOPE_Z, *DPRE, *DINV, *DROW, *DD;
+    act_t *DZ, *pairs;
+    float *sum_radial, *sum_invariant, *sum_message; /* weight gradients, [in][out] */
 } FN(space);
 #define Space FN(space)
+#define SUPPORT 6 /* basis functions that are not zero at a distance: their supports are three spacings wide */
+#define GT_ROW 32
 
 static void *FN(take)(char **at, int64_t bytes) {
     void *p = *at;
@@ -27,63 +43,56 @@ static void *FN(take)(char **at, int64_t bytes) {
 }
 
 static int FN(prepare)(Space *s, const Args *a, int backward) {
-    const int h = (int)a->hidden, in = (int)a->lanes_in, invariants = in > 1 ? 8 : 0;
+    const int h = (int)a->hidden, in = (int)a->lanes_in, invariants = in > 1 ? 8 : 0, radial = (int)a->radial;
     memset(s, 0, sizeof *s);
     s->h = h;
     s->in = in;
-    s->radial = (int)a->radial;
-    s->columns = (int)shift_columns(a);
-    s->vectors = in == 1 ? 1 : (int)a->lanes_out / 2;
-    s->width = LEVEL >= BF16 ? (s->radial + invariants + 31) / 32 * 32 : s->radial + invariants;
-    s->used = s->radial + invariants;
-    const int used = s->used, width = s->width, X = s->columns;
+    s->radial = radial;
+    s->lanes = in == 1 ? 4 : 3 * in;
+    const int lanes = s->lanes, used = radial + invariants;
     for (int pass = 0; pass < 2; pass++) {
         char *at = 0;
-        if (pass) {
-            at = (char *)(((uintptr_t)s->space + 63) / 64 * 64);
-        }
+        if (pass) at = (char *)(((uintptr_t)s->space + 63) / 64 * 64);
 #define TAKE(name, type, count) s->name = FN(take)(&at, (int64_t)sizeof(type) * (count))
-        TAKE(edge_w, act_t, width * 2 * h);
+        TAKE(radial_w, float, radial * 2 * h);
+        TAKE(invariant_w, float, 8 * 2 * h);
         TAKE(message_w, act_t, h * h);
-        TAKE(shift_w, act_t, h * X);
-        TAKE(F, act_t, BLOCK * width);
-        TAKE(ACT, act_t, BLOCK * 2 * h);
-        TAKE(PRE, float, BLOCK * 2 * h);
-        TAKE(Z, float, BLOCK * h);
-        TAKE(PHI, float, BLOCK * X);
+        TAKE(centres, float, radial + 16);
+        TAKE(COEFFICIENTS, float, BLOCK * 16);
+        TAKE(START, int, BLOCK);
         TAKE(D, float, 3 * BLOCK * in);
-        TAKE(DIR, float, 3 * BLOCK * in);
-        TAKE(DUP, float, 3 * BLOCK * 16);
         TAKE(Q, float, BLOCK * in);
         TAKE(W, float, BLOCK * in);
         TAKE(T, float, BLOCK * in);
         TAKE(INV, float, BLOCK * in);
         TAKE(SMOOTH, float, BLOCK * in);
+        TAKE(DIR, float, BLOCK * lanes);
+        TAKE(ACT, act_t, BLOCK * h);
+        TAKE(ACTX, float, BLOCK * h);
+        TAKE(Z, float, BLOCK * h);
         TAKE(gate, float, BLOCK);
         TAKE(dot, float, BLOCK);
-        TAKE(g2, float, 3 * 64);
-        TAKE(centres, float, s->radial);
+        TAKE(M, float, lanes * h);
+        TAKE(S, float, lanes);
         if (backward) {
-            TAKE(edge_t, act_t, 2 * h * 16);
             TAKE(message_t, act_t, h * h);
-            TAKE(shift_t, act_t, h * X);
-            TAKE(DZ, act_t, BLOCK * h);
-            TAKE(DPHI, act_t, BLOCK * X);
-            TAKE(DPRE, act_t, BLOCK * 2 * h);
-            TAKE(SLOPE, float, BLOCK * h);
-            TAKE(DACT, float, BLOCK * 2 * h);
+            TAKE(invariant_t, float, 2 * h * 16);
+            TAKE(shift_t, float, a->lanes_out * h * 8);
+            TAKE(GX, float, a->lanes_out * 3);
+            TAKE(G, float, lanes * h);
+            TAKE(GT, float, h * GT_ROW);
+            TAKE(GB, float, GT_ROW);
+            TAKE(SLOPE, float, BLOCK * 2 * h);
+            TAKE(SLOPE_Z, float, BLOCK * h);
+            TAKE(DPRE, float, BLOCK * 2 * h);
             TAKE(DINV, float, BLOCK * 16);
+            TAKE(DROW, float, BLOCK * GT_ROW);
             TAKE(DD, float, 3 * BLOCK * in);
-            TAKE(sum_edge, float, width * 2 * h);
+            TAKE(DZ, act_t, BLOCK * h);
+            TAKE(pairs, act_t, LEVEL >= BF16 ? 2 * BLOCK * h : 0);
+            TAKE(sum_radial, float, radial * 2 * h);
+            TAKE(sum_invariant, float, 8 * 2 * h);
             TAKE(sum_message, float, h * h);
-            TAKE(sum_shift, float, h * X);
-#if LEVEL >= BF16
-            TAKE(a_edge, act_t, BLOCK * width * DEPTH);
-            TAKE(a_act, act_t, BLOCK * 2 * h * DEPTH);
-            TAKE(b_pre, act_t, BLOCK * 2 * h * DEPTH);
-            TAKE(b_z, act_t, BLOCK * h * DEPTH);
-            TAKE(b_phi, act_t, BLOCK * X * DEPTH);
-#endif
         }
 #undef TAKE
         if (!pass) {
@@ -91,139 +100,157 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
             if (!s->space) return 2;
         }
     }
-    for (int k = 0; k < s->radial; k++) s->centres[k] = (float)(k * a->cutoff / (s->radial - 1));
-    FN(pack)(a->edge_w, 1, used, width, 2 * h, used, 2 * h, s->edge_w);
-    FN(pack)(a->message_w, 1, h, h, h, h, h, s->message_w);
-    FN(pack)(a->shift_w, 1, h, h, X, h, X, s->shift_w);
+    for (int k = 0; k < radial + 16; k++) s->centres[k] = (float)(k * a->cutoff / (radial - 1));
+    for (int k = 0; k < used; k++) {
+        float *row = k < radial ? s->radial_w + k * 2 * h : s->invariant_w + (k - radial) * 2 * h;
+        for (int n = 0; n < 2 * h; n++) row[n] = a->edge_w[n * used + k];
+    }
+    FN(pack_act)(a->message_w, 1, h, h, h, s->message_w);
     if (backward) {
-        FN(pack)(a->message_w, h, 1, h, h, h, h, s->message_t);
-        FN(pack)(a->shift_w, h, 1, X, h, X, h, s->shift_t);
-        if (invariants) FN(pack)(a->edge_w + s->radial, used, 1, 2 * h, 16, 2 * h, 8, s->edge_t);
+        FN(pack_act)(a->message_w, h, 1, h, h, s->message_t);
+        if (invariants) FN(pack)(a->edge_w + radial, used, 1, 2 * h, VW == 16 ? 16 : 8, 8, s->invariant_t);
+        for (int l = 0; in > 1 && l < a->lanes_out; l++)
+            for (int f = 0; f < h; f++)
+                for (int c = 0; c < 8; c++) s->shift_t[(l * h + f) * 8 + c] = a->shift_w[(l * 8 + c) * h + f];
     }
     return 0;
 }
 
-/* Loads the next edges, at most BLOCK, and finds the runs of equal receivers among them. */
-static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
-    int64_t left = a->edge_stop - edge;
+/* The number of edges from `edge` on that have its receiver, or 0 if it is out of range or not in order. */
+static int64_t FN(next_receiver)(Space *s, const Args *a, int64_t edge) {
+    const int64_t i = a->receivers[edge];
+    if (i < 0 || i >= a->nodes || (edge > a->edge_start && i < a->receivers[edge - 1])) return 0;
+    int64_t stop = edge + 1;
+    while (stop < a->edge_stop && a->receivers[stop] == i) stop++;
+    s->node = i;
+    memset(s->M, 0, sizeof(float) * s->lanes * s->h);
+    memset(s->S, 0, sizeof(float) * s->lanes);
+    return stop - edge;
+}
+
+/* Takes the next of the `left` edges of a receiver; the blocks of a receiver have about the same number of them. */
+static int FN(next_block)(Space *s, const Args *a, int64_t edge, int64_t left) {
+    const int64_t blocks = (left + BLOCK - 1) / BLOCK;
     s->edge = edge;
-    s->count = left < BLOCK ? (int)left : BLOCK;
-    s->segments = 0;
-    int64_t last = edge > a->edge_start ? a->receivers[edge - 1] : 0;
-    for (int e = 0; e < s->count; e++) {
-        int64_t i = a->receivers[edge + e], j = a->senders[edge + e];
-        if (i < last || i >= a->nodes || j < 0 || j >= a->nodes) return 1;
-        if (!e || i != last) {
-            s->node[s->segments] = i;
-            s->first[s->segments++] = e;
-        }
-        last = i;
-    }
-    s->first[s->segments] = s->count;
-    if (s->count < BLOCK) { /* rows without an edge must be zero in the sums over all rows */
-        memset(s->F, 0, sizeof(act_t) * BLOCK * s->width);
-        memset(s->D, 0, sizeof(float) * 3 * BLOCK * s->in);
-        memset(s->SMOOTH, 0, sizeof(float) * BLOCK * s->in);
-        memset(s->ACT, 0, sizeof(act_t) * BLOCK * 2 * s->h);
-        if (s->DZ) {
-            memset(s->DZ, 0, sizeof(act_t) * BLOCK * s->h);
-            memset(s->DPHI, 0, sizeof(act_t) * BLOCK * s->columns);
-            memset(s->DPRE, 0, sizeof(act_t) * BLOCK * 2 * s->h);
-        }
-    }
+    s->count = (int)((left + blocks - 1) / blocks);
+    s->rows = s->count + s->count % 2;
+    for (int e = 0; e < s->count; e++)
+        if (a->senders[edge + e] < 0 || a->senders[edge + e] >= a->nodes) return 1;
     return 0;
 }
 
-/* Edge vectors, directions times cutoff and invariants of a block; tables [3][edge][channel] and [edge][channel]. */
+/* Edge vectors, directions times cutoff, invariants and basis functions of a block. */
 INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
-    const int plane = BLOCK * in;
+    const int plane = BLOCK * in, lanes = in == 1 ? 4 : 24;
     const float scale = (float)(2 / (a->cutoff * a->cutoff));
-    for (int g = 0; g < s->segments; g++)
-        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-            const float *xi = a->x + s->node[g] * 3 * in, *xj = a->x + a->senders[s->edge + e] * 3 * in;
-            const float *shift = a->shifts + 3 * (s->edge + e);
-            const float c = a->smooth[s->edge + e];
-            for (int k = 0; k < 3; k++)
-                if (in == 1)
-                    s->D[k * plane + e] = xi[k] - xj[k] - shift[k];
-                else
-                    ST8(s->D + k * plane + 8 * e, LD8(xi + 8 * k) - LD8(xj + 8 * k) - shift[k]);
+    const float *xi = a->x + s->node * 3 * in;
+    for (int e = 0; e < s->count; e++) {
+        const float *xj = a->x + a->senders[s->edge + e] * 3 * in, *shift = a->shifts + 3 * (s->edge + e);
+        const float c = a->smooth[s->edge + e];
+        for (int k = 0; k < 3; k++)
             if (in == 1)
-                s->SMOOTH[e] = c;
+                s->D[k * plane + e] = xi[k] - xj[k] - shift[k];
             else
-                ST8(s->SMOOTH + 8 * e, (v8){c, c, c, c, c, c, c, c});
+                ST8(s->D + k * plane + 8 * e, LD8(xi + 8 * k) - LD8(xj + 8 * k) - shift[k]);
+        if (in == 1)
+            s->SMOOTH[e] = c;
+        else
+            ST8(s->SMOOTH + 8 * e, (v8){c, c, c, c, c, c, c, c});
+    }
+    for (int v = 0; v < s->count * in; v += VW) {
+        vec d[3], squared = ZERO;
+        for (int k = 0; k < 3; k++) {
+            d[k] = LD(s->D + k * plane + v);
+            squared += d[k] * d[k];
         }
-    for (int v = 0; v < plane; v += VW) {
-        vec x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
-        vec squared = x * x + y * y + z * z;
         vec q = FN(root)(squared + 1e-12f);
         vec w = LD(s->SMOOTH + v) / (q + 1.0f);
         ST(s->Q + v, q);
         ST(s->W + v, w);
-        ST(s->DIR + v, x * w);
-        ST(s->DIR + plane + v, y * w);
-        ST(s->DIR + 2 * plane + v, z * w);
         if (in > 1) { /* tanh(d^2 / r_cut^2) */
             vec t = 2.0f * FN(sigmoid)(squared * scale) - 1.0f;
             ST(s->T + v, t);
             ST(s->INV + v, 2.0f * t - 1.0f);
         }
     }
-    for (int e = 0; in > 1 && e < s->count; e++) {
-        act_t *row = s->F + e * s->width + s->radial;
-#if LEVEL >= BF16
-        _mm_storeu_si128((__m128i *)row, (__m128i)_mm256_cvtneps_pbh((__m256)LD8(s->INV + 8 * e)));
-#else
-        ST8(row, LD8(s->INV + 8 * e));
-#endif
-        for (int k = 0; k < 3; k++) { /* stored twice, because 16 columns of phi belong to two outgoing channels */
-            v8 d = LD8(s->DIR + k * plane + 8 * e);
-            ST8(s->DUP + (k * BLOCK + e) * 16, d);
-            ST8(s->DUP + (k * BLOCK + e) * 16 + 8, d);
+    for (int e = 0; e < s->count; e++)
+        if (in == 1)
+            for (int k = 0; k < 3; k++) s->DIR[e * lanes + k] = s->D[k * plane + e] * s->W[e];
+        else {
+            v8 w = LD8(s->W + 8 * e);
+            for (int k = 0; k < 3; k++) ST8(s->DIR + e * lanes + 8 * k, LD8(s->D + k * plane + 8 * e) * w);
+            ST8(s->COEFFICIENTS + 16 * e + 8, LD8(s->INV + 8 * e));
         }
-    }
     /* radial basis (1 - u^2)^3 with evenly spaced centres; the support is three spacings */
-    const float per_support = (float)((s->radial - 1) / (3 * a->cutoff));
-    for (int f = 0; f < s->radial; f += 2 * VW) {
-        const vec first = LD(s->centres + f), second = LD(s->centres + f + VW);
-        for (int e = 0; e < s->count; e++) {
-            const float r = a->distance[s->edge + e];
-            vec u = (r - first) * per_support, v = (r - second) * per_support;
-            u = FN(positive)(1.0f - u * u);
-            v = FN(positive)(1.0f - v * v);
-            FN(put)(s->F + e * s->width + f, u * u * u, v * v * v);
+    const float per_spacing = (float)((s->radial - 1) / a->cutoff), per_support = per_spacing / 3;
+    for (int e = 0; e < s->count; e++) {
+        const float r = a->distance[s->edge + e], place = r * per_spacing;
+        int first = place < (float)s->radial ? (int)place - 2 : s->radial; /* of NaN: the last ones */
+        first = first < 0 ? 0 : first > s->radial - SUPPORT ? s->radial - SUPPORT : first;
+        s->START[e] = first;
+        v8 u = (r - LD8(s->centres + first)) * per_support;
+        u = 1.0f - u * u;
+        u = (v8)(~(u < 0.0f) & (i8)u); /* NaN for NaN */
+        ST8(s->COEFFICIENTS + 16 * e, u * u * u);
+    }
+}
+
+/* Sums of the first layer of edge e in columns from f on, `wide` vectors of them, and its activations. */
+INLINE void FN(first_columns)(Space *s, const Args *a, int e, int f, const int in, const int backward, const int wide) {
+    const int h = s->h, h2 = 2 * h;
+    const float *receiver = a->receiver + s->node * h2 + f, *sender = a->sender + a->senders[s->edge + e] * h2 + f;
+    const float *factor = s->COEFFICIENTS + 16 * e, *w = s->radial_w + s->START[e] * h2 + f;
+    vec c[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < wide; j++) c[j] = LD(receiver + j * VW) + LD(sender + j * VW);
+#pragma GCC unroll 6
+    for (int k = 0; k < SUPPORT; k++)
+#pragma GCC unroll 8
+        for (int j = 0; j < wide; j++) c[j] += factor[k] * LD(w + k * h2 + j * VW);
+    w = s->invariant_w + f;
+    if (in > 1)
+#pragma GCC unroll 8
+        for (int k = 0; k < 8; k++)
+#pragma GCC unroll 8
+            for (int j = 0; j < wide; j++) c[j] += factor[8 + k] * LD(w + k * h2 + j * VW);
+#pragma GCC unroll 8
+    for (int j = 0; j < wide; j++) {
+        vec open = FN(sigmoid)(c[j]);
+        c[j] *= open;
+        if (backward) ST(s->SLOPE + e * h2 + f + j * VW, open + c[j] * (1.0f - open));
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < wide; j += 2) {
+        const int column = f + j * VW;
+        if (column < h)
+            FN(put)(s->ACT + e * h + column, c[j], c[j + 1]);
+        else {
+            ST(s->ACTX + e * h + column - h, c[j]);
+            ST(s->ACTX + e * h + column - h + VW, c[j + 1]);
         }
     }
 }
 
-/* Stores silu of both halves of the first layer in ACT; in the backward pass its derivative replaces PRE. */
-INLINE void FN(first_layer)(Space *s, const Args *a, const int backward) {
-    const int h2 = 2 * s->h;
-    FN(product)(s->F, s->width, s->edge_w, 0, s->PRE, h2, h2, LEVEL == BF16 ? s->used : s->width);
-    for (int g = 0; g < s->segments; g++)
-        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-            const float *ri = a->receiver + s->node[g] * h2, *sj = a->sender + a->senders[s->edge + e] * h2;
-            float *pre = s->PRE + e * h2;
-            for (int f = 0; f < h2; f += 2 * VW) {
-                vec p = LD(pre + f) + LD(ri + f) + LD(sj + f), q = LD(pre + f + VW) + LD(ri + f + VW) + LD(sj + f + VW);
-                vec sp = FN(sigmoid)(p), sq = FN(sigmoid)(q);
-                p *= sp;
-                q *= sq;
-                FN(put)(s->ACT + e * h2 + f, p, q);
-                if (backward) {
-                    ST(pre + f, sp + p * (1.0f - sp));
-                    ST(pre + f + VW, sq + q * (1.0f - sq));
-                }
-            }
-        }
-    FN(product)(s->ACT, h2, s->message_w, a->message_b, s->Z, s->h, s->h, s->h);
-    FN(product)(s->ACT + s->h, h2, s->shift_w, a->shift_b, s->PHI, s->columns, s->columns, s->h);
+/* Activations of both halves of the first layer, the sums of the message layer, and the moments. */
+INLINE void FN(layers)(Space *s, const Args *a, const int in, const int backward) {
+    const int h = s->h;
+    for (int e = 0; e < s->count; e++) {
+        int f = 0;
+        for (; f + 8 * VW <= 2 * h; f += 8 * VW) FN(first_columns)(s, a, e, f, in, backward, 8);
+        if (f < 2 * h) FN(first_columns)(s, a, e, f, in, backward, 4);
+    }
+    if (s->rows > s->count) memset(s->ACT + s->count * h, 0, sizeof(act_t) * h);
+    FN(product_act)(s->ACT, s->rows, s->message_w, a->message_b, s->Z, h, h, h);
+    FN(outer)(s->DIR, s->lanes, s->ACTX, h, s->M, s->lanes, h, s->count);
+    for (int e = 0; e < s->count; e++)
+        for (int l = 0; l < s->lanes; l += 4)
+            *(v4u *)(s->S + l) = *(v4u *)(s->S + l) + *(v4u *)(s->DIR + e * s->lanes + l);
 }
 
 INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
-    const int h = s->h, X = s->columns, plane = BLOCK * in;
+    const int h = s->h;
     FN(geometry)(s, a, in);
-    FN(first_layer)(s, a, 0);
+    FN(layers)(s, a, in, 0);
     for (int e = 0; e < s->count; e++) {
         vec dot = ZERO;
         for (int f = 0; f < h; f += 2 * VW) {
@@ -238,34 +265,50 @@ INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
     }
     for (int v = 0; v < BLOCK; v += VW) ST(s->gate + v, FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]));
     for (int e = 0; e < s->count; e++) s->gate[e] *= a->smooth[s->edge + e];
-    for (int g = 0; g < s->segments; g++) {
-        const int first = s->first[g], last = s->first[g + 1];
-        float *out = a->out_h + s->node[g] * h;
-        for (int f = 0; f < h; f += 2 * VW) {
-            vec p = ZERO, q = ZERO;
-            for (int e = first; e < last; e++) {
-                p += s->gate[e] * LD(s->Z + e * h + f);
-                q += s->gate[e] * LD(s->Z + e * h + f + VW);
-            }
-            ST(out + f, LD(out + f) + p);
-            ST(out + f + VW, LD(out + f + VW) + q);
+    float *out = a->out_h + s->node * h;
+    for (int f = 0; f < h; f += 4 * VW) {
+        const int more = f + 4 * VW <= h;
+        vec c[4] = {ZERO, ZERO, ZERO, ZERO};
+        for (int e = 0; e < s->count; e++) {
+            const float *z = s->Z + e * h + f, g = s->gate[e];
+            c[0] += g * LD(z);
+            c[1] += g * LD(z + VW);
+            if (!more) continue;
+            c[2] += g * LD(z + 2 * VW);
+            c[3] += g * LD(z + 3 * VW);
         }
-        out = a->out_x + s->node[g] * a->lanes_out * 3;
-        for (int f = 0; f < 16 * s->vectors; f += VW) {
-            vec sum[3] = {ZERO, ZERO, ZERO};
-            for (int e = first; e < last; e++) {
-                vec phi = LD(s->PHI + e * X + f);
-                for (int k = 0; k < 3; k++)
-                    sum[k] += in == 1 ? phi * s->DIR[k * plane + e] : phi * LD(s->DUP + (k * BLOCK + e) * 16 + f % 16);
-            }
-            for (int k = 0; k < 3; k++) ST(s->g2 + 64 * k + f, sum[k]);
-        }
-        for (int l = 0; l < a->lanes_out; l++)
-            for (int k = 0; k < 3; k++) {
-                const float *u = s->g2 + 64 * k + l * in;
-                out[l * 3 + k] += in == 1 ? u[0] : ((u[0] + u[4]) + (u[1] + u[5])) + ((u[2] + u[6]) + (u[3] + u[7]));
-            }
+        for (int j = 0; j < (more ? 4 : 2); j++) ST(out + f + j * VW, LD(out + f + j * VW) + c[j]);
     }
+}
+
+/* Displacements of the outgoing channels l .. l + channels - 1 of the receiver from its moments. */
+INLINE void FN(displacements)(Space *s, const Args *a, int l, const int in, const int channels) {
+    const int length = in * s->h;
+    const float *w = a->shift_w + (int64_t)l * length;
+    vec c[4][3];
+    for (int i = 0; i < channels; i++)
+        for (int k = 0; k < 3; k++) c[i][k] = ZERO;
+    for (int f = 0; f < length; f += VW) {
+        vec m[3];
+        for (int k = 0; k < 3; k++) m[k] = LD(s->M + k * length + f);
+#pragma GCC unroll 4
+        for (int i = 0; i < channels; i++) {
+            vec row = LD(w + (int64_t)i * length + f);
+            for (int k = 0; k < 3; k++) c[i][k] += row * m[k];
+        }
+    }
+    for (int i = 0; i < channels; i++)
+        for (int k = 0; k < 3; k++) {
+            float sum = FN(hsum)(c[i][k]);
+            for (int n = 0; n < in; n++) sum += a->shift_b[(l + i) * in + n] * s->S[k * in + n];
+            a->out_x[(s->node * a->lanes_out + l + i) * 3 + k] = sum;
+        }
+}
+
+INLINE void FN(receiver_forward)(Space *s, const Args *a, const int in) {
+    int l = 0;
+    for (; l + 4 <= a->lanes_out; l += 4) FN(displacements)(s, a, l, in, 4);
+    for (; l < a->lanes_out; l++) FN(displacements)(s, a, l, in, 1);
 }
 
 static int FN(edges_forward)(const Args *a) {
@@ -273,13 +316,22 @@ static int FN(edges_forward)(const Args *a) {
     int failed = FN(prepare)(&s, a, 0);
     if (failed) return failed;
     FN(tiles_begin)();
-    for (int64_t edge = a->edge_start; edge < a->edge_stop && !failed; edge += BLOCK) {
-        failed = FN(next_block)(&s, a, edge);
+    for (int64_t edge = a->edge_start; edge < a->edge_stop && !failed;) {
+        int64_t left = FN(next_receiver)(&s, a, edge);
+        failed = !left;
+        for (; left && !failed; left -= s.count, edge += s.count) {
+            failed = FN(next_block)(&s, a, edge, left);
+            if (failed) break;
+            if (s.in == 1)
+                FN(forward_block)(&s, a, 1);
+            else
+                FN(forward_block)(&s, a, 8);
+        }
         if (failed) break;
         if (s.in == 1)
-            FN(forward_block)(&s, a, 1);
+            FN(receiver_forward)(&s, a, 1);
         else
-            FN(forward_block)(&s, a, 8);
+            FN(receiver_forward)(&s, a, 8);
     }
     FN(tiles_end)();
     free(s.space);
