@@ -64,12 +64,17 @@ INLINE void FN(message_back)(Space *s, const Args *a) {
     const float *g = a->grad_out_h + s->node * h;
     for (int e = 0; e < s->count; e++) {
         vec gate = ZERO, dot = ZERO;
-        for (int f = 0; f < h; f += VW) {
-            vec z = LD(s->Z + e * h + f), sz = FN(sigmoid)(z), m = z * sz;
+        for (int f = 0; f < h; f += 2 * VW) {
+            vec m = LD(s->Z + e * h + f), n = LD(s->Z + e * h + f + VW), sm = m, sn = n;
+            FN(sigmoids)(&sm, &sn);
+            m *= sm;
+            n *= sn;
             ST(s->Z + e * h + f, m);
-            ST(s->SLOPE_Z + e * h + f, sz + m * (1.0f - sz));
-            gate += m * LD(a->gate_w + f);
-            dot += m * LD(g + f);
+            ST(s->Z + e * h + f + VW, n);
+            ST(s->SLOPE_Z + e * h + f, sm + m * (1.0f - sm));
+            ST(s->SLOPE_Z + e * h + f + VW, sn + n * (1.0f - sn));
+            gate += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + VW);
+            dot += m * LD(g + f) + n * LD(g + f + VW);
         }
         s->gate[e] = FN(hsum)(gate);
         s->dot[e] = FN(hsum)(dot);

@@ -65,16 +65,38 @@ INLINE vec FN(positive)(vec v) {
 #endif
 }
 
+/* exp(-p), and NaN for NaN, of a clamped p; exactly 2^n for the integer nearest to the exponent, times a minimax
+ * polynomial with a relative error of 7e-8. */
+#if LEVEL < AVX512
+INLINE vec FN(inverse_exponential)(vec p) {
+#if LEVEL == AVX2 /* these instructions return the second number if one of them is NaN */
+    p = (vec)_mm256_max_ps(_mm256_set1_ps(-40), _mm256_min_ps(_mm256_set1_ps(40), (__m256)p));
+#else
+    ivec over = p > 40.0f, under = p < -40.0f;
+    p = (vec)((over & (ivec)(ZERO + 40.0f)) | (under & (ivec)(ZERO - 40.0f)) | (~(over | under) & (ivec)p));
+#endif
+    vec t = p * -1.44269504088896341f;
+    vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the low bits of the sum hold t rounded to an integer */
+    vec f = t - (shifted - 12582912.0f);
+    vec e = 0.6931469670420414f +
+            f * (0.24022119720074642f +
+                 f * (0.05550713276094479f + f * (0.009675541540086405f + f * 0.0013276471737016186f)));
+    e = f * e + 1.0f;
+    return (vec)((ivec)e + ((ivec)shifted << 23));
+}
+#endif
+
 /* 1 / (1 + exp(-p)), and NaN for NaN. 2^f by minimax polynomials with relative errors of 7e-5, where the result is
  * rounded to bfloat16, and of 7e-8. */
 INLINE vec FN(sigmoid)(vec p) {
-    vec t = p * -1.44269504088896341f;
 #if LEVEL >= BF16
+    vec t = p * -1.44269504088896341f;
     vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09); /* t minus the largest integer below it */
     vec e = 0.9999252213663745f + f * (0.6958335220630307f + f * (0.2260671784313209f + f * 0.07802451946805947f));
     e = (vec)_mm512_scalef_ps((__m512)e, (__m512)t);
     return (vec)_mm512_rcp14_ps((__m512)(e + 1.0f));
 #elif LEVEL == AVX512
+    vec t = p * -1.44269504088896341f;
     t = (vec)_mm512_max_ps(_mm512_set1_ps(-126), _mm512_min_ps(_mm512_set1_ps(126), (__m512)t));
     vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09);
     vec e = 0.6931469838439414f +
@@ -85,20 +107,20 @@ INLINE vec FN(sigmoid)(vec p) {
     vec r = (vec)_mm512_rcp14_ps((__m512)e);
     return r + r * (1.0f - e * r);
 #else
-#if LEVEL == AVX2 /* these instructions return the second number if one of them is NaN */
-    t = (vec)_mm256_max_ps(_mm256_set1_ps(-126), _mm256_min_ps(_mm256_set1_ps(126), (__m256)t));
-#else
-    ivec over = t > 126.0f, under = t < -126.0f;
-    t = (vec)((over & (ivec)(ZERO + 126.0f)) | (under & (ivec)(ZERO - 126.0f)) | (~(over | under) & (ivec)t));
+    return 1.0f / (1.0f + FN(inverse_exponential)(p));
 #endif
-    vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the low bits of the sum hold t rounded to an integer */
-    vec f = t - (shifted - 12582912.0f);
-    vec e = 0.6931469670420414f +
-            f * (0.24022119720074642f +
-                 f * (0.05550713276094479f + f * (0.009675541540086405f + f * 0.0013276471737016186f)));
-    e = f * e + 1.0f;
-    e = (vec)((ivec)e + ((ivec)shifted << 23));
-    return 1.0f / (1.0f + e);
+}
+
+/* The sigmoids of two vectors, in place. */
+INLINE void FN(sigmoids)(vec *p, vec *q) {
+#if LEVEL >= AVX512
+    *p = FN(sigmoid)(*p);
+    *q = FN(sigmoid)(*q);
+#else
+    /* one division, because it takes as long as three products */
+    const vec a = 1.0f + FN(inverse_exponential)(*p), b = 1.0f + FN(inverse_exponential)(*q), inverse = 1.0f / (a * b);
+    *p = inverse * b;
+    *q = inverse * a;
 #endif
 }
 

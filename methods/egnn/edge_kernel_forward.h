@@ -195,7 +195,7 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
     }
 }
 
-/* Sums of the first layer of edge e in columns from f on, `wide` vectors of them, and its activations. */
+/* Sums of the first layer of edge e in `wide` vectors of columns from f on, which stay in registers, and activations. */
 INLINE void FN(first_columns)(Space *s, const Args *a, int e, int f, const int in, const int backward, const int wide) {
     const int h = s->h, h2 = 2 * h;
     const float *receiver = a->receiver + s->node * h2 + f, *sender = a->sender + a->senders[s->edge + e] * h2 + f;
@@ -213,20 +213,22 @@ INLINE void FN(first_columns)(Space *s, const Args *a, int e, int f, const int i
         for (int k = 0; k < 8; k++)
 #pragma GCC unroll 8
             for (int j = 0; j < wide; j++) c[j] += factor[8 + k] * LD(w + k * h2 + j * VW);
-#pragma GCC unroll 8
-    for (int j = 0; j < wide; j++) {
-        vec open = FN(sigmoid)(c[j]);
-        c[j] *= open;
-        if (backward) ST(s->SLOPE + e * h2 + f + j * VW, open + c[j] * (1.0f - open));
-    }
 #pragma GCC unroll 4
     for (int j = 0; j < wide; j += 2) {
         const int column = f + j * VW;
+        vec p = c[j], q = c[j + 1], sp = p, sq = q;
+        FN(sigmoids)(&sp, &sq);
+        p *= sp;
+        q *= sq;
+        if (backward) {
+            ST(s->SLOPE + e * h2 + column, sp + p * (1.0f - sp));
+            ST(s->SLOPE + e * h2 + column + VW, sq + q * (1.0f - sq));
+        }
         if (column < h)
-            FN(put)(s->ACT + e * h + column, c[j], c[j + 1]);
+            FN(put)(s->ACT + e * h + column, p, q);
         else {
-            ST(s->ACTX + e * h + column - h, c[j]);
-            ST(s->ACTX + e * h + column - h + VW, c[j + 1]);
+            ST(s->ACTX + e * h + column - h, p);
+            ST(s->ACTX + e * h + column - h + VW, q);
         }
     }
 }
@@ -255,8 +257,10 @@ INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
         vec dot = ZERO;
         for (int f = 0; f < h; f += 2 * VW) {
             vec m = LD(s->Z + e * h + f), n = LD(s->Z + e * h + f + VW);
-            m *= FN(sigmoid)(m);
-            n *= FN(sigmoid)(n);
+            vec sm = m, sn = n;
+            FN(sigmoids)(&sm, &sn);
+            m *= sm;
+            n *= sn;
             ST(s->Z + e * h + f, m);
             ST(s->Z + e * h + f + VW, n);
             dot += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + VW);
