@@ -142,15 +142,14 @@ INLINE void FN(geometry_back)(Space *s, const Args *a, const int in) {
     const int plane = BLOCK * in, lanes = (s->lanes + VW - 1) / VW * VW;
     const float scale = (float)(4 / (a->cutoff * a->cutoff));
     FN(product_of_rows)(s->ACTX, s->h, s->rows, s->GT, GT_ROW, s->GB, s->DROW, GT_ROW, lanes, s->h);
-    if (in > 1)
-        FN(product)(s->DPRE, 2 * s->h, s->rows, s->invariant_t, 0, s->DINV, 16, VW == 16 ? 16 : 8, 2 * s->h);
+    if (in > 1) FN(narrow_product)(s->DPRE, 2 * s->h, s->rows, s->invariant_t, s->DINV);
     for (int e = 0; e < s->count; e++) {
         for (int k = 0; k < 3; k++)
             if (in == 1)
                 s->DD[k * plane + e] = s->DROW[e * GT_ROW + k];
             else
                 ST8(s->DD + k * plane + 8 * e, LD8(s->DROW + e * GT_ROW + 8 * k));
-        if (in > 1) ST8(s->INV + 8 * e, LD8(s->DINV + 16 * e)); /* INV now holds the gradients */
+        if (in > 1) ST8(s->INV + 8 * e, LD8(s->DINV + 8 * e)); /* INV now holds the gradients */
     }
     for (int v = 0; v < s->count * in; v += VW) {
         vec x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);

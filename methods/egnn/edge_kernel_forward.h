@@ -10,10 +10,12 @@ typedef struct {
     int count, rows; /* edges of the block; rows of its tables, an even number */
     int64_t node, edge;
     float *space;
-    float *radial_w, *invariant_w; /* [radial, 2 h], [8, 2 h] */
+    float *radial_w, *invariant_w; /* [radial, 2 h], [8, 2 h]; from BF16 on pairs of rows, of which those of radial_w
+                                      overlap, so that they can begin at any row */
     act_t *message_w;              /* packed */
     float *centres;
     float *COEFFICIENTS; /* [edge][16]: the basis functions that are not zero, two unused, 8 invariants */
+    act_t *FACTORS;      /* the same as factors of the first layer */
     int *START;          /* number of the first of these basis functions */
     float *D, *Q, *W, *T, *INV, *SMOOTH; /* [..][edge][channel] */
     float *DIR;          /* [edge][lanes] */
@@ -24,7 +26,7 @@ typedef struct {
     float *M, *S;        /* moments [lanes, h], and sums of the directions [lanes] */
     /* backward */
     act_t *message_t;            /* packed */
-    float *invariant_t;          /* packed */
+    float *invariant_t;          /* [2 h, 8] */
     float *shift_t;              /* [out][h][8] */
     float *GX, *G, *GT, *GB;     /* see receiver_gradients */
     float *SLOPE, *SLOPE_Z, *DPRE, *DINV, *DROW, *DD;
@@ -59,6 +61,7 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
         TAKE(message_w, act_t, h * h);
         TAKE(centres, float, radial + 16);
         TAKE(COEFFICIENTS, float, BLOCK * 16);
+        TAKE(FACTORS, act_t, LEVEL >= BF16 ? BLOCK * 16 : 0);
         TAKE(START, int, BLOCK);
         TAKE(D, float, 3 * BLOCK * in);
         TAKE(Q, float, BLOCK * in);
@@ -76,7 +79,7 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
         TAKE(S, float, lanes);
         if (backward) {
             TAKE(message_t, act_t, h * h);
-            TAKE(invariant_t, float, 2 * h * 16);
+            TAKE(invariant_t, float, 2 * h * 8);
             TAKE(shift_t, float, a->lanes_out * h * 8);
             TAKE(GX, float, a->lanes_out * 3);
             TAKE(G, float, lanes * h);
@@ -85,7 +88,7 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
             TAKE(SLOPE, float, BLOCK * 2 * h);
             TAKE(SLOPE_Z, float, BLOCK * h);
             TAKE(DPRE, float, BLOCK * 2 * h);
-            TAKE(DINV, float, BLOCK * 16);
+            TAKE(DINV, float, BLOCK * 8);
             TAKE(DROW, float, BLOCK * GT_ROW);
             TAKE(DD, float, 3 * BLOCK * in);
             TAKE(DZ, act_t, BLOCK * h);
@@ -101,14 +104,23 @@ static int FN(prepare)(Space *s, const Args *a, int backward) {
         }
     }
     for (int k = 0; k < radial + 16; k++) s->centres[k] = (float)(k * a->cutoff / (radial - 1));
+#if LEVEL >= BF16
+    for (int k = 0; k + 1 < used; k++) {
+        if (k == radial - 1 || (k > radial && (k - radial) % 2)) continue;
+        act_t *row = (act_t *)(k < radial ? s->radial_w + k * 2 * h : s->invariant_w + (k - radial) / 2 * 2 * h);
+        for (int n = 0; n < 4 * h; n++) row[n] = FN(round_bf16)(a->edge_w[n / 2 * used + k + n % 2]);
+    }
+#else
     for (int k = 0; k < used; k++) {
         float *row = k < radial ? s->radial_w + k * 2 * h : s->invariant_w + (k - radial) * 2 * h;
         for (int n = 0; n < 2 * h; n++) row[n] = a->edge_w[n * used + k];
     }
+#endif
     FN(pack_act)(a->message_w, 1, h, h, h, s->message_w);
     if (backward) {
         FN(pack_act)(a->message_w, h, 1, h, h, s->message_t);
-        if (invariants) FN(pack)(a->edge_w + radial, used, 1, 2 * h, VW == 16 ? 16 : 8, 8, s->invariant_t);
+        for (int n = 0; n < 2 * h; n++)
+            for (int k = 0; k < invariants; k++) s->invariant_t[8 * n + k] = a->edge_w[n * used + radial + k];
         for (int l = 0; in > 1 && l < a->lanes_out; l++)
             for (int f = 0; f < h; f++)
                 for (int c = 0; c < 8; c++) s->shift_t[(l * h + f) * 8 + c] = a->shift_w[(l * 8 + c) * h + f];
@@ -192,27 +204,45 @@ INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
         u = 1.0f - u * u;
         u = (v8)(~(u < 0.0f) & (i8)u); /* NaN for NaN */
         ST8(s->COEFFICIENTS + 16 * e, u * u * u);
+#if LEVEL >= BF16
+        const __m512 both = _mm512_loadu_ps(s->COEFFICIENTS + 16 * e);
+        _mm256_storeu_si256((__m256i *)(s->FACTORS + 16 * e), (__m256i)_mm512_cvtneps_pbh(both));
+#endif
     }
+}
+
+/* c += the products of `count` features of an edge with the rows of their weights, w_row apart; from BF16 on, features
+ * and weights are in pairs. */
+INLINE void FN(features)(vec c[8], const act_t *factor, const float *w, int64_t w_row, const int count, const int wide) {
+#if LEVEL >= BF16
+#pragma GCC unroll 4
+    for (int k = 0; k < count / 2; k++) {
+        int32_t pair;
+        memcpy(&pair, factor + 2 * k, 4);
+        const __m512bh s = (__m512bh)_mm512_set1_epi32(pair);
+        const float *row = w + k * w_row;
+#pragma GCC unroll 8
+        for (int j = 0; j < wide; j++)
+            c[j] = (vec)_mm512_dpbf16_ps((__m512)c[j], s, (__m512bh)_mm512_loadu_ps(row + j * VW));
+    }
+#else
+#pragma GCC unroll 8
+    for (int k = 0; k < count; k++)
+#pragma GCC unroll 8
+        for (int j = 0; j < wide; j++) c[j] += factor[k] * LD(w + k * w_row + j * VW);
+#endif
 }
 
 /* Sums of the first layer of edge e in `wide` vectors of columns from f on, which stay in registers, and activations. */
 INLINE void FN(first_columns)(Space *s, const Args *a, int e, int f, const int in, const int backward, const int wide) {
     const int h = s->h, h2 = 2 * h;
     const float *receiver = a->receiver + s->node * h2 + f, *sender = a->sender + a->senders[s->edge + e] * h2 + f;
-    const float *factor = s->COEFFICIENTS + 16 * e, *w = s->radial_w + s->START[e] * h2 + f;
+    const act_t *factor = LEVEL >= BF16 ? s->FACTORS + 16 * e : (const act_t *)s->COEFFICIENTS + 16 * e;
     vec c[8];
 #pragma GCC unroll 8
     for (int j = 0; j < wide; j++) c[j] = LD(receiver + j * VW) + LD(sender + j * VW);
-#pragma GCC unroll 6
-    for (int k = 0; k < SUPPORT; k++)
-#pragma GCC unroll 8
-        for (int j = 0; j < wide; j++) c[j] += factor[k] * LD(w + k * h2 + j * VW);
-    w = s->invariant_w + f;
-    if (in > 1)
-#pragma GCC unroll 8
-        for (int k = 0; k < 8; k++)
-#pragma GCC unroll 8
-            for (int j = 0; j < wide; j++) c[j] += factor[8 + k] * LD(w + k * h2 + j * VW);
+    FN(features)(c, factor, s->radial_w + s->START[e] * h2 + f, LEVEL >= BF16 ? 2 * h2 : h2, SUPPORT, wide);
+    if (in > 1) FN(features)(c, factor + 8, s->invariant_w + f, h2, 8, wide);
 #pragma GCC unroll 4
     for (int j = 0; j < wide; j += 2) {
         const int column = f + j * VW;

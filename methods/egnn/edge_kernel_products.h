@@ -78,23 +78,6 @@ INLINE void FN(multiply)(const float *A, int64_t a_row, int64_t a_step, int rows
 #undef COLUMNS
 }
 
-/* Element (k, n) = source[k * row + n * column], zero from N_used on, as `multiply` reads it: blocks of columns of the
- * width of a tile, each [K, width]. */
-static void FN(pack)(const float *source, int64_t row, int64_t column, int K, int N, int N_used, float *out) {
-    for (int n0 = 0, width; n0 < N; n0 += width) {
-        width = WIDE * VW;
-        while (n0 + width > N) width /= 2;
-        for (int k = 0; k < K; k++)
-            for (int n = n0; n < n0 + width; n++) *out++ = n < N_used ? source[k * row + n * column] : 0;
-    }
-}
-
-/* C [rows, N] = A W + bias in float32, W packed. */
-static void FN(product)(const float *A, int64_t a_row, int rows, const float *W, const float *bias, float *C,
-                        int64_t c_row, int N, int K) {
-    FN(multiply)(A, a_row, 1, rows, W, 0, bias, C, c_row, N, K, 0, 0);
-}
-
 /* C [rows, N] = A W, with the rows of W w_row apart. */
 static void FN(product_of_rows)(const float *A, int64_t a_row, int rows, const float *W, int64_t w_row,
                                 const float *bias, float *C, int64_t c_row, int N, int K) {
@@ -104,6 +87,28 @@ static void FN(product_of_rows)(const float *A, int64_t a_row, int rows, const f
 /* C [M, N] += A^T B, sums over K edges; M even. */
 static void FN(outer)(const float *A, int64_t lda, const float *B, int64_t ldb, float *C, int M, int N, int K) {
     FN(multiply)(A, 1, lda, M, B, ldb, 0, C, N, N, K, 1, 0);
+}
+
+INLINE void FN(narrow_tile)(const float *A, int K, const float *W, float *C, const int rows) {
+    v8 c[12];
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) c[i] = (v8){0};
+    for (int k = 0; k < K; k++) {
+        const v8 w = LD8(W + 8 * k);
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) c[i] += A[i * K + k] * w;
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) ST8(C + 8 * i, c[i]);
+}
+
+/* C [rows, 8] = A [rows, K] W for an even number of rows. Twelve sums hide the latency of the processor. */
+static void FN(narrow_product)(const float *A, int K, int rows, const float *W, float *C) {
+    int r = 0;
+    for (; r + 12 <= rows; r += 12) FN(narrow_tile)(A + r * K, K, W, C + 8 * r, 12);
+    for (; r + 6 <= rows; r += 6) FN(narrow_tile)(A + r * K, K, W, C + 8 * r, 6);
+    for (; r + 4 <= rows; r += 4) FN(narrow_tile)(A + r * K, K, W, C + 8 * r, 4);
+    for (; r < rows; r += 2) FN(narrow_tile)(A + r * K, K, W, C + 8 * r, 2);
 }
 
 /* The products of activations [edge, h] of type act_t: of the message layer, and of its gradients. */
@@ -116,7 +121,8 @@ static inline uint16_t FN(round_bf16)(float value) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* As `pack`, in pairs of k. */
+/* Element (k, n) = source[k * row + n * column] as `multiply` reads it: blocks of columns of the width of a tile, each
+ * [K, width], in pairs of k. */
 static void FN(pack_act)(const float *source, int64_t row, int64_t column, int K, int N, act_t *out) {
     for (int n0 = 0, width; n0 < N; n0 += width) {
         width = WIDE * VW;
@@ -227,13 +233,20 @@ static void FN(outer_act)(const act_t *A, const act_t *B, float *C, int h, int r
 static void FN(tiles_begin)(void) {}
 static void FN(tiles_end)(void) {}
 
+/* Element (k, n) = source[k * row + n * column] as `multiply` reads it: blocks of columns of the width of a tile, each
+ * [K, width]. */
 static void FN(pack_act)(const float *source, int64_t row, int64_t column, int K, int N, float *out) {
-    FN(pack)(source, row, column, K, N, N, out);
+    for (int n0 = 0, width; n0 < N; n0 += width) {
+        width = WIDE * VW;
+        while (n0 + width > N) width /= 2;
+        for (int k = 0; k < K; k++)
+            for (int n = n0; n < n0 + width; n++) *out++ = source[k * row + n * column];
+    }
 }
 
 static void FN(product_act)(const float *A, int rows, const float *W, const float *bias, float *C, int64_t c_row, int N,
                             int K) {
-    FN(product)(A, K, rows, W, bias, C, c_row, N, K);
+    FN(multiply)(A, K, 1, rows, W, 0, bias, C, c_row, N, K, 0, 0);
 }
 
 static void FN(outer_act)(const float *A, const float *B, float *C, int h, int rows, float *pairs) {
