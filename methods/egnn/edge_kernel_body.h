@@ -146,6 +146,7 @@ INLINE void FN(put)(act_t *p, vec low, vec high) {
 }
 
 #include "edge_kernel_products.h"
+#include "edge_kernel_block.h"
 #include "edge_kernel_forward.h"
 #include "edge_kernel_backward.h"
 

@@ -134,7 +134,6 @@ static void FN(pack_act)(const float *source, int64_t row, int64_t column, int K
 }
 
 #if LEVEL == AMX
-#ifndef TILE_LOAD
 #define BARRIER() __asm__ volatile("" ::: "memory")
 #define TILE_LOAD(t, p, stride) \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p), "r"((int64_t)(stride)) : "memory")
@@ -156,7 +155,6 @@ static void FN(tiles_begin)(void) {
 }
 
 static void FN(tiles_end)(void) { __asm__ volatile("tilerelease" ::: "memory"); }
-#endif
 
 /* C [BLOCK, N] = A W + bias, all rows of the block; N and K are multiples of 32. */
 static void FN(product_act)(const act_t *A, int rows, const act_t *W, const float *bias, float *C, int64_t c_row, int N,
