@@ -2,10 +2,10 @@
 
     python docs/studies/time_of_network.py [NETWORK [STRUCTURES]]
 
-Evaluation and gradient of STRUCTURES (1) cells of 256 silicon atoms by a preset (``deep``), one thread. Prints the least
-time of each part in milliseconds per structure: the native kernel, layer by layer, and everything else, which is torch.
-The share is of the highest speed of the instruction set in the counting of ``amsbench bench``, whose products of two
-float32 matrices in torch are measured here for all levels in float32, and those in bfloat16 for the others.
+Evaluation and gradient of STRUCTURES (1) cells of 256 silicon atoms by a preset (``deep``), one thread. Prints the
+least processor time of each part in milliseconds per structure: the native kernel, layer by layer, and everything else,
+which is torch. Shares are of the peak of float32 products, or of bfloat16 products for the levels that have them, both
+with FLOP counted and peaks measured as by ``amsbench bench``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROUNDS = 40
 
 
 def seconds(level: str, name: str, count: int, training: bool) -> tuple[float, float, float, float]:
-    """Least seconds per structure of the kernel forward, the kernel backward and the rest; useful FLOP of their sum."""
+    """Least seconds per structure of the kernel forward, the kernel backward and the rest, and useful FLOP."""
     os.environ["AMSBENCH_NATIVE_LEVEL"] = level
     torch.manual_seed(0)
     network, structures = EGNN(MATERIAL_NETWORKS[name]), silicon(count, torch.device("cpu"))
@@ -40,9 +40,9 @@ def seconds(level: str, name: str, count: int, training: bool) -> tuple[float, f
     run, calls = edge_sums_native._Call.run, []
 
     def timed(self: Any, jobs: Any, backward: bool) -> None:
-        start = time.perf_counter()
+        start = time.thread_time()
         run(self, jobs, backward)
-        calls.append((backward, time.perf_counter() - start))
+        calls.append((backward, time.thread_time() - start))
 
     edge_sums_native._Call.run = timed  # type: ignore[method-assign]
     kernel: list[tuple[bool, float]] = []
@@ -50,13 +50,13 @@ def seconds(level: str, name: str, count: int, training: bool) -> tuple[float, f
     try:
         for _ in range(ROUNDS):
             calls.clear()
-            start = time.perf_counter()
+            start = time.thread_time()
             with torch.set_grad_enabled(training):
                 outputs = network(h, positions, graph)
                 if training:
                     network.zero_grad()
                     torch.stack([(out**2).mean() for out in outputs]).sum().backward()
-            whole = time.perf_counter() - start
+            whole = time.thread_time() - start
             rest = min(rest, whole - sum(spent for _, spent in calls))
             # the least time of each call, because a busy machine interrupts long calculations
             kernel = [(b, min(s, t)) for (b, s), (_, t) in zip(kernel or calls, calls, strict=True)]

@@ -145,9 +145,7 @@ def test_sums_of_an_atom_do_not_depend_on_other_atoms(monkeypatch, level, neighb
         expected = case.torch_sums(*case.nodes)
         among_others = case.native_sums(*case.nodes)
         case.graph, case.distance, case.smooth = alone, case.distance[own], case.smooth[own]
-        for ours, theirs, right in zip(
-            case.native_sums(*case.nodes), among_others, expected, strict=True
-        ):
+        for ours, theirs, right in zip(case.native_sums(*case.nodes), among_others, expected, strict=True):
             assert torch.equal(ours[5], theirs[5])
             assert error(ours[5], right[5]) < (5e-3 if level in BFLOAT16 else 1e-5)
 
