@@ -33,7 +33,10 @@ setup(
         native(
             "amsbench.methods.egnn._edge_kernel",
             ["methods/egnn/edge_kernel.c"],
-            [f"methods/egnn/edge_kernel_{part}.h" for part in ("body", "products", "forward", "backward")],
+            [
+                f"methods/egnn/edge_kernel_{part}.h"
+                for part in ("body", "products", "block", "forward", "backward")
+            ],
             "-Wno-psabi",
         ),
         native(

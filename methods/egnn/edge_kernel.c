@@ -1,8 +1,8 @@
 /* The sum of messages over a range of edges in one message-passing layer, and its gradients (see edge_sums_native.py).
  *
  * Plain C without headers of Python or torch, opened with ctypes. The body is compiled once for each instruction set
- * and chosen at run time, so one binary runs on every processor. Matrix products are of blocks of 32 edges, whose
- * tables stay in the first- and second-level caches from gather to scatter.
+ * and chosen at run time, so one binary runs on every processor. Edges are computed in blocks of at most 32 edges of one
+ * receiver, whose tables stay in the first- and second-level caches from gather to scatter.
  */
 #include <math.h>
 #include <stdint.h>
@@ -11,7 +11,7 @@
 
 #include "../../native_levels.h"
 
-#define ABI 4
+#define ABI 5
 #define BLOCK 32
 
 #if X86
@@ -25,7 +25,7 @@ typedef struct {
     int64_t level, nodes, edge_start, edge_stop;
     int64_t hidden, radial;
     int64_t lanes_in;  /* channels in, padded: 1 or 8 */
-    int64_t lanes_out; /* channels out, padded: 16 where lanes_in is 1, else even and at most 8 */
+    int64_t lanes_out; /* channels out */
     int64_t need_x;    /* backward: whether to compute grad_x */
     int64_t base;      /* backward: first node of grad_sender and grad_x */
     const int64_t *receivers, *senders;
@@ -37,7 +37,7 @@ typedef struct {
     const float *x;        /* [n, 3, lanes_in] */
     const float *edge_w;   /* [2 hidden, radial + (8 where lanes_in is 8)] */
     const float *message_w, *message_b, *gate_w, *gate_b;
-    const float *shift_w, *shift_b; /* [columns, hidden], [columns]; rows (out, in), padded with zeros */
+    const float *shift_w, *shift_b; /* [lanes_out, lanes_in, hidden], [lanes_out, lanes_in] */
     double cutoff;
     /* forward */
     float *out_h; /* [n, hidden], zero on entry */
@@ -58,12 +58,6 @@ typedef int32_t i16 __attribute__((vector_size(64)));
 typedef float v4u __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float v8u __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float v16u __attribute__((vector_size(64), aligned(4), may_alias));
-
-/* Columns of phi: one per (out, in), padded to a multiple of 32 for the tiles. */
-static int64_t shift_columns(const Args *a) {
-    int64_t used = a->lanes_in == 1 ? 16 : a->lanes_out * 8;
-    return (used + 31) / 32 * 32;
-}
 
 #define LEVEL PLAIN
 #define SUFFIX plain

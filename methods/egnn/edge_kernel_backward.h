@@ -1,22 +1,83 @@
-/* Gradients of a layer for one LEVEL (see edge_kernel_body.h). */
+/* Gradients of a layer for one LEVEL (see edge_kernel_body.h).
+ *
+ * With g [out, 3], the gradient of the displacements of a receiver, the loss depends on the edges through the sum over
+ * components of (G + bias) times moments, G = g W [lanes, h]. Phi and its gradient are therefore never computed. */
+
+/* For a receiver: G as it is and transposed (GT [h, lanes]), and the bias GB [lanes]. */
+INLINE void FN(receiver_gradients)(Space *s, const Args *a, const int in) {
+    const int h = s->h, length = in * h, out = (int)a->lanes_out;
+    const float *g = a->grad_out_x + s->node * out * 3;
+    for (int k = 0; k < 3; k++)
+        for (int n = 0; n < in; n++) {
+            float sum = 0;
+            for (int l = 0; l < out; l++) sum += g[3 * l + k] * a->shift_b[l * in + n];
+            s->GB[k * in + n] = sum;
+        }
+    for (int f = 0; f < length; f += 2 * VW) {
+        vec c[3][2] = {{ZERO, ZERO}, {ZERO, ZERO}, {ZERO, ZERO}};
+        for (int l = 0; l < out; l++) {
+            vec w0 = LD(a->shift_w + (int64_t)l * length + f), w1 = LD(a->shift_w + (int64_t)l * length + f + VW);
+            for (int k = 0; k < 3; k++) {
+                c[k][0] += g[3 * l + k] * w0;
+                c[k][1] += g[3 * l + k] * w1;
+            }
+        }
+        for (int k = 0; k < 3; k++) {
+            ST(s->G + k * length + f, c[k][0]);
+            ST(s->G + k * length + f + VW, c[k][1]);
+        }
+    }
+    if (!a->need_x) return;
+    for (int f = 0; f < h; f++)
+        if (in == 1)
+            for (int k = 0; k < 3; k++) s->GT[f * GT_ROW + k] = s->G[k * h + f];
+        else {
+            v8 x = {0}, y = {0}, z = {0};
+            for (int l = 0; l < out; l++) {
+                v8 w = LD8(s->shift_t + (l * h + f) * 8);
+                x += g[3 * l] * w;
+                y += g[3 * l + 1] * w;
+                z += g[3 * l + 2] * w;
+            }
+            ST8(s->GT + f * GT_ROW, x);
+            ST8(s->GT + f * GT_ROW + 8, y);
+            ST8(s->GT + f * GT_ROW + 16, z);
+        }
+}
+
+/* Gradients of the weights of Phi from the moments of a receiver. */
+INLINE void FN(receiver_weights)(Space *s, const Args *a, const int in) {
+    const int length = in * s->h;
+    for (int l = 0; l < a->lanes_out; l++) {
+        const float *g = a->grad_out_x + (s->node * a->lanes_out + l) * 3;
+        float *w = a->grad_shift_w + (int64_t)l * length;
+        for (int f = 0; f < length; f += VW)
+            ST(w + f, LD(w + f) + (g[0] * LD(s->M + f) + g[1] * LD(s->M + length + f) + g[2] * LD(s->M + 2 * length + f)));
+        for (int n = 0; n < in; n++)
+            a->grad_shift_b[l * in + n] += g[0] * s->S[n] + g[1] * s->S[in + n] + g[2] * s->S[2 * in + n];
+    }
+}
 
 /* Gradients of m, of the gate and of the message layer: dz into DZ. */
 INLINE void FN(message_back)(Space *s, const Args *a) {
     const int h = s->h;
-    for (int g = 0; g < s->segments; g++) {
-        const float *g1 = a->grad_out_h + s->node[g] * h;
-        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-            vec gate = ZERO, dot = ZERO;
-            for (int f = 0; f < h; f += VW) {
-                vec z = LD(s->Z + e * h + f), sz = FN(sigmoid)(z), m = z * sz;
-                ST(s->Z + e * h + f, m);
-                ST(s->SLOPE + e * h + f, sz + m * (1.0f - sz));
-                gate += m * LD(a->gate_w + f);
-                dot += m * LD(g1 + f);
-            }
-            s->gate[e] = FN(hsum)(gate);
-            s->dot[e] = FN(hsum)(dot);
+    const float *g = a->grad_out_h + s->node * h;
+    for (int e = 0; e < s->count; e++) {
+        vec gate = ZERO, dot = ZERO;
+        for (int f = 0; f < h; f += 2 * VW) {
+            vec m = LD(s->Z + e * h + f), n = LD(s->Z + e * h + f + VW), sm = m, sn = n;
+            FN(sigmoids)(&sm, &sn);
+            m *= sm;
+            n *= sn;
+            ST(s->Z + e * h + f, m);
+            ST(s->Z + e * h + f + VW, n);
+            ST(s->SLOPE_Z + e * h + f, sm + m * (1.0f - sm));
+            ST(s->SLOPE_Z + e * h + f + VW, sn + n * (1.0f - sn));
+            gate += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + VW);
+            dot += m * LD(g + f) + n * LD(g + f + VW);
         }
+        s->gate[e] = FN(hsum)(gate);
+        s->dot[e] = FN(hsum)(dot);
     }
     /* gate: a c, the weight of m; dot: the gradient of the gate before its sigmoid */
     float total = 0;
@@ -35,104 +96,62 @@ INLINE void FN(message_back)(Space *s, const Args *a) {
         vec w0 = LD(a->gate_w + f), w1 = LD(a->gate_w + f + VW);
         vec b0 = LD(a->grad_message_b + f), b1 = LD(a->grad_message_b + f + VW);
         vec d0 = LD(a->grad_gate_w + f), d1 = LD(a->grad_gate_w + f + VW);
-        for (int g = 0; g < s->segments; g++) {
-            vec g0 = LD(a->grad_out_h + s->node[g] * h + f), g1 = LD(a->grad_out_h + s->node[g] * h + f + VW);
-            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-                const float ac = s->gate[e], dg = s->dot[e];
-                d0 += dg * LD(s->Z + e * h + f);
-                d1 += dg * LD(s->Z + e * h + f + VW);
-                vec z0 = (g0 * ac + w0 * dg) * LD(s->SLOPE + e * h + f);
-                vec z1 = (g1 * ac + w1 * dg) * LD(s->SLOPE + e * h + f + VW);
-                b0 += z0;
-                b1 += z1;
-                FN(put)(s->DZ + e * h + f, z0, z1);
-            }
+        vec g0 = LD(g + f), g1 = LD(g + f + VW);
+        for (int e = 0; e < s->count; e++) {
+            const float ac = s->gate[e], dg = s->dot[e];
+            d0 += dg * LD(s->Z + e * h + f);
+            d1 += dg * LD(s->Z + e * h + f + VW);
+            vec z0 = (g0 * ac + w0 * dg) * LD(s->SLOPE_Z + e * h + f);
+            vec z1 = (g1 * ac + w1 * dg) * LD(s->SLOPE_Z + e * h + f + VW);
+            b0 += z0;
+            b1 += z1;
+            FN(put)(s->DZ + e * h + f, z0, z1);
         }
         ST(a->grad_message_b + f, b0);
         ST(a->grad_message_b + f + VW, b1);
         ST(a->grad_gate_w + f, d0);
         ST(a->grad_gate_w + f + VW, d1);
     }
-}
-
-/* Gradients of phi into DPHI and of the weighted directions into DD. */
-INLINE void FN(shift_back)(Space *s, const Args *a, const int in, const int vectors) {
-    const int X = s->columns, plane = BLOCK * in, columns = 16 * vectors;
-    for (int g = 0; g < s->segments; g++) {
-        const float *g2 = a->grad_out_x + s->node[g] * a->lanes_out * 3;
-        /* gradient of (out, direction), repeated for all columns of phi that it multiplies */
-        float *gx = s->g2, *gy = gx + 64, *gz = gy + 64;
-        for (int c = 0; c < columns; c++) gx[c] = g2[c / in * 3], gy[c] = g2[c / in * 3 + 1], gz[c] = g2[c / in * 3 + 2];
-        for (int f = 0; f < columns; f += 2 * VW) {
-            const int o = f % 16, p = (f + VW) % 16, two = f + VW < columns;
-            vec b = LD(a->grad_shift_b + f), c = LD(a->grad_shift_b + f + VW);
-            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-                vec u, v = ZERO;
-                if (in == 1) {
-                    const float x = s->DIR[e], y = s->DIR[plane + e], z = s->DIR[2 * plane + e];
-                    u = LD(gx + f) * x + LD(gy + f) * y + LD(gz + f) * z;
-                    if (two) v = LD(gx + f + VW) * x + LD(gy + f + VW) * y + LD(gz + f + VW) * z;
-                } else {
-                    const float *x = s->DUP + e * 16, *y = x + BLOCK * 16, *z = y + BLOCK * 16;
-                    u = LD(gx + f) * LD(x + o) + LD(gy + f) * LD(y + o) + LD(gz + f) * LD(z + o);
-                    if (two) v = LD(gx + f + VW) * LD(x + p) + LD(gy + f + VW) * LD(y + p) + LD(gz + f + VW) * LD(z + p);
-                }
-                b += u;
-                c += v;
-                FN(put)(s->DPHI + e * X + f, u, v);
-            }
-            ST(a->grad_shift_b + f, b);
-            ST(a->grad_shift_b + f + VW, c);
-        }
-        if (!a->need_x) continue;
-        for (int e = s->first[g]; e < s->first[g + 1]; e++)
-            for (int k = 0; k < 3; k++) {
-                float t[16];
-                vec total = ZERO;
-                for (int o = 0; o < 16; o += VW) {
-                    vec sum = ZERO;
-                    for (int f = o; f < columns; f += 16) sum += LD(s->PHI + e * X + f) * LD(gx + 64 * k + f);
-                    total += sum;
-                    ST(t + o, sum);
-                }
-                if (in == 1)
-                    s->DD[k * plane + e] = FN(hsum)(total);
-                else
-                    ST8(s->DD + k * plane + 8 * e, LD8(t) + LD8(t + 8));
-            }
-    }
+    if (s->rows > s->count) memset(s->DZ + s->count * h, 0, sizeof(act_t) * h);
 }
 
 /* Gradients of the nodes from that of the first layer, which is kept in DPRE for the gradients of the weights. */
 INLINE void FN(first_layer_back)(Space *s, const Args *a) {
     const int h2 = 2 * s->h;
-    FN(product)(s->DZ, s->h, s->message_t, 0, s->DACT, h2, s->h, s->h);
-    FN(product)(s->DPHI, s->columns, s->shift_t, 0, s->DACT + s->h, h2, s->h, s->columns);
-    for (int g = 0; g < s->segments; g++) {
-        float *gi = a->grad_receiver + s->node[g] * h2;
-        for (int f = 0; f < h2; f += 2 * VW) {
-            vec p = LD(gi + f), q = LD(gi + f + VW);
-            for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-                float *gj = a->grad_sender + (a->senders[s->edge + e] - a->base) * h2 + f;
-                vec d0 = LD(s->DACT + e * h2 + f) * LD(s->PRE + e * h2 + f);
-                vec d1 = LD(s->DACT + e * h2 + f + VW) * LD(s->PRE + e * h2 + f + VW);
-                FN(put)(s->DPRE + e * h2 + f, d0, d1);
-                p += d0;
-                q += d1;
-                ST(gj, LD(gj) + d0);
-                ST(gj + VW, LD(gj + VW) + d1);
+    FN(product_act)(s->DZ, s->rows, s->message_t, 0, s->DPRE, h2, s->h, s->h);
+    FN(product_of_rows)(s->DIR, s->lanes, s->rows, s->G, s->h, 0, s->DPRE + s->h, h2, s->h, s->lanes);
+    float *gi = a->grad_receiver + s->node * h2;
+    for (int f = 0; f < h2; f += 4 * VW) {
+        vec c[4];
+        for (int j = 0; j < 4; j++) c[j] = LD(gi + f + j * VW);
+        for (int e = 0; e < s->count; e++) {
+            float *gj = a->grad_sender + (a->senders[s->edge + e] - a->base) * h2 + f, *row = s->DPRE + e * h2 + f;
+            for (int j = 0; j < 4; j++) {
+                vec d = LD(row + j * VW) * LD(s->SLOPE + e * h2 + f + j * VW);
+                ST(row + j * VW, d);
+                c[j] += d;
+                ST(gj + j * VW, LD(gj + j * VW) + d);
             }
-            ST(gi + f, p);
-            ST(gi + f + VW, q);
         }
+        for (int j = 0; j < 4; j++) ST(gi + f + j * VW, c[j]);
     }
 }
 
+/* Gradients of the positions: through the directions (DROW) and through the invariants (DINV). */
 INLINE void FN(geometry_back)(Space *s, const Args *a, const int in) {
-    const int plane = BLOCK * in;
+    const int plane = BLOCK * in, lanes = (s->lanes + VW - 1) / VW * VW;
     const float scale = (float)(4 / (a->cutoff * a->cutoff));
-    for (int e = 0; in > 1 && e < BLOCK; e++) ST8(s->INV + 8 * e, LD8(s->DINV + 16 * e)); /* INV now holds the gradients */
-    for (int v = 0; v < plane; v += VW) {
+    FN(product_of_rows)(s->ACTX, s->h, s->rows, s->GT, GT_ROW, s->GB, s->DROW, GT_ROW, lanes, s->h);
+    if (in > 1) FN(narrow_product)(s->DPRE, 2 * s->h, s->rows, s->invariant_t, s->DINV);
+    for (int e = 0; e < s->count; e++) {
+        for (int k = 0; k < 3; k++)
+            if (in == 1)
+                s->DD[k * plane + e] = s->DROW[e * GT_ROW + k];
+            else
+                ST8(s->DD + k * plane + 8 * e, LD8(s->DROW + e * GT_ROW + 8 * k));
+        if (in > 1) ST8(s->INV + 8 * e, LD8(s->DINV + 8 * e)); /* INV now holds the gradients */
+    }
+    for (int v = 0; v < s->count * in; v += VW) {
         vec x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
         vec dx = LD(s->DD + v), dy = LD(s->DD + plane + v), dz = LD(s->DD + 2 * plane + v);
         vec q = LD(s->Q + v), w = LD(s->W + v);
@@ -145,76 +164,56 @@ INLINE void FN(geometry_back)(Space *s, const Args *a, const int in) {
         ST(s->DD + plane + v, dy * w - y * along);
         ST(s->DD + 2 * plane + v, dz * w - z * along);
     }
-    for (int g = 0; g < s->segments; g++) {
-        float *gi = a->grad_x + (s->node[g] - a->base) * 3 * in;
-        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-            float *gj = a->grad_x + (a->senders[s->edge + e] - a->base) * 3 * in;
-            for (int k = 0; k < 3; k++)
-                if (in == 1) {
-                    gi[k] += s->DD[k * plane + e];
-                    gj[k] -= s->DD[k * plane + e];
-                } else {
-                    v8 d = LD8(s->DD + k * plane + 8 * e);
-                    ST8(gi + 8 * k, LD8(gi + 8 * k) + d);
-                    ST8(gj + 8 * k, LD8(gj + 8 * k) - d);
-                }
+    float *gi = a->grad_x + (s->node - a->base) * 3 * in;
+    for (int e = 0; e < s->count; e++) {
+        float *gj = a->grad_x + (a->senders[s->edge + e] - a->base) * 3 * in;
+        for (int k = 0; k < 3; k++)
+            if (in == 1) {
+                gi[k] += s->DD[k * plane + e];
+                gj[k] -= s->DD[k * plane + e];
+            } else {
+                v8 d = LD8(s->DD + k * plane + 8 * e);
+                ST8(gi + 8 * k, LD8(gi + 8 * k) + d);
+                ST8(gj + 8 * k, LD8(gj + 8 * k) - d);
+            }
+    }
+}
+
+INLINE void FN(weights_back)(Space *s, const int in) {
+    const int h2 = 2 * s->h;
+    FN(outer_act)(s->ACT, s->DZ, s->sum_message, s->h, s->rows, s->pairs);
+    if (in > 1) FN(outer)(s->COEFFICIENTS + 8, 16, s->DPRE, h2, s->sum_invariant, 8, h2, s->count);
+    for (int e = 0; e < s->count; e++) {
+        const float *factor = s->COEFFICIENTS + 16 * e, *row = s->DPRE + e * h2;
+        float *sum = s->sum_radial + s->START[e] * h2;
+        for (int f = 0; f < h2; f += 4 * VW) {
+            vec d[4];
+            for (int j = 0; j < 4; j++) d[j] = LD(row + f + j * VW);
+            for (int k = 0; k < SUPPORT; k++) {
+                float *at = sum + k * h2 + f;
+                for (int j = 0; j < 4; j++) ST(at + j * VW, LD(at + j * VW) + factor[k] * d[j]);
+            }
         }
     }
 }
 
-static void FN(weights_back)(Space *s, int flush) {
-    const int h = s->h, X = s->columns, width = s->width;
-#if LEVEL >= BF16
-    if (!flush) {
-        FN(pair_columns)(s->F, width, width, s->a_edge, s->slots);
-        FN(pair_columns)(s->ACT, 2 * h, 2 * h, s->a_act, s->slots);
-        FN(pair_rows)(s->DPRE, 2 * h, 2 * h, s->b_pre, s->slots);
-        FN(pair_rows)(s->DZ, h, h, s->b_z, s->slots);
-        FN(pair_rows)(s->DPHI, X, X, s->b_phi, s->slots);
-        if (++s->slots < DEPTH) return;
-    }
-    if (s->slots) {
-        FN(outer)(s->a_edge, s->b_pre, s->sum_edge, width, 2 * h, s->slots, s->used);
-        FN(outer)(s->a_act, s->b_z, s->sum_message, h, h, s->slots, h);
-        FN(outer)(s->a_act + (int64_t)(h / 16) * DEPTH * 512, s->b_phi, s->sum_shift, h, X, s->slots, h);
-    }
-    s->slots = 0;
-#else
-    if (flush) return;
-    FN(panels)(s->F, 1, width, width, s->DPRE, 2 * h, 0, s->sum_edge, 2 * h, 2 * h, BLOCK, 1);
-    FN(panels)(s->ACT, 1, 2 * h, h, s->DZ, h, 0, s->sum_message, h, h, BLOCK, 1);
-    FN(panels)(s->ACT + h, 1, 2 * h, h, s->DPHI, X, 0, s->sum_shift, X, X, BLOCK, 1);
-#endif
-}
-
 static void FN(weights_out)(Space *s, const Args *a) {
-    const int h = s->h, X = s->columns, width = s->width, used = s->used;
-#if LEVEL >= BF16
-    FN(unpack)(s->sum_edge, width, 2 * h, used, 2 * h, a->grad_edge_w);
-    FN(unpack)(s->sum_message, h, h, h, h, a->grad_message_w);
-    FN(unpack)(s->sum_shift, h, X, h, X, a->grad_shift_w);
-#else
+    const int h = s->h, radial = s->radial, used = radial + (s->in > 1 ? 8 : 0);
     for (int n = 0; n < 2 * h; n++)
-        for (int m = 0; m < used; m++) a->grad_edge_w[n * used + m] = s->sum_edge[m * 2 * h + n];
+        for (int k = 0; k < used; k++)
+            a->grad_edge_w[n * used + k] =
+                k < radial ? s->sum_radial[k * 2 * h + n] : s->sum_invariant[(k - radial) * 2 * h + n];
     for (int n = 0; n < h; n++)
-        for (int m = 0; m < h; m++) a->grad_message_w[n * h + m] = s->sum_message[m * h + n];
-    for (int n = 0; n < X; n++)
-        for (int m = 0; m < h; m++) a->grad_shift_w[n * h + m] = s->sum_shift[m * X + n];
-    (void)width;
-#endif
+        for (int k = 0; k < h; k++) a->grad_message_w[n * h + k] = s->sum_message[k * h + n];
 }
 
-INLINE void FN(backward_block)(Space *s, const Args *a, const int in, const int vectors) {
+INLINE void FN(backward_block)(Space *s, const Args *a, const int in) {
     FN(geometry)(s, a, in);
-    FN(first_layer)(s, a, 1);
+    FN(layers)(s, a, in, 1);
     FN(message_back)(s, a);
-    FN(shift_back)(s, a, in, vectors);
     FN(first_layer_back)(s, a);
-    if (a->need_x) {
-        if (in > 1) FN(product)(s->DPRE, 2 * s->h, s->edge_t, 0, s->DINV, 16, 16, 2 * s->h);
-        FN(geometry_back)(s, a, in);
-    }
-    FN(weights_back)(s, 0);
+    if (a->need_x) FN(geometry_back)(s, a, in);
+    FN(weights_back)(s, in);
 }
 
 static int FN(edges_backward)(const Args *a) {
@@ -222,19 +221,28 @@ static int FN(edges_backward)(const Args *a) {
     int failed = FN(prepare)(&s, a, 1);
     if (failed) return failed;
     FN(tiles_begin)();
-    for (int64_t edge = a->edge_start; edge < a->edge_stop; edge += BLOCK) {
-        failed = FN(next_block)(&s, a, edge);
+    for (int64_t edge = a->edge_start; edge < a->edge_stop && !failed;) {
+        int64_t left = FN(next_receiver)(&s, a, edge);
+        failed = !left;
         if (failed) break;
         if (s.in == 1)
-            FN(backward_block)(&s, a, 1, 1);
-        else if (s.vectors == 1)
-            FN(backward_block)(&s, a, 8, 1);
-        else if (s.vectors == 4)
-            FN(backward_block)(&s, a, 8, 4);
+            FN(receiver_gradients)(&s, a, 1);
         else
-            FN(backward_block)(&s, a, 8, s.vectors);
+            FN(receiver_gradients)(&s, a, 8);
+        for (; left; left -= s.count, edge += s.count) {
+            failed = FN(next_block)(&s, a, edge, left);
+            if (failed) break;
+            if (s.in == 1)
+                FN(backward_block)(&s, a, 1);
+            else
+                FN(backward_block)(&s, a, 8);
+        }
+        if (failed) break;
+        if (s.in == 1)
+            FN(receiver_weights)(&s, a, 1);
+        else
+            FN(receiver_weights)(&s, a, 8);
     }
-    FN(weights_back)(&s, 1);
     FN(tiles_end)();
     FN(weights_out)(&s, a);
     free(s.space);

@@ -4,7 +4,6 @@
 
 #if LEVEL >= BF16
 typedef uint16_t FN(act);
-#define DEPTH 4 /* blocks whose weight gradients are added in one pass over the accumulators */
 #else
 typedef float FN(act);
 #endif
@@ -43,6 +42,10 @@ INLINE void FN(st8)(float *p, v8 v) { *(v8u *)p = v; }
 INLINE float FN(hsum)(vec v) {
 #if LEVEL >= AVX512
     return _mm512_reduce_add_ps((__m512)v);
+#elif LEVEL == AVX2
+    __m128 t = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    t = _mm_add_ps(t, _mm_movehl_ps(t, t));
+    return _mm_cvtss_f32(_mm_add_ss(t, _mm_movehdup_ps(t)));
 #else
     float t[VW], s = 0;
     ST(t, v);
@@ -55,21 +58,45 @@ INLINE float FN(hsum)(vec v) {
 INLINE vec FN(positive)(vec v) {
 #if LEVEL >= AVX512
     return (vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v);
+#elif LEVEL == AVX2
+    return (vec)_mm256_max_ps(_mm256_setzero_ps(), (__m256)v);
 #else
     return (vec)(~(v < 0.0f) & (ivec)v);
 #endif
 }
 
+/* exp(-p), and NaN for NaN, of a clamped p; exactly 2^n for the integer nearest to the exponent, times a minimax
+ * polynomial with a relative error of 7e-8. */
+#if LEVEL < AVX512
+INLINE vec FN(inverse_exponential)(vec p) {
+#if LEVEL == AVX2 /* these instructions return the second number if one of them is NaN */
+    p = (vec)_mm256_max_ps(_mm256_set1_ps(-40), _mm256_min_ps(_mm256_set1_ps(40), (__m256)p));
+#else
+    ivec over = p > 40.0f, under = p < -40.0f;
+    p = (vec)((over & (ivec)(ZERO + 40.0f)) | (under & (ivec)(ZERO - 40.0f)) | (~(over | under) & (ivec)p));
+#endif
+    vec t = p * -1.44269504088896341f;
+    vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the low bits of the sum hold t rounded to an integer */
+    vec f = t - (shifted - 12582912.0f);
+    vec e = 0.6931469670420414f +
+            f * (0.24022119720074642f +
+                 f * (0.05550713276094479f + f * (0.009675541540086405f + f * 0.0013276471737016186f)));
+    e = f * e + 1.0f;
+    return (vec)((ivec)e + ((ivec)shifted << 23));
+}
+#endif
+
 /* 1 / (1 + exp(-p)), and NaN for NaN. 2^f by minimax polynomials with relative errors of 7e-5, where the result is
  * rounded to bfloat16, and of 7e-8. */
 INLINE vec FN(sigmoid)(vec p) {
-    vec t = p * -1.44269504088896341f;
 #if LEVEL >= BF16
+    vec t = p * -1.44269504088896341f;
     vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09); /* t minus the largest integer below it */
     vec e = 0.9999252213663745f + f * (0.6958335220630307f + f * (0.2260671784313209f + f * 0.07802451946805947f));
     e = (vec)_mm512_scalef_ps((__m512)e, (__m512)t);
     return (vec)_mm512_rcp14_ps((__m512)(e + 1.0f));
 #elif LEVEL == AVX512
+    vec t = p * -1.44269504088896341f;
     t = (vec)_mm512_max_ps(_mm512_set1_ps(-126), _mm512_min_ps(_mm512_set1_ps(126), (__m512)t));
     vec f = (vec)_mm512_reduce_ps((__m512)t, 0x09);
     vec e = 0.6931469838439414f +
@@ -80,16 +107,20 @@ INLINE vec FN(sigmoid)(vec p) {
     vec r = (vec)_mm512_rcp14_ps((__m512)e);
     return r + r * (1.0f - e * r);
 #else
-    ivec over = t > 126.0f, under = t < -126.0f;
-    t = (vec)((over & (ivec)(ZERO + 126.0f)) | (under & (ivec)(ZERO - 126.0f)) | (~(over | under) & (ivec)t));
-    vec shifted = t + 12582912.0f; /* 1.5 * 2^23: the low bits of the sum hold t rounded to an integer */
-    vec f = t - (shifted - 12582912.0f);
-    vec e = 0.6931469670420414f +
-            f * (0.24022119720074642f +
-                 f * (0.05550713276094479f + f * (0.009675541540086405f + f * 0.0013276471737016186f)));
-    e = f * e + 1.0f;
-    e = (vec)((ivec)e + ((ivec)shifted << 23));
-    return 1.0f / (1.0f + e);
+    return 1.0f / (1.0f + FN(inverse_exponential)(p));
+#endif
+}
+
+/* The sigmoids of two vectors, in place. */
+INLINE void FN(sigmoids)(vec *p, vec *q) {
+#if LEVEL >= AVX512
+    *p = FN(sigmoid)(*p);
+    *q = FN(sigmoid)(*q);
+#else
+    /* one division, because it takes as long as three products */
+    const vec a = 1.0f + FN(inverse_exponential)(*p), b = 1.0f + FN(inverse_exponential)(*q), inverse = 1.0f / (a * b);
+    *p = inverse * b;
+    *q = inverse * a;
 #endif
 }
 
@@ -115,6 +146,7 @@ INLINE void FN(put)(act_t *p, vec low, vec high) {
 }
 
 #include "edge_kernel_products.h"
+#include "edge_kernel_block.h"
 #include "edge_kernel_forward.h"
 #include "edge_kernel_backward.h"
 
@@ -157,4 +189,5 @@ static int FN(distances)(int64_t edges, int64_t nodes, const int64_t *receivers,
 #undef ivec
 #undef act_t
 #undef Space
-#undef DEPTH
+#undef SUPPORT
+#undef GT_ROW

@@ -1,235 +1,89 @@
-/* The tables of a block of edges, and the forward pass of a layer, for one LEVEL (see edge_kernel_body.h). */
+/* The forward pass of a layer, for one LEVEL (see edge_kernel_body.h).
+ *
+ * A block holds edges of one receiver, at most BLOCK. The displacement of an atom, the sum over edges of Phi (c d), is
+ * computed as W M: M [lanes, h] are the moments of the weighted directions c d / (|d| + 1), the sum over edges of their
+ * products with the activations that Phi is linear in, and W is applied once per atom. */
 
-typedef struct {
-    int h, radial, in, columns, vectors;
-    int used, width; /* columns of the edge features without and with padding */
-    int count, segments;                        /* edges of the block; runs of edges with one receiver */
-    int64_t edge, node[BLOCK];
-    int first[BLOCK + 1];
-    float *space;
-    act_t *edge_w, *message_w, *shift_w;       /* packed for the forward pass */
-    act_t *edge_t, *message_t, *shift_t;       /* packed for the backward pass */
-    act_t *F, *ACT, *DZ, *DPHI, *DPRE;
-    float *PRE, *Z, *SLOPE, *PHI, *DACT, *DINV;
-    float *D, *Q, *W, *T, *INV, *DIR, *DUP, *DD, *SMOOTH, *FEATURE;
-    float *gate, *dot, *g2, *centres;
-    float *sum_edge, *sum_message, *sum_shift; /* weight gradients, [in][out] */
-    act_t *a_edge, *a_act, *b_pre, *b_z, *b_phi;
-    int slots;
-} FN(space);
-#define Space FN(space)
-
-static void *FN(take)(char **at, int64_t bytes) {
-    void *p = *at;
-    /* an odd number of cache lines per table, so that equal rows of the tables are in different cache sets */
-    *at += (bytes + 63) / 64 * 64 + 64;
-    return p;
-}
-
-static int FN(prepare)(Space *s, const Args *a, int backward) {
-    const int h = (int)a->hidden, in = (int)a->lanes_in, invariants = in > 1 ? 8 : 0;
-    memset(s, 0, sizeof *s);
-    s->h = h;
-    s->in = in;
-    s->radial = (int)a->radial;
-    s->columns = (int)shift_columns(a);
-    s->vectors = in == 1 ? 1 : (int)a->lanes_out / 2;
-    s->width = LEVEL >= BF16 ? (s->radial + invariants + 31) / 32 * 32 : s->radial + invariants;
-    s->used = s->radial + invariants;
-    const int used = s->used, width = s->width, X = s->columns;
-    for (int pass = 0; pass < 2; pass++) {
-        char *at = 0;
-        if (pass) {
-            at = (char *)(((uintptr_t)s->space + 63) / 64 * 64);
-        }
-#define TAKE(name, type, count) s->name = FN(take)(&at, (int64_t)sizeof(type) * (count))
-        TAKE(edge_w, act_t, width * 2 * h);
-        TAKE(message_w, act_t, h * h);
-        TAKE(shift_w, act_t, h * X);
-        TAKE(F, act_t, BLOCK * width);
-        TAKE(ACT, act_t, BLOCK * 2 * h);
-        TAKE(PRE, float, BLOCK * 2 * h);
-        TAKE(Z, float, BLOCK * h);
-        TAKE(PHI, float, BLOCK * X);
-        TAKE(D, float, 3 * BLOCK * in);
-        TAKE(DIR, float, 3 * BLOCK * in);
-        TAKE(DUP, float, 3 * BLOCK * 16);
-        TAKE(Q, float, BLOCK * in);
-        TAKE(W, float, BLOCK * in);
-        TAKE(T, float, BLOCK * in);
-        TAKE(INV, float, BLOCK * in);
-        TAKE(SMOOTH, float, BLOCK * in);
-        TAKE(gate, float, BLOCK);
-        TAKE(dot, float, BLOCK);
-        TAKE(g2, float, 3 * 64);
-        TAKE(centres, float, s->radial);
-        if (backward) {
-            TAKE(edge_t, act_t, 2 * h * 16);
-            TAKE(message_t, act_t, h * h);
-            TAKE(shift_t, act_t, h * X);
-            TAKE(DZ, act_t, BLOCK * h);
-            TAKE(DPHI, act_t, BLOCK * X);
-            TAKE(DPRE, act_t, BLOCK * 2 * h);
-            TAKE(SLOPE, float, BLOCK * h);
-            TAKE(DACT, float, BLOCK * 2 * h);
-            TAKE(DINV, float, BLOCK * 16);
-            TAKE(DD, float, 3 * BLOCK * in);
-            TAKE(sum_edge, float, width * 2 * h);
-            TAKE(sum_message, float, h * h);
-            TAKE(sum_shift, float, h * X);
+/* c += the products of `count` features of an edge with the rows of their weights, w_row apart; from BF16 on, features
+ * and weights are in pairs. */
+INLINE void FN(features)(vec c[8], const act_t *factor, const float *w, int64_t w_row, const int count, const int wide) {
 #if LEVEL >= BF16
-            TAKE(a_edge, act_t, BLOCK * width * DEPTH);
-            TAKE(a_act, act_t, BLOCK * 2 * h * DEPTH);
-            TAKE(b_pre, act_t, BLOCK * 2 * h * DEPTH);
-            TAKE(b_z, act_t, BLOCK * h * DEPTH);
-            TAKE(b_phi, act_t, BLOCK * X * DEPTH);
-#endif
-        }
-#undef TAKE
-        if (!pass) {
-            s->space = calloc(1, (size_t)(uintptr_t)at + 64);
-            if (!s->space) return 2;
-        }
+#pragma GCC unroll 4
+    for (int k = 0; k < count / 2; k++) {
+        int32_t pair;
+        memcpy(&pair, factor + 2 * k, 4);
+        const __m512bh s = (__m512bh)_mm512_set1_epi32(pair);
+        const float *row = w + k * w_row;
+#pragma GCC unroll 8
+        for (int j = 0; j < wide; j++)
+            c[j] = (vec)_mm512_dpbf16_ps((__m512)c[j], s, (__m512bh)_mm512_loadu_ps(row + j * VW));
     }
-    for (int k = 0; k < s->radial; k++) s->centres[k] = (float)(k * a->cutoff / (s->radial - 1));
-    FN(pack)(a->edge_w, 1, used, width, 2 * h, used, 2 * h, s->edge_w);
-    FN(pack)(a->message_w, 1, h, h, h, h, h, s->message_w);
-    FN(pack)(a->shift_w, 1, h, h, X, h, X, s->shift_w);
-    if (backward) {
-        FN(pack)(a->message_w, h, 1, h, h, h, h, s->message_t);
-        FN(pack)(a->shift_w, h, 1, X, h, X, h, s->shift_t);
-        if (invariants) FN(pack)(a->edge_w + s->radial, used, 1, 2 * h, 16, 2 * h, 8, s->edge_t);
-    }
-    return 0;
-}
-
-/* Loads the next edges, at most BLOCK, and finds the runs of equal receivers among them. */
-static int FN(next_block)(Space *s, const Args *a, int64_t edge) {
-    int64_t left = a->edge_stop - edge;
-    s->edge = edge;
-    s->count = left < BLOCK ? (int)left : BLOCK;
-    s->segments = 0;
-    int64_t last = edge > a->edge_start ? a->receivers[edge - 1] : 0;
-    for (int e = 0; e < s->count; e++) {
-        int64_t i = a->receivers[edge + e], j = a->senders[edge + e];
-        if (i < last || i >= a->nodes || j < 0 || j >= a->nodes) return 1;
-        if (!e || i != last) {
-            s->node[s->segments] = i;
-            s->first[s->segments++] = e;
-        }
-        last = i;
-    }
-    s->first[s->segments] = s->count;
-    if (s->count < BLOCK) { /* rows without an edge must be zero in the sums over all rows */
-        memset(s->F, 0, sizeof(act_t) * BLOCK * s->width);
-        memset(s->D, 0, sizeof(float) * 3 * BLOCK * s->in);
-        memset(s->SMOOTH, 0, sizeof(float) * BLOCK * s->in);
-        memset(s->ACT, 0, sizeof(act_t) * BLOCK * 2 * s->h);
-        if (s->DZ) {
-            memset(s->DZ, 0, sizeof(act_t) * BLOCK * s->h);
-            memset(s->DPHI, 0, sizeof(act_t) * BLOCK * s->columns);
-            memset(s->DPRE, 0, sizeof(act_t) * BLOCK * 2 * s->h);
-        }
-    }
-    return 0;
-}
-
-/* Edge vectors, directions times cutoff and invariants of a block; tables [3][edge][channel] and [edge][channel]. */
-INLINE void FN(geometry)(Space *s, const Args *a, const int in) {
-    const int plane = BLOCK * in;
-    const float scale = (float)(2 / (a->cutoff * a->cutoff));
-    for (int g = 0; g < s->segments; g++)
-        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-            const float *xi = a->x + s->node[g] * 3 * in, *xj = a->x + a->senders[s->edge + e] * 3 * in;
-            const float *shift = a->shifts + 3 * (s->edge + e);
-            const float c = a->smooth[s->edge + e];
-            for (int k = 0; k < 3; k++)
-                if (in == 1)
-                    s->D[k * plane + e] = xi[k] - xj[k] - shift[k];
-                else
-                    ST8(s->D + k * plane + 8 * e, LD8(xi + 8 * k) - LD8(xj + 8 * k) - shift[k]);
-            if (in == 1)
-                s->SMOOTH[e] = c;
-            else
-                ST8(s->SMOOTH + 8 * e, (v8){c, c, c, c, c, c, c, c});
-        }
-    for (int v = 0; v < plane; v += VW) {
-        vec x = LD(s->D + v), y = LD(s->D + plane + v), z = LD(s->D + 2 * plane + v);
-        vec squared = x * x + y * y + z * z;
-        vec q = FN(root)(squared + 1e-12f);
-        vec w = LD(s->SMOOTH + v) / (q + 1.0f);
-        ST(s->Q + v, q);
-        ST(s->W + v, w);
-        ST(s->DIR + v, x * w);
-        ST(s->DIR + plane + v, y * w);
-        ST(s->DIR + 2 * plane + v, z * w);
-        if (in > 1) { /* tanh(d^2 / r_cut^2) */
-            vec t = 2.0f * FN(sigmoid)(squared * scale) - 1.0f;
-            ST(s->T + v, t);
-            ST(s->INV + v, 2.0f * t - 1.0f);
-        }
-    }
-    for (int e = 0; in > 1 && e < s->count; e++) {
-        act_t *row = s->F + e * s->width + s->radial;
-#if LEVEL >= BF16
-        _mm_storeu_si128((__m128i *)row, (__m128i)_mm256_cvtneps_pbh((__m256)LD8(s->INV + 8 * e)));
 #else
-        ST8(row, LD8(s->INV + 8 * e));
+#pragma GCC unroll 8
+    for (int k = 0; k < count; k++)
+#pragma GCC unroll 8
+        for (int j = 0; j < wide; j++) c[j] += factor[k] * LD(w + k * w_row + j * VW);
 #endif
-        for (int k = 0; k < 3; k++) { /* stored twice, because 16 columns of phi belong to two outgoing channels */
-            v8 d = LD8(s->DIR + k * plane + 8 * e);
-            ST8(s->DUP + (k * BLOCK + e) * 16, d);
-            ST8(s->DUP + (k * BLOCK + e) * 16 + 8, d);
+}
+
+/* Sums of the first layer of edge e in `wide` vectors of columns from f on, which stay in registers, and activations. */
+INLINE void FN(first_columns)(Space *s, const Args *a, int e, int f, const int in, const int backward, const int wide) {
+    const int h = s->h, h2 = 2 * h;
+    const float *receiver = a->receiver + s->node * h2 + f, *sender = a->sender + a->senders[s->edge + e] * h2 + f;
+    const act_t *factor = LEVEL >= BF16 ? s->FACTORS + 16 * e : (const act_t *)s->COEFFICIENTS + 16 * e;
+    vec c[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < wide; j++) c[j] = LD(receiver + j * VW) + LD(sender + j * VW);
+    FN(features)(c, factor, s->radial_w + s->START[e] * h2 + f, LEVEL >= BF16 ? 2 * h2 : h2, SUPPORT, wide);
+    if (in > 1) FN(features)(c, factor + 8, s->invariant_w + f, h2, 8, wide);
+#pragma GCC unroll 4
+    for (int j = 0; j < wide; j += 2) {
+        const int column = f + j * VW;
+        vec p = c[j], q = c[j + 1], sp = p, sq = q;
+        FN(sigmoids)(&sp, &sq);
+        p *= sp;
+        q *= sq;
+        if (backward) {
+            ST(s->SLOPE + e * h2 + column, sp + p * (1.0f - sp));
+            ST(s->SLOPE + e * h2 + column + VW, sq + q * (1.0f - sq));
         }
-    }
-    /* radial basis (1 - u^2)^3 with evenly spaced centres; the support is three spacings */
-    const float per_support = (float)((s->radial - 1) / (3 * a->cutoff));
-    for (int f = 0; f < s->radial; f += 2 * VW) {
-        const vec first = LD(s->centres + f), second = LD(s->centres + f + VW);
-        for (int e = 0; e < s->count; e++) {
-            const float r = a->distance[s->edge + e];
-            vec u = (r - first) * per_support, v = (r - second) * per_support;
-            u = FN(positive)(1.0f - u * u);
-            v = FN(positive)(1.0f - v * v);
-            FN(put)(s->F + e * s->width + f, u * u * u, v * v * v);
+        if (column < h)
+            FN(put)(s->ACT + e * h + column, p, q);
+        else {
+            ST(s->ACTX + e * h + column - h, p);
+            ST(s->ACTX + e * h + column - h + VW, q);
         }
     }
 }
 
-/* Stores silu of both halves of the first layer in ACT; in the backward pass its derivative replaces PRE. */
-INLINE void FN(first_layer)(Space *s, const Args *a, const int backward) {
-    const int h2 = 2 * s->h;
-    FN(product)(s->F, s->width, s->edge_w, 0, s->PRE, h2, h2, LEVEL == BF16 ? s->used : s->width);
-    for (int g = 0; g < s->segments; g++)
-        for (int e = s->first[g]; e < s->first[g + 1]; e++) {
-            const float *ri = a->receiver + s->node[g] * h2, *sj = a->sender + a->senders[s->edge + e] * h2;
-            float *pre = s->PRE + e * h2;
-            for (int f = 0; f < h2; f += 2 * VW) {
-                vec p = LD(pre + f) + LD(ri + f) + LD(sj + f), q = LD(pre + f + VW) + LD(ri + f + VW) + LD(sj + f + VW);
-                vec sp = FN(sigmoid)(p), sq = FN(sigmoid)(q);
-                p *= sp;
-                q *= sq;
-                FN(put)(s->ACT + e * h2 + f, p, q);
-                if (backward) {
-                    ST(pre + f, sp + p * (1.0f - sp));
-                    ST(pre + f + VW, sq + q * (1.0f - sq));
-                }
-            }
-        }
-    FN(product)(s->ACT, h2, s->message_w, a->message_b, s->Z, s->h, s->h, s->h);
-    FN(product)(s->ACT + s->h, h2, s->shift_w, a->shift_b, s->PHI, s->columns, s->columns, s->h);
+/* Activations of both halves of the first layer, the sums of the message layer, and the moments. */
+INLINE void FN(layers)(Space *s, const Args *a, const int in, const int backward) {
+    const int h = s->h;
+    for (int e = 0; e < s->count; e++) {
+        int f = 0;
+        for (; f + 8 * VW <= 2 * h; f += 8 * VW) FN(first_columns)(s, a, e, f, in, backward, 8);
+        if (f < 2 * h) FN(first_columns)(s, a, e, f, in, backward, 4);
+    }
+    if (s->rows > s->count) memset(s->ACT + s->count * h, 0, sizeof(act_t) * h);
+    FN(product_act)(s->ACT, s->rows, s->message_w, a->message_b, s->Z, h, h, h);
+    FN(outer)(s->DIR, s->lanes, s->ACTX, h, s->M, s->lanes, h, s->count);
+    for (int e = 0; e < s->count; e++)
+        for (int l = 0; l < s->lanes; l += 4)
+            *(v4u *)(s->S + l) = *(v4u *)(s->S + l) + *(v4u *)(s->DIR + e * s->lanes + l);
 }
 
 INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
-    const int h = s->h, X = s->columns, plane = BLOCK * in;
+    const int h = s->h;
     FN(geometry)(s, a, in);
-    FN(first_layer)(s, a, 0);
+    FN(layers)(s, a, in, 0);
     for (int e = 0; e < s->count; e++) {
         vec dot = ZERO;
         for (int f = 0; f < h; f += 2 * VW) {
             vec m = LD(s->Z + e * h + f), n = LD(s->Z + e * h + f + VW);
-            m *= FN(sigmoid)(m);
-            n *= FN(sigmoid)(n);
+            vec sm = m, sn = n;
+            FN(sigmoids)(&sm, &sn);
+            m *= sm;
+            n *= sn;
             ST(s->Z + e * h + f, m);
             ST(s->Z + e * h + f + VW, n);
             dot += m * LD(a->gate_w + f) + n * LD(a->gate_w + f + VW);
@@ -238,34 +92,50 @@ INLINE void FN(forward_block)(Space *s, const Args *a, const int in) {
     }
     for (int v = 0; v < BLOCK; v += VW) ST(s->gate + v, FN(sigmoid)(LD(s->gate + v) + a->gate_b[0]));
     for (int e = 0; e < s->count; e++) s->gate[e] *= a->smooth[s->edge + e];
-    for (int g = 0; g < s->segments; g++) {
-        const int first = s->first[g], last = s->first[g + 1];
-        float *out = a->out_h + s->node[g] * h;
-        for (int f = 0; f < h; f += 2 * VW) {
-            vec p = ZERO, q = ZERO;
-            for (int e = first; e < last; e++) {
-                p += s->gate[e] * LD(s->Z + e * h + f);
-                q += s->gate[e] * LD(s->Z + e * h + f + VW);
-            }
-            ST(out + f, LD(out + f) + p);
-            ST(out + f + VW, LD(out + f + VW) + q);
+    float *out = a->out_h + s->node * h;
+    for (int f = 0; f < h; f += 4 * VW) {
+        const int more = f + 4 * VW <= h;
+        vec c[4] = {ZERO, ZERO, ZERO, ZERO};
+        for (int e = 0; e < s->count; e++) {
+            const float *z = s->Z + e * h + f, g = s->gate[e];
+            c[0] += g * LD(z);
+            c[1] += g * LD(z + VW);
+            if (!more) continue;
+            c[2] += g * LD(z + 2 * VW);
+            c[3] += g * LD(z + 3 * VW);
         }
-        out = a->out_x + s->node[g] * a->lanes_out * 3;
-        for (int f = 0; f < 16 * s->vectors; f += VW) {
-            vec sum[3] = {ZERO, ZERO, ZERO};
-            for (int e = first; e < last; e++) {
-                vec phi = LD(s->PHI + e * X + f);
-                for (int k = 0; k < 3; k++)
-                    sum[k] += in == 1 ? phi * s->DIR[k * plane + e] : phi * LD(s->DUP + (k * BLOCK + e) * 16 + f % 16);
-            }
-            for (int k = 0; k < 3; k++) ST(s->g2 + 64 * k + f, sum[k]);
-        }
-        for (int l = 0; l < a->lanes_out; l++)
-            for (int k = 0; k < 3; k++) {
-                const float *u = s->g2 + 64 * k + l * in;
-                out[l * 3 + k] += in == 1 ? u[0] : ((u[0] + u[4]) + (u[1] + u[5])) + ((u[2] + u[6]) + (u[3] + u[7]));
-            }
+        for (int j = 0; j < (more ? 4 : 2); j++) ST(out + f + j * VW, LD(out + f + j * VW) + c[j]);
     }
+}
+
+/* Displacements of the outgoing channels l .. l + channels - 1 of the receiver from its moments. */
+INLINE void FN(displacements)(Space *s, const Args *a, int l, const int in, const int channels) {
+    const int length = in * s->h;
+    const float *w = a->shift_w + (int64_t)l * length;
+    vec c[4][3];
+    for (int i = 0; i < channels; i++)
+        for (int k = 0; k < 3; k++) c[i][k] = ZERO;
+    for (int f = 0; f < length; f += VW) {
+        vec m[3];
+        for (int k = 0; k < 3; k++) m[k] = LD(s->M + k * length + f);
+#pragma GCC unroll 4
+        for (int i = 0; i < channels; i++) {
+            vec row = LD(w + (int64_t)i * length + f);
+            for (int k = 0; k < 3; k++) c[i][k] += row * m[k];
+        }
+    }
+    for (int i = 0; i < channels; i++)
+        for (int k = 0; k < 3; k++) {
+            float sum = FN(hsum)(c[i][k]);
+            for (int n = 0; n < in; n++) sum += a->shift_b[(l + i) * in + n] * s->S[k * in + n];
+            a->out_x[(s->node * a->lanes_out + l + i) * 3 + k] = sum;
+        }
+}
+
+INLINE void FN(receiver_forward)(Space *s, const Args *a, const int in) {
+    int l = 0;
+    for (; l + 4 <= a->lanes_out; l += 4) FN(displacements)(s, a, l, in, 4);
+    for (; l < a->lanes_out; l++) FN(displacements)(s, a, l, in, 1);
 }
 
 static int FN(edges_forward)(const Args *a) {
@@ -273,13 +143,22 @@ static int FN(edges_forward)(const Args *a) {
     int failed = FN(prepare)(&s, a, 0);
     if (failed) return failed;
     FN(tiles_begin)();
-    for (int64_t edge = a->edge_start; edge < a->edge_stop && !failed; edge += BLOCK) {
-        failed = FN(next_block)(&s, a, edge);
+    for (int64_t edge = a->edge_start; edge < a->edge_stop && !failed;) {
+        int64_t left = FN(next_receiver)(&s, a, edge);
+        failed = !left;
+        for (; left && !failed; left -= s.count, edge += s.count) {
+            failed = FN(next_block)(&s, a, edge, left);
+            if (failed) break;
+            if (s.in == 1)
+                FN(forward_block)(&s, a, 1);
+            else
+                FN(forward_block)(&s, a, 8);
+        }
         if (failed) break;
         if (s.in == 1)
-            FN(forward_block)(&s, a, 1);
+            FN(receiver_forward)(&s, a, 1);
         else
-            FN(forward_block)(&s, a, 8);
+            FN(receiver_forward)(&s, a, 8);
     }
     FN(tiles_end)();
     free(s.space);

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .config import EGNNConfig
     from .layer import EGNNLayer
 
-ABI = 4
+ABI = 5
 """Version of the interface of the library; a library with another version is not used."""
 
 LANES = 8
@@ -151,22 +151,15 @@ def sum_messages(
     x, edge_w = nodes[2].transpose(1, 2), layer.edge.weight
     shift_w = layer.shift.weight.unflatten(0, layer.channels)
     shift_b = layer.shift.bias.view(layer.channels)
-    # padded by torch, so that autograd removes the padding from gradients and the kernel has 1 or 8 channels
-    if incoming > 1:
-        lanes, width = outgoing + outgoing % 2, LANES - incoming
-        if width:
-            x, edge_w = functional.pad(x, (0, width)), functional.pad(edge_w, (0, width))
-        rows = -(-lanes * LANES // 32) * 32 // LANES - outgoing
-    else:
-        lanes, width, rows = 16, 0, 32 - outgoing
-    if rows or width:
-        shift_w = functional.pad(shift_w, (0, 0, 0, width, 0, rows))
-        shift_b = functional.pad(shift_b, (0, width, 0, rows))
-    h, d = _SumMessages.apply(
-        graph, edges, layer.config, lanes, *nodes[:2], x, edge_w, layer.message.weight, layer.message.bias,
+    width = LANES - incoming if incoming > 1 else 0
+    if width:
+        # padded by torch, so that autograd removes the padding from gradients and the kernel has 1 or 8 channels
+        x, edge_w = functional.pad(x, (0, width)), functional.pad(edge_w, (0, width))
+        shift_w, shift_b = functional.pad(shift_w, (0, 0, 0, width)), functional.pad(shift_b, (0, width))
+    return _SumMessages.apply(
+        graph, edges, layer.config, outgoing, *nodes[:2], x, edge_w, layer.message.weight, layer.message.bias,
         layer.gate.weight, layer.gate.bias, shift_w.flatten(0, 1), shift_b.flatten(),
     )  # fmt: skip
-    return h, d[:, :outgoing]
 
 
 _PARAMETERS = ("edge_w", "message_w", "message_b", "gate_w", "gate_b", "shift_w", "shift_b")

@@ -126,6 +126,28 @@ def test_threads_share_the_edges(monkeypatch, level, threads):
     for a, b, c in zip(alone, together, again, strict=True):
         assert error(b, a) < 1e-5
         assert torch.equal(b, c)
+    # the sums of an atom are those of its own edges, whatever thread computes them
+    assert all(torch.equal(a, b) for a, b in zip(alone[:2], together[:2], strict=True))
+
+
+@pytest.mark.parametrize("level", AVAILABLE)
+@pytest.mark.parametrize("neighbours", [1, 31, 32, 33, 200])
+def test_sums_of_an_atom_do_not_depend_on_other_atoms(monkeypatch, level, neighbours):
+    monkeypatch.setenv("AMSBENCH_NATIVE_LEVEL", level)
+    case = Case(32, 8, 8, atoms=9, edges=neighbours + 300)
+    receivers = torch.full((neighbours + 300,), 5)
+    receivers[:150], receivers[150 + neighbours :] = 2, 7
+    whole = Graph(receivers=receivers, senders=case.graph.senders, shifts=case.graph.shifts)
+    own = receivers == 5
+    alone = Graph(receivers=receivers[own], senders=whole.senders[own], shifts=whole.shifts[own])
+    with torch.no_grad():
+        case.graph = whole
+        expected = case.torch_sums(*case.nodes)
+        among_others = case.native_sums(*case.nodes)
+        case.graph, case.distance, case.smooth = alone, case.distance[own], case.smooth[own]
+        for ours, theirs, right in zip(case.native_sums(*case.nodes), among_others, expected, strict=True):
+            assert torch.equal(ours[5], theirs[5])
+            assert error(ours[5], right[5]) < (5e-3 if level in BFLOAT16 else 1e-5)
 
 
 @pytest.mark.parametrize("team", [True, False])
