@@ -61,8 +61,8 @@ def test_every_published_result_is_read_and_says_the_type_of_its_products():
 def test_every_published_result_is_of_the_code_of_today():
     """Published numbers are what this code computes.
 
-    A change that leaves samples and measurements equal to the last bit is declared in ``equal_code.json`` by
-    ``python docs/equal_code.py``; after any other the results are computed again.
+    A change that leaves samples and measurements equal (``docs/equal_code.py`` says what counts as equal) is declared
+    in ``equal_code.json`` by that script; after any other the results are computed again.
     """
     results = list(ResultStore(PUBLISHED).results())
     assert {result.key.stem: outdated_parts(result) for result in results if outdated_parts(result)} == {}
