@@ -1,1 +1,1 @@
-"""Design of glasses with chosen properties: generate, measure, judge as a hit of the benchmark, until there are enough."""
+"""Design of glasses: generate, measure, judge as a hit of the benchmark, until there are enough."""

@@ -95,7 +95,11 @@ def out_of_reach(request: DesignRequest, target: DesignTarget, rounds: Sequence[
     distance = abs(short) - target.tolerance - room
     if distance <= FARTHEST * deviation or distance <= 0:
         return None
-    apart = f"{distance / deviation:.0f} standard deviations" if deviation > 0 else f"{distance:.3g} {target.unit}"
+    apart = (
+        f"{distance / deviation:.0f} standard deviations"
+        if deviation > 0
+        else f"{distance:.3g} {target.unit}"
+    )
     limit = f", the limit for the model ({low:.4g} to {high:.4g} {target.unit})" if request.corrects else ""
     return (
         f"{target.text} is out of reach: asked for {asked:.4g} {target.unit}{limit}, the last {len(values)} structures "

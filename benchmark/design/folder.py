@@ -1,8 +1,8 @@
 """The folder of a design: everything tried, so that a stopped design goes on, and nothing is computed twice.
 
 ``settings.json`` has what the structures depend on. ``round-NNNN`` has the generated batches of a round, and
-``round-NNNN.json`` its measurements and judgement, with the relaxed structures in ``relaxed``. A round is judged when its
-JSON file is there, which is written last.
+``round-NNNN.json`` its measurements and judgement, with the relaxed structures in ``relaxed``. A round is judged when
+its JSON file is there, which is written last.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..system.files import check_writable, exclusive_lock, sha256_of, write_atom
 from .records import DesignCosts, JudgedRound
 
 if TYPE_CHECKING:
+    import pandas as pd
     from ase import Atoms
 
 SETTINGS, WRITTEN, TABLE, NEAREST = "settings.json", "written.json", "table.csv", "nearest.extxyz"
@@ -89,7 +90,9 @@ class DesignFolder:
                 costs=DesignCosts(**data["costs"]),
             )
         except (KeyError, TypeError, ValueError, StopIteration) as error:
-            raise AmsbenchError(f"{file} is damaged ({error}); remove it, and the round is measured again") from error
+            raise AmsbenchError(
+                f"{file} is damaged ({error}); remove it, and the round is measured again"
+            ) from error
 
     def write(self, number: int, judged: JudgedRound) -> None:
         """Store a judged round, whose generated structures are there."""
@@ -132,6 +135,15 @@ class DesignFolder:
 
         write_atomically(output, noted)
 
+    def write_table(self, table: pd.DataFrame) -> None:
+        """Write the table of everything tried."""
+        write_atomically(self.path / TABLE, lambda temporary: table.to_csv(temporary, index=False))
+
+    @property
+    def nearest(self) -> Path:
+        """File of the structure that is nearest to the targets."""
+        return self.path / NEAREST
+
     def _written(self) -> dict[str, list[str]]:
         file = self.path / WRITTEN
         return dict(self._json(file)) if file.is_file() else {}
@@ -151,7 +163,9 @@ class DesignFolder:
         try:
             return json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise AmsbenchError(f"{file} cannot be read ({error}); remove it, or the folder of the design") from error
+            raise AmsbenchError(
+                f"{file} cannot be read ({error}); remove it, or the folder of the design"
+            ) from error
 
 
 @contextmanager

@@ -37,7 +37,9 @@ class Judge:
         self.executor = executor
         self.reference = Reference(request.dataset)
         self.names = tuple(target.name for target in request.targets)
-        self.task = MeasurementTask(definition=request.dataset.definition, properties=self.names, relaxes=True)
+        self.task = MeasurementTask(
+            definition=request.dataset.definition, properties=self.names, relaxes=True
+        )
 
     def measured(self, frames: Sequence[Atoms], progress: Callable[[int], None]) -> list[MeasuredStructure]:
         """Measurements of generated structures, in their order."""
@@ -95,7 +97,8 @@ class Judge:
 
     def _within(self, values: Mapping[str, Any]) -> bool:
         return all(
-            abs(float(values[target.name]) - target.value) <= target.tolerance for target in self.request.targets
+            abs(float(values[target.name]) - target.value) <= target.tolerance
+            for target in self.request.targets
         )
 
     def _confirm(
@@ -133,7 +136,8 @@ class Judge:
         first = sum(len(one.rows) for one in earlier)
         kept += [(frames[k], relaxed[k], first + k) for k in original]
         if original:
-            firsts = duplicates(*map(list, zip(*kept, strict=True)), material)[-len(original) :]
+            structures, minima, numbers = map(list, zip(*kept, strict=True))
+            firsts = duplicates(structures, minima, material, numbers)[-len(original) :]
             for k, number in zip(original, firsts, strict=True):
                 rows[k].update(duplicate_of=int(number), novel=bool(number < 0))
         for k in candidates:

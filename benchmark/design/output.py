@@ -1,24 +1,18 @@
-"""Files of glasses: any format of ASE by the suffix, with everything about a glass in its ``info``."""
+"""Files of glasses, in any format of ASE by the suffix."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ...errors import AmsbenchError
 from ..system.structure_files import STRUCTURE_SUFFIXES, write_frames
-from .judgement import RELAXED
-from .records import JudgedRound
-from .request import DesignRequest
+from .folder import DesignFolder
+from .run import Design
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-DESCRIPTION = ("relaxed_energy_per_atom", "relaxed_density", "environment_distance", "largest_overlap")
-"""Columns of the table that are in the ``info`` of a glass, where they have a value."""
 
 
 def format_of(path: Path, count: int) -> str:
@@ -39,7 +33,9 @@ def format_of(path: Path, count: int) -> str:
             f"'{path.suffix}' ({path}) is the suffix of no format of structures; give one such as .extxyz"
         ) from error
     if not form.can_write or not path.suffix:
-        raise AmsbenchError(f"ASE cannot write structures as '{path.suffix}' ({path}); give one such as .extxyz")
+        raise AmsbenchError(
+            f"ASE cannot write structures as '{path.suffix}' ({path}); give one such as .extxyz"
+        )
     if form.single and count > 1:
         raise AmsbenchError(
             f"a file of the format {name} ({path}) holds one structure, not {count}; give one such as .extxyz"
@@ -57,42 +53,10 @@ def write_glasses(temporary: Path, frames: Sequence[Atoms], format_name: str) ->
     write(temporary, frames if len(frames) > 1 else frames[0], format=format_name)
 
 
-def glass(
-    request: DesignRequest, rounds: Sequence[JudgedRound], number: int, place: int, *, relaxed: bool
-) -> Atoms:
-    """A tried structure with its properties and all that it follows from in its ``info``.
-
-    relaxed: whether the relaxed structure is returned, where there is one, with the properties measured on it if they
-        were; else the one that was generated
-    """
-    one = rounds[number]
-    row, minimum = one.rows[place], one.relaxed[place]
-    chosen = minimum if relaxed and minimum is not None else one.frames[place]
-    atoms = chosen.copy()
-    atoms.calc = None
-    method = request.checkpoint.method
-    atoms.info = {
-        **_properties(request, row, relaxed=chosen is minimum),
-        **{f"target_{target.name}": target.value for target in request.targets},
-        **{f"tolerance_{target.name}": target.tolerance for target in request.targets},
-        **{f"asked_{name}": value for name, value in one.asked.items()},
-        **{name: float(row[name]) for name in DESCRIPTION if name in row and np.isfinite(row[name])},
-        "structure": one.first + place,
-        "relaxed": chosen is minimum,
-        "dataset": request.dataset.definition.name,
-        "method": method.name,
-        "checkpoint": request.checkpoint.content_hash,
-        "sampler": request.sampler,
-        "steps": request.steps,
-        "seed": request.seed,
-    }
-    return atoms
-
-
-def _properties(request: DesignRequest, row: Mapping[str, Any], *, relaxed: bool) -> dict[str, float]:
-    """Properties of a structure; those of the relaxed one, if they were measured on it, where ``relaxed``."""
-    values = {}
-    for target in request.targets:
-        again = row.get(f"{RELAXED}{target.name}", np.nan)
-        values[target.name] = float(again if relaxed and np.isfinite(again) else row[target.name])
-    return values
+def write_results(folder: DesignFolder, output: Path, design: Design, format_name: str) -> None:
+    """Write the glasses to ``output``, if there are any, and the table and the nearest structure into the folder."""
+    folder.write_table(design.table)
+    if design.nearest is not None:
+        write_frames(folder.nearest, [design.nearest])
+    if design.frames:
+        folder.write_output(output, lambda temporary: write_glasses(temporary, design.frames, format_name))

@@ -94,7 +94,9 @@ def design_targets(
         column = train.properties[:, dataset.property_names.index(name)].astype(float)
         labels = np.sort(column[np.isfinite(column)])
         if not len(labels):
-            raise AmsbenchError(f"no training structure of {dataset.path} has a label of '{name}'; leave it out")
+            raise AmsbenchError(
+                f"no training structure of {dataset.path} has a label of '{name}'; leave it out"
+            )
         own = given.get(name)
         if own is None:
             own = TOLERANCE * float(labels.std())
@@ -165,7 +167,7 @@ class DesignRequest:
         most = whole_number(most, "the largest number of structures", least=1)
         if most < round_size:
             raise AmsbenchError(
-                f"at most {most} structures are fewer than the {round_size} of a round; allow more, or make rounds smaller"
+                f"at most {most} structures are fewer than the {round_size} of a round; allow more, or smaller rounds"
             )
         method = checkpoint.method
         request = cls(
@@ -245,7 +247,8 @@ class DesignRequest:
         if len(self.targets) > 1:
             train = self.dataset.split("train").properties
             near = [
-                np.abs(train[:, self.dataset.property_names.index(target.name)] - target.value) <= target.tolerance
+                np.abs(train[:, self.dataset.property_names.index(target.name)] - target.value)
+                <= target.tolerance
                 for target in self.targets
             ]
             both = int(np.logical_and.reduce(near).sum())

@@ -14,9 +14,9 @@ from ..system.compact_structures import on_grid
 from .bias import asked_values
 from .endings import Ending, ending_of
 from .folder import DesignFolder
+from .glasses import glass
 from .judgement import Judge
-from .output import glass
-from .records import DesignCosts, JudgedRound, hit_count, nearest, table_of, tried
+from .records import DesignCosts, JudgedRound, hit_count, nearest, table_of
 from .request import DesignRequest
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def run_design(
     values = {target.name: target.value for target in request.targets}
     best = nearest(rounds, values, {target.name: target.tolerance for target in request.targets})
     return Design(
-        frames=[glass(request, rounds, *where, relaxed=not as_generated) for where in places[: request.count]],
+        frames=[
+            glass(request, rounds, *where, relaxed=not as_generated) for where in places[: request.count]
+        ],
         table=table_of(rounds, values),
         ending=ending,
         costs=costs + ahead,
@@ -208,7 +210,5 @@ class _Rounds:
         if ahead is not None:  # the processor time of this process is that of the generation until then
             wait([ahead])
         judged = self.judge.judged(generated.frames, measured, rounds, generated.asked)
-        costs = DesignCosts(
-            generation_seconds=generated.seconds, wall_seconds=time.perf_counter() - began
-        )
+        costs = DesignCosts(generation_seconds=generated.seconds, wall_seconds=time.perf_counter() - began)
         return replace(judged, costs=judged.costs + costs)
