@@ -24,15 +24,15 @@ TARGET = 75.0
 class Densities(Method):
     """Atoms at random places; as many as give ``slope * asked + offset + noise`` atoms per nm³.
 
-    planted: for each structure of a period, ``copy`` (of a training structure), ``repeat`` (the same one again) or
-        ``sparse`` (a tenth of the atoms) instead; the period follows from the first random number
+    planted: ``copy`` for the training structure ``copied``, ``repeat`` for the same places in every structure,
+        ``sparse`` for a tenth of the atoms; None for none of these
     """
 
     name = "densities"
     title = "random places, for tests"
     samplers = (Sampler(name="random", title="random places"),)
     cutoff = 3.0
-    training = None
+    copied = None
 
     def __init__(self, task, config):
         super().__init__(task, config)
@@ -57,10 +57,15 @@ class Densities(Method):
             volume = float(torch.linalg.det(start.cells[k]).abs())
             density = slope * float(start.properties[k, 0]) + offset + spread * float(drawn[k])
             places = fractions[rows]
-            if self.config["planted"] == "sparse":
+            planted = self.config["planted"]
+            if planted == "sparse":
                 density *= 0.1
-            if self.config["planted"] == "repeat":
+            if planted == "repeat":
                 places = torch.rand(len(places), 3, generator=torch.Generator().manual_seed(1)).double()
+            if planted == "copy":
+                scaled = torch.tensor(self.copied.get_scaled_positions())
+                places[: len(scaled)] = scaled
+                density = 1000 * len(scaled) / volume
             atoms = min(len(places), round(density * volume / 1000))
             species[first : first + atoms] = 0
             positions[rows] = (places @ start.cells[k].double()).float()
