@@ -198,6 +198,8 @@ def _read(value: Any) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}={item:g}" for name, item in value.items())
+        return ", ".join(
+            f"{name}={item:g}" if isinstance(item, float) else name for name, item in value.items()
+        )
     text = str(value)
     return text if len(text) <= 24 else f"{text[:12]}..."

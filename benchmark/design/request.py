@@ -14,10 +14,12 @@ from ...errors import AmsbenchError
 from ..datasets.dataset import Dataset
 from ..datasets.definition import plans_of
 from ..evaluation.design_scores import TOLERANCE
+from ..evaluation.evaluate import METRICS_VERSION
 from ..generation.cells import cell_matrix, cells_of, check_cells, start_cells
-from ..generation.generate import GENERATION_VERSION, property_table
+from ..generation.generate import property_table
 from ..interface.noise import structure_seeds
 from ..registry import near_matches
+from ..runs.current_code import method_code, metric_codes
 from ..system.arguments import number, whole_number
 from ..training.checkpoints import Checkpoint
 
@@ -216,7 +218,11 @@ class DesignRequest:
             "round_size": self.round_size,
             "correction": self.corrects,
             "precision": method.product_type(),
-            "generation_version": GENERATION_VERSION,
+            "code": method_code(type(method)),
+            "metrics_version": METRICS_VERSION,
+            "property_code": metric_codes(
+                self.dataset.definition, (), [target.name for target in self.targets]
+            ),
         }
 
     def cells(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:

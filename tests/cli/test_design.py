@@ -49,7 +49,11 @@ MISTAKES = {
     "an unknown suffix": ({"output": "glasses.qqq"}, (), "the suffix of no format of structures"),
     "a folder for a file": ({"output": "."}, (), "give one such as .extxyz"),
     "a folder that is a file": ({"output": "taken/glasses.extxyz"}, (), "cannot write to the folder taken"),
-    "a foreign output": ({"output": "mine.extxyz"}, (), "mine.extxyz exists and was not written by the design"),
+    "a foreign output": (
+        {"output": "mine.extxyz"},
+        (),
+        "mine.extxyz exists and was not written by the design",
+    ),
     "no checkpoint": ({}, ("--checkpoint", "none.safetensors"), "no checkpoint at none.safetensors"),
     "an unknown method": ({}, ("--method", "amshortcat"), "amshortcut"),
     "an unknown sampler": ({}, ("--sampler", "best"), "has no sampler 'best'"),

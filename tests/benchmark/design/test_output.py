@@ -19,7 +19,7 @@ from .conftest import PROPERTY
         ("a.qqq", "the suffix of no format"),
         ("a", "give one such as .extxyz"),
         ("a.xsd", r"holds one structure, not 2"),
-        ("a.outmol", "cannot write"),
+        ("a.cjson", "cannot write"),
     ],
 )
 def test_a_suffix_that_is_no_format_of_several_structures_is_refused(name, words):

@@ -35,7 +35,10 @@ def test_a_cell_is_that_of_the_structure_whatever_the_round(designs):
 
 MISTAKES = {
     "a tolerance of zero": ({"tolerance": 0.0}, f"the tolerance of {PROPERTY} is a number above 0, not 0.0"),
-    "a tolerance of another property": ({"tolerance": {"hardness": 1.0}}, "a tolerance of 'hardness' has no target"),
+    "a tolerance of another property": (
+        {"tolerance": {"hardness": 1.0}},
+        "a tolerance of 'hardness' has no target",
+    ),
     "a target that is no number": ({"target": float("nan")}, f"the target of {PROPERTY} is a number"),
     "no glasses": ({"count": 0}, "the number of glasses is a whole number, 1 or more, not 0"),
     "an unknown sampler": ({"sampler": "best"}, "has no sampler 'best'"),

@@ -119,7 +119,13 @@ def test_a_design_that_is_stopped_again_and_again_ends_as_if_undisturbed(designs
     options = {"config": {"offset": -3.0, "noise": 1.5}, "count": 4, "round_size": 4}
     whole = designs.run("whole", **options)
     assert len(whole.rounds) >= 3
-    for stage, number in [("generating", 1), ("measuring", 2), ("judged", 1), ("measuring", 3), ("judged", 2)]:
+    for stage, number in [
+        ("generating", 1),
+        ("measuring", 2),
+        ("judged", 1),
+        ("measuring", 3),
+        ("judged", 2),
+    ]:
         with pytest.raises(KeyboardInterrupt):
             designs.run("stopped", observer=StoppedAt(stage, number), **options)
     resumed = designs.run("stopped", **options)
