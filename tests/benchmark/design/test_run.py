@@ -193,7 +193,7 @@ def test_two_processes_do_not_share_a_design(designs, tmp_path):
     (tmp_path / "design").mkdir()
     with (
         exclusive_lock(tmp_path / "design"),
-        pytest.raises(AmsbenchError, match="another process is at work"),
+        pytest.raises(AmsbenchError, match=r"another process is at work"),
     ):
         designs.run()
 
@@ -203,7 +203,7 @@ def test_a_damaged_round_is_named(designs, tmp_path):
     file = tmp_path / "design" / "round-0000.json"
     data = json.loads(file.read_text())
     file.write_text(json.dumps(data | {"rows": data["rows"][:3]}))
-    with pytest.raises(AmsbenchError, match="round-0000.json is damaged"):
+    with pytest.raises(AmsbenchError, match=r"round-0000\.json is damaged"):
         designs.run()
     file.unlink()
     assert designs.run().complete
