@@ -24,7 +24,8 @@ from ..system.arguments import number, whole_number
 from ..training.checkpoints import Checkpoint
 
 STEPS = 25
-"""Sampling steps by default: the number with the lowest published cost per hit of the default method on silica."""
+"""Sampling steps by default. Of the published results of the default method on silica those of 25 steps have hits, and
+those of 1 and 5 steps have none."""
 METHOD = "amshortcut"
 """Method by default, with its preferred sampler."""
 ROUND = 8
