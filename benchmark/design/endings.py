@@ -53,12 +53,14 @@ def ending_of(request: DesignRequest, rounds: Sequence[JudgedRound], costs: Desi
         return Ending(
             kind="spent", sentence=f"the budget is spent ({spent}): {hits} of {request.count} glasses"
         )
+    if hits > 0:  # what has been reached can be reached again
+        return None
     for target in request.targets:
         sentence = out_of_reach(request, target, rounds[-COMPARED_ROUNDS:])
         if sentence is not None:
             return Ending(kind="unreachable", sentence=sentence)
     likely = largest_share(count)
-    if hits == 0 and request.count / likely > left:
+    if request.count / likely > left:
         glasses = "one glass" if request.count == 1 else f"{request.count} glasses"
         return Ending(
             kind="unreachable",

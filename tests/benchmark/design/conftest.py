@@ -24,6 +24,8 @@ TARGET = 75.0
 class Densities(Method):
     """Atoms at random places; as many as give ``slope * asked + offset + noise`` atoms per nm³.
 
+    With a second property the share of the first element is the asked one, with the same noise.
+
     planted: ``copy`` for the training structure ``copied``, ``repeat`` for the same places in every structure,
         ``sparse`` for a tenth of the atoms; None for none of these
     """
@@ -48,14 +50,14 @@ class Densities(Method):
     def sample(self, start, steps, sampler, noise):
         slope, offset, spread = self.weight.tolist()
         fractions = noise.uniform_atoms(3).double()
-        drawn = noise.normal_structures(1)[:, 0]
+        drawn = noise.normal_structures(2)
         ends = np.concatenate([[0], np.cumsum(start.counts.tolist())])
         species = torch.full((len(fractions),), self.task.ghost)
         positions = torch.zeros(len(fractions), 3)
         for k, (first, stop) in enumerate(pairwise(ends)):
             rows = slice(first, stop)
             volume = float(torch.linalg.det(start.cells[k]).abs())
-            density = slope * float(start.properties[k, 0]) + offset + spread * float(drawn[k])
+            density = slope * float(start.properties[k, 0]) + offset + spread * float(drawn[k, 0])
             places = fractions[rows]
             planted = self.config["planted"]
             if planted == "sparse":
@@ -68,6 +70,9 @@ class Densities(Method):
                 density = 1000 * len(scaled) / volume
             atoms = min(len(places), round(density * volume / 1000))
             species[first : first + atoms] = 0
+            if len(self.task.properties) > 1:
+                share = float(start.properties[k, 1]) + spread * float(drawn[k, 1])
+                species[first + round(share * atoms / 100) : first + atoms] = 1
             positions[rows] = (places @ start.cells[k].double()).float()
         return replace(start, positions=positions, species=species)
 
@@ -85,16 +90,21 @@ class Designs:
     folder: object
 
     def checkpoint(self, **config):
-        task = task_of(self.dataset, (PROPERTY,))
+        task = task_of(self.dataset, self.dataset.property_names)
         path = self.folder / "model.safetensors"
         method = Densities(task, Densities.default_config("standard", task) | config)
         save_checkpoint(path, method, {"samples_seen": 0})
         return load_checkpoint(path, cls=Densities)
 
-    def request(self, *, target=TARGET, tolerance=1.0, count=4, config=None, **options):
+    def request(self, *, target=TARGET, tolerance=1.0, count=4, config=None, targets=None, **options):
         checkpoint = self.checkpoint(**(config or {}))
         return DesignRequest.of(
-            self.dataset, checkpoint, {PROPERTY: target}, tolerance=tolerance, count=count, **options
+            self.dataset,
+            checkpoint,
+            targets or {PROPERTY: target},
+            tolerance=tolerance,
+            count=count,
+            **options,
         )
 
     def run(self, name="design", *, executor=None, observer=None, overlap=False, **options):

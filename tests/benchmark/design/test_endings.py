@@ -68,3 +68,11 @@ def test_a_budget_of_minutes_ends_a_design_that_has_hits(designs):
     ending = ending_of(request, [one], DesignCosts(wall_seconds=121.0))
     assert ending.kind == "spent"
     assert "1 of 4 glasses" in ending.sentence
+
+
+def test_a_target_that_was_reached_once_is_not_called_out_of_reach(designs):
+    request = designs.request(target=TARGET + 20.0)
+    low = a_round(spread(TARGET - 20), asked=request.targets[0].asked_range[1])
+    assert ending_of(request, [low, low], DesignCosts()).kind == "unreachable"
+    low.rows[0]["hit"] = True
+    assert ending_of(request, [low, low], DesignCosts()) is None

@@ -9,8 +9,9 @@ from amsbench.benchmark.design.run import Unobserved
 from amsbench.benchmark.system.files import exclusive_lock
 from amsbench.benchmark.system.worker_pool import local_pool
 from amsbench.errors import AmsbenchError
+from amsbench.testing import synthetic_dataset
 
-from .conftest import PROPERTY, TARGET, Densities
+from .conftest import PROPERTY, TARGET, Densities, Designs
 
 
 class StoppedAt(Unobserved):
@@ -73,6 +74,19 @@ def test_the_table_has_everything_tried(designs):
     assert (table["within_tolerance"] == within & table["right_substance"]).all()
     assert (table["hit"] == table["novel"]).all()
     assert not (table["hit"] & ~table["within_tolerance"]).any()
+
+
+def test_a_glass_meets_all_of_several_targets(designs):
+    two = Designs(synthetic_dataset(40), designs.folder)
+    targets = {PROPERTY: TARGET, "first_fraction": 40.0}
+    design = two.run("two", targets=targets, tolerance={PROPERTY: 1.5, "first_fraction": 1.2}, count=2)
+    assert design.complete
+    table = design.table
+    near = (table[PROPERTY] - TARGET).abs() <= 1.5, (table["first_fraction"] - 40.0).abs() <= 1.2
+    assert (near[0] & ~near[1]).any()
+    assert (near[1] & ~near[0]).any()
+    assert (table["within_tolerance"] == near[0] & near[1] & table["right_substance"]).all()
+    assert any("training glasses are within all tolerances" in line for line in design.request.description())
 
 
 def test_copies_of_training_structures_are_never_kept(designs, dataset, monkeypatch):
