@@ -19,7 +19,7 @@ FARTHEST = 5.0
 """Standard deviations of the obtained values from which on a target counts as out of reach; one of 3.5 million normal
 values is farther."""
 COMPARED_ROUNDS, FEWEST_VALUES = 2, 12
-"""Latest rounds whose values are compared with the targets, and how many values they need at least."""
+"""Latest rounds whose values are compared with the targets, at least, and how many values they have at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def ending_of(request: DesignRequest, rounds: Sequence[JudgedRound], costs: Desi
     if hits > 0:  # what has been reached can be reached again
         return None
     for target in request.targets:
-        sentence = out_of_reach(request, target, rounds[-COMPARED_ROUNDS:])
+        sentence = out_of_reach(request, target, rounds)
         if sentence is not None:
             return Ending(kind="unreachable", sentence=sentence)
     likely = largest_share(count)
@@ -85,9 +85,12 @@ def out_of_reach(request: DesignRequest, target: DesignTarget, rounds: Sequence[
     The distance is that to the edge of the tolerance, less the room that the asked value has left: it is taken for
     granted that the obtained values rise with the asked one as fast as it does.
     """
-    values = obtained_values(rounds, target.name)
-    if len(rounds) < COMPARED_ROUNDS or len(values) < FEWEST_VALUES:
-        return None
+    values, compared = np.zeros(0), COMPARED_ROUNDS
+    while len(values) < FEWEST_VALUES:
+        if compared > len(rounds):
+            return None
+        values = obtained_values(rounds[-compared:], target.name)
+        compared += 1
     centre = float(np.median(values))
     deviation = robust_deviation(values)
     short = target.value - centre

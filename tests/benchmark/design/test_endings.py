@@ -41,6 +41,14 @@ def test_a_target_is_out_of_reach_if_no_request_within_the_labels_brings_it_near
     assert out_of_reach(request, target, [near, near]) is None
 
 
+def test_with_few_structures_of_the_right_substance_more_rounds_are_compared(designs):
+    request = designs.request(target=TARGET + 20.0)
+    (target,) = request.targets
+    few = a_round(spread(TARGET - 20, count=4), asked=target.value)
+    assert out_of_reach(request, target, [few, few]) is None
+    assert "the last 12 structures" in out_of_reach(request, target, [few, few, few])
+
+
 def test_nothing_is_said_of_too_few_values(designs):
     request = designs.request()
     (target,) = request.targets
