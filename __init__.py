@@ -19,6 +19,7 @@ from .version import __version__
 __all__ = [
     "AmsbenchError",
     "__version__",
+    "design",
     "evaluate",
     "generate",
     "load_dataset",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .benchmark.api import evaluate, generate, load_method, read_structures, train
+    from .benchmark.api import design, evaluate, generate, load_method, read_structures, train
     from .benchmark.datasets.storage import load_dataset
 
 

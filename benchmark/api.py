@@ -19,6 +19,7 @@ from .system import arguments
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from .design.run import Design, DesignObserver
     from .evaluation.evaluate import Evaluation
     from .interface.method import Method
     from .system.structure_files import StructureSet
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .training.options import TrainingProgress
 
 __all__ = [
+    "design",
     "evaluate",
     "generate",
     "load_checkpoint_for",
@@ -193,6 +195,86 @@ def evaluate(
         descriptors=descriptors,
         executor=executor,
     )
+
+
+def design(
+    dataset: Dataset | str,
+    targets: Mapping[str, float],
+    *,
+    count: int = 1,
+    tolerance: float | Mapping[str, float] | None = None,
+    method: str = "amshortcut",
+    checkpoint: str | Path | None = None,
+    sampler: str | None = None,
+    steps: int = 25,
+    cell: float | Sequence[float] | None = None,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    most: int | None = None,
+    minutes: float | None = None,
+    round_size: int = 8,
+    corrects: bool = True,
+    as_generated: bool = False,
+    device: str = "cpu",
+    executor: Executor | None = None,
+    overlap: bool | None = None,
+    observer: DesignObserver | None = None,
+) -> Design:
+    """Make glasses whose properties are within a tolerance of targets: generate, relax, measure, keep the hits.
+
+    A kept glass is a hit of the benchmark: measured, of the right substance, neither a copy of a training structure nor
+    of another kept glass, and within the tolerance of every target, also after it was relaxed.
+
+    targets: one value by property, in the dataset's units
+    tolerance: one number for all properties or by property, by default half a standard deviation of the training labels
+    checkpoint, sampler, cell, device: as in ``load_method`` and ``generate``; the cell is by default that of the
+        benchmark
+    folder: keeps everything tried, so that the same call goes on after an interruption; None keeps nothing
+    most, minutes: structures and time that may be spent; by default 50 structures per glass, and at least 200
+    round_size: structures that are generated and judged together
+    corrects: whether later rounds ask for targets that are shifted by the observed bias of the model
+    as_generated: whether the glasses are structures as generated instead of relaxed ones
+    executor: runs the measurements; None measures in this process
+    overlap: whether the next round is generated meanwhile, by default where there is an executor
+
+    The result has ``frames`` (the glasses), ``table`` (everything tried), ``costs`` and ``ending``, which says why it
+    ended: targets that cannot be reached end it early. Raises AmsbenchError for other arguments, and for a folder that
+    holds another design.
+    """
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
+    from .design.folder import opened_folder
+    from .design.request import DesignRequest
+    from .design.run import Unobserved, run_design
+
+    loaded = _dataset(dataset)
+    request = DesignRequest.of(
+        loaded,
+        load_checkpoint_for(method, loaded.definition.name, checkpoint, device=device),
+        targets,
+        count=count,
+        tolerance=tolerance,
+        sampler=None if sampler is None else arguments.text(sampler, "the sampler"),
+        steps=steps,
+        seed=seed,
+        cell=cell,
+        round_size=round_size,
+        corrects=corrects,
+        most=most,
+        minutes=minutes,
+    )
+    with ExitStack() as stack:
+        path = stack.enter_context(TemporaryDirectory()) if folder is None else folder
+        opened = stack.enter_context(opened_folder(arguments.path_of(path, "folder"), request.settings()))
+        return run_design(
+            request,
+            opened,
+            executor,
+            observer or Unobserved(),
+            overlap=executor is not None if overlap is None else overlap,
+            as_generated=as_generated,
+        )
 
 
 def train(

@@ -15,6 +15,7 @@ import typer
 
 from ..errors import AmsbenchError
 from .data import data_app
+from .design import design_command
 from .generate import evaluate_command, generate_command, picture_command
 from .metrics import metrics_command, new_metric_command
 from .plugins import datasets_command, info_command, methods_command, new_method_command
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train_command,
     "anneal": anneal_command,
     "generate": generate_command,
+    "design": design_command,
     "evaluate": evaluate_command,
     "picture": picture_command,
     "datasets": datasets_command,
@@ -77,5 +79,7 @@ def main() -> None:
 
 
 def _stopped() -> NoReturn:
-    say("amsbench: stopped; given again, data build, train, anneal and run go on, other commands start anew")
+    say(
+        "amsbench: stopped; given again, data build, train, anneal, run and design go on, other commands start anew"
+    )
     sys.exit(130)

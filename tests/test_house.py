@@ -47,6 +47,7 @@ FLOORS = {
     "evaluation": 3,
     "training": 3,
     "runs": 4,
+    "design": 4,
     "api": 5,
 }
 """Floors of ``benchmark``: a part imports from its own and from lower ones."""

@@ -61,7 +61,12 @@ def judge_structures(
     rows = {str(name): table[name].to_numpy() for name in table}
     columns = dict(limits.deviations(rows))
     columns["right_substance"] = limits.right_substance(rows)
-    columns |= _resemblances(frames, relaxed, reference, _compared(usable, bool(targets)))
+    compared = _compared(usable, bool(targets))
+    columns |= resemblances(frames, relaxed, reference, compared)
+    columns["duplicate_of"] = np.full(len(frames), -1)
+    columns["duplicate_of"][compared] = duplicates(
+        [frames[k] for k in compared], [relaxed[k] for k in compared], reference, compared
+    )
     summary = judgement_summary(columns, usable, limits, has_targets=bool(targets))
     if not targets:
         return Judgement(columns=columns, summary=summary, hits=None)
@@ -127,37 +132,53 @@ def _compared(usable: np.ndarray, has_targets: bool) -> np.ndarray:
     return indices[np.linspace(0, len(indices) - 1, COMPARED_STRUCTURES).round().astype(int)]
 
 
-def _resemblances(
+def resemblances(
     frames: Sequence[Atoms],
     relaxed: Sequence[Atoms | None],
     reference: MaterialReference,
     compared: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Resemblance to training structures, as generated or relaxed, whichever is larger; and duplicates in the set."""
+    """Resemblance [s] to training structures, NaN for those that are not among the indices ``compared``.
+
+    The overlap is that of the structure as generated or relaxed, whichever is larger.
+    """
     elements = reference.limits.elements
     columns = {
         "environment_distance": np.full(len(frames), np.nan),
         "largest_overlap": np.full(len(frames), np.nan),
-        "duplicate_of": np.full(len(frames), -1),
     }
-    generated: list[TypedStructure] = []
-    minima: list[TypedStructure] = []
     for k in compared:
-        structure, minimum = typed_structure(frames[k], elements), relaxed[k]
-        generated.append(structure)
-        results: list[Resemblance] = [reference.index.resemblance(structure)]
-        minima.append(structure)
+        minimum = relaxed[k]
+        results: list[Resemblance] = [reference.index.resemblance(typed_structure(frames[k], elements))]
         if minimum is not None:
             # a copy with displaced atoms relaxes back to what it was copied from
-            minima[-1] = typed_structure(minimum, elements)
-            results.append(reference.index.resemblance(minima[-1]))
+            results.append(reference.index.resemblance(typed_structure(minimum, elements)))
         distance = results[0].environment_distance
         columns["environment_distance"][k] = np.nan if distance is None else distance
         columns["largest_overlap"][k] = max(result.largest_overlap for result in results)
+    return columns
+
+
+def duplicates(
+    frames: Sequence[Atoms],
+    relaxed: Sequence[Atoms | None],
+    reference: MaterialReference,
+    numbers: Sequence[int] | np.ndarray,
+) -> np.ndarray:
+    """For each structure the number of the first one that it is a copy of, as generated or relaxed; else -1: [s].
+
+    numbers: of the structures, by which they are called
+    """
+    elements = reference.limits.elements
+    generated = [typed_structure(atoms, elements) for atoms in frames]
+    minima: list[TypedStructure] = [
+        own if minimum is None else typed_structure(minimum, elements)
+        for own, minimum in zip(generated, relaxed, strict=True)
+    ]
     classes = environment_classes(elements, reference.charges)
-    sets = [generated] if minima == generated else [generated, minima]
-    for structures in sets:
+    firsts = np.full(len(generated), -1)
+    for structures in [generated] if minima == generated else [generated, minima]:
         for place, first in enumerate(duplicate_groups(structures, classes, reference.limits.overlap)):
             if first != place:
-                columns["duplicate_of"][compared[place]] = compared[first]
-    return columns
+                firsts[place] = numbers[first]
+    return firsts

@@ -60,6 +60,7 @@ def generate_structures(
     steps: int,
     sampler: str | None = None,
     seed: int = 0,
+    first: int = 0,
     progress: Callable[[int], None] | None = None,
     sink: FrameConsumer | None = None,
     partial: PartialResults | None = None,
@@ -72,6 +73,7 @@ def generate_structures(
     counts [s]: atoms, ghosts included
     targets: values [s] by property, in the dataset's units; other properties are absent
     sampler: by default the preferred one of the method
+    first: index of the first structure, of those that follow from the seed
     progress: called with the number of finished structures
     sink: called with the structures of every batch when it is finished
     partial: where every batch is stored with its time when it is finished; those that are there are not generated again
@@ -85,7 +87,7 @@ def generate_structures(
     cells_t = torch.as_tensor(np.asarray(cells), dtype=torch.float32)
     check_cells(cells_t, method.cutoff)
     counts_t = torch.as_tensor(np.asarray(counts), dtype=torch.long)
-    seeds = structure_seeds(seed, 0, len(cells))
+    seeds = structure_seeds(seed, first, len(cells))
 
     method.eval()
 

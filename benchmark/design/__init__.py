@@ -1,0 +1,1 @@
+"""Design of glasses: generate, measure, judge as a hit of the benchmark, until there are enough."""
