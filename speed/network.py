@@ -2,8 +2,8 @@
 
 Implementations of the same computation (paths) run in turns within one process, and the best round of each counts, so
 that other load on the machine changes ratios little. FLOP are those of the cheapest dense form of the function (node
-products once per atom, moments of the directions instead of Phi of every edge), the same for all paths. The native kernel
-needs fewer, because it skips basis functions that are zero.
+products once per atom, moments of the directions instead of Phi of every edge), the same for all paths. The native
+kernel needs fewer, because it skips basis functions that are zero.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The code of this installation by which results are generated and measured, and results of other code.
 
 A change of code that leaves all numbers as they are, to the last bit or, for native kernels, within their differences
-between instruction sets, is declared in ``equal_code.json``: groups of hashes by plug-in, oldest first. The code of a group has its first hash, so that its stored results stay valid.
+between instruction sets, is declared in ``equal_code.json``: groups of hashes by plug-in, oldest first. The code of a
+group has its first hash, so that its stored results stay valid.
 """
 
 from __future__ import annotations

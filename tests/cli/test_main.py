@@ -394,7 +394,7 @@ def test_a_stopped_command_says_so_and_leaves_nothing(tmp_path, number):
     finally:
         running.kill()
     assert running.returncode == 130
-    assert "amsbench: stopped; given again, data build, train, anneal and run go on" in err
+    assert "amsbench: stopped; given again, data build, train, anneal, run and design go on" in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
 
