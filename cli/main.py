@@ -17,6 +17,7 @@ from ..errors import AmsbenchError
 from .data import data_app
 from .generate import evaluate_command, generate_command, picture_command
 from .metrics import metrics_command, new_metric_command
+from .page import page_command
 from .plugins import datasets_command, info_command, methods_command, new_method_command
 from .progress import say
 from .run import run_command, table_command
@@ -27,6 +28,7 @@ from .train import train_command
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
     "table": table_command,
+    "page": page_command,
     "submit": submit_command,
     "verify": verify_command,
     "compact": compact_command,
