@@ -1,4 +1,4 @@
-"""Cards of the methods and baselines of the results, and the titles of their datasets."""
+"""Cards of the methods and baselines of the results."""
 
 from __future__ import annotations
 
@@ -17,16 +17,13 @@ def method_cards(results: Iterable[Result]) -> list[dict[str, Any]]:
     return [_card(name, learned=learned[name]) for name in names]
 
 
-def dataset_title(name: str) -> str:
-    """What a dataset is, in one line; empty where it is not installed."""
-    return registry.load("datasets", name).title if name in registry.names("datasets") else ""
-
-
 def _card(name: str, *, learned: bool) -> dict[str, Any]:
     card: dict[str, Any] = {"name": name, "learned": learned}
     kind: registry.PluginKind = "methods" if learned else "non_learned"
     if name not in registry.names(kind):
-        return card | {"missing": "The plug-in of this name is not installed here, so that its card is not known."}
+        return card | {
+            "missing": "The plug-in of this name is not installed here, so that its card is not known."
+        }
     plugin = registry.load(kind, name)
     of_plugin: MethodCard | None = plugin.card
     card |= {"title": plugin.title, "samplers": []}

@@ -88,7 +88,8 @@ def page_columns(records: ComparisonRecords) -> tuple[PageColumn, ...]:
     """The columns of a comparison in their order, by its kind."""
     if records.comparison.key.kind == "structural":
         return (*_curve_columns(records), _ENERGY, _time(records))
-    return (*_HITS, *_property_columns(records), _ENERGY, _time(records))
+    errors, further = _property_columns(records)
+    return (*_HITS, *errors, _ENERGY, *further, _time(records))
 
 
 def _title(column: Column, values: Values, steps: int, records: ComparisonRecords) -> str:
@@ -172,12 +173,14 @@ def _curve_columns(records: ComparisonRecords) -> list[PageColumn]:
     return columns
 
 
-def _property_columns(records: ComparisonRecords) -> list[PageColumn]:
+def _property_columns(records: ComparisonRecords) -> tuple[list[PageColumn], list[PageColumn]]:
+    """The error over all requests of each property; then its other columns, named by it where there are several."""
     key = records.comparison.key
-    columns = []
+    errors, further = [], []
     for name in key.targets:
         label = with_unit(key.dataset, name)
-        columns += [
+        of_property = f", {name}" if len(key.targets) > 1 else ""
+        errors.append(
             PageColumn(
                 column=Column(
                     head=f"Error, {label}",
@@ -189,16 +192,23 @@ def _property_columns(records: ComparisonRecords) -> list[PageColumn]:
                 meaning=f"Mean absolute error over all requests ({WORST}), with its 95 % interval.",
                 better="lower",
                 level=("training mean", "training_mean_mae"),
-            ),
+            )
+        )
+        further += [
             PageColumn(
-                column=Column(head="Measured", quantity=name, statistic="coverage", text=_as_measured_share),
+                column=Column(
+                    head=f"Measured{of_property}",
+                    quantity=name,
+                    statistic="coverage",
+                    text=_as_measured_share,
+                ),
                 meaning=f"Share of the structures whose {name} could be measured.",
                 better="higher",
                 is_minor=True,
             ),
             PageColumn(
                 column=Column(
-                    head="Error of measured",
+                    head=f"Error of measured{of_property}",
                     quantity=name,
                     statistic="mae",
                     limits=("mae_low", "mae_high"),
@@ -209,7 +219,7 @@ def _property_columns(records: ComparisonRecords) -> list[PageColumn]:
             ),
             PageColumn(
                 column=Column(
-                    head="Rank corr.",
+                    head=f"Rank correlation{of_property}",
                     quantity=name,
                     statistic="spearman",
                     text=as_correlation,
@@ -221,7 +231,7 @@ def _property_columns(records: ComparisonRecords) -> list[PageColumn]:
                 is_minor=True,
             ),
         ]
-    return columns
+    return errors, further
 
 
 def _as_measured_share(values: Values, column: Column) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from ...benchmark import registry
 from ...benchmark.runs.results import TABLE, Result, ResultFiles
 from ..comparisons import Comparison, comparisons_of, with_unit
+from ..pages import dataset_label
 from ..structure_values import structure_values
 from ..tables.summary import main_comparisons
-from .cards import dataset_title
 from .curves import CurveOverlay, rounded
 from .provenance import provenance_of
 from .rows import comparison_data, result_id
@@ -20,7 +20,9 @@ from .structures import elements_data, samples_of
 KINDS = ("structural", "inverse-design")
 
 
-def comparisons_by_dataset(results: Sequence[Result], files: ResultFiles | None) -> dict[str, list[Comparison]]:
+def comparisons_by_dataset(
+    results: Sequence[Result], files: ResultFiles | None
+) -> dict[str, list[Comparison]]:
     """All comparisons of the results by dataset, structure before inverse design."""
     by_dataset: dict[str, list[Comparison]] = {}
     kinds = [kind for kind in KINDS if any(result.key.kind == kind for result in results)]
@@ -36,15 +38,16 @@ def dataset_data(name: str, comparisons: Sequence[Comparison]) -> dict[str, Any]
     results = [result for comparison in comparisons for result in results_of(comparison)]
     return {
         "name": name,
-        "title": dataset_title(name),
+        "label": dataset_label(name),
+        "title": registry.load("datasets", name).title if name in registry.names("datasets") else "",
         "plans": _plans(comparisons),
         "comparisons": [
             comparison_data(comparison, is_main=comparison.label in main) for comparison in comparisons
         ],
-        "provenance": {result_id(result): provenance_of(result) for result in results},
-        "trainings": {
-            result.key.checkpoint_hash: result.training for result in results if result.training
-        },
+        **_shared(
+            {result_id(result): provenance_of(result) for result in results}, ("metrics", "environment")
+        ),
+        "trainings": {result.key.checkpoint_hash: result.training for result in results if result.training},
     }
 
 
@@ -82,6 +85,20 @@ def results_of(comparison: Comparison) -> list[Result]:
     return [result for entry in entries for result in entry.results.values()]
 
 
+def _shared(provenance: dict[str, dict[str, Any]], parts: Sequence[str]) -> dict[str, Any]:
+    """Provenance whose ``parts``, which many results have in common, are numbers of the list ``shared``."""
+    places: dict[str, int] = {}
+    shared = []
+    for facts in provenance.values():
+        for part in parts:
+            text = json.dumps(facts[part], sort_keys=True)
+            if text not in places:
+                places[text] = len(shared)
+                shared.append(facts[part])
+            facts[part] = places[text]
+    return {"provenance": provenance, "shared": shared}
+
+
 def _plans(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """What is compared on a dataset: name, label, and the numbers of its comparisons."""
     plans: dict[tuple[str, str], dict[str, Any]] = {}
@@ -99,11 +116,7 @@ def _obtained(files: ResultFiles, result: Result) -> dict[str, dict[str, list[fl
     if not files.path(result.key, TABLE).is_file():
         return {}
     return {
-        name: {"target": _column(target), "obtained": _column(obtained)}
+        name: {"target": rounded(target), "obtained": rounded(obtained)}
         for name in result.key.targets
         for target, obtained in [structure_values(files, result, name)]
     }
-
-
-def _column(values: np.ndarray) -> list[float | None]:
-    return rounded(values)

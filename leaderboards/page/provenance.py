@@ -99,7 +99,7 @@ def _plans(dataset: str, protocol: str) -> tuple[EvaluationPlan, ...]:
 
 @cache
 def _released_hash(method: str, dataset: str) -> str | None:
-    """The content hash of the checkpoint that a run takes by default; None where no checkpoint comes with the method."""
+    """The content hash of the checkpoint that a run takes by default; None where none comes with the method."""
     if method not in registry.names("methods"):
         return None
     path = released_checkpoint(registry.load("methods", method), dataset)

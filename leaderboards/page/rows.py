@@ -15,6 +15,8 @@ from .columns import PageColumn, page_columns
 
 ID_LENGTH = 12
 """Characters of a result's hash by which the page names it."""
+DIGITS = 6
+"""Digits of the numbers of a row; the texts of its cells are those of the tables."""
 
 
 def result_id(result: Result) -> str:
@@ -63,12 +65,16 @@ def _rows(
                     **_identity(entry, result),
                     "colour": styles[entry.label].colour,
                     "cells": [column.cell(values, steps, records) for column in columns],
-                    "numbers": [values.number(*name) for name in statistics],
+                    "numbers": [_rounded(values.number(*name)) for name in statistics],
                     "failures": result.failures,
                     "structures": _has_structures(comparison, result),
                 }
             )
     return rows
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
 def _has_structures(comparison: Comparison, result: Result) -> bool:

@@ -10,9 +10,9 @@ import numpy as np
 from ...benchmark.evaluation.material_limits import mass_density
 from ...benchmark.runs.results import Result, ResultFiles
 from ...benchmark.runs.stored_structures import stored_structures
+from ...metrics.neighbours.packed import pack
 from ...metrics.network.bonds import BOND_STRETCH, ELEMENTAL_STRETCH, bonds_between
 from ...metrics.network.element_classes import symbols_of
-from ...metrics.neighbours.packed import pack
 from ..structure_values import structure_values
 
 if TYPE_CHECKING:

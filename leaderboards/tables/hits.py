@@ -51,7 +51,10 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
         "within_tolerance": "within tolerance",
     }
     columns = (
-        *(Column(head=head, quantity=HITS, statistic=name, text=as_hit_share) for name, head in heads.items()),
+        *(
+            Column(head=head, quantity=HITS, statistic=name, text=as_hit_share)
+            for name, head in heads.items()
+        ),
         Column(
             head="hits",
             quantity=HITS,
@@ -61,7 +64,9 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
             interval_text=percent_interval,
         ),
         Column(head="time per hit", quantity=HITS, statistic="seconds_per_hit", text=as_hit_time),
-        Column(head="with measurement", quantity=HITS, statistic="seconds_per_hit_measured", text=as_hit_time),
+        Column(
+            head="with measurement", quantity=HITS, statistic="seconds_per_hit_measured", text=as_hit_time
+        ),
     )
     return TableSpec(
         title=f"Hits: {comparison.label}",

@@ -21,7 +21,7 @@
 
   function provenance(dataset, source) {
     const training = dataset.trainings[source.checkpoint];
-    const machine = source.environment;
+    const machine = dataset.shared[source.environment];
     const facts = [
       ["Command", [element("code", { class: "command" }, source.command), copyButton(source.command)]],
       ["Checkpoint", hash(source.checkpoint, source.released ? "the released one" : "")],
@@ -38,7 +38,7 @@
     return element("div", {},
       element("dl", { class: "facts" }, facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
       training && folded("Training record", JSON.stringify(training, null, 1)),
-      folded("Hashes of metrics and files", JSON.stringify({ metrics: source.metrics, files: source.files }, null, 1)));
+      folded("Hashes of metrics and files", JSON.stringify({ metrics: dataset.shared[source.metrics], files: source.files }, null, 1)));
   }
 
   function hash(text, note) {

@@ -40,7 +40,7 @@
     const isShare = column.key === "hits hits" || SHARES.has(column.key.split(" ")[1]);
     const isLogarithmic = !isShare && points.every((point) => point.y > 0);
     const traces = lines(comparison, points, cost);
-    const front = amsbench.paretoFront(points, higher);
+    const front = amsbench.paretoFront(points.filter((point) => !higher || point.y > 0), higher);
     if (front.length > 1) {
       traces.unshift({
         x: front.map((point) => point.x), y: front.map((point) => point.y), mode: "lines", hoverinfo: "skip",

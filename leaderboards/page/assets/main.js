@@ -85,9 +85,9 @@
   }
 
   function drawAll() {
-    amsbench.choices("datasets", amsbench.datasets().map((item, place) => [place, item.name]), state.dataset, chooseDataset);
+    amsbench.choices("datasets", amsbench.datasets().map((item, place) => [place, item.label]), state.dataset, chooseDataset);
     amsbench.choices("plans", dataset().plans.map((item, place) => [place, item.label]), state.plan, choosePlan);
-    amsbench.byId("leaderboard-title").textContent = dataset().title ? `${dataset().name}: ${dataset().title}` : dataset().name;
+    amsbench.byId("leaderboard-title").textContent = dataset().title ? dataset().title : dataset().name;
     const shared = `${dataset().name}, ${plan().name}, protocol `;
     amsbench.options(amsbench.byId("comparison"), plan().comparisons.map((place) =>
       [place, dataset().comparisons[place].label.replace(shared, "")]), state.comparison);

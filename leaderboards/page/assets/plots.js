@@ -27,6 +27,7 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: c.text, size: 12, family: "system-ui, sans-serif" },
       margin: { l: 56, r: 12, t: 12, b: 48 }, showlegend: false, hovermode: "closest",
+      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
       hoverlabel: { bgcolor: c.ground, bordercolor: c.line, font: { color: c.text } },
       xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y }, ...further,
     };
@@ -40,8 +41,7 @@
     node.setAttribute("role", "img");
     node.setAttribute("aria-label", description);
     await plotly.react(node, traces, layout, {
-      responsive: true, displaylogo: false, displayModeBar: "hover", scrollZoom: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
+      responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false,
     });
   };
 

@@ -5,7 +5,7 @@
   const UNIT = 100;
   const RADIUS = 0.45;
   const LEAST_RADIUS = 0.28;
-  const EYE = { x: 1.05, y: 0.85, z: 0.5 };
+  const EYE = { x: 1.3, y: 1.05, z: 0.62 };
   let sphere = null;
   let eye = { ...EYE };
   let shown = { of: null, sample: 0, bonds: true, cell: true };

@@ -47,7 +47,7 @@
       element("th", { scope: "row" }, element("button", {
         type: "button", class: "fold", "aria-expanded": String(opened), "aria-controls": opened ? detail : null,
         on: { click: () => actions.toggle(row.id) },
-      }, element("span", { class: "swatch", style: `background:${row.colour}`, "aria-hidden": "true" }), row.entry),
+      }, element("span", { class: "swatch", style: `background:${row.colour}`, "aria-hidden": "true" }), element("span", {}, row.entry)),
       element("small", { class: "narrow" }, row.sampler)),
       element("td", { class: "minor" }, row.sampler),
       element("td", {}, row.learned ? String(row.steps) : "-"),
@@ -64,7 +64,7 @@
     },
     cell.tied ? element("span", { class: "mark", role: "img", "aria-label": "best or tied" }, "●") : null,
     cell.text,
-    cell.interval ? element("small", {}, ` ${cell.interval}`) : null);
+    cell.interval ? element("small", {}, cell.interval) : null);
   }
 
   function classes(...names) {
