@@ -12,7 +12,7 @@ from ...benchmark.runs.results import Result, ResultFiles
 from ...benchmark.runs.stored_structures import stored_structures
 from ...metrics.neighbours.packed import pack
 from ...metrics.network.bonds import BOND_STRETCH, ELEMENTAL_STRETCH, bonds_between
-from ...metrics.network.element_classes import symbols_of
+from ...metrics.network.element_classes import element_class, symbols_of
 from ..structure_values import structure_values
 
 if TYPE_CHECKING:
@@ -50,13 +50,15 @@ def samples_of(files: ResultFiles, result: Result) -> list[dict[str, Any]]:
 def structure_data(atoms: Atoms) -> dict[str, Any]:
     """Elements, formula, cell and bonds of one structure; lengths are whole numbers of 1/SCALE angstrom.
 
+    symbols: cations first; species: the place of each atom's element among them
     bonds: the two atoms of each bond, then the vector between them, flat; a bond may leave the cell
     """
     wrapped = atoms.copy()
     wrapped.wrap()
-    symbols = sorted(set(wrapped.get_chemical_symbols()))
+    counts = wrapped.symbols.formula.count()
+    symbols = sorted(counts, key=lambda symbol: (element_class(symbol) == "anion", symbol))
     return {
-        "formula": str(wrapped.symbols.formula.convert("metal")),
+        "formula": "".join(f"{symbol}{counts[symbol]}" for symbol in symbols),
         "atoms": len(wrapped),
         "density": round(mass_density(wrapped), 3),
         "symbols": symbols,

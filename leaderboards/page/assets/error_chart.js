@@ -52,12 +52,12 @@
     const x = cost === "time" ? { type: "log", title: { text: "time per structure (s)" }, dtick: 1 } : {
       type: "log", title: { text: "sampling steps" }, tickvals: spaced(ticks), ticktext: spaced(ticks).map(String),
     };
-    const y = isLogarithmic ? { type: "log", dtick: "D2" } : { rangemode: higher ? "tozero" : "normal" };
-    const caption = `${column.head} against ${cost === "time" ? "time per structure" : "sampling steps"}: ${points.length} results that pass the filters of the table.`;
+    const y = isLogarithmic ? { type: "log", ...decades(points) } : { rangemode: higher ? "tozero" : "normal" };
+    const caption = `${column.head} against ${cost === "time" ? "time per structure" : "sampling steps"}: ${points.length} results that pass the filters of method, sampler and text.`;
     await amsbench.draw("error-chart", traces, amsbench.layout(x, { ...y, title: { text: amsbench.plotText(head) } }, level(column, isLogarithmic, c)), caption);
     const methods = new Map(points.map((point) => [point.row.method, amsbench.visible(point.row.colour)]));
     amsbench.legend("error-legend", [...methods]);
-    amsbench.byId("error-caption").textContent = `${caption} Bars: 95 % intervals. Dotted: the Pareto front, results that are surpassed in ${higher ? "value" : "error"} by none of at most their cost.` +
+    amsbench.byId("error-caption").textContent = `${caption} Bars: 95 % intervals. Dotted: the Pareto front, the results that none of equal or lower cost surpasses.` +
       (column.level ? ` Dashed: ${column.level.label}.` : "");
   };
 
@@ -66,6 +66,17 @@
     const kept = [];
     for (const value of values) if (!kept.length || value > 1.2 * kept.at(-1)) kept.push(value);
     return kept;
+  }
+
+  // Ticks at 1, 2 and 5 times the powers of ten, as plain numbers.
+  function decades(points) {
+    const values = points.flatMap((point) => [point.y, point.low, point.high]).filter((value) => value > 0);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const ticks = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
+      for (const factor of [1, 2, 5]) ticks.push(Number((factor * 10 ** power).toPrecision(1)));
+    }
+    return { tickvals: ticks, ticktext: ticks.map(String) };
   }
 
   function lines(comparison, points, cost) {

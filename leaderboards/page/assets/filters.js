@@ -39,10 +39,12 @@
 
   // The order in which a table is shown at first: by its first column that distinguishes results, ties by the next.
   amsbench.usualOrder = function (comparison, rows) {
-    const leading = leadingColumns(comparison);
-    return leading.reduceRight((ordered, column) => amsbench.sorted(ordered, {
-      column: column, descending: comparison.columns[column].better === "higher",
-    }), rows);
+    return leadingColumns(comparison).reduceRight((ordered, place) => {
+      if (comparison.columns[place].better === "lower") return amsbench.sorted(ordered, { column: place, descending: false });
+      const some = ordered.filter((row) => row.cells[place].value > 0);
+      const none = ordered.filter((row) => !(row.cells[place].value > 0)); // of no hits, or measured without
+      return [...amsbench.sorted(some, { column: place, descending: true }), ...none];
+    }, rows);
   };
 
   // Hits, then the error over all requests; or the error of the first curve.
@@ -66,6 +68,19 @@
       }
     }
     return null;
+  };
+
+  // The row of a closer look among those that have one: the selected one, else the best that passes the filters.
+  amsbench.shownRow = function (view, rows) {
+    const passing = rows.filter((row) => view.rows.includes(row));
+    const best = amsbench.best(view.comparison, passing);
+    return rows.find((row) => row.id === view.selected) || (best && best.row) || passing[0] || rows[0];
+  };
+
+  // Rows of trained models that are tied with one in a column, at its number of steps; none where no test was made.
+  amsbench.tiedWith = function (rows, best, column) {
+    if (!best.cells[column].tied) return [];
+    return rows.filter((row) => row !== best && row.learned && row.steps === best.steps && row.cells[column].tied);
   };
 
   // Choices of the filters among the rows of a comparison.

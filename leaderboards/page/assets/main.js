@@ -8,6 +8,8 @@
     opened: new Set(), all: false, selected: null,
   };
 
+  let waiting = null;
+
   const dataset = () => amsbench.datasets()[state.dataset];
   const plan = () => dataset().plans[state.plan];
   const comparison = () => dataset().comparisons[state.comparison];
@@ -85,9 +87,9 @@
   }
 
   function drawAll() {
-    amsbench.choices("datasets", amsbench.datasets().map((item, place) => [place, item.label]), state.dataset, chooseDataset);
+    amsbench.choices("datasets", amsbench.datasets().map((item, place) => [place, item.label.split(" (")[0]]), state.dataset, chooseDataset);
     amsbench.choices("plans", dataset().plans.map((item, place) => [place, item.label]), state.plan, choosePlan);
-    amsbench.byId("leaderboard-title").textContent = dataset().title ? dataset().title : dataset().name;
+    amsbench.byId("leaderboard-title").textContent = dataset().title ? dataset().title[0].toUpperCase() + dataset().title.slice(1) : dataset().name;
     const shared = `${dataset().name}, ${plan().name}, protocol `;
     amsbench.options(amsbench.byId("comparison"), plan().comparisons.map((place) =>
       [place, dataset().comparisons[place].label.replace(shared, "")]), state.comparison);
@@ -124,12 +126,21 @@
     drawErrors();
   }
 
+  // The closer look follows when the reader stops typing.
+  function filtersChanged() {
+    state.selected = null;
+    drawRows();
+    clearTimeout(waiting);
+    waiting = setTimeout(drawCloser, 300);
+  }
+
   function drawTable() {
     amsbench.drawTable(view(), { sort: sortBy, toggle: toggle });
   }
 
   function drawErrors() {
-    amsbench.drawErrorChart(view(), Number(amsbench.byId("error-y").value), amsbench.byId("error-x").value)
+    const rows = amsbench.filtered(comparison(), { ...state.filters, steps: "" });
+    amsbench.drawErrorChart({ comparison: comparison(), rows: rows }, Number(amsbench.byId("error-y").value), amsbench.byId("error-x").value)
       .catch(amsbench.problem);
   }
 
@@ -161,19 +172,32 @@
     }
     const at = state.filters.steps && state.filters.steps !== "0" ? ` at ${amsbench.stepsText(Number(state.filters.steps))}` : "";
     const columns = comparison().columns;
-    const text = (place) => best.row.cells[place].text + (best.row.cells[place].interval ? ` ${best.row.cells[place].interval}` : "");
+    const text = (place) => [best.row.cells[place].text, best.row.cells[place].interval].filter(Boolean).join(" ");
     const facts = columns.flatMap((column, place) => column.minor ? [] : [
       element("div", {}, element("dt", {}, column.head), element("dd", {}, text(place)))]);
     const designs = columns[0].key === "hits hits";
-    const why = !designs ? `lowest ${columns[best.column].head}` : best.column === 0 ? "most hits" : "no hits here; lowest error over all requests";
-    const withStructures = rows.find((row) => row.structures);
-    const shown = best.row.structures ? best.row : withStructures;
-    amsbench.fill("lead", element("h3", {}, `Best${at}: `, element("strong", {}, amsbench.rowName(best.row)), element("small", {}, ` (${why})`)),
+    const lowest = designs ? "lowest error over all requests" : `lowest ${columns[best.column].head}`;
+    const why = best.column === 0 && designs ? "most hits" : lowest;
+    const tied = amsbench.tiedWith(rows, best.row, best.column);
+    const notes = [
+      designs && best.column !== 0 && noHits(rows),
+      tied.length && `Not distinguishable from it at ${amsbench.stepsText(best.row.steps)}: ${tied.map((row) => `${row.entry} (${row.cells[best.column].text})`).join(", ")}.`,
+    ].filter(Boolean);
+    const shown = best.row.structures ? best.row : rows.find((row) => row.structures && row.learned);
+    amsbench.fill("lead", element("h3", {}, `Best trained model${at}: `, element("strong", {}, at ? best.row.entry : amsbench.rowName(best.row)), element("small", {}, ` (${why})`)),
       element("dl", { class: "answer" }, facts),
+      notes.length ? element("p", {}, notes.join(" ")) : null,
       element("div", { class: "actions" },
         element("button", { type: "button", on: { click: () => show("row", best.row.id) } }, "Numbers and provenance"),
         shown ? element("button", { type: "button", on: { click: () => show("structures", shown.id) } },
           shown === best.row ? "One of its structures in 3D" : `A structure of ${amsbench.rowName(shown)} in 3D`) : null));
+  }
+
+  // Why no result has a time per hit.
+  function noHits(rows) {
+    const measured = rows.filter((row) => row.learned && row.cells[0].text !== "-").length;
+    return measured ? `None of the ${measured} results whose hits were measured has one, so that there is no time per hit.`
+      : "These results were measured before hits were defined.";
   }
 
   function sortBy(column) {
@@ -219,14 +243,14 @@
     for (const name of Object.keys(NO_FILTERS)) {
       amsbench.byId(`filter-${name}`).addEventListener("input", (event) => {
         state.filters[name] = event.target.value;
-        drawRows();
+        filtersChanged();
       });
     }
     amsbench.byId("filters").addEventListener("reset", () => {
       state.filters = { ...NO_FILTERS };
       state.sort = { column: null, descending: false };
       drawFilters();
-      drawRows();
+      filtersChanged();
     });
     amsbench.byId("filters").addEventListener("submit", (event) => event.preventDefault());
     amsbench.byId("more").addEventListener("click", () => {

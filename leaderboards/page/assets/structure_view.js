@@ -5,7 +5,7 @@
   const UNIT = 100;
   const RADIUS = 0.45;
   const LEAST_RADIUS = 0.28;
-  const EYE = { x: 1.3, y: 1.05, z: 0.62 };
+  const EYE = { x: 1.45, y: 1.15, z: 0.6 };
   let sphere = null;
   let eye = { ...EYE };
   let shown = { of: null, sample: 0, bonds: true, cell: true };
@@ -17,7 +17,7 @@
       amsbench.fill("structure-body", element("p", { class: "muted" }, "No structures are stored beside these results."));
       return;
     }
-    const row = rows.find((item) => item.id === view.selected) || rows[0];
+    const row = amsbench.shownRow(view, rows);
     if (shown.of !== row.id) shown = { ...shown, of: row.id, sample: 0 };
     const samples = closer.results[row.id].structures;
     const draw = () => plot(view, closer, row, samples);
@@ -56,7 +56,7 @@
     const caption = `${amsbench.rowName(row)}, structure ${sample.number}: ${sample.formula}, ${sample.atoms} atoms, ${sample.density} g/cm³${values(sample, closer)}.`;
     await amsbench.draw("structure-chart", traces, {
       paper_bgcolor: "rgba(0,0,0,0)", margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, hovermode: false,
-      scene: { xaxis: hidden, yaxis: hidden, zaxis: hidden, aspectmode: "data", dragmode: "orbit", camera: { eye: eye, up: { x: 0, y: 0, z: 1 } } },
+      scene: { xaxis: hidden, yaxis: hidden, zaxis: hidden, aspectmode: "data", dragmode: "orbit", camera: { eye: eye, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.08 } } },
     }, `${caption} The arrow keys turn it, plus and minus change its size.`);
     const node = amsbench.byId("structure-chart");
     if (!node.dataset.followed) {

@@ -48,7 +48,7 @@
         type: "button", class: "fold", "aria-expanded": String(opened), "aria-controls": opened ? detail : null,
         on: { click: () => actions.toggle(row.id) },
       }, element("span", { class: "swatch", style: `background:${row.colour}`, "aria-hidden": "true" }), element("span", {}, row.entry)),
-      element("small", { class: "narrow" }, row.sampler)),
+      row.entry.includes(row.sampler) ? null : element("small", {}, row.sampler)),
       element("td", { class: "minor" }, row.sampler),
       element("td", {}, row.learned ? String(row.steps) : "-"),
       view.comparison.columns.map((column, place) => dataCell(row.cells[place], column)));

@@ -13,7 +13,7 @@
         "No values of single structures are stored beside these results."));
       return;
     }
-    const row = rows.find((item) => item.id === view.selected) || rows[0];
+    const row = amsbench.shownRow(view, rows);
     if (!closer.properties.some((item) => item.name === property)) property = closer.properties[0].name;
     const result = element("select", { id: "target-result", on: { change: () => choose(result.value) } });
     amsbench.options(result, rows.map((item) => [item.id, amsbench.rowName(item)]), row.id);
