@@ -23,7 +23,7 @@
 
   function heads(view, actions) {
     const columns = [
-      ...LABELS.map(([key, head]) => ({ column: key, head: head, meaning: "", minor: key === "sampler" })),
+      ...LABELS.map(([key, head]) => ({ column: key, head: head, meaning: "", minor: key !== "entry" })),
       ...view.comparison.columns.map((column, place) => ({
         column: place, head: column.head, meaning: column.meaning, minor: column.minor, numeric: true,
       })),
@@ -48,9 +48,10 @@
         type: "button", class: "fold", "aria-expanded": String(opened), "aria-controls": opened ? detail : null,
         on: { click: () => actions.toggle(row.id) },
       }, element("span", { class: "swatch", style: `background:${row.colour}`, "aria-hidden": "true" }), element("span", {}, row.entry)),
-      row.entry.includes(row.sampler) ? null : element("small", {}, row.sampler)),
+      element("small", {}, [row.entry.includes(row.sampler) ? "" : row.sampler, row.learned ? amsbench.stepsText(row.steps) : ""]
+        .filter(Boolean).join(", "))),
       element("td", { class: "minor" }, row.sampler),
-      element("td", {}, row.learned ? String(row.steps) : "-"),
+      element("td", { class: "minor" }, row.learned ? String(row.steps) : "-"),
       view.comparison.columns.map((column, place) => dataCell(row.cells[place], column)));
     if (!opened) return [line];
     const width = LABELS.length + view.comparison.columns.length;
