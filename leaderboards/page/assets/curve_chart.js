@@ -9,10 +9,14 @@
   amsbench.drawCurves = async function (view, closer) {
     const rows = view.comparison.rows.filter((row) => closer.results[row.id] && closer.results[row.id].curves);
     if (!rows.length) {
+      chosen.of = null;
       amsbench.fill("curve-body", element("p", { class: "muted" },
         "No structures are stored beside these results, so that their curves cannot be shown."));
       return;
     }
+    const dark = amsbench.colours().dark;
+    if (chosen.of === view.comparison && chosen.dark === dark) return; // it depends on no filter
+    chosen.dark = dark;
     if (chosen.of !== view.comparison) {
       const preferred = amsbench.usualOrder(view.comparison, rows).slice(0, MOST_AT_FIRST);
       chosen = { ...chosen, name: closer.reference[0].name, ids: new Set(preferred.map((row) => row.id)), of: view.comparison };

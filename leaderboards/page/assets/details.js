@@ -71,7 +71,7 @@
     const lines = comparison.statistics
       .map(([quantity, statistic], place) => [quantity, statistic, row.numbers[place]])
       .filter(([, statistic, value]) => value !== null && !statistic.startsWith("failed: "));
-    return element("div", { class: "scroll numbers", tabindex: "0", role: "region", "aria-label": "All numbers" },
+    return element("div", { class: "scroll numbers", tabindex: "0", role: "region", "aria-label": `All numbers of ${amsbench.rowName(row)}` },
       element("table", {}, element("thead", {}, element("tr", {},
         ["Quantity", "Statistic", "Value"].map((head) => element("th", { scope: "col" }, head)))),
       element("tbody", {}, lines.map(([quantity, statistic, value]) => element("tr", {},

@@ -241,7 +241,7 @@
   function listen() {
     amsbench.byId("comparison").addEventListener("change", (event) => chooseComparison(Number(event.target.value)));
     for (const name of Object.keys(NO_FILTERS)) {
-      amsbench.byId(`filter-${name}`).addEventListener("input", (event) => {
+      amsbench.byId(`filter-${name}`).addEventListener(name === "text" ? "input" : "change", (event) => {
         state.filters[name] = event.target.value;
         filtersChanged();
       });

@@ -9,15 +9,20 @@
   let sphere = null;
   let eye = { ...EYE };
   let shown = { of: null, sample: 0, bonds: true, cell: true };
+  let drawn = null;
 
   amsbench.drawStructures = async function (view, closer, choose) {
     const rows = amsbench.usualOrder(view.comparison, view.comparison.rows)
       .filter((row) => closer.results[row.id] && closer.results[row.id].structures);
     if (!rows.length) {
+      drawn = null;
       amsbench.fill("structure-body", element("p", { class: "muted" }, "No structures are stored beside these results."));
       return;
     }
     const row = amsbench.shownRow(view, rows);
+    const state = `${view.comparison.label} ${row.id} ${amsbench.colours().dark}`;
+    if (drawn === state) return;
+    drawn = state;
     if (shown.of !== row.id) shown = { ...shown, of: row.id, sample: 0 };
     const samples = closer.results[row.id].structures;
     const draw = () => plot(view, closer, row, samples);
@@ -39,7 +44,7 @@
     amsbench.fill("structure-body",
       element("div", { class: "controls" }, element("label", {}, "Result ", result), element("label", {}, "Structure ", sample),
         box("bonds", "Bonds"), box("cell", "Cell"),
-        press("−", "Smaller", () => zoom(1.25)), press("+", "Larger", () => zoom(0.8)), press("Reset view", "Reset the view", reset)),
+        press("−", "Smaller", () => zoom(1.25)), press("+", "Larger", () => zoom(0.8)), press("Reset view", null, reset)),
       element("figure", {}, element("div", { id: "structure-chart", class: "chart scene", tabindex: "0", on: { keydown: key } }),
         element("div", { class: "legend", id: "structure-legend" }),
         element("figcaption", { id: "structure-caption" })));
@@ -78,12 +83,12 @@
     }).join("");
   }
 
-  // Unit sphere of triangles: an octahedron whose edges are halved three times.
+  // Unit sphere of triangles: an octahedron whose edges are halved twice.
   function unitSphere() {
     if (sphere) return sphere;
     let points = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]];
     let faces = [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]];
-    for (let level = 0; level < 3; level += 1) {
+    for (let level = 0; level < 2; level += 1) {
       const middles = new Map();
       const middle = (a, b) => {
         const name = a < b ? `${a} ${b}` : `${b} ${a}`;

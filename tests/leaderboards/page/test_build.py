@@ -1,4 +1,4 @@
-"""The folder of the page: replaced as a whole, refused where it is not the page's own, the same for the same results."""
+"""The folder of the page: replaced as a whole, refused where it is not its own, the same for the same results."""
 
 import json
 import re
