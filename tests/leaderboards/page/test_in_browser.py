@@ -280,8 +280,8 @@ def axe(tmp_path_factory):
 
 RUN_AXE = """
 const done = arguments[arguments.length - 1];
-axe.run(document, { resultTypes: ["violations"] })
-  .then((result) => done(result.violations.map((item) => [item.impact, item.id, item.nodes.slice(0, 3).map((n) => n.html.slice(0, 200))])));
+const described = (item) => [item.impact, item.id, item.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))];
+axe.run(document, { resultTypes: ["violations"] }).then((result) => done(result.violations.map(described)));
 """
 
 
