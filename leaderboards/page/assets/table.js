@@ -25,7 +25,7 @@
     const columns = [
       ...LABELS.map(([key, head]) => ({ column: key, head: head, meaning: "", minor: key !== "entry" })),
       ...view.comparison.columns.map((column, place) => ({
-        column: place, head: column.head, meaning: column.meaning, minor: column.minor, numeric: true,
+        column: place, head: column.head, meaning: column.meaning, minor: isMinor(view, place), numeric: true,
       })),
     ];
     return columns.map((item) => {
@@ -52,16 +52,21 @@
         .filter(Boolean).join(", "))),
       element("td", { class: "minor" }, row.sampler),
       element("td", { class: "minor" }, row.learned ? String(row.steps) : "-"),
-      view.comparison.columns.map((column, place) => dataCell(row.cells[place], column)));
+      view.comparison.columns.map((_, place) => dataCell(row.cells[place], isMinor(view, place))));
     if (!opened) return [line];
     const width = LABELS.length + view.comparison.columns.length;
     return [line, element("tr", { class: "detail", id: detail },
       element("td", { colspan: width }, amsbench.detailOf(view, row)))];
   }
 
-  function dataCell(cell, column) {
+  // Whether narrow screens leave a column out: so they do where no result has a number in it.
+  function isMinor(view, place) {
+    return view.comparison.columns[place].minor || view.comparison.rows.every((row) => row.cells[place].value === null);
+  }
+
+  function dataCell(cell, minor) {
     return element("td", {
-      class: classes("numeric", column.minor && "minor", cell.tied && "tied"), title: cell.title || null,
+      class: classes("numeric", minor && "minor", cell.tied && "tied"), title: cell.title || null,
     },
     cell.tied ? element("span", { class: "mark", role: "img", "aria-label": "best or tied" }, "●") : null,
     cell.text,
