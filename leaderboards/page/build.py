@@ -72,12 +72,12 @@ def check_replaceable(folder: Path) -> None:
     if not present:
         return
     try:
-        own = {MARKER, *json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]}
+        page = {MARKER, *json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AmsbenchError(
             f"{folder} is not a page that 'amsbench page' made, and is not overwritten; {advice}"
         ) from error
-    if others := sorted(present - own):
+    if others := sorted(present - page):
         raise AmsbenchError(
             f"{folder} holds {others[0]}, which is no part of the page there, and is not overwritten; move the file "
             "elsewhere"

@@ -11,7 +11,7 @@ import numpy as np
 from ...benchmark import registry
 from ...benchmark.evaluation.evaluate import STANDARD_CURVES, applicable_curves
 from ...benchmark.evaluation.reference import Reference
-from ...benchmark.evaluation.reference_values import FrozenValues
+from ...benchmark.evaluation.reference_values import DatasetValues, FrozenValues
 from ...benchmark.evaluation.unmeasurable import unmeasurable
 from ...benchmark.interface.evaluation_plan import reference_split
 from ...benchmark.runs.references import reference_for
@@ -40,8 +40,11 @@ class CurveOverlay:
         if self.key.dataset not in registry.names("datasets"):
             return None
         values = reference_for(self.key.dataset).values
-        frozen = values.frozen if isinstance(values, FrozenValues) else None
-        stored = frozen.dataset_hash if frozen else values.dataset.content_hash  # type: ignore[attr-defined]
+        stored = None
+        if isinstance(values, FrozenValues):
+            stored = values.frozen.dataset_hash
+        elif isinstance(values, DatasetValues):
+            stored = values.dataset.content_hash
         if stored != self.key.dataset_hash:
             return None
         return Reference(values, split=reference_split(self.key.protocol))

@@ -145,10 +145,10 @@
   }
 
   async function drawCloser() {
-    const asked = comparison();
+    const requested = comparison();
     try {
       const closer = await amsbench.closerData(state.dataset, state.comparison);
-      if (asked !== comparison()) return; // another one was chosen meanwhile
+      if (requested !== comparison()) return; // another one was chosen meanwhile
       const choose = (id) => {
         state.selected = id;
         drawCloser();
