@@ -88,7 +88,7 @@ def results_of(comparison: Comparison) -> list[Result]:
 def _shared(provenance: dict[str, dict[str, Any]], parts: Sequence[str]) -> dict[str, Any]:
     """Provenance whose ``parts``, which many results have in common, are numbers of the list ``shared``."""
     places: dict[str, int] = {}
-    shared = []
+    shared: list[Any] = []
     for facts in provenance.values():
         for part in parts:
             text = json.dumps(facts[part], sort_keys=True)
