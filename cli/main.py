@@ -18,6 +18,7 @@ from .data import data_app
 from .design import design_command
 from .generate import evaluate_command, generate_command, picture_command
 from .metrics import metrics_command, new_metric_command
+from .page import page_command
 from .plugins import datasets_command, info_command, methods_command, new_method_command
 from .progress import say
 from .run import run_command, table_command
@@ -28,6 +29,7 @@ from .train import anneal_command, train_command
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
     "table": table_command,
+    "page": page_command,
     "submit": submit_command,
     "verify": verify_command,
     "compact": compact_command,

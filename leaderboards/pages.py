@@ -90,7 +90,7 @@ def _file_name(dataset: str) -> str:
     return f"{PAGE_NAMES.get(dataset, dataset)}.md"
 
 
-def _title(dataset: str) -> str:
+def dataset_label(dataset: str) -> str:
     """``asi: liquid silicon at 2500 K``: name and first words of the title of a dataset."""
     if dataset not in registry.names("datasets"):
         return dataset
@@ -103,7 +103,7 @@ def _page(heading: str, text: str) -> str:
 
 def _dataset_page(dataset: str, results: Sequence[Result], files: ResultFiles | None) -> str:
     return _page(
-        f"Results on {_title(dataset)}", render(tables_of(results, detail=True, files=files), "github")
+        f"Results on {dataset_label(dataset)}", render(tables_of(results, detail=True, files=files), "github")
     )
 
 
@@ -112,7 +112,7 @@ def _index(by_dataset: dict[str, list[Result]]) -> str:
     for dataset, results in by_dataset.items():
         methods = len({result.key.method for result in results})
         counts = f"{_counted(len(results), 'result')} of {_counted(methods, 'method')}"
-        lines.append(f"- [{_title(dataset)}]({_file_name(dataset)}): {counts}")
+        lines.append(f"- [{dataset_label(dataset)}]({_file_name(dataset)}): {counts}")
     return _page("Results", "\n".join(lines) + "\n")
 
 

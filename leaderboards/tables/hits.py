@@ -26,7 +26,7 @@ def hits_column(head: str, part: str = "") -> Column:
 
 
 def as_hits(values: Values, column: Column) -> str:
-    text, seconds = _as_share(values, column), values.number(HITS, "seconds_per_hit")
+    text, seconds = as_hit_share(values, column), values.number(HITS, "seconds_per_hit")
     return text if seconds is None else f"{text} at {duration(seconds)}"
 
 
@@ -51,17 +51,22 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
         "within_tolerance": "within tolerance",
     }
     columns = (
-        *(Column(head=head, quantity=HITS, statistic=name, text=_as_share) for name, head in heads.items()),
+        *(
+            Column(head=head, quantity=HITS, statistic=name, text=as_hit_share)
+            for name, head in heads.items()
+        ),
         Column(
             head="hits",
             quantity=HITS,
             statistic="hits",
-            text=_as_share,
+            text=as_hit_share,
             limits=("share_low", "share_high"),
-            interval_text=_percent_interval,
+            interval_text=percent_interval,
         ),
-        Column(head="time per hit", quantity=HITS, statistic="seconds_per_hit", text=_as_time),
-        Column(head="with measurement", quantity=HITS, statistic="seconds_per_hit_measured", text=_as_time),
+        Column(head="time per hit", quantity=HITS, statistic="seconds_per_hit", text=as_hit_time),
+        Column(
+            head="with measurement", quantity=HITS, statistic="seconds_per_hit_measured", text=as_hit_time
+        ),
     )
     return TableSpec(
         title=f"Hits: {comparison.label}",
@@ -79,15 +84,18 @@ def hits_spec(records: ComparisonRecords) -> TableSpec | None:
     )
 
 
-def _as_share(values: Values, column: Column) -> str:
+def as_hit_share(values: Values, column: Column) -> str:
+    """``31%``: a number of hits, or of structures that meet one of their conditions, of all requests."""
     number, requested = values.number(HITS, column.statistic), values.number(HITS, "requested")
     return EMPTY if number is None or not requested else percent(number, requested)
 
 
-def _percent_interval(low: float | None, high: float | None, decimals: int) -> str:
+def percent_interval(low: float | None, high: float | None, decimals: int) -> str:
+    """`` [20, 43]``: the interval of a share in percent, or nothing where there is none."""
     return "" if low is None or high is None else f" [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-def _as_time(values: Values, column: Column) -> str:
+def as_hit_time(values: Values, column: Column) -> str:
+    """The time per hit; - where there is no hit."""
     value = values.number(HITS, column.statistic)
     return EMPTY if value is None else duration(value)

@@ -30,10 +30,10 @@ def summary_tables(results: Iterable[Result]) -> list[Table]:
     if "structural" in kinds:
         tables += [
             lay_out(_structural(records_of(comparison)))
-            for comparison in _main_comparisons(every, "structural")
+            for comparison in main_comparisons(comparisons_of(every, "structural"))
         ]
     if "inverse-design" in kinds:
-        comparisons = _main_comparisons(every, "inverse-design")
+        comparisons = main_comparisons(comparisons_of(every, "inverse-design"))
         records = [records_of(comparison) for comparison in comparisons]
         tables.append(lay_out(_inverse_design(records)))
         with_hits = [item for item in records if has_hits(item)]
@@ -42,14 +42,14 @@ def summary_tables(results: Iterable[Result]) -> list[Table]:
     return tables
 
 
-def _main_comparisons(results: Sequence[Result], kind: str) -> list[Comparison]:
+def main_comparisons(comparisons: Iterable[Comparison]) -> list[Comparison]:
     """The main comparison of each dataset and plan.
 
     It has no training budget, the protocol ``standard`` or a larger one where there is one, then the most methods, and
     then the most structures.
     """
     groups: dict[tuple[str, str], list[Comparison]] = {}
-    for comparison in comparisons_of(results, kind):
+    for comparison in comparisons:
         if comparison.entries:
             groups.setdefault((comparison.key.dataset, comparison.key.plan), []).append(comparison)
     return [max(group, key=_weight) for group in groups.values()]

@@ -14,6 +14,7 @@ from amsbench.benchmark.datasets.storage import bundled_path, load_dataset_file
 from amsbench.benchmark.scaffold import TEMPLATES
 from amsbench.benchmark.training.checkpoints import RELEASED, load_checkpoint
 from amsbench.leaderboards import reported_values
+from amsbench.leaderboards.page.build import ASSETS, SCRIPTS
 from amsbench.metrics.potentials.bmp_shrm import ANGLES_FILE
 
 root = Path(sys.argv[1]).resolve()
@@ -47,6 +48,8 @@ assert len(checkpoints) == len(list((root / "benchmark" / "training" / "released
 print(f"{len({load_checkpoint(path).content_hash for path in checkpoints})} checkpoints")
 assert {path.parent.name for path in TEMPLATES.rglob("*.txt")} == {"method", "metric"}
 assert ANGLES_FILE.is_file()
+assert all((ASSETS / f"{name}.js").is_file() for name in SCRIPTS)
+assert {"index.html", "page.css", "theme.js"} <= {path.name for path in ASSETS.iterdir()}
 assert reported_values.reported_structure("asi")
 
 method = amsbench.load_method("amshortcut", dataset="asio2")

@@ -1,0 +1,43 @@
+"""`amsbench page`: the leaderboard as a folder for a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import names_in
+from .progress import say
+from .run import say_outdated
+
+
+def page_command(
+    output: Annotated[Path, typer.Argument(help="Folder of the page; an earlier page there is replaced.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", "-r", help="Results folder, 'results' by default; may be repeated."),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Add the results that come with amsbench.")
+    ] = False,
+    methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
+    samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
+) -> None:
+    """Write the leaderboard of results folders as a page for a browser: tables, charts, structures in 3D, provenance.
+
+    The folder needs no server and no network: open its index.html. Needs plotly: pip install 'amsbench[page]'.
+    """
+    from ..leaderboards.page.build import write_page
+    from ..leaderboards.result_folders import PUBLISHED, ResultFolders
+    from ..leaderboards.tables.make_tables import chosen
+
+    folders = results or ([] if published else [Path("results")])
+    store = ResultFolders([*folders, *([PUBLISHED] if published else [])])
+    shown = chosen(
+        store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
+    )
+    say_outdated(shown)
+    index = write_page(shown, output, store)
+    size = sum(path.stat().st_size for path in index.parent.rglob("*") if path.is_file())
+    say(f"Page of {len(shown)} results, {size / 1e6:.1f} MB: {index}")
