@@ -231,9 +231,9 @@ def test_training_steps_are_real_and_leave_nothing_behind(monkeypatch, quick, tm
     losses, update = [], Trainer.update
 
     def watched(self, samples):
-        losses.append(update(self, samples))
+        update(self, samples)
+        losses.append(dict(self.window.last))
         assert len(samples) == 2
-        return losses[-1]
 
     monkeypatch.setattr(Trainer, "update", watched)
     dataset = load_dataset("asi")
