@@ -54,6 +54,15 @@ StructureFormat = Annotated[
     ),
 ]
 
+ResultsFolders = Annotated[
+    list[Path] | None,
+    typer.Option("--results", "-r", help="Results folder, 'results' by default; may be repeated."),
+]
+
+Published = Annotated[bool, typer.Option("--published", help="Add the results that come with amsbench.")]
+
+OnlyThese = Annotated[str | None, typer.Option(help="Only these, comma separated.")]
+
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cores to use; all by default.")]

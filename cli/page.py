@@ -7,22 +7,17 @@ from typing import Annotated
 
 import typer
 
-from .options import names_in
+from .options import OnlyThese, Published, ResultsFolders, names_in
 from .progress import say
 from .run import say_outdated
 
 
 def page_command(
     output: Annotated[Path, typer.Argument(help="Folder of the page; an earlier page there is replaced.")],
-    results: Annotated[
-        list[Path] | None,
-        typer.Option("--results", "-r", help="Results folder, 'results' by default; may be repeated."),
-    ] = None,
-    published: Annotated[
-        bool, typer.Option("--published", help="Add the results that come with amsbench.")
-    ] = False,
-    methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
-    samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
+    results: ResultsFolders = None,
+    published: Published = False,
+    methods: OnlyThese = None,
+    samplers: OnlyThese = None,
 ) -> None:
     """Write the leaderboard of results folders as a page for a browser: tables, charts, structures in 3D, provenance.
 

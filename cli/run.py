@@ -18,6 +18,9 @@ from .options import (
     Device,
     MethodName,
     MetricNames,
+    OnlyThese,
+    Published,
+    ResultsFolders,
     Seed,
     chosen_plans,
     method_name,
@@ -145,13 +148,8 @@ def say_outdated(results: Sequence[Result]) -> None:
 
 def table_command(
     kind: Annotated[str | None, typer.Argument(help="structural or inverse-design; both by default.")] = None,
-    results: Annotated[
-        list[Path] | None,
-        typer.Option("--results", "-r", help="Results folder, 'results' by default; may be repeated."),
-    ] = None,
-    published: Annotated[
-        bool, typer.Option("--published", help="Add the results that come with amsbench.")
-    ] = False,
+    results: ResultsFolders = None,
+    published: Published = False,
     format: Annotated[str, typer.Option("--format", "-f", help="plain, github, csv or latex.")] = "plain",
     with_paper: Annotated[
         bool, typer.Option("--with-paper", help="Add the values that the paper reports.")
@@ -162,8 +160,8 @@ def table_command(
             "--detail", help="All tables: intervals, penalised errors, descriptors, cost, failures."
         ),
     ] = False,
-    methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
-    samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
+    methods: OnlyThese = None,
+    samplers: OnlyThese = None,
     figures: Annotated[Path | None, typer.Option(help="Also draw the figures into this folder.")] = None,
     pages: Annotated[
         Path | None, typer.Option(help="Write all tables as Markdown pages into this folder, and print none.")

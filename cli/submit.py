@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Cores, DataFile, method_name, names_in
+from .options import Cores, DataFile, OnlyThese, method_name, names_in
 from .progress import progress_bars, say
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ ResultsFolder = Annotated[Path, typer.Argument(help="A results folder of 'amsben
 Methods = Annotated[
     str | None, typer.Option(help="Only these, comma separated; a method of a file as ./mine.py.")
 ]
-Samplers = Annotated[str | None, typer.Option(help="Only these, comma separated.")]
-Datasets = Annotated[str | None, typer.Option(help="Only these, comma separated.")]
 Protocol = Annotated[str | None, typer.Option(help="Only these protocols, comma separated.")]
 
 
@@ -32,8 +30,8 @@ def submit_command(
     results: ResultsFolder,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="New folder for the submission.")],
     methods: Methods = None,
-    samplers: Samplers = None,
-    datasets: Datasets = None,
+    samplers: OnlyThese = None,
+    datasets: OnlyThese = None,
     protocol: Protocol = None,
     structures_url: Annotated[
         str | None,
@@ -151,8 +149,8 @@ def compact_command(
         ),
     ] = None,
     methods: Methods = None,
-    samplers: Samplers = None,
-    datasets: Datasets = None,
+    samplers: OnlyThese = None,
+    datasets: OnlyThese = None,
     protocol: Protocol = None,
     steps: Annotated[str | None, typer.Option(help="Only these step counts: 1,5,25.")] = None,
 ) -> None:

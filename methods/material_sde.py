@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..benchmark.interface.method import Method
-from ..benchmark.interface.noise import NoiseSource
+from ..benchmark.interface.noise import NoiseSource, uniform_numbers
 from ..benchmark.interface.sampler import AnySampler
 from ..benchmark.interface.structures import ScoredStructures, Structures
 from ..benchmark.interface.task import Task
@@ -216,7 +216,7 @@ class MaterialSDE(MaterialMethod):
         null = self.denoiser.null_properties(noise)
         now = torch.zeros_like(t[:, 0])
         clean = self.one_hot(batch)
-        if self.config.get("self_conditioning", False) and float(noise.uniform_structures(1)[0, 0]) < 0.5:
+        if self.config.get("self_conditioning", False) and uniform_numbers(noise, 1)[0] < 0.5:
             with torch.no_grad():
                 first = self.predict(state, null, t[:, 0], now)
                 state = replace(state, estimate=self.estimate(state, first, t[:, 0], now))

@@ -21,6 +21,10 @@ RELEASED = "released"
 """The value of ``init_from`` for the released checkpoint of method and dataset."""
 
 
+CHECK_EVERY = 100
+"""Steps whose losses are read together, so that no step waits for the GPU."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlannedTraining:
     """One training of a plan.

@@ -22,6 +22,7 @@ from ...benchmark.system.environment import environment_variables
 from ...benchmark.training.options import TrainingOptions
 from ...benchmark.training.train import with_changes
 from ...benchmark.training.trainer import Trainer
+from .plan import CHECK_EVERY
 
 WATCHED_STEPS = 2
 """Steps in which waits and launches are counted; counting them slows a step down."""
@@ -57,7 +58,9 @@ def measure_steps(
     torch.manual_seed(0)
     config = with_changes(chosen.default_config(preset, task), changes, f"method '{method_name}'")
     fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=1)
-    options = TrainingOptions(samples_seen=10**9, batch_size=batch, learning_rate=1e-9)
+    options = TrainingOptions(
+        samples_seen=10**9, batch_size=batch, learning_rate=1e-9, check_every=CHECK_EVERY
+    )
     with environment_variables(environment), tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(fabric, chosen(task, config), dataset, Path(folder), options, None)
         trainer.step = options.steps // 2  # when the loss has all of its parts

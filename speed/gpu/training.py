@@ -19,7 +19,7 @@ from ...benchmark.training.checkpoints import load_checkpoint
 from ...benchmark.training.options import TrainingOptions, TrainingProgress
 from ...benchmark.training.train import train_method
 from ...errors import AmsbenchError
-from .plan import PlannedTraining
+from .plan import CHECK_EVERY, PlannedTraining
 
 SPECIFICATION, OUTCOME = "training.json", "outcome.json"
 """Files in the folder of a training: what to do, and what has come of it so far."""
@@ -84,6 +84,7 @@ def _train(
         batch_size=planned.batch_size,
         learning_rate=planned.learning_rate,
         ema_decay=planned.ema_decay,
+        check_every=CHECK_EVERY,
         validate_every=specification["validate_every"],
         validation_samples=planned.validation_samples,
         seed=planned.seed,

@@ -7,31 +7,34 @@
     try { return localStorage.getItem(name); } catch { return null; }
   }
 
-  function current() {
-    const chosen = document.documentElement.dataset.theme;
-    return chosen || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = stored();
+
+  function apply() {
+    const ofSystem = system.matches ? "dark" : "light";
+    root.dataset.theme = chosen === "light" || chosen === "dark" ? chosen : ofSystem;
   }
 
   function label(button) {
-    button.textContent = current() === "dark" ? "Light colours" : "Dark colours";
+    button.textContent = root.dataset.theme === "dark" ? "Light colours" : "Dark colours";
   }
 
-  const chosen = stored();
-  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+  apply();
 
   document.addEventListener("DOMContentLoaded", function () {
     const button = document.getElementById("theme");
     label(button);
     const changed = function () {
+      apply();
       label(button);
       document.dispatchEvent(new Event("amsbench-theme"));
     };
     button.addEventListener("click", function () {
-      const next = current() === "dark" ? "light" : "dark";
-      document.documentElement.dataset.theme = next;
-      try { localStorage.setItem(name, next); } catch { /* the choice holds for this visit */ }
+      chosen = root.dataset.theme === "dark" ? "light" : "dark";
+      try { localStorage.setItem(name, chosen); } catch { /* the choice holds for this visit */ }
       changed();
     });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+    system.addEventListener("change", changed);
   });
 })();

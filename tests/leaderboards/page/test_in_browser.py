@@ -92,6 +92,12 @@ def show(driver, colours="light", width=1280):
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
 
 
+def in_colours(opened, colours):
+    """Give the opened page the system's colours, and wait until it is drawn in them."""
+    show(opened, colours)
+    wait(lambda: opened.execute_script("return document.documentElement.dataset.theme") == colours)
+
+
 @pytest.fixture(scope="module")
 def opened(driver, index):
     """The page, opened once for all tests: without a graphics card it takes seconds to draw."""
@@ -289,7 +295,7 @@ axe.run(document, { resultTypes: ["violations"] }).then((result) => done(result.
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_the_page_is_accessible(opened, axe, colours):
-    show(opened, colours)
+    in_colours(opened, colours)
     for selector in (".fold[aria-expanded=false]", "#methods details:not([open]) summary"):
         opened.find_element("css selector", selector).click()
     opened.execute_script(axe)
@@ -302,7 +308,7 @@ def test_colours_are_those_of_the_system_until_the_reader_chooses(opened):
     def ground():
         return opened.execute_script("return getComputedStyle(document.body).backgroundColor")
 
-    show(opened, "dark")
+    in_colours(opened, "dark")
     dark = ground()
     opened.find_element("id", "theme").click()
     light = ground()
