@@ -91,20 +91,36 @@ def test_training_step(benchmark, call):
     benchmark(step)
 
 
-@pytest.mark.benchmark(group="training step on a directional derivative")
-def test_training_step_on_a_directional_derivative(benchmark, network, structures):
-    """Loss of the forward-mode derivative along random directions of positions and features, and its gradient."""
-    name, egnn = network
-    benchmark.group = f"{benchmark.group}, {name} network"
+@pytest.fixture
+def directional_derivative(network, structures):
+    """A network and its forward-mode derivative along random directions of positions and features, as a call."""
+    _, egnn = network
     graph = neighbour_graph(structures, egnn.config.cutoff)
     inputs = structures.positions, torch.randn(256, egnn.config.hidden)
     directions = tuple(torch.randn_like(t) for t in inputs)
 
+    def derivative():
+        with differentiable():
+            return jvp(lambda positions, h: egnn(h, positions, graph), inputs, directions)[1]
+
+    return egnn, derivative
+
+
+@pytest.mark.benchmark(group="directional derivative")
+def test_directional_derivative(benchmark, network, directional_derivative):
+    benchmark.group = f"{benchmark.group}, {network[0]} network"
+    with torch.no_grad():
+        benchmark(directional_derivative[1])
+
+
+@pytest.mark.benchmark(group="training step on a directional derivative")
+def test_training_step_on_a_directional_derivative(benchmark, network, directional_derivative):
+    benchmark.group = f"{benchmark.group}, {network[0]} network"
+    egnn, derivative = directional_derivative
+
     def step():
         egnn.zero_grad()
-        with differentiable():
-            _, derivatives = jvp(lambda positions, h: egnn(h, positions, graph), inputs, directions)
-        sum((derivative**2).mean() for derivative in derivatives).backward()
+        sum((part**2).mean() for part in derivative()).backward()
 
     benchmark(step)
 
