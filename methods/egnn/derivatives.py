@@ -29,8 +29,8 @@ def differentiable() -> Iterator[None]:
     evaluations have to lie inside; a later ``backward()`` need not.
 
     Outside, the fast paths give first derivatives by reverse mode, with respect to node features and parameters;
-    any other derivative raises ``AmsbenchError``. An evaluation inside takes six to seven times as long as by the native
-    kernel, a directional derivative 24 to 27 times (docs/speed.md).
+    any other derivative raises ``AmsbenchError``. An evaluation inside takes six to seven times as long as by the
+    native kernel, a directional derivative 24 to 27 times (docs/speed.md).
     """
     token = _differentiable.set(True)
     try:
