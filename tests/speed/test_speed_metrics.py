@@ -8,9 +8,10 @@ import pytest
 from ase.geometry.rdf import get_rdf
 from ase.neighborlist import primitive_neighbor_list
 
-from amsbench.metrics.distribution_functions import PackedStructures, radial_and_angular
+from amsbench.metrics.distribution_functions import radial_and_angular
 from amsbench.metrics.neighbours import neighbour_list as module
 from amsbench.metrics.neighbours.neighbour_list import neighbour_list
+from amsbench.metrics.neighbours.packed import PackedStructures
 
 SIZES = {
     "256 atoms of silicon": (256, (256 / 0.0516) ** (1 / 3)),
