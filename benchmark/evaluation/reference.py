@@ -14,7 +14,7 @@ from ...metrics.structural_errors import curve_rmsd, ideal_gas, noise_corrected,
 from ..datasets.dataset import Dataset
 from .descriptor_means import STANDARD_DESCRIPTORS
 from .reference_values import DatasetValues, ReferenceValues
-from .structural_scores import CurveScores, StructuralScores
+from .structural_scores import MEAN_DIGITS, CurveScores, StructuralScores
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,6 +82,10 @@ class Reference:
             reference=self.split,
             curves={
                 metric.name: self._score(metric, measured, metric.curves(gas), seed)
+                for metric, measured in curves.items()
+            },
+            means={
+                metric.name: [float(f"{value:.{MEAN_DIGITS}g}") for value in measured.mean]
                 for metric, measured in curves.items()
             },
         )

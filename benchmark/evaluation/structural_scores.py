@@ -13,6 +13,10 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+MEAN_DIGITS = 5
+"""Significant digits of stored mean curves: their errors are then those of the scores to a thousandth."""
+
+
 class CurveScores(StrictModel):
     """The error of one mean curve, such as that of g(r).
 
@@ -40,7 +44,9 @@ class StructuralScores(StrictModel):
     """Errors of all curves, by name of the metric, against one reference.
 
     reference: the split of the dataset that the mean curves are compared with
+    means: the mean curves themselves, to ``MEAN_DIGITS`` significant digits; without those that were not stored
     """
 
     reference: Literal["train", "test"]
     curves: dict[str, CurveScores]
+    means: dict[str, list[float]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,10 +26,12 @@ from ..system.files import sha256_of, visible_files, write_atomically, write_tex
 if TYPE_CHECKING:
     import pandas as pd
 
-RESULT_FORMAT = 4
+RESULT_FORMAT = 5
 STRUCTURES, COMPACT, TABLE = ".extxyz", ".npz", ".parquet"
 """Suffixes of the files beside a result: its structures, the same ones in small (``compact_structures``), and what was
 measured on each of them."""
+LISTS_OF_NUMBERS = re.compile(r"\[\n[-+.,\deE\s]+\]")
+"""In indented JSON, outside of its strings, which have no line breaks."""
 NO_STEPS = 0
 """The step count of results of non-learned baselines, which take no steps."""
 
@@ -171,7 +174,9 @@ class ResultStore:
         """Store a result atomically with the hash of its content and return its path."""
         path = self.path(result.key)
         fields = result.model_dump(mode="json")
-        write_text(path, json.dumps({CONTENT_HASH: content_hash(fields), **fields}, indent=1) + "\n")
+        # a mean curve would fill a hundred lines
+        text = json.dumps({CONTENT_HASH: content_hash(fields), **fields}, indent=1)
+        write_text(path, LISTS_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
         return path
 
     def write_table(self, key: ResultKey, table: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Mean curves of the stored structures of a result beside those of the reference, with the noise floor as a band."""
+"""Mean curves of a result beside those of the reference, with the noise floor as a band."""
 
 from __future__ import annotations
 
@@ -79,9 +79,10 @@ class CurveOverlay:
         return data
 
     def curves_of(self, result: Result) -> dict[str, list[float | None]]:
-        """The mean curves of the measurable structures of a result; nothing where they are not stored.
+        """The mean curves of the measurable structures of a result.
 
-        AmsbenchError for a file that is damaged or not the one that was stored with the result.
+        They are those of its stored structures, or those that were stored with its scores; nothing where it has
+        neither. AmsbenchError for a file that is damaged or not the one that was stored with the result.
         """
         if not self.metrics:
             return {}
@@ -89,9 +90,14 @@ class CurveOverlay:
         definition = self.reference.definition
         structures = stored_structures(self.files, result)
         usable = [atoms for atoms in structures or () if unmeasurable(atoms, definition) is None]
-        if not usable:
-            return {}
-        return {metric.name: rounded(metric.curves(usable).mean) for metric in self.metrics}
+        if usable:
+            return {metric.name: rounded(metric.curves(usable).mean) for metric in self.metrics}
+        scores = result.structural
+        return {
+            metric.name: rounded(np.array(scores.means[metric.name]))
+            for metric in self.metrics
+            if scores and metric.name in scores.means and scores.curves[metric.name].version == metric.version
+        }
 
 
 def rounded(values: np.ndarray, digits: int = DIGITS) -> list[float | None]:

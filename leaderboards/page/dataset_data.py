@@ -65,7 +65,7 @@ def closer_data(comparison: Comparison) -> dict[str, Any]:
     for result in results_of(comparison):
         samples = samples_of(files, result)
         symbols |= {symbol for sample in samples for symbol in sample["symbols"]}
-        curves = overlay.curves_of(result) if samples else {}
+        curves = overlay.curves_of(result)
         parts = {"structures": samples, "curves": curves, "obtained": _obtained(files, result)}
         if any(parts.values()):
             results[result_id(result)] = {part: data for part, data in parts.items() if data}

@@ -34,8 +34,8 @@ def test_a_checkpoint_of_format_2():
     assert set(structure.get_chemical_symbols()) <= {"O", "Si"}
 
 
-def test_a_result_of_format_4():
-    assert RESULT_FORMAT == 4
+def test_a_result_of_format_5():
+    assert RESULT_FORMAT == 5
     (path,) = FORMATS.glob("*.json")
     result = read_result(path)
     assert result.key.method == "amshortcut"

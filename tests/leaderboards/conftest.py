@@ -116,7 +116,7 @@ def structural() -> Callable[..., Result]:
                 ("adf", adf, 0.00014, 0.00285),
             )
         }
-        scores = StructuralScores(reference=reference, curves=curves)
+        scores = StructuralScores(reference=reference, curves=curves, means={})
         return make_result(make_key(**changes), structural=scores, **own)
 
     return make
