@@ -17,11 +17,11 @@ from ..errors import AmsbenchError
 from .data import data_app
 from .design import design_command
 from .generate import evaluate_command, generate_command, picture_command
+from .leaderboards import figures_command, page_command, table_command
 from .metrics import metrics_command, new_metric_command
-from .page import page_command
 from .plugins import datasets_command, info_command, methods_command, new_method_command
 from .progress import say
-from .run import run_command, table_command
+from .run import run_command
 from .speed import bench_command
 from .submit import compact_command, submit_command, verify_command
 from .train import anneal_command, train_command
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
     "table": table_command,
     "page": page_command,
+    "figures": figures_command,
     "submit": submit_command,
     "verify": verify_command,
     "compact": compact_command,

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+FEWER_COLUMNS = (
+    "The table is wider than the terminal and printed in parts; 'amsbench table' shows fewer columns with --methods or "
+    "--samplers."
+)
+"""What a command says below a table in parts."""
+
 
 def say(text: str) -> None:
     """Print a message on standard error, so that standard output holds results only."""

@@ -1,10 +1,9 @@
-"""`amsbench run` and `amsbench table`."""
+"""`amsbench run`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,24 +17,12 @@ from .options import (
     Device,
     MethodName,
     MetricNames,
-    OnlyThese,
-    Published,
-    ResultsFolders,
     Seed,
     chosen_plans,
     method_name,
     metric_names,
-    names_in,
 )
-from .progress import RunBars, progress_bars, say, terminal_width
-
-if TYPE_CHECKING:
-    from ..benchmark.runs.results import Result
-
-FEWER_COLUMNS = (
-    "The table is wider than the terminal and printed in parts; 'amsbench table' shows fewer columns with --methods or "
-    "--samplers."
-)
+from .progress import FEWER_COLUMNS, RunBars, progress_bars, say, terminal_width
 
 
 def run_command(
@@ -131,76 +118,3 @@ def run_command(
         )
     say(f"Results: {len(done)} in {output_dir / dataset}/ (*.json), {beside}.")
     say(f"All tables of this folder: amsbench table --results {output_dir} --detail")
-
-
-def say_outdated(results: Sequence[Result]) -> None:
-    """Print which results were computed by other code than that of this installation, if there are any."""
-    from ..benchmark.runs.current_code import outdated_parts
-
-    parts = [outdated_parts(result) for result in results]
-    names = sorted({name for changed in parts for name in changed})
-    if names:
-        say(
-            f"{sum(map(bool, parts))} of {len(parts)} results are of other code than this installation has "
-            f"({', '.join(names)}); 'amsbench run' computes them again."
-        )
-
-
-def table_command(
-    kind: Annotated[str | None, typer.Argument(help="structural or inverse-design; both by default.")] = None,
-    results: ResultsFolders = None,
-    published: Published = False,
-    format: Annotated[str, typer.Option("--format", "-f", help="plain, github, csv or latex.")] = "plain",
-    with_paper: Annotated[
-        bool, typer.Option("--with-paper", help="Add the values that the paper reports.")
-    ] = False,
-    detail: Annotated[
-        bool,
-        typer.Option(
-            "--detail", help="All tables: intervals, penalised errors, descriptors, cost, failures."
-        ),
-    ] = False,
-    methods: OnlyThese = None,
-    samplers: OnlyThese = None,
-    figures: Annotated[Path | None, typer.Option(help="Also draw the figures into this folder.")] = None,
-    pages: Annotated[
-        Path | None, typer.Option(help="Write all tables as Markdown pages into this folder, and print none.")
-    ] = None,
-    readme: Annotated[
-        Path | None,
-        typer.Option(help="Write the leaderboard in small into this Markdown file, between its markers."),
-    ] = None,
-) -> None:
-    """Print the leaderboard tables of results folders: one per comparison, or all with --detail.
-
-    csv has one number per row; amsbench.leaderboards.tables.records lists the quantities and statistics.
-    """
-    from ..leaderboards.result_folders import PUBLISHED, ResultFolders
-    from ..leaderboards.tables.make_tables import chosen, tables_of
-    from ..leaderboards.tables.text_table import render
-
-    folders = results or ([] if published else [Path("results")])
-    store = ResultFolders([*folders, *([PUBLISHED] if published else [])])
-    shown = chosen(
-        store.results(), *(None if names is None else names_in(names) for names in (methods, samplers))
-    )
-    say_outdated(shown)
-    if readme is not None:
-        from ..leaderboards.pages import write_block
-
-        write_block(shown, readme)
-        say(f"Leaderboard in small: {readme}")
-    if pages is not None:
-        from ..leaderboards.pages import write_pages
-
-        for path in write_pages(shown, pages, store):
-            say(f"Page: {path}")
-    if pages is None and readme is None:
-        tables = tables_of(shown, kind=kind, with_paper=with_paper, detail=detail, files=store)
-        print(render(tables, format, width=terminal_width(), hint=FEWER_COLUMNS))
-    if figures is not None:
-        from ..leaderboards.figures.make_figures import save_figures
-
-        drawn = [result for result in shown if kind in (None, result.key.kind)]
-        for path in save_figures(store, figures, drawn):
-            say(f"Figure: {path}")

@@ -16,18 +16,17 @@ from ..structure_values import structure_values
 from ..tables.formatting import coverage_text, decimal, joined
 from ..tables.inverse_design import LEAST_RANKED
 from ..tables.result_numbers import property_errors
-from .plot_style import new_figure, set_title, styles_of
+from .plot_style import WIDTH, Drawing, new_figure, styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _COLUMNS = 4
 _LETTERS = 34
 """Letters of a panel's width in the size of its title."""
 
 
-def targets_figure(comparison: Comparison, name: str, store: ResultFiles) -> Figure | None:
+def targets_figure(comparison: Comparison, name: str, store: ResultFiles) -> Drawing | None:
     """Obtained against target value of every structure: a panel per model and step count, in the order of the tables.
 
     Where all targets are the same, histograms of the obtained values about the target. Results of which nothing could
@@ -48,7 +47,7 @@ def targets_figure(comparison: Comparison, name: str, store: ResultFiles) -> Fig
     constant = first == last
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = new_figure(max(6.0, 0.6 + 2.6 * columns), 1.2 + 2.7 * rows)
+    figure = new_figure(WIDTH if columns > 1 else WIDTH / 2, 0.3 + 1.9 * rows)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     styles = styles_of(comparison.entries)
     for ax, (entry, steps) in zip(axes.flat, panels, strict=False):
@@ -58,27 +57,26 @@ def targets_figure(comparison: Comparison, name: str, store: ResultFiles) -> Fig
         else:
             ax.plot([first, last], [first, last], color="black", linewidth=1)
             _draw_obtained(ax, target, obtained, (low, high), styles[entry.label].colour)
-        ax.set_title(_panel_title(entry, steps, name), fontsize=8)
-        ax.tick_params(labelsize=8)
+        ax.set_title(_panel_title(entry, steps, name))
     if not constant:
         axes[0, 0].set_ylim(low, high)
     for ax in axes[:, 0]:
-        ax.set_ylabel("structures" if constant else "obtained", fontsize=9)
+        ax.set_ylabel("structures" if constant else "obtained")
     for k, ax in enumerate(axes.flat):
         if k >= len(panels):
             ax.set_axis_off()
         elif k + columns >= len(panels):  # nothing below it
-            ax.set_xlabel("obtained" if constant else "target", fontsize=9)
+            ax.set_xlabel("obtained" if constant else "target")
             ax.tick_params(labelbottom=True)
-    legend = (
-        "line: the target; outermost bars: all beyond"
+    caption = [
+        f"Obtained {with_unit(comparison.key.dataset, name)}: {comparison.label}.",
+        "The line is the target; the outermost bars hold all values beyond."
         if constant
-        else "line: obtained equals target; x: beyond the panel"
-    )
+        else "Each dot is a structure; on the line the obtained value is the target; crosses are beyond the panel.",
+    ]
     if missing:
-        legend += f"; left out: {missing} of {len(values)} results, of which nothing could be measured"
-    set_title(figure, f"{with_unit(comparison.key.dataset, name)}: {comparison.label}", legend)
-    return figure
+        caption.append(f"Left out: {missing} of {len(values)} results, of which nothing could be measured.")
+    return Drawing(figure, tuple(caption))
 
 
 def _measured(entry: Entry, steps: int, name: str) -> bool:
@@ -98,10 +96,10 @@ def _draw_obtained(
 ) -> None:
     shown = np.clip(obtained, *limits)
     outside = shown != obtained  # also where nothing was measured, which is not drawn
-    ax.plot(target[~outside], shown[~outside], "o", color=colour, markersize=2.5, alpha=0.6)
+    ax.plot(target[~outside], shown[~outside], "o", color=colour, markersize=1.8, alpha=0.6)
     edge = outside & np.isfinite(shown)
     if edge.any():  # unclipped, so that an empty line would count as one at the figure's corner
-        ax.plot(target[edge], shown[edge], "x", color=colour, markersize=4, clip_on=False)
+        ax.plot(target[edge], shown[edge], "x", color=colour, markersize=3, clip_on=False)
 
 
 def _panel_limits(obtained: Sequence[np.ndarray], first: float, last: float) -> tuple[float, float]:

@@ -1,8 +1,7 @@
-"""How results look in the figures: colours, markers, error bars, the paper's curves, axes and legends."""
+"""How results look in the figures: sizes for print, colours, markers, error bars, the paper's curves, axes, legends."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +23,32 @@ _MARKERS = "os^DvPX"
 _GREY = "#666666"
 FADED = 0.3
 """Opacity of results of which fewer than half of the structures could be measured."""
+
+
+WIDTH = 7.0
+"""Inches; the width of a page of two columns, so that letters are as large in print as here."""
+PRINT = {
+    "font.size": 8.0,
+    "axes.titlesize": 7.0,
+    "legend.fontsize": 7.0,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.1,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # letters stay letters, which journals ask for
+    "svg.hashsalt": "amsbench",  # the same results give the same bytes
+}
+"""Settings of matplotlib that all figures are drawn and saved with."""
+
+
+class Drawing(NamedTuple):
+    """A figure without a title, and the sentences of its caption."""
+
+    figure: Figure
+    caption: tuple[str, ...]
 
 
 class Point(NamedTuple):
@@ -52,12 +77,6 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure  # drawn without pyplot: no window system, no global state
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def set_title(figure: Figure, *sentences: str) -> None:
-    """The title, a line per sentence, broken where the figure is too narrow for it."""
-    letters = int(14 * figure.get_figwidth())  # of 10 points, the usual width of a letter is 5
-    figure.suptitle("\n".join(textwrap.fill(text, letters) for text in sentences), fontsize=10)
 
 
 def log_scales(ax: Axes) -> None:
@@ -93,17 +112,17 @@ def draw(ax: Axes, points: Sequence[Point], style: Style) -> None:
     for before, after in pairwise(points):
         if before.step_label == after.step_label and not (before.is_partial or after.is_partial):
             x, y = [before.cost, after.cost], [before.error, after.error]
-            ax.plot(x, y, color=style.colour, linewidth=1.6, zorder=3)
+            ax.plot(x, y, color=style.colour, zorder=3)
     for point in points:
         alpha = FADED if point.is_partial else 1.0
         if point.low is not None and point.high is not None:
-            bar: dict[str, Any] = {"color": style.colour, "linewidth": 1.2, "zorder": 3, "alpha": alpha}
+            bar: dict[str, Any] = {"color": style.colour, "linewidth": 0.8, "zorder": 3, "alpha": alpha}
             bottom = point.low if point.low > 0 else point.error
-            ax.plot([point.cost] * 2, [bottom, point.high], "_-", **bar)
+            ax.plot([point.cost] * 2, [bottom, point.high], "_-", markersize=4, **bar)
             if point.low <= 0:
                 # On a logarithmic axis it has no end: it leaves the panel, whose limits it does not change.
                 ax.add_artist(Line2D([point.cost] * 2, [1e-9 * point.error, point.error], **bar))
-        marker: dict[str, Any] = {"color": style.colour, "markersize": 5.5, "zorder": 4, "alpha": alpha}
+        marker: dict[str, Any] = {"color": style.colour, "markersize": 3.5, "zorder": 4, "alpha": alpha}
         face = "white" if point.step_label else style.colour
         ax.plot(point.cost, point.error, style.marker, mfc=face, **marker)
 
@@ -121,13 +140,13 @@ def _reported_style(method: str, training: str) -> dict[str, Any]:
     return {
         "color": _COLOURS[method],
         "linestyle": ":" if training == "Target" else "--",
-        "linewidth": 1.1,
+        "linewidth": 0.8,
         "alpha": 0.7,
     }
 
 
-def level(ax: Axes, label: str, values: Sequence[float]) -> None:
-    """A horizontal line, or a band where the level is not the same for all results."""
+def level(ax: Axes, label: str, values: Sequence[float], *, is_below: bool = False) -> None:
+    """A horizontal line with its label above or below it, or a band where the level differs between results."""
     low, high = min(values), max(values)
     if high > low:
         ax.axhspan(low, high, color=_GREY, alpha=0.2, linewidth=0)
@@ -135,12 +154,13 @@ def level(ax: Axes, label: str, values: Sequence[float]) -> None:
         ax.axhline(low, color=_GREY, linewidth=1, linestyle=(0, (1, 2)))
     ax.annotate(
         label,
-        (0.99, high),
+        (0.99, low if is_below else high),
         xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
+        xytext=(0, -2 if is_below else 2),
         textcoords="offset points",
         ha="right",
-        fontsize=7.5,
+        va="top" if is_below else "bottom",
+        fontsize="small",
         color=_GREY,
     )
 
@@ -173,23 +193,23 @@ def label_costs(axes: Sequence[Axes], comparison: Comparison, steps: Sequence[in
     )
 
 
-def finish(
+def add_legend(
     figure: Figure,
     comparison: Comparison,
     styles: dict[str, Style],
-    title: Sequence[str],
     reported: Sequence[tuple[str, str]],
     *,
     has_partial: bool = False,
 ) -> None:
-    """Title, a line per sentence, and one legend below the panels.
+    """One legend below the panels.
 
+    reported: method and training of the paper's lines
     has_partial: whether fewer than half of the structures of any result could be measured
     """
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=style.colour, marker=style.marker, markersize=5.5, label=label)
+        Line2D([], [], color=style.colour, marker=style.marker, markersize=3.5, label=label)
         for label, style in styles.items()
     ]
     labelled = {
@@ -198,23 +218,15 @@ def finish(
         for steps in entry.results
         if entry.step_label(steps)
     }
+    dot = {"color": "black", "marker": "o", "markersize": 3.5, "ls": ""}
     if labelled:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color="black",
-                marker="o",
-                mfc="white",
-                ls="",
-                label=f"hollow: {', '.join(sorted(labelled))}",
-            )
-        )
+        handles.append(Line2D([], [], mfc="white", label=f"hollow: {', '.join(sorted(labelled))}", **dot))
     if has_partial:
         text = "faded: fewer than half of the structures measured"
-        handles.append(Line2D([], [], color="black", marker="o", ls="", alpha=FADED, label=text))
+        handles.append(Line2D([], [], alpha=FADED, label=text, **dot))
     for method, training in reported:
         text = f"{method} ({training}), paper" if training else f"{method}, paper"
         handles.append(Line2D([], [], **_reported_style(method, training), label=text))
-    set_title(figure, *title)
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=7.5, frameon=False)
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(2, min(5, int(130 / (widest + 8))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)

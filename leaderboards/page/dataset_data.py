@@ -9,10 +9,10 @@ from typing import Any
 from ...benchmark import registry
 from ...benchmark.runs.results import TABLE, Result, ResultFiles
 from ..comparisons import Comparison, comparisons_of, with_unit
+from ..curve_overlay import CurveOverlay, rounded
 from ..pages import dataset_label
 from ..structure_values import structure_values
 from ..tables.summary import main_comparisons
-from .curves import CurveOverlay, rounded
 from .provenance import provenance_of
 from .rows import comparison_data, result_id
 from .structures import elements_data, samples_of

@@ -9,6 +9,7 @@ import pytest
 from amsbench.benchmark.evaluation.structural_scores import CurveScores, StructuralScores
 from amsbench.benchmark.runs.results import Environment, Result, ResultKey
 from amsbench.leaderboards.reported_values import SAMPLERS
+from amsbench.leaderboards.result_folders import PUBLISHED, ResultFolders
 from amsbench.metrics.bootstrap import Interval
 from amsbench.metrics.design.hits import HitScores, hit_scores
 from amsbench.metrics.design.inverse_design import InverseDesignErrors, ShuffledControl, TrainingLabels
@@ -91,6 +92,17 @@ def make_result(key: ResultKey, **changes: Any) -> Result:
         "environment": Environment(**environment | changes.pop("environment", {})),
     }
     return Result(**values | changes)
+
+
+@pytest.fixture(scope="session")
+def published() -> ResultFolders:
+    """The published results with the files beside them."""
+    return ResultFolders([PUBLISHED])
+
+
+@pytest.fixture(scope="session")
+def published_results(published) -> list[Result]:
+    return published.results()
 
 
 @pytest.fixture

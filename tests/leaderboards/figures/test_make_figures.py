@@ -7,7 +7,8 @@ import pytest
 from amsbench.benchmark.runs.results import ResultStore
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.comparisons import comparisons_of
-from amsbench.leaderboards.figures.make_figures import errors_figure, save_figures, structural_figure
+from amsbench.leaderboards.figures.error_figures import errors_figure, structural_figure
+from amsbench.leaderboards.figures.make_figures import save_figures
 from amsbench.leaderboards.figures.obtained_values import targets_figure
 from amsbench.leaderboards.figures.plot_style import FADED
 from amsbench.leaderboards.structure_values import structure_values
@@ -43,7 +44,7 @@ def with_table(store, result, content):
 def test_errors_floor_and_paper_are_in_the_panels(structural):
     results = [structural(0.4, 0.002, steps=2, seconds=0.64), structural(0.1, 0.001, steps=10, seconds=6.4)]
     (comparison,) = comparisons_of(results, "structural")
-    by_steps, by_time, *_ = structural_figure(comparison).axes
+    by_steps, by_time, *_ = structural_figure(comparison).figure.axes
     assert ([2.0, 10.0], [0.4, 0.1]) in lines_of(by_steps)
     assert ([100.0, 1000.0], [0.4, 0.1]) in [(pytest.approx(x), y) for x, y in lines_of(by_time)]
     bars = [(x, pytest.approx(y)) for x, y in lines_of(by_steps)]
@@ -60,21 +61,21 @@ def test_every_curve_of_the_results_has_panels_and_the_paper_s_lines_where_it_re
     curves = {**scores.curves, "sq": scores.curves["rdf"].model_copy(update={"rmsd": 0.5})}
     more = result.model_copy(update={"structural": scores.model_copy(update={"curves": curves})})
     (comparison,) = comparisons_of([more, structural(0.2, 0.001, steps=5)], "structural")
-    axes = structural_figure(comparison).axes
+    axes = structural_figure(comparison).figure.axes
     assert [ax.get_ylabel() for ax in axes[::2]] == ["RDF RMSD", "ADF RMSD", "S(q) RMSD"]
     assert ([1.0], [0.5]) in lines_of(axes[4])
 
 
 def test_an_interval_down_to_zero_does_not_stretch_the_axis(structural):
     (comparison,) = comparisons_of([structural(0.02, 0.001, 1.0, dataset="other")], "structural")
-    low, _ = structural_figure(comparison).axes[0].get_ylim()
+    low, _ = structural_figure(comparison).figure.axes[0].get_ylim()
     assert low > 0.001
 
 
 def test_a_method_that_measured_nothing_is_left_out_of_the_errors(inverse):
     nothing = inverse(None, None, None, measured=0, spearman=None, steps=1)
     (comparison,) = comparisons_of([nothing, inverse(3.0, 4.0, 16.0, steps=5)], "inverse-design")
-    by_steps, by_time = errors_figure(comparison, "shear_modulus").axes[:2]
+    by_steps, by_time = errors_figure(comparison, "shear_modulus").figure.axes[2:4]
     assert ([5.0], [3.0]) in lines_of(by_steps)
     # 1 s for 50 structures is 40 s for 2,000.
     assert ([40.0], [3.0]) in lines_of(by_time)
@@ -88,7 +89,7 @@ def test_targets_against_obtained_values(inverse, store):
     assert target[[0, -1]] == pytest.approx([10.0, 50.0])
     assert np.array_equal(values, obtained, equal_nan=True)
     (comparison,) = comparisons_of([result], "inverse-design")
-    (ax,) = targets_figure(comparison, "shear_modulus", store).axes
+    (ax,) = targets_figure(comparison, "shear_modulus", store).figure.axes
     assert ([10.0, 50.0], [10.0, 50.0]) in lines_of(ax)
     assert sum(len(x) for x, _ in lines_of(ax)[1:2]) == 49
     assert "98% measured" in ax.get_title()
@@ -99,7 +100,7 @@ def test_far_outliers_are_marked_at_the_edge(inverse, store):
     obtained[3] = 1e4
     result = with_values(store, inverse(3.0, 4.0, 16.0, requested=500, measured=500), obtained)
     (comparison,) = comparisons_of([result], "inverse-design")
-    (ax,) = targets_figure(comparison, "shear_modulus", store).axes
+    (ax,) = targets_figure(comparison, "shear_modulus", store).figure.axes
     _, (_, inside), (_, beyond) = lines_of(ax)[:3]
     assert len(inside) == 499
     assert beyond == [ax.get_ylim()[1]]
@@ -110,7 +111,7 @@ def test_one_target_for_all_gives_histograms(inverse, store):
     result = inverse(1.0, 2.0, 3.0, targets={"ring_size": (5.0, 5.0)}, plan="ring_size", spearman=None)
     result = with_values(store, result, np.full(50, 5.25), "ring_size")
     (comparison,) = comparisons_of([result], "inverse-design")
-    (ax,) = targets_figure(comparison, "ring_size", store).axes
+    (ax,) = targets_figure(comparison, "ring_size", store).figure.axes
     assert sum(patch.get_height() for patch in ax.patches) == 50
 
 
@@ -125,14 +126,12 @@ def test_long_labels_stay_within_their_panels(inverse, store):
         for method in ("amshortcut", "material-sde")
     ]
     (comparison,) = comparisons_of(results, "inverse-design")
-    figure = targets_figure(comparison, "shear_modulus", store)
+    figure, caption = targets_figure(comparison, "shear_modulus", store)
     figure.draw_without_rendering()
     for ax in figure.axes:
         assert "trained on" in ax.get_title().replace("\n", " ")
         assert ax.title.get_window_extent().width <= ax.get_window_extent().width
-    title = figure.get_suptitle()
-    assert "50 structures" in title.replace("\n", " ")
-    assert figure._suptitle.get_window_extent().width <= figure.bbox.width
+    assert "50 structures" in caption[0]
 
 
 def test_only_results_with_measured_structures_have_panels(inverse, store):
@@ -143,12 +142,12 @@ def test_only_results_with_measured_structures_have_panels(inverse, store):
         obtained = np.where(np.arange(50) < measured, 30.0, np.nan)
         results.append(with_values(store, inverse(3.0, 4.0, 16.0, measured=measured, steps=steps), obtained))
     (comparison,) = comparisons_of(results, "inverse-design")
-    figure = targets_figure(comparison, "shear_modulus", store)
+    figure, caption = targets_figure(comparison, "shear_modulus", store)
     few, many = (ax.get_title() for ax in figure.axes)
     assert "5 steps (14% measured)" in few
     assert "rank corr." not in few, "seven structures have no rank correlation, as in the tables"
     assert "rank corr. 0.90" in many
-    assert "left out: 1 of 3 results" in figure.get_suptitle().replace("\n", " ")
+    assert caption[-1].startswith("Left out: 1 of 3 results")
     (alone,) = comparisons_of([nothing], "inverse-design")
     assert targets_figure(alone, "shear_modulus", store) is None
 
@@ -179,22 +178,22 @@ def test_results_of_low_coverage_are_faded_and_on_no_line(inverse):
         )
     ]
     (comparison,) = comparisons_of(results, "inverse-design")
-    figure = errors_figure(comparison, "shear_modulus")
-    for ax in figure.axes[::2]:
+    figure = errors_figure(comparison, "shear_modulus").figure
+    for ax in figure.axes[2::2]:
         points = drawn_points(ax)
         assert {steps for steps, (alpha, _) in points.items() if alpha == FADED} == {25.0}
         segments = [x for x, _ in lines_of(ax) if len(set(x)) == 2 and max(x) > 1.5]
         assert segments == [[1.0, 5.0], [50.0, 100.0]]
     assert "faded: fewer than half of the structures measured" in legend_of(figure)
     (whole,) = comparisons_of(results[:2], "inverse-design")
-    assert not any("faded" in text for text in legend_of(errors_figure(whole, "shear_modulus")))
+    assert not any("faded" in text for text in legend_of(errors_figure(whole, "shear_modulus").figure))
 
 
 def test_steps_of_different_kinds_are_not_joined(structural):
     labels = {1: "shortcut", 2: "shortcut", 5: "SDE", 10: "SDE"}
     results = [structural(0.1, 0.001, steps=n, step_label=label) for n, label in labels.items()]
     (comparison,) = comparisons_of(results, "structural")
-    ax = structural_figure(comparison).axes[0]
+    ax = structural_figure(comparison).figure.axes[0]
     # the usual step is that of the most steps
     assert {n for n, (_, hollow) in drawn_points(ax).items() if hollow} == {1.0, 2.0}
     segments = [x for x, _ in lines_of(ax) if len(x) == 2 and x[0] != x[1] and min(x) > 0]
@@ -220,11 +219,10 @@ def test_the_paper_is_drawn_only_beside_its_own_targets_and_cells(inverse):
     )
     for result, number, words in cases:
         (comparison,) = comparisons_of([result], "inverse-design")
-        figure = errors_figure(comparison, "shear_modulus")
-        assert [len(paper_lines(ax)) for ax in figure.axes] == [number, 0, number, 0]
-        title = figure.get_suptitle().replace("\n", " ")
-        assert ("left out" in title) == bool(words)
-        assert words in title
+        figure, caption = errors_figure(comparison, "shear_modulus")
+        assert [len(paper_lines(ax)) for ax in figure.axes] == [0, 0, number, 0, number, 0]
+        assert any("left out" in sentence for sentence in caption) == bool(words)
+        assert words in " ".join(caption)
         assert any("paper" in text for text in legend_of(figure)) == bool(number)
 
 
@@ -236,31 +234,67 @@ def test_the_paper_s_curves_lie_above_the_noise_floor_or_are_left_out(structural
     }
     noisy = result.model_copy(update={"structural": result.structural.model_copy(update={"curves": high})})
     (comparison,) = comparisons_of([noisy], "structural")
-    figure = structural_figure(comparison)
+    figure, caption = structural_figure(comparison)
     counts = [sum(len(line.get_xdata()) == 10 for line in ax.lines) for ax in figure.axes]
     assert counts == [0, 0, 6, 6]
-    assert "RDF of the paper left out" in figure.get_suptitle()
+    assert any("RDF of the paper is left out" in sentence for sentence in caption)
 
 
 def test_relative_errors_have_panels_where_no_target_is_0(inverse):
     (comparison,) = comparisons_of([inverse(3.0, 4.0, 16.0, steps=5)], "inverse-design")
-    axes = errors_figure(comparison, "shear_modulus").axes
+    axes = errors_figure(comparison, "shear_modulus").figure.axes
     assert [ax.get_ylabel() for ax in axes[::2]] == [
-        "MAE of shear_modulus (GPa)",
-        "MAPE of shear_modulus (%)",
+        "shear_modulus (GPa)\nMAE, all requests",
+        "MAE, measured",
+        "MAPE (%)",
     ]
-    assert all(([x], [16.0]) in lines_of(ax) for ax, x in zip(axes[2:], (5.0, 40.0), strict=True))
+    assert all(([x], [16.0]) in lines_of(ax) for ax, x in zip(axes[4:], (5.0, 40.0), strict=True))
     (zero,) = comparisons_of([inverse(3.0, 4.0, None)], "inverse-design")
-    assert len(errors_figure(zero, "shear_modulus").axes) == 2
+    assert len(errors_figure(zero, "shear_modulus").figure.axes) == 4
+
+
+def test_failures_count_in_the_panels_of_all_requests(inverse):
+    result = inverse(3.0, 4.0, 16.0, measured=25, steps=5)
+    (comparison,) = comparisons_of([result], "inverse-design")
+    all_requests, _, measured, *_ = errors_figure(comparison, "shear_modulus").figure.axes
+    penalised = result.inverse_design["shear_modulus"].penalised_mae
+    assert penalised == pytest.approx((3.0 + 30.0) / 2)
+    assert ([5.0], [penalised]) in lines_of(all_requests)
+    assert ([5.0], [3.0]) in lines_of(measured)
 
 
 def test_all_figures_of_a_folder_are_saved(structural, inverse, store, tmp_path):
     store.write(structural(0.2, 0.001))
     with_values(store, inverse(3.0, 4.0, 16.0), np.linspace(10, 50, 50))
     paths = save_figures(store, tmp_path / "figures", list(store.results()))
-    assert [path.name.split("-")[0] for path in paths] == ["structural", "errors", "targets"]
+    stems = [
+        "errors-asi-structure-quick",
+        "errors-shear-modulus-asio2-quick",
+        "targets-shear-modulus-asio2-quick",
+    ]
+    starts = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
+    names = [f"{stem}.{name}" for stem in stems for name in starts]
+    assert [path.name for path in paths] == [*names, "captions.md"]
     assert sorted(paths) == sorted((tmp_path / "figures").iterdir())
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    assert all(path.read_bytes().startswith(starts[path.suffix[1:]]) for path in paths[:-1])
+    captions = paths[-1].read_text(encoding="utf-8")
+    assert all(f"`{stem}`: " in captions for stem in stems)
+    again = save_figures(store, tmp_path / "again", list(store.results()))
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+
+
+def test_comparisons_that_differ_in_other_conditions_have_files_of_their_own(inverse, store, tmp_path):
+    for cube in (14.0, 18.0):
+        with_values(store, inverse(3.0, 4.0, 16.0, cube=cube), np.linspace(10, 50, 50))
+    paths = save_figures(store, tmp_path / "figures", list(store.results()), ["png"])
+    assert len({path.name for path in paths}) == 5
+    assert "errors-shear-modulus-asio2-quick-2.png" in {path.name for path in paths}
+
+
+def test_unknown_formats_are_refused_before_anything_is_drawn(structural, tmp_path):
+    with pytest.raises(AmsbenchError, match="no format 'gif'; choose from svg, pdf, png"):
+        save_figures(None, tmp_path / "figures", [structural(0.2, 0.001)], ["png", "gif"])
+    assert not (tmp_path / "figures").exists()
 
 
 def test_missing_and_foreign_files_are_named(inverse, store, tmp_path):

@@ -5,22 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from amsbench.benchmark.runs.results import Result
-from amsbench.leaderboards.result_folders import PUBLISHED, ResultFolders
 
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_SAMPLER = '"><img src=x onerror=alert(2)>'
 HOSTILE_REASON = "</script><script>alert(3)</script> & <b>bold</b> \u2028 %{x}"
-
-
-@pytest.fixture(scope="session")
-def published() -> ResultFolders:
-    """The published results with the files beside them."""
-    return ResultFolders([PUBLISHED])
-
-
-@pytest.fixture(scope="session")
-def published_results(published) -> list[Result]:
-    return published.results()
 
 
 @pytest.fixture(scope="session")

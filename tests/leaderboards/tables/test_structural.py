@@ -66,7 +66,9 @@ def test_a_single_structure_has_no_interval_and_so_wins_nothing(structural):
 def with_curves(result, **changes):
     """The result with further or changed curves."""
     curves = {**result.structural.curves, **changes}
-    return result.model_copy(update={"structural": StructuralScores(reference="test", curves=curves, means={})})
+    return result.model_copy(
+        update={"structural": StructuralScores(reference="test", curves=curves, means={})}
+    )
 
 
 def test_a_floor_that_is_not_the_same_at_all_steps_shows_its_range(structural):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from amsbench.leaderboards.page.curves import CurveOverlay
+from amsbench.leaderboards.curve_overlay import CurveOverlay
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...benchmark import registry
-from ...benchmark.evaluation.evaluate import STANDARD_CURVES, applicable_curves
-from ...benchmark.evaluation.reference import Reference
-from ...benchmark.evaluation.reference_values import DatasetValues, FrozenValues
-from ...benchmark.evaluation.unmeasurable import unmeasurable
-from ...benchmark.interface.evaluation_plan import reference_split
-from ...benchmark.runs.references import reference_for
-from ...benchmark.runs.results import Result, ResultFiles, ResultKey
-from ...benchmark.runs.stored_structures import stored_structures
+from ..benchmark import registry
+from ..benchmark.evaluation.evaluate import STANDARD_CURVES, applicable_curves
+from ..benchmark.evaluation.reference import Reference
+from ..benchmark.evaluation.reference_values import DatasetValues, FrozenValues
+from ..benchmark.evaluation.unmeasurable import unmeasurable
+from ..benchmark.interface.evaluation_plan import reference_split
+from ..benchmark.runs.references import reference_for
+from ..benchmark.runs.results import Result, ResultFiles, ResultKey
+from ..benchmark.runs.stored_structures import stored_structures
 
 if TYPE_CHECKING:
-    from ...metrics.metric import CurveMetric
+    from ..metrics.metric import CurveMetric
 
 SHOWN = (*STANDARD_CURVES, "sq")
 """Curves of the page, of those that apply to a material."""

@@ -1,0 +1,114 @@
+"""The figure of mean curves: those of every model and step count over that of the reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...benchmark.interface.evaluation_plan import steps_text
+from ...benchmark.runs.results import ResultFiles
+from ..comparisons import Comparison, Entry
+from ..curve_overlay import CurveOverlay
+from ..tables.quantities import curve_metric
+from .plot_style import WIDTH, Drawing, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLUMNS = 3
+_COLOURS = "viridis"
+"""Few steps are dark and many are bright; colour-blind readers see the order."""
+_BRIGHTEST = 0.9
+"""Of the colour map; what is above is too bright on white paper."""
+
+
+def curves_figure(comparison: Comparison, name: str, files: ResultFiles) -> Drawing | None:
+    """A curve such as g(r): a panel per model, a line per step count, over the reference and its noise.
+
+    The band is the standard deviation of the mean curve of as many structures of a perfect generator. None where no
+    result has the curve, or where the reference is not at hand.
+    """
+    overlay = CurveOverlay(comparison.key, files)
+    reference = next((item for item in overlay.reference_data() if item["name"] == name), None)
+    if reference is None:
+        return None
+    lines = {
+        entry.label: {
+            steps: curves[name]
+            for steps, result in entry.results.items()
+            if name in (curves := overlay.curves_of(result))
+        }
+        for entry in comparison.entries
+    }
+    entries = [entry for entry in comparison.entries if lines[entry.label]]
+    if not entries:
+        return None
+    columns = min(_COLUMNS, len(entries))
+    rows = math.ceil(len(entries) / columns)
+    figure = new_figure(WIDTH if columns > 1 else WIDTH / 2, 0.8 + 1.8 * rows)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    colours = _colours(sorted({steps for drawn in lines.values() for steps in drawn}))
+    for ax, entry in zip(axes.flat, entries, strict=False):
+        _draw_reference(ax, reference)
+        for steps, values in lines[entry.label].items():
+            ax.plot(reference["grid"], _numbers(values), color=colours[steps], linewidth=0.9)
+        ax.set_title(entry.label)
+    _limit(axes[0, 0], reference, lines, entries)
+    metric = curve_metric(name)
+    for k, ax in enumerate(axes.flat):
+        if k >= len(entries):
+            ax.set_axis_off()
+        elif k + columns >= len(entries):
+            ax.set_xlabel(metric.axis)
+            ax.tick_params(labelbottom=True)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(metric.head)
+    _add_legend(figure, colours)
+    split = overlay.reference.split if overlay.reference else ""
+    caption = (
+        f"{metric.title}: {comparison.label}.",
+        f"The black line is the mean of the {'held-out' if split == 'test' else 'training'} structures; the band is "
+        f"the standard deviation of the mean of {comparison.key.count:,} structures of a perfect generator.",
+    )
+    return Drawing(figure, caption)
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values])
+
+
+def _draw_reference(ax: Axes, reference: dict[str, Any]) -> None:
+    mean, spread = np.array(reference["mean"]), np.array(reference["spread"])
+    ax.fill_between(reference["grid"], mean - spread, mean + spread, color="black", alpha=0.25, linewidth=0)
+    ax.plot(reference["grid"], mean, color="black", linewidth=1.4)
+
+
+_HEADROOM = 1.8
+"""Largest value of a panel over that of the reference: peaks of overlapping atoms would hide everything else."""
+
+
+def _limit(
+    ax: Axes, reference: dict[str, Any], lines: dict[str, dict[int, Any]], entries: Sequence[Entry]
+) -> None:
+    top = max(reference["mean"])
+    highest = max(np.nanmax(_numbers(v)) for entry in entries for v in lines[entry.label].values())
+    ax.set_ylim(0.0, 1.05 * min(max(top, highest), _HEADROOM * top))
+
+
+def _colours(steps: Sequence[int]) -> dict[int, Any]:
+    """Colours of step counts, evenly spaced in their order."""
+    from matplotlib import colormaps
+
+    places = np.linspace(0.0, _BRIGHTEST, len(steps)) if len(steps) > 1 else [0.0]
+    return {number: colormaps[_COLOURS](place) for number, place in zip(steps, places, strict=True)}
+
+
+def _add_legend(figure: Any, colours: dict[int, Any]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color="black", linewidth=1.4, label="reference")]
+    handles += [Line2D([], [], color=colour, label=steps_text(steps)) for steps, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
