@@ -64,6 +64,7 @@ def run_command(
     from ..benchmark.runs.stored_structures import structures_path
     from ..benchmark.system.files import check_writable
     from ..benchmark.system.worker_pool import available_cores, local_pool
+    from ..leaderboards.headlines import bars, outcome
     from ..leaderboards.tables.make_tables import tables_of
     from ..leaderboards.tables.text_table import render
 
@@ -92,12 +93,13 @@ def run_command(
     )
     announce(run, workers)
     done = []
-    with local_pool(workers) as pool, progress_bars() as bars:
-        watcher = RunBars(bars)
+    with local_pool(workers) as pool, progress_bars() as shown_bars:
+        watcher = RunBars(shown_bars)
         for result in run.execute(pool, watcher):
             left_out = sum(result.failures.get("structure", {}).values())
             watcher.finished(
-                f"generated in {duration(result.seconds)}, measured in {duration(result.measuring_seconds)}"
+                f"{outcome(result, done)}; generated in {duration(result.seconds)}, "
+                f"measured in {duration(result.measuring_seconds)}"
                 + (f"; no metric can measure {left_out} of {result.key.count} structures" if left_out else "")
             )
             done.append(result)
@@ -109,6 +111,8 @@ def run_command(
         for table in tables_of(done, kind, metrics=names, files=run.store)[: None if names else 1]
     ]
     print(render(shown, "plain", width=terminal_width(), hint=FEWER_COLUMNS))
+    for line in bars(done, terminal_width()):
+        print(line)
     store = run.store
     gone = sum(structures_path(store, result.key) is None for result in done)
     beside = "structures and their table beside them (*.extxyz, *.parquet)"
@@ -118,3 +122,4 @@ def run_command(
         )
     say(f"Results: {len(done)} in {output_dir / dataset}/ (*.json), {beside}.")
     say(f"All tables of this folder: amsbench table --results {output_dir} --detail")
+    say(f"A page of it for the browser: amsbench page leaderboard --results {output_dir}")
