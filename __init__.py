@@ -26,10 +26,11 @@ __all__ = [
     "load_method",
     "read_structures",
     "train",
+    "view",
 ]
 
 if TYPE_CHECKING:
-    from .benchmark.api import design, evaluate, generate, load_method, read_structures, train
+    from .benchmark.api import design, evaluate, generate, load_method, read_structures, train, view
     from .benchmark.datasets.storage import load_dataset
 
 

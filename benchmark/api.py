@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from .design.run import Design, DesignObserver
+    from .display.structure_view import StructureView
     from .evaluation.evaluate import Evaluation
     from .interface.method import Method
     from .system.structure_files import StructureSet
@@ -36,6 +37,7 @@ __all__ = [
     "read_structures",
     "start_cells",
     "train",
+    "view",
 ]
 
 
@@ -151,6 +153,18 @@ def read_structures(
     structures = structure_files.read_structures(place, arguments.names(types, "types"), format_name)
     structures.check(all_sound=False)
     return structures
+
+
+def view(frames: Atoms | Sequence[Atoms]) -> StructureView:
+    """A view of one or more structures that a notebook shows in three dimensions, turned by the mouse.
+
+    At most 20 of them are drawn; ``figure()`` gives the view as a plotly figure. AmsbenchError where none can be drawn.
+    """
+    from ase import Atoms
+
+    from .display.structure_view import StructureView
+
+    return StructureView([frames] if isinstance(frames, Atoms) else list(frames))
 
 
 def evaluate(

@@ -37,6 +37,7 @@ FURTHER = {
 """What a single module may import in addition."""
 
 FLOORS = {
+    "display": 0,
     "system": 0,
     "registry": 0,
     "scaffold": 1,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tabulate import tabulate
 
 from .records import JudgedRound, hit_count, nearest, obtained_values, tried
 from .request import DesignRequest, DesignTarget
@@ -61,6 +63,29 @@ def _best(request: DesignRequest, rounds: Sequence[JudgedRound]) -> str:
 
 def glass_table(design: Design) -> list[str]:
     """Lines of a table of the glasses: properties, energy, density, novelty."""
+    rows = _glass_cells(design)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def design_html(design: Design) -> str:
+    """How the design ended, a table of its glasses, and what they cost, as HTML."""
+    heads, *rows = _glass_cells(design)
+    parts = [
+        f"<p><b>{len(design.frames)} of {design.request.count} glasses</b>: {escape(design.ending.sentence)}.</p>"
+    ]
+    if rows:
+        parts.append(
+            tabulate(
+                [[escape(cell) for cell in row] for row in rows], heads, "unsafehtml", disable_numparse=True
+            )
+        )
+    parts += [f"<p>{escape(line)}.</p>" for line in cost_lines(design)]
+    return "".join(parts)
+
+
+def _glass_cells(design: Design) -> list[list[str]]:
+    """Texts of the heads and of a row per glass."""
     targets = design.request.targets
     columns = ["structure", *(target.name for target in targets)]
     columns += [name for name in HEADS if any(name in atoms.info for atoms in design.frames)]
@@ -78,8 +103,7 @@ def glass_table(design: Design) -> list[str]:
                 else f"{value:.{DECIMALS.get(name, 2)}f}"
             )
         rows.append(cells)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return rows
 
 
 def histogram(design: Design, target: DesignTarget) -> str:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from ..display.shows_itself import ShowsItself
 from ..generation.generate import generate_structures
 from ..system.compact_structures import on_grid
 from .bias import asked_values
@@ -45,7 +46,7 @@ class Unobserved:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Design:
+class Design(ShowsItself):
     """The result of a design.
 
     frames: the hits, at most as many as were to be made, in the order in which they were generated, with properties,
@@ -57,6 +58,8 @@ class Design:
     hits: number of hits among the tried structures
     request, rounds: what was asked for, and the judged rounds
     """
+
+    html_writer: ClassVar[str] = "benchmark.design.report:design_html"
 
     frames: list[Atoms]
     table: pd.DataFrame

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ...metrics.distribution_functions import curves_in_chunks
 from ...metrics.metric import CurveMetric
 from ...metrics.structural_errors import squared_errors
 from ..datasets.definition import DatasetDefinition
+from ..display.shows_itself import ShowsItself
 from ..registry import load, load_metric
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means
 from .design_scores import judge_structures
@@ -45,7 +46,7 @@ def squared_error_column(curve: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(ShowsItself):
     """Measurements and scores of a list of structures.
 
     table: one row per structure: descriptors, properties, targets, reasons of failures
@@ -57,6 +58,8 @@ class Evaluation:
     cpu_seconds: processor time of the measurements of single structures
     reference: what the structures were compared with
     """
+
+    html_writer: ClassVar[str] = "benchmark.evaluation.evaluation_html:evaluation_html"
 
     table: pd.DataFrame
     structural: StructuralScores | None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from ...errors import AmsbenchError
 from .files import write_atomically
@@ -62,6 +62,15 @@ class StructureSet(Sequence["Atoms"]):
     def copies(self) -> dict[int, int]:
         """Numbers of structures that are the same as an earlier one, with its number."""
         return copies_in(self.frames)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """What a notebook shows: the structures in three dimensions, those that can be drawn."""
+        from ..display.structure_view import StructureView
+
+        try:
+            return StructureView(self.frames)._repr_mimebundle_(include, exclude, **kwargs)
+        except AmsbenchError:
+            return {"text/plain": self.summary()}
 
     def check(self, *, all_sound: bool) -> None:
         """Raise AmsbenchError for the first structure that cannot be measured, and for other units than angstrom.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...benchmark.display.mean_curve_chart import ReferenceCurve, draw_reference
 from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import ResultFiles
 from ..comparisons import Comparison, Entry
@@ -50,14 +51,16 @@ def curves_figure(comparison: Comparison, name: str, files: ResultFiles) -> Draw
     rows = math.ceil(len(entries) / columns)
     figure = new_figure(WIDTH if columns > 1 else WIDTH / 2, 0.8 + 1.8 * rows)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    metric = curve_metric(name)
+    mean, spread = _numbers(reference["mean"]), _numbers(reference["spread"])
+    band = ReferenceCurve(metric.head, metric.axis, np.array(reference["grid"]), mean, spread)
     colours = _colours(sorted({steps for drawn in lines.values() for steps in drawn}))
     for ax, entry in zip(axes.flat, entries, strict=False):
-        _draw_reference(ax, reference)
+        draw_reference(ax, band)
         for steps, values in lines[entry.label].items():
             ax.plot(reference["grid"], _numbers(values), color=colours[steps], linewidth=0.9)
         ax.set_title(entry.label)
     _limit(axes[0, 0], reference, lines, entries)
-    metric = curve_metric(name)
     for k, ax in enumerate(axes.flat):
         if k >= len(entries):
             ax.set_axis_off()
@@ -78,12 +81,6 @@ def curves_figure(comparison: Comparison, name: str, files: ResultFiles) -> Draw
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values])
-
-
-def _draw_reference(ax: Axes, reference: dict[str, Any]) -> None:
-    mean, spread = np.array(reference["mean"]), np.array(reference["spread"])
-    ax.fill_between(reference["grid"], mean - spread, mean + spread, color="black", alpha=0.25, linewidth=0)
-    ax.plot(reference["grid"], mean, color="black", linewidth=1.4)
 
 
 _HEADROOM = 1.8

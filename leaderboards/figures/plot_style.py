@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +51,13 @@ class Drawing(NamedTuple):
 
     figure: Figure
     caption: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figure and its caption."""
+        text = io.StringIO()
+        self.figure.savefig(text, format="svg", metadata={"Date": None})
+        svg = text.getvalue()
+        return f"{svg[svg.index('<svg') :]}<p>{escape(' '.join(self.caption))}</p>"
 
 
 class Point(NamedTuple):

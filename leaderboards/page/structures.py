@@ -1,29 +1,19 @@
-"""Sample structures of a result for the view in three dimensions: atoms, cell and bonds of a few of them."""
+"""Sample structures of a result for the view in three dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ...benchmark.evaluation.material_limits import mass_density
+from ...benchmark.display.structure_data import is_drawable, structure_data
 from ...benchmark.runs.results import Result, ResultFiles
 from ...benchmark.runs.stored_structures import stored_structures
-from ...metrics.neighbours.packed import pack
-from ...metrics.network.bonds import BOND_STRETCH, ELEMENTAL_STRETCH, bonds_between
-from ...metrics.network.element_classes import element_class, symbols_of
 from ..structure_values import structure_values
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 SAMPLES = 3
 """Most structures of a result on the page: those of the first, the middle and the last target."""
-MOST_ATOMS = 600
-"""Larger structures are left out: their spheres would be too many for a telephone."""
-SCALE = 100
-"""Coordinates are written as whole numbers of 1/SCALE angstrom."""
 
 
 def samples_of(files: ResultFiles, result: Result) -> list[dict[str, Any]]:
@@ -34,7 +24,7 @@ def samples_of(files: ResultFiles, result: Result) -> list[dict[str, Any]]:
     structures = stored_structures(files, result)
     if structures is None:
         return []
-    usable = [k for k, atoms in enumerate(structures) if _is_drawable(atoms)]
+    usable = [k for k, atoms in enumerate(structures) if is_drawable(atoms)]
     places = np.unique(np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).round().astype(int))
     values = {name: structure_values(files, result, name) for name in result.key.targets}
     return [
@@ -47,49 +37,6 @@ def samples_of(files: ResultFiles, result: Result) -> list[dict[str, Any]]:
     ]
 
 
-def structure_data(atoms: Atoms) -> dict[str, Any]:
-    """Elements, formula, cell and bonds of one structure; lengths are whole numbers of 1/SCALE angstrom.
-
-    symbols: cations first; species: the place of each atom's element among them
-    bonds: the two atoms of each bond, then the vector between them, flat; a bond may leave the cell
-    """
-    wrapped = atoms.copy()
-    wrapped.wrap()
-    counts = wrapped.symbols.formula.count()
-    symbols = sorted(counts, key=lambda symbol: (element_class(symbol) == "anion", symbol))
-    return {
-        "formula": "".join(f"{symbol}{counts[symbol]}" for symbol in symbols),
-        "atoms": len(wrapped),
-        "density": round(mass_density(wrapped), 3),
-        "symbols": symbols,
-        "species": [symbols.index(symbol) for symbol in wrapped.get_chemical_symbols()],
-        "positions": _whole(wrapped.positions),
-        "cell": _whole(wrapped.cell.array),
-        "bonds": _bonds(wrapped),
-    }
-
-
-def elements_data(symbols: set[str]) -> dict[str, dict[str, Any]]:
-    """Colour and covalent radius (angstrom) of each element, after Jmol and ASE."""
-    from ase.data import atomic_numbers, covalent_radii
-    from ase.data.colors import jmol_colors
-
-    return {
-        symbol: {
-            "colour": "#" + "".join(f"{round(255 * part):02x}" for part in jmol_colors[number]),
-            "radius": round(float(covalent_radii[number]), 2),
-        }
-        for symbol in sorted(symbols)
-        for number in [atomic_numbers[symbol]]
-    }
-
-
-def _is_drawable(atoms: Atoms) -> bool:
-    return 0 < len(atoms) <= MOST_ATOMS and bool(
-        np.isfinite(atoms.positions).all() and abs(np.linalg.det(atoms.cell.array)) > 0
-    )
-
-
 def _values_at(
     values: Mapping[str, tuple[np.ndarray, np.ndarray]], k: int
 ) -> dict[str, dict[str, float | None]]:
@@ -100,22 +47,3 @@ def _values_at(
         }
         for name, (target, obtained) in values.items()
     }
-
-
-def _whole(lengths: np.ndarray) -> list[int]:
-    return [int(number) for number in np.rint(SCALE * lengths).ravel()]
-
-
-def _bonds(atoms: Atoms) -> list[int]:
-    """Bonds between network formers and anions, as the metrics of the network count them; of formers without anions."""
-    packed = pack([atoms])
-    formers, anions = symbols_of("former"), symbols_of("anion")
-    has_anions = bool(anions & set(atoms.get_chemical_symbols()))
-    ends, stretch = (anions, BOND_STRETCH) if has_anions else (formers, ELEMENTAL_STRETCH)
-    bonds = bonds_between(packed, formers, ends, stretch=stretch)
-    chosen = np.flatnonzero(np.isin(atoms.get_chemical_symbols(), sorted(formers | ends)))
-    first, second = chosen[bonds.centre], chosen[bonds.end]
-    # a bond between two formers is in the list from either side
-    once = np.ones(len(first), dtype=bool) if has_anions else first < second
-    rows = np.column_stack([first, second, np.rint(SCALE * bonds.vector)]).astype(int)[once]
-    return [int(number) for number in rows.ravel()]

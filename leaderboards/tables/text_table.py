@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from tabulate import tabulate
 
 from ...errors import AmsbenchError
 
@@ -38,6 +41,12 @@ class Table:
         import pandas as pd
 
         return pd.DataFrame(list(self.rows), columns=list(self.columns)).set_index(self.columns[0])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        caption = escape(" ".join(self.caption))
+        body = tabulate(self.rows, self.columns, "html", disable_numparse=True)
+        return f"<p><b>{escape(self.title)}</b></p>{body}<p>{caption}</p>"
 
 
 def render(

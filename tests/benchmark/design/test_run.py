@@ -1,6 +1,7 @@
 """Designs: what is kept, what it follows from, and that a stopped one goes on."""
 
 import json
+import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
@@ -52,6 +53,15 @@ def test_every_glass_is_within_the_tolerance_and_different(designs):
     numbers = [atoms.info["structure"] for atoms in design.frames]
     assert numbers == sorted(set(numbers))
     assert design.hits == int(design.table["hit"].sum()) >= 4
+
+
+def test_a_notebook_shows_how_a_design_ended_and_its_glasses(designs):
+    design = designs.run(count=2)
+    page = design._repr_html_()
+    assert page.startswith("<p><b>2 of 2 glasses</b>")
+    table = ElementTree.fromstring(page[page.index("<table") : page.index("</table>") + 8])
+    numbers = [row[0].text.strip() for row in table.iter("tr")][1:]
+    assert numbers == [str(atoms.info["structure"]) for atoms in design.frames]
 
 
 def test_a_glass_says_what_it_follows_from(designs):

@@ -291,6 +291,13 @@ def test_comparisons_that_differ_in_other_conditions_have_files_of_their_own(inv
     assert "errors-shear-modulus-asio2-quick-2.png" in {path.name for path in paths}
 
 
+def test_a_drawing_shows_itself_in_a_notebook(structural):
+    (comparison,) = comparisons_of([structural(0.2, 0.001)], "structural")
+    text = structural_figure(comparison)._repr_html_()
+    assert text.startswith("<svg")
+    assert "Errors of mean curves: asi" in text
+
+
 def test_unknown_formats_are_refused_before_anything_is_drawn(structural, tmp_path):
     with pytest.raises(AmsbenchError, match="no format 'gif'; choose from svg, pdf, png"):
         save_figures(None, tmp_path / "figures", [structural(0.2, 0.001)], ["png", "gif"])

@@ -5,8 +5,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from amsbench.benchmark.display.structure_data import SCALE, elements_data, structure_data
 from amsbench.benchmark.runs.stored_structures import stored_structures
-from amsbench.leaderboards.page.structures import SCALE, elements_data, samples_of, structure_data
+from amsbench.leaderboards.page.structures import samples_of
 
 
 def bonds_in(data):

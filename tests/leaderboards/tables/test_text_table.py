@@ -1,6 +1,7 @@
 """What a table is printed as reads back as the same table."""
 
 import io
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import pandas as pd
@@ -18,6 +19,14 @@ AWKWARD = Table(
     caption=("A trailing * marks a_b.", "Costs 5 $ & more."),
     records=(),
 )
+
+
+def test_a_notebook_shows_the_same_cells():
+    page = AWKWARD._repr_html_()
+    cells = ElementTree.fromstring(page[page.index("<table") : page.index("</table>") + 8]).iter()
+    texts = [cell.text.strip() for cell in cells if cell.tag in ("th", "td")]
+    assert texts == [*AWKWARD.columns, *(text for row in AWKWARD.rows for text in row)]
+    assert page.startswith("<p><b>50% of a_b &amp; c</b></p>")
 
 
 @pytest.fixture
