@@ -59,7 +59,7 @@ def run_command(
     """
     from ..benchmark.datasets.definition import plans_of
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.runs.results import ResultStore
+    from ..benchmark.runs.results import Result, ResultStore
     from ..benchmark.runs.runner import Run
     from ..benchmark.runs.stored_structures import structures_path
     from ..benchmark.system.files import check_writable
@@ -92,7 +92,7 @@ def run_command(
         seed=seed,
     )
     announce(run, workers)
-    done = []
+    done: list[Result] = []
     with local_pool(workers) as pool, progress_bars() as shown_bars:
         watcher = RunBars(shown_bars)
         for result in run.execute(pool, watcher):

@@ -98,7 +98,7 @@ def _traces(item: dict[str, Any], colours: dict[str, dict[str, Any]]) -> list[di
     ends = positions[bonds[:, 0]]
     cell = np.array(item["cell"]).reshape(3, 3) / SCALE
     corners = _CORNERS @ cell
-    lines = {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip"}
+    lines: dict[str, Any] = {"type": "scatter3d", "mode": "lines", "hoverinfo": "skip"}
     traces = [
         {
             **lines,

@@ -28,7 +28,7 @@ def _chart(evaluation: Evaluation) -> str:
     scores = evaluation.structural
     if scores is None or not scores.means:
         return ""
-    count = sum(is_measured(row) for row in evaluation.table.to_dict("records"))
+    count = sum(is_measured(dict(row)) for _, row in evaluation.table.iterrows())
     references = {}
     for name in scores.means:
         metric = load_metric(name, CurveMetric)

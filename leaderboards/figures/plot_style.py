@@ -29,7 +29,7 @@ FADED = 0.3
 
 WIDTH = 7.0
 """Inches; the width of a page of two columns, so that letters are as large in print as here."""
-PRINT = {
+PRINT: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.titlesize": 7.0,
     "legend.fontsize": 7.0,
@@ -227,7 +227,7 @@ def add_legend(
         for steps in entry.results
         if entry.step_label(steps)
     }
-    dot = {"color": "black", "marker": "o", "markersize": 3.5, "ls": ""}
+    dot: dict[str, Any] = {"color": "black", "marker": "o", "markersize": 3.5, "ls": ""}
     if labelled:
         handles.append(Line2D([], [], mfc="white", label=f"hollow: {', '.join(sorted(labelled))}", **dot))
     if has_partial:

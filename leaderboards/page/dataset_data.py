@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...benchmark import registry
+from ...benchmark.display.structure_data import elements_data
 from ...benchmark.runs.results import TABLE, Result, ResultFiles
 from ..comparisons import Comparison, comparisons_of, with_unit
 from ..curve_overlay import CurveOverlay, rounded
@@ -15,7 +16,7 @@ from ..structure_values import structure_values
 from ..tables.summary import main_comparisons
 from .provenance import provenance_of
 from .rows import comparison_data, result_id
-from .structures import elements_data, samples_of
+from .structures import samples_of
 
 KINDS = ("structural", "inverse-design")
 
