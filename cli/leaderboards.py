@@ -103,7 +103,9 @@ def figures_command(
     store, shown = _chosen_results(results, published, methods, samplers, protocols)
     paths = save_figures(store, output, shown, names_in(format))
     if paths:
-        say(f"{len({path.stem for path in paths}) - 1} figures and their captions: {paths[-1]}")
+        number = len({path.stem for path in paths}) - 1
+        what = f"{number} figures with their captions" if number > 1 else "1 figure with its caption"
+        say(f"{what}: {paths[-1]}")
     else:
         say("No result takes steps: non-learned baselines alone have no figures.")
 

@@ -151,6 +151,19 @@ def test_tables_are_written_as_pages(amsbench, files, tmp_path):
     ]
 
 
+def test_figures_are_drawn_of_the_chosen_results_or_none(amsbench, mistake, files, tmp_path):
+    amsbench(*run_arguments(files, "--samplers", "ode"))
+    mistake(amsbench("figures", "drawn", "--protocols", "nope"), "no result of protocol 'nope'")
+    mistake(amsbench("figures", "drawn", "--format", "gif"), "no format 'gif'")
+    assert not (tmp_path / "drawn").exists()
+    code, out, err = amsbench("figures", "drawn", "--format", "svg")
+    assert (code, out) == (0, ""), err
+    names = {path.name for path in (tmp_path / "drawn").iterdir()}
+    # mean curves are drawn over those of the installed data, and these results are of other data
+    assert names == {"captions.md", "errors-asi-structure-custom.svg"}
+    assert "1 figure with its caption" in err
+
+
 def test_the_leaderboard_in_small_is_written_between_its_markers(amsbench, mistake, files, tmp_path):
     amsbench(*run_arguments(files, "--samplers", "ode"))
     page = tmp_path / "page.md"
