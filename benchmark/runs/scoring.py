@@ -145,9 +145,10 @@ class Scoring:
         evaluation = self._evaluation(frames, plan, curves, descriptors, executor, progress, targets=False)
         structural = result.structural
         if evaluation.structural is not None:
-            stored_curves = structural.curves if structural else {}
-            structural = evaluation.structural.model_copy(
-                update={"curves": {**stored_curves, **evaluation.structural.curves}}
+            own = evaluation.structural
+            curves_of, means_of = (structural.curves, structural.means) if structural else ({}, {})
+            structural = own.model_copy(
+                update={"curves": {**curves_of, **own.curves}, "means": {**means_of, **own.means}}
             )
         changes: dict[str, Any] = {
             "structural": structural,

@@ -149,6 +149,22 @@ def test_a_changed_number_is_found_with_both_values(here, amsbench):
     assert "2 agree, 1 differ" in out
 
 
+def test_a_changed_mean_curve_is_found_and_one_that_is_not_stored_is_not_missed(here, amsbench, tmp_path):
+    def raise_one_value(fields):
+        curve = fields["structural"]["means"]["rdf"]
+        curve[curve.index(max(curve))] *= 1.001
+
+    def remove(fields):
+        fields["structural"]["means"] = {}
+
+    for change, differing in ((raise_one_value, 1), (remove, 0)):
+        forge(here, "structure", change)
+        shutil.copytree(here / "results", tmp_path / change.__name__)
+        code, out, _ = amsbench("verify", change.__name__, *DATA, "--cores", 1)
+        assert code == differing
+        assert out.count("structural.means.rdf") == differing
+
+
 def test_a_headline_that_does_not_follow_from_its_table_is_found_without_structures(here, amsbench, tmp_path):
     def change(fields):
         fields["inverse_design"]["number_density"]["penalised_mae"] *= 0.9

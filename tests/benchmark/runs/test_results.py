@@ -154,7 +154,7 @@ def test_damaged_cells(damage, tmp_path):
         ('"coverage": 66', '"coverage": 96'),
         ('"samples_seen": 3', '"samples_seen": 4'),
         ('"device": "d"', '"device": "e"'),
-        ('"format": 4', '"format": 4, "surprise": 1'),
+        ('"format": 5', '"format": 5, "surprise": 1'),
         ('"content_hash": "', '"content_hash": "0'),
     ],
 )
