@@ -1,4 +1,4 @@
-// Mean curves of results with stored structures, over those of the reference with its noise floor.
+// Mean curves of results that hold them or have structures beside them, over those of the reference with its noise floor.
 "use strict";
 (function () {
   const element = amsbench.element;
@@ -11,7 +11,7 @@
     if (!rows.length) {
       chosen.of = null;
       amsbench.fill("curve-body", element("p", { class: "muted" },
-        "No structures are stored beside these results, so that their curves cannot be shown."));
+        "These results hold no mean curves and have no structures beside them."));
       return;
     }
     const dark = amsbench.colours().dark;
@@ -49,6 +49,8 @@
   async function plot(view, closer, rows) {
     const curve = closer.reference.find((item) => item.name === chosen.name);
     const c = amsbench.colours();
+    const shown = rows.filter((row) => chosen.ids.has(row.id));
+    const without = shown.filter((row) => !closer.results[row.id].curves[curve.name]);
     const base = chosen.deviation ? curve.mean : curve.mean.map(() => 0);
     const relative = (values) => values.map((value, place) => value - base[place]);
     const band = (sign) => relative(curve.mean.map((value, place) => value + sign * curve.spread[place]));
@@ -58,7 +60,7 @@
       { ...edge, y: band(-1) },
       { ...edge, y: band(1), fill: "tonexty", fillcolor: grey },
       { x: curve.grid, y: relative(curve.mean), mode: "lines", line: { color: c.text, width: 1.5 }, text: "reference", hovertemplate: "reference: %{y:.4g}<extra></extra>" },
-      ...rows.filter((row) => chosen.ids.has(row.id)).map((row, place) => ({
+      ...shown.filter((row) => !without.includes(row)).map((row, place) => ({
         x: curve.grid, y: relative(closer.results[row.id].curves[curve.name]), mode: "lines",
         line: { color: amsbench.visible(row.colour), width: 2, dash: DASHES[place % DASHES.length] },
         text: curve.grid.map(() => amsbench.plotText(amsbench.rowName(row))), hovertemplate: "%{text}: %{y:.4g}<extra></extra>",
@@ -66,7 +68,8 @@
     ];
     const reference = closer.split === "train" ? "training" : "held-out";
     const targets = view.comparison.kind === "inverse-design" ? " Targets move the curves of inverse design away from it." : "";
-    const caption = `Mean ${curve.head} of the stored structures. Thin line: mean of the ${reference} structures; band: noise floor, one standard deviation of the mean curve of ${view.comparison.count} structures of a perfect generator.${targets}`;
+    const missing = without.length ? ` Not stored for ${without.map(amsbench.rowName).join(", ")}.` : "";
+    const caption = `Mean ${curve.head} of the generated structures.${missing} Thin line: mean of the ${reference} structures; band: noise floor, one standard deviation of the mean curve of ${view.comparison.count} structures of a perfect generator.${targets}`;
     await amsbench.draw("curve-chart", traces, amsbench.layout(
       { title: { text: amsbench.plotText(curve.axis) } }, { title: { text: amsbench.plotText(curve.head) + (chosen.deviation ? ", deviation" : "") } }), caption);
     amsbench.byId("curve-caption").textContent = caption;

@@ -317,3 +317,27 @@ def test_colours_are_those_of_the_system_until_the_reader_chooses(opened):
     assert ground() == light
     opened.find_element("id", "theme").click()
     assert ground() == dark
+
+
+def test_curves_that_a_result_does_not_hold_are_named_and_the_others_drawn(
+    driver, published_results, published, tmp_path
+):
+    """S(q) is computed from structures; RDF and ADF are stored with every new result."""
+    chosen = [
+        result
+        for result in published_results
+        if result.structural and result.structural.means and result.key.sampler == "shortcut"
+    ]
+    assert {".npz" in result.files for result in chosen} == {True, False}
+    show(driver)
+    driver.get_log("browser")  # of the tests before
+    driver.get(f"{write_page(chosen, tmp_path / 'page', published).as_uri()}#asi/structure")
+    wait(lambda: driver.execute_script("return document.documentElement.dataset.ready"))
+    wait(lambda: all_of(driver, "#curve-chart svg"))
+    for box in all_of(driver, "#curve-body fieldset input:not(:checked)"):
+        box.click()
+    head = next(text for text in texts(driver, "#curve-name option") if text.startswith("S(q)"))
+    choose(driver, "#curve-name", head)
+    wait(lambda: "Not stored for" in driver.find_element("id", "curve-caption").text)
+    assert all_of(driver, "#curve-chart .scatterlayer .trace")
+    assert not [line for line in driver.get_log("browser") if line["level"] == "SEVERE"]
