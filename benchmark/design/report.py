@@ -75,11 +75,7 @@ def design_html(design: Design) -> str:
         f"<p><b>{len(design.frames)} of {design.request.count} glasses</b>: {escape(design.ending.sentence)}.</p>"
     ]
     if rows:
-        parts.append(
-            tabulate(
-                [[escape(cell) for cell in row] for row in rows], heads, "unsafehtml", disable_numparse=True
-            )
-        )
+        parts.append(tabulate(rows, heads, "html", disable_numparse=True))
     parts += [f"<p>{escape(line)}.</p>" for line in cost_lines(design)]
     return "".join(parts)
 

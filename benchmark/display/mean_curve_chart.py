@@ -11,6 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,11 @@ def mean_curve_svg(references: Mapping[str, ReferenceCurve], curves: Mapping[str
             draw_reference(ax, reference)
             ax.plot(reference.grid, curve, color="#D55E00", linewidth=1.2)
             ax.set(xlabel=reference.axis, ylabel=reference.head)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
+        return svg_of(figure)
+
+
+def svg_of(figure: Figure) -> str:
+    """The figure as an SVG element; the same figure gives the same text."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import AmsbenchError
-from .structure_data import SCALE, elements_data, is_drawable, structure_data
+from .structure_data import MOST_ATOMS, SCALE, elements_data, is_drawable, structure_data
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -35,7 +35,7 @@ class StructureView:
         if not drawable:
             raise AmsbenchError(
                 f"none of the {len(frames)} structures can be drawn; give structures with atoms at finite positions, "
-                "at most 600 of them, in a cell"
+                f"at most {MOST_ATOMS} of them, in a cell"
             )
         self.frames = drawable[:MOST_STRUCTURES]
         self.total = len(frames)

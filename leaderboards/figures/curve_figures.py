@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from ...benchmark.runs.results import ResultFiles
 from ..comparisons import Comparison, Entry
 from ..curve_overlay import CurveOverlay
 from ..tables.quantities import curve_metric
-from .plot_style import WIDTH, Drawing, new_figure
+from .plot_style import Drawing, label_panels, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,35 +46,29 @@ def curves_figure(comparison: Comparison, name: str, files: ResultFiles) -> Draw
     entries = [entry for entry in comparison.entries if lines[entry.label]]
     if not entries:
         return None
-    columns = min(_COLUMNS, len(entries))
-    rows = math.ceil(len(entries) / columns)
-    figure = new_figure(WIDTH if columns > 1 else WIDTH / 2, 0.8 + 1.8 * rows)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure, axes = panels(len(entries), _COLUMNS, 1.8)
     metric = curve_metric(name)
     mean, spread = _numbers(reference["mean"]), _numbers(reference["spread"])
     band = ReferenceCurve(metric.head, metric.axis, np.array(reference["grid"]), mean, spread)
     colours = _colours(sorted({steps for drawn in lines.values() for steps in drawn}))
-    for ax, entry in zip(axes.flat, entries, strict=False):
+    for ax, entry in zip(axes, entries, strict=True):
         draw_reference(ax, band)
         for steps, values in lines[entry.label].items():
             ax.plot(reference["grid"], _numbers(values), color=colours[steps], linewidth=0.9)
         ax.set_title(entry.label)
-    _limit(axes[0, 0], reference, lines, entries)
-    for k, ax in enumerate(axes.flat):
-        if k >= len(entries):
-            ax.set_axis_off()
-        elif k + columns >= len(entries):
-            ax.set_xlabel(metric.axis)
-            ax.tick_params(labelbottom=True)
-    for ax in axes[:, 0]:
-        ax.set_ylabel(metric.head)
+    _limit(axes[0], reference, lines, entries)
+    label_panels(axes, _COLUMNS, metric.axis, metric.head)
     _add_legend(figure, colours)
     split = overlay.reference.split if overlay.reference else ""
     caption = (
         f"{metric.title}: {comparison.label}.",
         f"The black line is the mean of the {'held-out' if split == 'test' else 'training'} structures; the band is "
         f"the standard deviation of the mean of {comparison.key.count:,} structures of a perfect generator.",
+        f"Panels end at {_HEADROOM:g} times its largest value.",
     )
+    without = len(comparison.results) - sum(map(len, lines.values()))
+    if without:
+        caption += (f"Left out: {without} of {len(comparison.results)} results, which hold no such curve.",)
     return Drawing(figure, caption)
 
 

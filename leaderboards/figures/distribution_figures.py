@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from ...benchmark.interface.evaluation_plan import steps_text
 from ...benchmark.runs.results import ResultFiles, ResultKey
 from ..comparisons import Comparison, with_unit
 from ..structure_values import structure_values
-from .plot_style import WIDTH, Drawing, new_figure, styles_of
+from .plot_style import Drawing, label_panels, panels, styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,44 +36,38 @@ def distribution_figure(comparison: Comparison, name: str, files: ResultFiles) -
     labels = _training_labels(comparison.key, name)
     if labels is None or first == last:
         return None
-    panels = []
+    shown = []
     for entry in comparison.entries:
         steps = max(entry.results)
         _, obtained = structure_values(files, entry.results[steps], name)
         obtained = obtained[np.isfinite(obtained)]
         if len(obtained) >= _FEWEST:
-            panels.append((entry, steps, obtained))
-    if not panels:
+            shown.append((entry, steps, obtained))
+    if not shown:
         return None
-    columns = min(_COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = new_figure(WIDTH if columns > 1 else WIDTH / 2, 0.5 + 1.8 * rows)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    values = np.concatenate([labels, *(obtained for *_, obtained in panels)])
+    figure, axes = panels(len(shown), _COLUMNS, 1.8)
+    values = np.concatenate([labels, *(obtained for *_, obtained in shown)])
     low, high = np.quantile(values, [0.005, 0.995])
     bins = np.linspace(min(low, first, labels.min()), max(high, last, labels.max()), _BINS + 1)
     styles = styles_of(comparison.entries)
-    for ax, (entry, steps, obtained) in zip(axes.flat, panels, strict=False):
+    for ax, (entry, steps, obtained) in zip(axes, shown, strict=True):
         ax.axvspan(first, last, color="#F0E442", alpha=0.35, linewidth=0, zorder=0)
         _density(ax, labels, bins, "#666666", filled=True)
         _density(ax, obtained, bins, styles[entry.label].colour, filled=False)
         share = len(obtained) / comparison.key.count
         title = [*textwrap.wrap(entry.label, _LETTERS), f"{steps_text(steps)}, {share:.0%} measured"]
         ax.set_title("\n".join(title))
-    for k, ax in enumerate(axes.flat):
-        if k >= len(panels):
-            ax.set_axis_off()
-        elif k + columns >= len(panels):
-            ax.set_xlabel(with_unit(comparison.key.dataset, name))
-            ax.tick_params(labelbottom=True)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("density")
+    label_panels(axes, _COLUMNS, with_unit(comparison.key.dataset, name), "density")
     caption = (
         f"Distribution of {with_unit(comparison.key.dataset, name)}: {comparison.label}.",
         f"Grey: the {len(labels):,} labelled training structures; lines: the generated structures that could be "
         f"measured, of each model in its most steps; yellow: the range of the targets, {first:g} to {last:g}.",
         "Values beyond the axis are in its outermost bins.",
     )
+    drawn = {entry.label for entry, *_ in shown}
+    left_out = [entry.label for entry in comparison.entries if entry.label not in drawn]
+    if left_out:
+        caption += (f"Left out, with fewer than {_FEWEST} measured structures: {', '.join(left_out)}.",)
     return Drawing(figure, caption)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from ..structure_values import structure_values
 from ..tables.formatting import coverage_text, decimal, joined
 from ..tables.inverse_design import LEAST_RANKED
 from ..tables.result_numbers import property_errors
-from .plot_style import WIDTH, Drawing, new_figure, styles_of
+from .plot_style import Drawing, label_panels, panels, styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,24 +32,21 @@ def targets_figure(comparison: Comparison, name: str, store: ResultFiles) -> Dra
     be measured have no panel; None where that leaves none.
     """
     values = {result.key.digest: structure_values(store, result, name) for result in comparison.results}
-    panels = [
+    shown = [
         (entry, steps)
         for entry in comparison.entries
         for steps in entry.results
         if _measured(entry, steps, name)
     ]
-    if not panels:
+    if not shown:
         return None
-    missing = len(values) - len(panels)
+    missing = len(values) - len(shown)
     first, last = sorted(comparison.key.targets[name])
     low, high = _panel_limits([obtained for _, obtained in values.values()], first, last)
     constant = first == last
-    columns = min(_COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = new_figure(WIDTH if columns > 1 else WIDTH / 2, 0.3 + 1.9 * rows)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure, axes = panels(len(shown), _COLUMNS, 1.9)
     styles = styles_of(comparison.entries)
-    for ax, (entry, steps) in zip(axes.flat, panels, strict=False):
+    for ax, (entry, steps) in zip(axes, shown, strict=True):
         target, obtained = values[entry.results[steps].key.digest]
         if constant:
             _draw_histogram(ax, obtained, first, (low, high), styles[entry.label].colour)
@@ -59,15 +55,9 @@ def targets_figure(comparison: Comparison, name: str, store: ResultFiles) -> Dra
             _draw_obtained(ax, target, obtained, (low, high), styles[entry.label].colour)
         ax.set_title(_panel_title(entry, steps, name))
     if not constant:
-        axes[0, 0].set_ylim(low, high)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("structures" if constant else "obtained")
-    for k, ax in enumerate(axes.flat):
-        if k >= len(panels):
-            ax.set_axis_off()
-        elif k + columns >= len(panels):  # nothing below it
-            ax.set_xlabel("obtained" if constant else "target")
-            ax.tick_params(labelbottom=True)
+        axes[0].set_ylim(low, high)
+    x, y = ("obtained", "structures") if constant else ("target", "obtained")
+    label_panels(axes, _COLUMNS, x, y)
     caption = [
         f"Obtained {with_unit(comparison.key.dataset, name)}: {comparison.label}.",
         "The line is the target; the outermost bars hold all values beyond."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import math
 from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ...benchmark.display.mean_curve_chart import svg_of
 from .. import reported_values
 from ..comparisons import Comparison, Entry
 
@@ -54,10 +55,7 @@ class Drawing(NamedTuple):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the figure and its caption."""
-        text = io.StringIO()
-        self.figure.savefig(text, format="svg", metadata={"Date": None})
-        svg = text.getvalue()
-        return f"{svg[svg.index('<svg') :]}<p>{escape(' '.join(self.caption))}</p>"
+        return f"{svg_of(self.figure)}<p>{escape(' '.join(self.caption))}</p>"
 
 
 class Point(NamedTuple):
@@ -86,6 +84,31 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure  # drawn without pyplot: no window system, no global state
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def panels(number: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with so many equal panels, at most ``columns`` beside each other, and its panels; they share their axes.
+
+    height: of a panel, inches
+    """
+    columns = min(columns, number)
+    rows = math.ceil(number / columns)
+    figure = new_figure(WIDTH if columns > 1 else WIDTH / 2, 0.6 + height * rows)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for ax in axes.flat[number:]:
+        ax.set_axis_off()
+    return figure, list(axes.flat[:number])
+
+
+def label_panels(axes: Sequence[Axes], columns: int, x: str, y: str) -> None:
+    """Name the axes at the left and below the panels that have no other panel there."""
+    columns = min(columns, len(axes))
+    for k, ax in enumerate(axes):
+        if k % columns == 0:
+            ax.set_ylabel(y)
+        if k + columns >= len(axes):
+            ax.set_xlabel(x)
+            ax.tick_params(labelbottom=True)
 
 
 def log_scales(ax: Axes) -> None:
