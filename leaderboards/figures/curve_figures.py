@@ -60,16 +60,16 @@ def curves_figure(comparison: Comparison, name: str, files: ResultFiles) -> Draw
     label_panels(axes, _COLUMNS, metric.axis, metric.head)
     _add_legend(figure, colours)
     split = overlay.reference.split if overlay.reference else ""
-    caption = (
+    caption = [
         f"{metric.title}: {comparison.label}.",
         f"The black line is the mean of the {'held-out' if split == 'test' else 'training'} structures; the band is "
         f"the standard deviation of the mean of {comparison.key.count:,} structures of a perfect generator.",
         f"Panels end at {_HEADROOM:g} times its largest value.",
-    )
+    ]
     without = len(comparison.results) - sum(map(len, lines.values()))
     if without:
-        caption += (f"Left out: {without} of {len(comparison.results)} results, which hold no such curve.",)
-    return Drawing(figure, caption)
+        caption.append(f"Left out: {without} of {len(comparison.results)} results, which hold no such curve.")
+    return Drawing(figure, tuple(caption))
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:

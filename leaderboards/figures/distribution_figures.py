@@ -58,17 +58,17 @@ def distribution_figure(comparison: Comparison, name: str, files: ResultFiles) -
         title = [*textwrap.wrap(entry.label, _LETTERS), f"{steps_text(steps)}, {share:.0%} measured"]
         ax.set_title("\n".join(title))
     label_panels(axes, _COLUMNS, with_unit(comparison.key.dataset, name), "density")
-    caption = (
+    caption = [
         f"Distribution of {with_unit(comparison.key.dataset, name)}: {comparison.label}.",
         f"Grey: the {len(labels):,} labelled training structures; lines: the generated structures that could be "
         f"measured, of each model in its most steps; yellow: the range of the targets, {first:g} to {last:g}.",
         "Values beyond the axis are in its outermost bins.",
-    )
+    ]
     drawn = {entry.label for entry, *_ in shown}
     left_out = [entry.label for entry in comparison.entries if entry.label not in drawn]
     if left_out:
-        caption += (f"Left out, with fewer than {_FEWEST} measured structures: {', '.join(left_out)}.",)
-    return Drawing(figure, caption)
+        caption.append(f"Left out, with fewer than {_FEWEST} measured structures: {', '.join(left_out)}.")
+    return Drawing(figure, tuple(caption))
 
 
 def _training_labels(key: ResultKey, name: str) -> np.ndarray | None:
