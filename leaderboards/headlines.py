@@ -44,7 +44,7 @@ def headline(result: Result) -> Headline:
     name = next(iter(result.key.targets))
     errors = property_errors(result, name)
     return Headline(
-        f"MAE of {with_unit(result.key.dataset, name)}",
+        f"MAE of {with_unit(result.key.dataset, name)} over all requests",
         errors.penalised_mae,
         ("training mean", errors.training_mean_mae),
     )

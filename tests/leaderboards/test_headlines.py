@@ -12,15 +12,15 @@ def test_the_headline_of_structure_is_the_error_of_the_first_curve(structural):
 def test_the_headline_of_inverse_design_is_over_all_requests(inverse):
     half = inverse(3.0, 4.0, 16.0, measured=25)
     assert headline(half).value == half.inverse_design["shear_modulus"].penalised_mae
-    assert headline(half).text.startswith("MAE of shear_modulus (GPa) 16.5")
+    assert headline(half).text.startswith("MAE of shear_modulus (GPa) over all requests 16.5")
 
 
 def test_a_result_is_told_with_its_hits_and_the_best_one_so_far_of_its_plan(inverse, structural):
     best, worse = inverse(3.0, 4.0, 16.0, steps=25), inverse(5.0, 6.0, 20.0, steps=5)
-    assert outcome(best, []) == "MAE of shear_modulus (GPa) 3" + hits_of(best)
+    assert outcome(best, []) == "MAE of shear_modulus (GPa) over all requests 3" + hits_of(best)
     assert (
         outcome(worse, [best])
-        == f"MAE of shear_modulus (GPa) 5{hits_of(worse)} (best so far 3: euler-maruyama, 25 steps)"
+        == f"MAE of shear_modulus (GPa) over all requests 5{hits_of(worse)} (best so far 3: euler-maruyama, 25 steps)"
     )
     assert outcome(best, [worse]) == outcome(best, [])
     assert "best so far" not in outcome(worse, [structural(0.01, 0.001)])
