@@ -262,8 +262,7 @@ def likeliest_compositions(evidence: Tensor, structures: Structures) -> Tensor:
     evidence [n, K]: log-likelihoods of the species from each atom's embedding
     By expectation maximisation from equal fractions; absent species have LEAST_FRACTION.
     """
-    equal = torch.full((len(structures), evidence.shape[1]), 1 / evidence.shape[1])
-    fractions = equal.to(evidence)
+    fractions = evidence.new_full((len(structures), evidence.shape[1]), 1 / evidence.shape[1])
     for _ in range(ITERATIONS):
         shares = torch.softmax(evidence + fractions.log()[structures.batch], dim=-1)
         fractions = means_of_structures(shares, structures).clamp(min=LEAST_FRACTION)

@@ -33,6 +33,7 @@ from ..network import neighbour_rows, network_rows
 from ..timing import Row, machine, race
 from . import compilation
 from .comparisons import Comparison, compare_network, compare_random_numbers, compare_table, random_structures
+from .plan import case_of
 from .steps import measure_steps
 
 DATASETS = ("asi", "asio2")
@@ -241,14 +242,15 @@ def _steps(
             "triton, gradients by torch": {"AMSBENCH_TRITON": None, VARIABLE: gradients["torch"]},
         }
         paths = kernels | paths
-    cases: list[tuple[str, str, dict[str, Any], str]] = [
-        ("material-sde", "asio2", {}, ""),
-        ("amshortcut", "asi", MATCHING, " with matching"),
-        ("amshortcut", "asi", {}, ""),
-        ("material-sde", "asi", {}, ""),
-        ("amshortcut", "asio2", {}, ""),
-        ("material-sde", "meg", {}, ""),
-        ("amshortcut", "asio2", MATCHING, " with matching"),
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        ("material-sde", "asio2", {}),
+        ("amshortcut", "asio2", MATCHING),
+        ("amshortcut", "meg", {}),
+        ("amshortcut", "asi", MATCHING),
+        ("amshortcut", "asio2", {}),
+        ("material-sde", "meg", {}),
+        ("amshortcut", "asi", {}),
+        ("material-sde", "asi", {}),
     ]
     if device.type != "cuda":
         cases = cases[:2]
@@ -256,14 +258,12 @@ def _steps(
     results: dict[str, dict[str, Any]] = report.values.setdefault("training steps", {})
     for batch in settings.batches:
         for path, environment in paths.items():
-            for method, dataset, changes, addition in cases:
-                if (
-                    path != "triton"
-                    and device.type == "cuda"
-                    and (batch, addition) != (settings.batches[0], "")
-                ):
+            for method, dataset, changes in cases:
+                case = case_of(method, dataset, changes)
+                once = batch == settings.batches[0] and not changes
+                if path != "triton" and device.type == "cuda" and not once:
                     continue
-                name = f"{method} {dataset}{addition}, {batch} at a time, {path}"
+                name = f"{case}, {batch} at a time, {path}"
                 measured = report.part(
                     name,
                     partial(
@@ -273,8 +273,7 @@ def _steps(
                     ),
                 )  # fmt: skip
                 if measured is not None:
-                    key = f"{method} {dataset}{addition}"
-                    results[name] = measured | {"case": key, "batch": batch, "environment": environment}
+                    results[name] = measured | {"case": case, "batch": batch, "environment": environment}
                     report.values.pop(name)
                     report.values["choice"] = _choice(results, choice)
                     report.write()

@@ -127,6 +127,12 @@ def _planned(entry: Any, owner: str) -> PlannedTraining:
     return planned
 
 
+def case_of(method: str, dataset: str, changes: Mapping[str, Any]) -> str:
+    """The name under which a check stores the speed of a training with these changes to its configuration."""
+    matched = changes.get("matching", {}).get("weight", 0.0) > 0
+    return f"{method} {dataset}" + (" with matching" if matched else "")
+
+
 def names_of(plan: tuple[PlannedTraining, ...]) -> list[str]:
     """A name for the files of each training: method and dataset, with a number from the second of a pair on."""
     result: list[str] = []

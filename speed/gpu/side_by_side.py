@@ -18,7 +18,7 @@ from typing import Any
 from ...benchmark.system.files import check_writable, write_atomically, write_text
 from ...benchmark.system.worker_pool import available_cores
 from ...leaderboards.tables.text_table import Table, render
-from .plan import PlannedTraining, names_of
+from .plan import PlannedTraining, case_of, names_of
 from .training import OUTCOME, SPECIFICATION
 
 LARGEST_FILE = 16 * 2**20 - 1
@@ -82,7 +82,7 @@ def _started(
     folder.mkdir(parents=True)
     rates = checked.get("samples_per_second", {})
     # in a check each training has the GPU for itself
-    rate = rates.get(f"{planned.method} {planned.dataset}", 0.0) / count
+    rate = rates.get(case_of(planned.method, planned.dataset, planned.set), 0.0) / count
     every = max(planned.batch_size, min(MOST_SAMPLES, int(rate * VALIDATION_SECONDS) or FIRST_SAMPLES))
     specification = {
         "training": planned.as_json(),

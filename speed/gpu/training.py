@@ -24,7 +24,7 @@ from .plan import CHECK_EVERY, PlannedTraining
 SPECIFICATION, OUTCOME = "training.json", "outcome.json"
 """Files in the folder of a training: what to do, and what has come of it so far."""
 
-END_SECONDS = 8
+END_SECONDS = 15
 """Time between the planned end of a training and that of the call, for the last validation and its files."""
 
 
@@ -109,8 +109,10 @@ def _train(
             losses=progress.losses,
         )
         print(f"{now - began:7.1f} s  {samples:9d} structures  {progress.losses}  {progress.validation:.6g}")
-        # the state is stored after a validation alone: a later one would come too late
-        if progress.fraction < 1 and now + (now - last) + END_SECONDS > specification["end"]:
+        # a training without ``minutes`` ends in time by its own clock; of a longer one the state is stored after a
+        # validation alone, and a later one would come too late
+        late = now + (now - last) + END_SECONDS > specification["end"]
+        if planned.minutes is not None and progress.fraction < 1 and late:
             raise _TimeIsUp
         last = now
 
