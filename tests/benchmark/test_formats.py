@@ -3,6 +3,7 @@
 A change that these tests do not survive needs a new format number and a reader that lifts the old one.
 """
 
+import math
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,8 @@ def test_every_released_checkpoint_is_loaded_on_its_dataset(path):
     # not the hash of the file: a dataset may have grown since a training
     assert method.task.elements == definition.elements
     assert set(method.task.properties) <= set(definition.design_properties)
-    assert checkpoint.record["options"]["samples_seen"] >= checkpoint.record["samples_seen"] > 0
+    # a training with a length in minutes has no number of structures to see
+    assert (checkpoint.record["options"]["samples_seen"] or math.inf) >= checkpoint.record["samples_seen"] > 0
 
 
 def test_every_bundled_dataset_is_intact():
