@@ -15,7 +15,9 @@ from ..benchmark.interface.noise import NoiseSource, uniform_numbers
 from ..benchmark.interface.structures import Structures
 from ..benchmark.interface.task import Task
 from ..errors import AmsbenchError
-from .environment_matching import MOST_ATOMS, environment_discrepancy, target_similarity
+from .environments.critic import EnvironmentCritic, critic_losses
+from .environments.discrepancy import environment_discrepancy, target_similarity
+from .environments.distances import MOST_ATOMS
 from .losses import squared_errors
 from .material_method import MIN_TIME, with_training_tables
 from .material_sde import Guided, MaterialSDE, Restart
@@ -84,16 +86,21 @@ class AMShortcut(MaterialSDE):
     # those of material SDE evaluate the network with the step size 0, where it predicts the instantaneous drift
     samplers = (SHORTCUT, SHORTCUT_MULTISTEP, SHORTCUT_RESTART, SHORTCUT_GUIDED, *MaterialSDE.samplers)
     shortcut = True
+    training_only = ("critic",)
     reads_step_size = True
 
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__(task, config)
         if "matching" in config:
             _check_matching(config["matching"])
+        self.critic: EnvironmentCritic | None = None
+        if config.get("matching", {}).get("critic", 0) > 0:
+            self.critic = EnvironmentCritic(task.elements, task.property_mean, task.property_std)
 
     def training_additions(self) -> tuple[str, ...]:
-        weight = self.config.get("matching", {"weight": 0.0})["weight"]
-        own = (f"matching of local environments (weight {weight:g})",) if weight > 0 else ()
+        matching = {"weight": 0.0, "critic": 0.0} | self.config.get("matching", {})
+        names = {"weight": "matching of local environments", "critic": "critic of local environments"}
+        own = [f"{text} (weight {matching[name]:g})" for name, text in names.items() if matching[name] > 0]
         return (*super().training_additions(), *own)
 
     def preferred_sampler(self) -> str:
@@ -114,7 +121,8 @@ class AMShortcut(MaterialSDE):
             with a weight of 1, as in Eq. 4, or those of ``squared_errors``
         matching: matching of local environments (not of the paper): its weight in the loss, 0 without it; the share of
             the batches that have it; the share of the training before the first; and the number of steps of the sampler
-            ``shortcut-restart`` whose shortcuts to t = 0 it trains, of which the first counts more by ``start_share``
+            ``shortcut-restart`` whose shortcuts to t = 0 it trains, of which the first counts more by ``start_share``;
+            ``critic``: weight of the loss against a critic of the environments after the same shortcuts, 0 without it
         """
         paper = network == "paper"
         return super().default_config(network, task) | {
@@ -124,7 +132,7 @@ class AMShortcut(MaterialSDE):
             "full_share": 0.0 if paper else 0.35,
             "own_target": paper,
             "drift_errors": paper,
-            "matching": {"weight": 0.0, "share": 1.0, "warmup": 0.0, "steps": 5},
+            "matching": {"weight": 0.0, "share": 1.0, "warmup": 0.0, "steps": 5, "critic": 0.0},
         }
 
     @with_training_tables
@@ -137,16 +145,20 @@ class AMShortcut(MaterialSDE):
             consistency = self.consistency_loss(batch, noise, teacher)
             losses |= {"consistency": consistency, "loss": losses["loss"] + consistency}
         # a checkpoint from before this setting has no entry
-        matching = self.config.get("matching", {"weight": 0.0})
+        matching = {"weight": 0.0, "critic": 0.0} | self.config.get("matching", {})
+        largest = max(matching["weight"], matching["critic"])
         if (
-            matching["weight"] > 0
+            largest > 0
             and uniform_numbers(noise, 1)[0] < matching["share"]
             and progress >= matching["warmup"]
         ):
-            losses |= self.matching_losses(batch, noise, teacher)
-            losses["loss"] = losses["loss"] + matching["weight"] * (
-                losses["matching"] + losses["held species"]
-            )
+            added = self.matching_losses(batch, noise, teacher)
+            losses |= added
+            losses["loss"] = losses["loss"] + largest * added["held species"]
+            if "matching" in added:
+                losses["loss"] = losses["loss"] + matching["weight"] * added["matching"]
+            if "critic" in added:
+                losses["loss"] = losses["loss"] + matching["critic"] * added["adversary"] + added["critic"]
         return losses
 
     def consistency_loss(self, batch: Structures, noise: NoiseSource, teacher: Method) -> Tensor:
@@ -184,8 +196,11 @@ class AMShortcut(MaterialSDE):
         return t, whole / 2
 
     def matching_losses(self, batch: Structures, noise: NoiseSource, teacher: Method) -> dict[str, Tensor]:
-        """Discrepancy ``matching`` between the environments after a shortcut to t = 0 and those of the batch, and
-        ``held species``, the squared distance of the species output from that of the moving average.
+        """Losses of the environments after a shortcut to t = 0, against those of the batch, and ``held species``, the
+        squared distance of the species output from that of the moving average.
+
+        ``matching``: maximum mean discrepancy, where its weight is not 0; ``critic`` and ``adversary``: losses of the
+        critic and of the shortcut against it, in training, where the weight of the critic is not 0.
 
         The shortcut is a random one of the sampler ``shortcut-restart``, for the targets and cells of the batch.
         It begins where the moving average arrives in the steps before it. Species have no gradient from the
@@ -194,7 +209,8 @@ class AMShortcut(MaterialSDE):
         Raises AmsbenchError in training with batches of one structure, which have no pairs of structures.
         """
         assert isinstance(teacher, AMShortcut)
-        if self.training and len(batch) < 2:
+        settings = self.config["matching"]
+        if settings["weight"] > 0 and self.training and len(batch) < 2:
             raise AmsbenchError(
                 f"matching compares structures with each other, and a batch has {len(batch)}; train with "
                 "--batch-size 2 or more, or with --set matching='{\"weight\": 0}'"
@@ -220,15 +236,19 @@ class AMShortcut(MaterialSDE):
             assert expected is not None
             held = ((t * (prediction.elements - expected)) ** 2).sum(-1).mean()
             end = State(structures=end.structures, elements=end.elements.detach())
-        similarity = None
-        if self.task.properties:
-            assert self.denoiser.embedding is not None
-            std = self.denoiser.embedding.std.to(batch.properties)
-            similarity = target_similarity(batch.properties, std)
-        # batches for which all atoms are compared draw no numbers
-        order = noise.uniform_atoms(1)[:, 0] if len(batch.positions) > MOST_ATOMS else None
-        discrepancy = environment_discrepancy(self.finish(end), batch, self.task.elements, similarity, order)
-        return {"matching": discrepancy, "held species": held}
+        made, losses = self.finish(end), {"held species": held}
+        if settings["weight"] > 0:
+            similarity = None
+            if self.task.properties:
+                assert self.denoiser.embedding is not None
+                std = self.denoiser.embedding.std.to(batch.properties)
+                similarity = target_similarity(batch.properties, std)
+            # batches for which all atoms are compared draw no numbers
+            order = noise.uniform_atoms(1)[:, 0] if len(batch.positions) > MOST_ATOMS else None
+            losses["matching"] = environment_discrepancy(made, batch, self.task.elements, similarity, order)
+        if self.critic is not None and self.training:
+            losses |= critic_losses(self.critic, made, batch, noise, t=t)
+        return losses
 
     def draw_shortcut(self, noise: NoiseSource) -> tuple[TimeSteps, tuple[float, float]]:
         """A random shortcut to t = 0 of the sampler ``shortcut-restart``, and the steps before it."""
@@ -242,8 +262,8 @@ class AMShortcut(MaterialSDE):
 
 def _check_matching(settings: Mapping[str, Any]) -> None:
     """Raise AmsbenchError for a setting ``matching`` out of range."""
-    for name, most in (("weight", math.inf), ("share", 1.0), ("warmup", 1.0)):
-        if not 0 <= settings[name] <= most:
+    for name, most in (("weight", math.inf), ("critic", math.inf), ("share", 1.0), ("warmup", 1.0)):
+        if not 0 <= settings.get(name, 0.0) <= most:
             raise AmsbenchError(
                 f"'{name}' of the setting 'matching' is {settings[name]}; give a number of at least 0"
                 + (f" and at most {most:g}" if most < math.inf else "")

@@ -161,7 +161,7 @@ class MaterialMethod(Method):
 
         Additional layers start as identities, additional inputs without effect.
         """
-        state = source.state_dict()
+        state: dict[str, Any] = source.sampling_state()
         new = self.denoiser.backbone
         old = source.denoiser.backbone if isinstance(source, MaterialMethod) else None
         if isinstance(old, EGNN) and isinstance(new, EGNN):
@@ -171,7 +171,7 @@ class MaterialMethod(Method):
             }
         if isinstance(self.denoiser, FlexibleDenoiser) and self.denoiser.estimate_input is not None:
             state = {"denoiser.estimate_input.weight": self.denoiser.estimate_input.weight, **state}
-        self.load_state_dict(state)
+        self.load_sampling_state(state)
 
     @property
     def cutoff(self) -> float:

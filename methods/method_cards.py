@@ -133,6 +133,8 @@ AMSHORTCUT = MethodCard(
         "(paper and preset 'paper': by the network itself; of the drift)",
         "an addition of ours, off by default (setting 'matching'): a third loss, the maximum mean discrepancy between "
         "the local environments after a shortcut to t = 0 and those of data",
+        "another, off by default (entry 'critic' of the same setting): training of the same shortcuts against a critic "
+        "of local environments, a network that is trained beside them to tell generated atoms from those of data",
         *MATERIAL_SDE.declared,
     ),
     hyperparameters=_HYPERPARAMETERS | {"batches with a shortcut loss": "25 %"},

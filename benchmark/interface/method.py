@@ -55,6 +55,9 @@ class Method(torch.nn.Module, ABC):
     """Whether the method claims correct structures with fewer than 10 steps."""
     rotation_equivariant: ClassVar[bool] = False
     """Whether a rotated cell and rotated noise give the rotated structure."""
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Names of modules that training alone needs: checkpoints have no weights of them, and every stage of a training
+    begins with new ones."""
     trained_as: ClassVar[str | None] = None
     """Name of the method whose checkpoints this class reads, for a class that only adds samplers to that method."""
 
@@ -121,7 +124,19 @@ class Method(torch.nn.Module, ABC):
 
     def start_from(self, source: Method) -> None:
         """Load the weights of ``source``, perhaps another method or task; RuntimeError if they do not fit."""
-        self.load_state_dict(source.state_dict())
+        self.load_sampling_state(source.sampling_state())
+
+    def sampling_state(self) -> dict[str, Tensor]:
+        """The weights that a checkpoint holds: all but those of ``training_only``."""
+        return {name: value for name, value in self.state_dict().items() if not self._is_training_only(name)}
+
+    def load_sampling_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load the weights of ``sampling_state``; RuntimeError if they do not fit."""
+        own = {name: value for name, value in self.state_dict().items() if self._is_training_only(name)}
+        self.load_state_dict({**own, **state})
+
+    def _is_training_only(self, name: str) -> bool:
+        return name.partition(".")[0] in self.training_only
 
     def backend(self) -> str:
         """Name of the code that evaluates the network here, for the record of a result: ``torch`` or a kernel."""

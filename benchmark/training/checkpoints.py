@@ -47,7 +47,7 @@ def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
         "config": method.config,
         "record": record,
     }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in method.sampling_state().items()}
     write_atomically(path, lambda file: save_file(tensors, file, metadata={"amsbench": json.dumps(header)}))
 
 
@@ -66,7 +66,7 @@ def load_checkpoint(
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
     try:
-        method.load_state_dict(tensors)
+        method.load_sampling_state(tensors)
     except RuntimeError as error:
         raise AmsbenchError(
             f"the weights in {path} do not fit the network that its header describes; train it again"

@@ -13,18 +13,35 @@ HIDDEN_WIDTH = 32
 as times, species and gates, have no spectrum to speak of; Muon is meant for the others alone."""
 
 
+ADVERSARY_BETAS = (0.0, 0.99)
+"""Decay rates of Adam for modules that training alone needs: what a critic should find changes with the generator, so
+that gradients of the past mislead it (arXiv 1801.04406)."""
+
+
 def make_optimizers(method: nn.Module, options: TrainingOptions) -> list[torch.optim.Optimizer]:
     """Adam; with ``muon`` also Muon (arXiv 2502.16982) for the matrices between hidden features.
 
     Updates of Muon have the root mean square of those of Adam, so that one learning rate serves both. Weights do not
     decay. Raises AmsbenchError where torch has no Muon.
     """
+    adversaries = [
+        parameter
+        for name in getattr(method, "training_only", ())
+        if isinstance(module := getattr(method, name, None), nn.Module)
+        for parameter in module.parameters()
+    ]
+    chosen = {id(parameter) for parameter in adversaries}
     hidden = hidden_matrices(method) if options.optimizer == "muon" else []
-    chosen = {id(parameter) for parameter in hidden}
+    hidden = [parameter for parameter in hidden if id(parameter) not in chosen]
+    chosen |= {id(parameter) for parameter in hidden}
     others = [parameter for parameter in method.parameters() if id(parameter) not in chosen]
     made: list[torch.optim.Optimizer] = []
     if others:
         made.append(torch.optim.Adam(others, lr=options.learning_rate, fused=True))
+    if adversaries:
+        made.append(
+            torch.optim.Adam(adversaries, lr=options.learning_rate, betas=ADVERSARY_BETAS, fused=True)
+        )
     if hidden:
         if not hasattr(torch.optim, "Muon"):
             raise AmsbenchError(

@@ -74,7 +74,7 @@ def network_hash(method: Method) -> str:
     """Hash of a method without its guidance weights, which the trials choose."""
     config = {name: value for name, value in method.config.items() if name != "guidance"}
     header = {"method": method.name, "task": method.task.to_json(), "config": config}
-    return content_hash(header, method.state_dict())
+    return content_hash(header, method.sampling_state())
 
 
 def validation_targets(dataset: Dataset, plan: EvaluationPlan, count: int) -> dict[str, np.ndarray]:

@@ -201,7 +201,7 @@ def test_matching_holds_the_species_of_the_moving_average(silica, small_batch):
 
 
 def test_bad_matching_is_refused_in_one_sentence(silica, small_batch):
-    for wrong in ({"weight": -1.0}, {"share": 2.0}, {"warmup": float("nan")}, {"steps": 0}):
+    for wrong in ({"weight": -1.0}, {"critic": -1.0}, {"share": 2.0}, {"warmup": float("nan")}, {"steps": 0}):
         with pytest.raises(AmsbenchError, match="setting 'matching'"):
             build(AMShortcut, silica, matching=MATCHING | wrong)
     method = build(AMShortcut, silica, matching=MATCHING)
@@ -210,3 +210,19 @@ def test_bad_matching_is_refused_in_one_sentence(silica, small_batch):
         method.training_loss(batch, noise_of(batch), teacher=method, progress=1.0)
     # the last batch of a validation may have one structure
     assert torch.isfinite(method.eval().validation_loss(batch, noise_of(batch), teacher=method))
+
+
+def test_a_training_with_a_critic_has_its_losses_and_a_validation_has_not(silica, small_batch):
+    method, batch = (
+        build(AMShortcut, silica, matching=MATCHING | {"weight": 0.0, "critic": 2.0}),
+        small_batch(3, 2),
+    )
+    losses = method.train().training_loss(batch, noise_of(batch), teacher=method, progress=1.0)
+    assert {"critic", "adversary", "held species"} <= losses.keys()
+    assert "matching" not in losses
+    losses["loss"].backward()
+    assert float(method.critic.last[-1].weight.grad.abs().max()) > 0
+    assert float(method.denoiser.head.bias.grad.abs().max()) > 0
+    with torch.no_grad():
+        assert torch.isfinite(method.eval().validation_loss(batch, noise_of(batch), teacher=method))
+    assert method.training_additions()[-1] == "critic of local environments (weight 2)"

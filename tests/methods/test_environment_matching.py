@@ -8,14 +8,9 @@ import torch
 import amsbench
 from amsbench.benchmark.datasets.dataset import samples_of, task_of
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.methods import environment_matching
-from amsbench.methods.environment_matching import (
-    REACH,
-    environment_discrepancy,
-    environment_shape,
-    environments,
-    target_similarity,
-)
+from amsbench.methods.environments import distances
+from amsbench.methods.environments.discrepancy import environment_discrepancy, target_similarity
+from amsbench.methods.environments.distances import REACH, environment_shape, environments
 
 SILICA = ("Si", "O")
 
@@ -213,7 +208,7 @@ def test_of_many_atoms_a_random_part_is_compared(monkeypatch):
     expected = float(environment_discrepancy(x, y, SILICA))
     orders = [torch.rand(n, generator=torch.Generator().manual_seed(k)) for k in range(24)]
     assert float(environment_discrepancy(x, y, SILICA, order=orders[0])) == expected  # all of so few
-    monkeypatch.setattr(environment_matching, "MOST_ATOMS", 60)
+    monkeypatch.setattr(distances, "MOST_ATOMS", 60)
     parts = torch.stack([environment_discrepancy(x, y, SILICA, order=order) for order in orders])
     assert len(environments(x, SILICA, orders[0])["O"]) == 60
     assert float(parts.std()) > 0

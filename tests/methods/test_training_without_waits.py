@@ -14,7 +14,7 @@ from amsbench.benchmark.interface.noise import BatchNoise, uniform_numbers
 from amsbench.methods import denoiser
 from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.egnn.neighbour_table import EDGES, NeighbourCapacity
-from amsbench.methods.environment_matching import environment_discrepancy
+from amsbench.methods.environments.discrepancy import environment_discrepancy
 from amsbench.methods.material_ode import MaterialODE
 from amsbench.methods.material_sde import MaterialSDE
 

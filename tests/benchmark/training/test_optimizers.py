@@ -7,6 +7,7 @@ from torch import nn
 from amsbench.benchmark.training.optimizers import HIDDEN_WIDTH, hidden_matrices, make_optimizers
 from amsbench.benchmark.training.options import TrainingOptions
 from amsbench.errors import AmsbenchError
+from amsbench.methods.amshortcut import AMShortcut
 from amsbench.methods.material_sde import MaterialSDE
 
 MUON = TrainingOptions(samples_seen=1, optimizer="muon", learning_rate=1e-2)
@@ -17,13 +18,25 @@ def method(silica):
     return MaterialSDE(silica, MaterialSDE.default_config("standard", silica))
 
 
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 def test_every_parameter_has_one_optimiser(method):
-    sets = [
-        [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for optimizer in make_optimizers(method, MUON)
-    ]
+    sets = [parameters_of(optimizer) for optimizer in make_optimizers(method, MUON)]
     assert sorted(map(id, sets[0] + sets[1])) == sorted(map(id, method.parameters()))
     assert sets[1] == hidden_matrices(method)
+
+
+def test_a_critic_has_an_optimiser_without_momentum(silica):
+    config = AMShortcut.default_config("standard", silica)
+    config["matching"]["critic"] = 1.0
+    method = AMShortcut(silica, config)
+    made = make_optimizers(method, MUON)
+    sets = [parameters_of(optimizer) for optimizer in made]
+    assert sorted(id(p) for chosen in sets for p in chosen) == sorted(map(id, method.parameters()))
+    assert sets[1] == list(method.critic.parameters())
+    assert made[1].param_groups[0]["betas"][0] == 0
 
 
 def test_muon_has_the_matrices_between_hidden_features_alone(method):

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 import amsbench
 from amsbench.benchmark.system.files import exclusive_lock
@@ -45,6 +46,7 @@ def losses(dataset, output, *, stop_after=None, method="material-sde", **setting
         ("material-sde", "tiny_asi", {}),
         ("amshortcut", "tiny_asio2", {"warmup": 0.0, "consistency_share": 0.5}),
         ("amshortcut", "tiny_asio2", {"warmup": 1.0, "matching": {"weight": 1.0}}),
+        ("amshortcut", "tiny_asio2", {"warmup": 1.0, "matching": {"critic": 1.0}}),
     ],
 )
 def test_a_killed_training_goes_on_to_the_same_losses(method, name, changes, tmp_path, request):
@@ -64,13 +66,26 @@ def test_a_killed_training_goes_on_to_the_same_losses(method, name, changes, tmp
     ]
     assert [row[0] for row in logs[0]] == [row[0] for row in logs[1]] == ["step", "4", "8", "12"]
     states = [
-        load_checkpoint(tmp_path / run / "best.safetensors").method.state_dict()
+        load_checkpoint(tmp_path / run / "best.safetensors").method.sampling_state()
         for run in ("whole", "killed")
     ]
     record = load_checkpoint(tmp_path / "whole" / "best.safetensors").record
     assert ("additions" in record) == ("matching" in changes)
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-4, atol=1e-5)
+
+
+def test_a_checkpoint_has_no_critic_and_a_stage_begins_with_a_new_one(tiny_asio2, tmp_path):
+    settings = {"method": "amshortcut", "properties": tiny_asio2.definition.design_properties}
+    losses(tiny_asio2, tmp_path / "before", **settings)
+    critic = {"config": SMALL | {"warmup": 1.0, "matching": {"critic": 1.0}}}
+    before = tmp_path / "before" / "last.safetensors"
+    losses(tiny_asio2, tmp_path / "with", init_from=before, **settings, **critic)
+    with safe_open(tmp_path / "with" / "last.safetensors", "pt") as file:
+        assert not [name for name in file.keys() if "critic" in name]  # noqa: SIM118
+    after = tmp_path / "with" / "last.safetensors"
+    assert losses(tiny_asio2, tmp_path / "again", init_from=after, **settings, **critic)
+    assert losses(tiny_asio2, tmp_path / "without", init_from=after, **settings)
 
 
 def test_a_finished_training_is_not_done_again(tiny_asi, tmp_path):

@@ -1,31 +1,23 @@
-"""Discrepancy between the local environments of generated structures and of data, with gradients of the positions.
+"""Local environments of atoms: distances to the nearest neighbours of each class of element, with gradients.
 
 The environment of an atom is a vector of distances: those to its nearest neighbours of each class of element, sorted,
-and those among the nearest of them, which are its bond angles. The discrepancy of two sets of structures is the squared
-maximum mean discrepancy of their environments (arXiv 1502.02761 for generators), for each element by itself:
-
-    MMD^2 = E k(x, x') - 2 E k(x, y) + E k(y, y'),    k(x, y) = sum_b exp(-|x - y| / (b sqrt(dimension)))
-
-A generator that ends in positions is trained with it through these positions; it need not be a shortcut.
+and those among the nearest of them, which are its bond angles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..benchmark.interface.neighbour_graph import Graph, neighbour_graph
-from ..benchmark.interface.structures import Structures
-from ..metrics.network.element_classes import ElementClass, classes_in, element_class
+from ...benchmark.interface.neighbour_graph import Graph, neighbour_graph
+from ...benchmark.interface.structures import Structures
+from ...metrics.network.element_classes import ElementClass, classes_in, element_class
 
 REACH = 5.0
 """Radius of an environment, A. A neighbour that is missing within it counts as one at this distance."""
-
-WIDTHS = (0.03, 0.1, 0.3)
-"""Widths b of the kernels, A: root mean square of the differences between two environments."""
 
 FARTHER_WEIGHT = 0.5
 """Weight of the distances beside those to the nearest shell."""
@@ -79,11 +71,15 @@ class Environments:
     """Environments of ``m`` atoms.
 
     distances [m, c]: weighted distances, A
+    bonded [m, b]: indices of the nearest neighbours of the first shell among all atoms without ghosts; -1: missing
+    centres [m]: indices of these atoms among all without ghosts
     structures [m]: index of the structure of each atom
     atoms: number of atoms of the element, of which these are a part
     """
 
     distances: Tensor
+    bonded: Tensor
+    centres: Tensor
     structures: Tensor
     atoms: int
 
@@ -92,11 +88,15 @@ class Environments:
 
 
 def environments(
-    structures: Structures, elements: Sequence[str], order: Tensor | None = None
+    structures: Structures,
+    elements: Sequence[str],
+    order: Tensor | None = None,
+    shape_of: Callable[[str, Sequence[str]], EnvironmentShape] = environment_shape,
 ) -> dict[str, Environments]:
     """Environments of the atoms of each element; those of elements without atoms are empty.
 
     order [n]: random numbers; of an element with more than MOST_ATOMS atoms, those with the lowest are taken
+    shape_of: the distances for an element of a material
     Differentiable with respect to the positions. Ghosts, whose species is not below ``len(elements)``, have no part.
     """
     atoms = _without_ghosts(structures, len(elements))
@@ -108,21 +108,28 @@ def environments(
     sender_classes = classes.to(atoms.species.device)[atoms.species][graph.senders]
     result = {}
     for k, symbol in enumerate(elements):
-        shape = environment_shape(symbol, elements)
+        shape = shape_of(symbol, elements)
         centres = torch.nonzero(atoms.species == k)[:, 0]
         count_in_all = len(centres)
         if order is not None and count_in_all > MOST_ATOMS:
             numbers = order[structures.species < len(elements)][centres]
             centres = centres[torch.topk(numbers, MOST_ATOMS, largest=False).indices]
-        parts = []
+        parts, bonded = [], centres.new_zeros(len(centres), 0)
         for number, (of_classes, count, weight) in enumerate(shape.shells):
             chosen = torch.stack([sender_classes == _CLASSES.index(name) for name in of_classes]).any(0)
             shell = _nearest(graph, lengths, chosen, centres, count, len(atoms.positions))
             parts.append(weight * shell.lengths)
             if number == 0:
                 parts.append(FARTHER_WEIGHT * _mutual_distances(shell, vectors, shape.bonded))
+                edges = shell.edges[:, : shape.bonded]
+                senders = torch.cat([graph.senders, graph.senders.new_full((1,), -1)])
+                bonded = senders[edges]
         result[symbol] = Environments(
-            distances=torch.cat(parts, 1), structures=atoms.batch[centres], atoms=count_in_all
+            distances=torch.cat(parts, 1),
+            bonded=bonded,
+            centres=centres,
+            structures=atoms.batch[centres],
+            atoms=count_in_all,
         )
     return result
 
@@ -178,67 +185,3 @@ def _without_ghosts(structures: Structures, elements: int) -> Structures:
         batch=batch,
         counts=torch.bincount(batch, minlength=len(structures)),
     )
-
-
-def target_similarity(properties: Tensor, std: Tensor) -> Tensor:
-    """Weights [s, s] of pairs of structures: 1 for equal targets, at least 1/2.
-
-    properties [s, p]: targets, NaN where absent; std [p]: their standard deviations in the data
-    The kernel 1/2 + 1/2 exp(-d^2 / 2) [the same targets are present] of targets, d in standard deviations. With it as a
-    factor of the kernel of environments, the discrepancy is that of environments together with targets: it is 0 only if
-    the environments are right for every target, and not for a mean of all.
-    """
-    scaled = properties / std
-    present = ~torch.isnan(scaled)
-    same = (present[:, None] == present[None]).all(-1)
-    values = torch.where(present, scaled, torch.zeros_like(scaled))
-    squared = ((values[:, None] - values[None]) ** 2).sum(-1)
-    return 0.5 + 0.5 * same * torch.exp(-squared / 2)
-
-
-def environment_discrepancy(
-    generated: Structures,
-    data: Structures,
-    elements: Sequence[str],
-    similarity: Tensor | None = None,
-    order: Tensor | None = None,
-) -> Tensor:
-    """Squared maximum mean discrepancy of the environments of two sets of ``s`` structures, a mean over the atoms.
-
-    It is differentiable with respect to the positions of both, and may be negative: its expectation is 0 for sets of
-    one distribution. For this, only pairs of atoms of different structures count, since atoms of one structure are not
-    independent. An element that fewer than two structures of either set have is left out.
-
-    data: structure k has the targets that structure k of ``generated`` was generated for
-    similarity [s, s]: weights of pairs of structures, by default 1
-    order [n]: random numbers of the atoms, as of ``environments``, of which both sets have equally many
-    """
-    s = len(generated)
-    weights = generated.positions.new_ones(s, s) if similarity is None else similarity
-    weights = weights * (1 - torch.eye(s, dtype=weights.dtype, device=weights.device))
-    first, second = (environments(each, elements, order) for each in (generated, data))
-    total = generated.positions.new_zeros(())
-    atoms = sum(part.atoms for part in second.values())
-    for symbol, of_data in second.items():
-        of_generated = first[symbol]
-        pairs = ((of_generated, of_generated), (of_generated, of_data), (of_data, of_data))
-        (within, first_present), (between, both_present), (within_data, second_present) = (
-            _mean_kernel(a, b, weights) for a, b in pairs
-        )
-        # left out without reading the number of pairs, for which the host would wait for the device
-        present = first_present & both_present & second_present
-        squared = torch.where(present, within - 2 * between + within_data, 0.0)
-        total = total + of_data.atoms / max(1, atoms) * squared
-    return total
-
-
-def _mean_kernel(first: Environments, second: Environments, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the kernel over pairs of atoms, with the weights [s, s] of their structures, 0 without pairs; and whether
-    there are pairs, a tensor."""
-    pair_weights = weights[first.structures][:, second.structures]
-    total = pair_weights.sum()
-    present = total > 0
-    apart = torch.cdist(first.distances, second.distances, compute_mode="donot_use_mm_for_euclid_dist")
-    apart = apart / first.distances.shape[1] ** 0.5
-    kernel = torch.stack([torch.exp(-apart / width) for width in WIDTHS]).sum(0)
-    return (pair_weights * kernel).sum() / torch.where(present, total, 1.0), present
