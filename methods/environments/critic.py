@@ -171,6 +171,7 @@ def critic_losses(
 
     generated, data: structure k of both has the same targets and cell
     t: time at which the shortcut to the generated structures began
+    Also updates the moments of the critic by those of the data.
     """
     sigma = NOISE[int(uniform_numbers(noise, 1)[0] * len(NOISE))]
     sets = [x.with_positions(x.positions + sigma * noise.normal_atoms(3)) for x in (generated, data)]
