@@ -95,7 +95,7 @@ class AMShortcut(MaterialSDE):
             _check_matching(config["matching"])
         self.critic: EnvironmentCritic | None = None
         if config.get("matching", {}).get("critic", 0) > 0:
-            self.critic = EnvironmentCritic(task.elements, task.property_mean, task.property_std)
+            self.critic = EnvironmentCritic(task.elements, len(task.properties))
 
     def training_additions(self) -> tuple[str, ...]:
         matching = {"weight": 0.0, "critic": 0.0} | self.config.get("matching", {})
@@ -146,7 +146,8 @@ class AMShortcut(MaterialSDE):
             losses |= {"consistency": consistency, "loss": losses["loss"] + consistency}
         # a checkpoint from before this setting has no entry
         matching = {"weight": 0.0, "critic": 0.0} | self.config.get("matching", {})
-        largest = max(matching["weight"], matching["critic"])
+        # a validation has no critic
+        largest = max(matching["weight"], matching["critic"] if self.training else 0.0)
         if (
             largest > 0
             and uniform_numbers(noise, 1)[0] < matching["share"]
@@ -237,17 +238,20 @@ class AMShortcut(MaterialSDE):
             held = ((t * (prediction.elements - expected)) ** 2).sum(-1).mean()
             end = State(structures=end.structures, elements=end.elements.detach())
         made, losses = self.finish(end), {"held species": held}
+        embedding = self.denoiser.embedding
         if settings["weight"] > 0:
             similarity = None
-            if self.task.properties:
-                assert self.denoiser.embedding is not None
-                std = self.denoiser.embedding.std.to(batch.properties)
-                similarity = target_similarity(batch.properties, std)
+            if embedding is not None:
+                similarity = target_similarity(batch.properties, embedding.std.to(batch.properties))
             # batches for which all atoms are compared draw no numbers
             order = noise.uniform_atoms(1)[:, 0] if len(batch.positions) > MOST_ATOMS else None
             losses["matching"] = environment_discrepancy(made, batch, self.task.elements, similarity, order)
         if self.critic is not None and self.training:
-            losses |= critic_losses(self.critic, made, batch, noise, t=t)
+            targets = batch.properties
+            if embedding is not None:
+                values, present = embedding.standardised(targets)
+                targets = torch.cat([values, present.to(values)], 1)
+            losses |= critic_losses(self.critic, made, batch, noise, t=t, targets=targets)
         return losses
 
     def draw_shortcut(self, noise: NoiseSource) -> tuple[TimeSteps, tuple[float, float]]:

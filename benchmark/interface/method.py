@@ -56,8 +56,8 @@ class Method(torch.nn.Module, ABC):
     rotation_equivariant: ClassVar[bool] = False
     """Whether a rotated cell and rotated noise give the rotated structure."""
     training_only: ClassVar[tuple[str, ...]] = ()
-    """Names of modules that training alone needs: checkpoints have no weights of them, and every stage of a training
-    begins with new ones."""
+    """Names of modules that training alone needs: checkpoints have no weights of them, and a training that
+    starts from a checkpoint begins with new ones."""
     trained_as: ClassVar[str | None] = None
     """Name of the method whose checkpoints this class reads, for a class that only adds samplers to that method."""
 

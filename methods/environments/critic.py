@@ -3,7 +3,7 @@
 A generator that is trained against it (arXiv 1406.2661) loses in proportion to the share of wrong environments. In the
 maximum mean discrepancy the square of this share counts, so that a few atoms in a hundred with a bond too many or too
 few have hardly a part in it. The critic sees the distances of an environment and, by its bonds, those of the
-environments beside it and beside those: rings of up to four or five atoms.
+environments beside it and beside those.
 
 Losses are those of arXiv 2501.05441: an atom of the data against a generated one of its element, with penalties on the
 gradient of the critic. Both sets are displaced by the same Gaussian noise before (arXiv 1610.04490). Otherwise the
@@ -61,7 +61,7 @@ class AtomEnvironments:
     """Environments of all ``n`` atoms (without ghosts) of a batch.
 
     distances [n, c]: A, padded with 0
-    bonded [n, b]: indices of the nearest neighbours of the first shell, n where there is none
+    bonded [n, b]: indices of the nearest neighbours of the first shell, -1 where there is none
     species [n], structures [n]: element and structure of each atom
     """
 
@@ -72,23 +72,14 @@ class AtomEnvironments:
 
 
 class EnvironmentCritic(nn.Module):
-    """A number for each atom, large for an atom of data.
-
-    property_mean, property_std: of the targets in the data
-    """
+    """A number for each atom, large for an atom of data; ``properties`` is the number of targets of a structure."""
 
     mean: Tensor
     variance: Tensor
     batches: Tensor
-    property_mean: Tensor
-    property_std: Tensor
 
-    def __init__(
-        self, elements: Sequence[str], property_mean: Sequence[float], property_std: Sequence[float]
-    ) -> None:
+    def __init__(self, elements: Sequence[str], properties: int) -> None:
         super().__init__()
-        self.register_buffer("property_mean", torch.tensor(property_mean), persistent=False)
-        self.register_buffer("property_std", torch.tensor(property_std), persistent=False)
         self.elements = tuple(elements)
         shapes = [critic_shape(symbol, elements) for symbol in elements]
         self.width = max(map(_columns, shapes))
@@ -97,7 +88,7 @@ class EnvironmentCritic(nn.Module):
         self.register_buffer("mean", torch.zeros(len(shapes), self.width))
         self.register_buffer("variance", torch.ones(len(shapes), self.width))
         self.register_buffer("batches", torch.zeros(()))
-        inputs = self.width + len(shapes) + 2 + 2 * len(property_mean)
+        inputs = self.width + len(shapes) + 2 + 2 * properties
         self.atoms = nn.Sequential(nn.Linear(inputs, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU())
         self.bonds_of_atoms = nn.Sequential(
             nn.Linear(2 * HIDDEN, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU()
@@ -108,14 +99,12 @@ class EnvironmentCritic(nn.Module):
         """Environments of all atoms, differentiable with respect to the positions."""
         parts = list(environments(structures, self.elements, shape_of=critic_shape).values())
         order = torch.argsort(torch.cat([part.centres for part in parts]))
-        atoms = len(order)
         columns = [pad(part.distances, (0, self.width - part.distances.shape[1])) for part in parts]
         bonded = [pad(part.bonded, (0, self.bonds - part.bonded.shape[1]), value=-1) for part in parts]
         species = [torch.full_like(part.centres, k) for k, part in enumerate(parts)]
-        neighbours = torch.cat(bonded)[order]
         return AtomEnvironments(
             distances=torch.cat(columns)[order],
-            bonded=torch.where(neighbours < 0, atoms, neighbours),
+            bonded=torch.cat(bonded)[order],
             species=torch.cat(species)[order],
             structures=torch.cat([part.structures for part in parts])[order],
         )
@@ -136,7 +125,7 @@ class EnvironmentCritic(nn.Module):
         return self.variance.sqrt().clamp(min=LEAST_DEVIATION)[species]
 
     def forward(self, atoms: AtomEnvironments, condition: Tensor, distances: Tensor | None = None) -> Tensor:
-        """Outputs [n]; condition [s, 2 + 2 p]: of the structures, by ``condition``."""
+        """Outputs [n]; condition [s, 2 + 2 p]: what the critic knows of the structures, by ``critic_losses``."""
         values = atoms.distances if distances is None else distances
         scaled = (values - self.mean[atoms.species]) / self.deviation(atoms.species)
         kinds = one_hot(atoms.species, len(self.elements)).to(scaled)
@@ -144,17 +133,9 @@ class EnvironmentCritic(nn.Module):
         hidden = hidden + self.bonds_of_atoms(torch.cat([hidden, self._bonded(hidden, atoms)], 1))
         return self.last(torch.cat([hidden, self._bonded(hidden, atoms)], 1))[:, 0]
 
-    def condition(self, t: float, noise: float, properties: Tensor) -> Tensor:
-        """What the critic knows of a structure [s, 2 + 2 p]: time of the shortcut, noise (A), targets in standard
-        deviations (0 where hidden) and which are present."""
-        present = ~torch.isnan(properties)
-        scaled = (properties - self.property_mean) / self.property_std
-        scaled = torch.where(present, scaled, torch.zeros_like(scaled))
-        times = properties.new_tensor([t, noise / max(NOISE)]).expand(len(properties), 2)
-        return torch.cat([times, scaled, present.to(scaled)], 1)
-
     def _bonded(self, hidden: Tensor, atoms: AtomEnvironments) -> Tensor:
         """Sum over the bonded neighbours, in units of the largest number of them."""
+        # index -1, a missing neighbour, is the row of zeros
         return torch.cat([hidden, hidden.new_zeros(1, HIDDEN)])[atoms.bonded].sum(1) / self.bonds
 
 
@@ -165,17 +146,20 @@ def critic_losses(
     noise: NoiseSource,
     *,
     t: float,
+    targets: Tensor,
 ) -> dict[str, Tensor]:
     """``critic``, the loss of the critic, without a gradient of the positions, and ``adversary``, the generator's,
     without one of the critic.
 
     generated, data: structure k of both has the same targets and cell
     t: time at which the shortcut to the generated structures began
+    targets [s, 2 p]: targets in standard deviations, 0 where hidden, and 1 where one is present
     Also updates the moments of the critic by those of the data.
     """
     sigma = NOISE[int(uniform_numbers(noise, 1)[0] * len(NOISE))]
     sets = [x.with_positions(x.positions + sigma * noise.normal_atoms(3)) for x in (generated, data)]
-    condition = critic.condition(t, sigma, generated.properties)
+    shared = targets.new_tensor([t, sigma / max(NOISE)]).expand(len(targets), 2)
+    condition = torch.cat([shared, targets], 1)
     made, real = (critic.environments(each) for each in sets)
     critic.learn_moments(real)
     pairs = _pairs(made, real, noise.uniform_atoms(2), len(critic.elements))

@@ -129,7 +129,8 @@ def _planned(entry: Any, owner: str) -> PlannedTraining:
 
 def case_of(method: str, dataset: str, changes: Mapping[str, Any]) -> str:
     """The name under which a check stores the speed of a training with these changes to its configuration."""
-    matched = changes.get("matching", {}).get("weight", 0.0) > 0
+    matching = changes.get("matching")
+    matched = isinstance(matching, Mapping) and any(matching.get(name) for name in ("weight", "critic"))
     return f"{method} {dataset}" + (" with matching" if matched else "")
 
 

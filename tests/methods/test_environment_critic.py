@@ -30,14 +30,13 @@ def noise_of(batch: Structures) -> BatchNoise:
     return BatchNoise(len(batch.positions), len(batch), generator, dtype=batch.positions.dtype)
 
 
-def critic_of(elements, properties: int = 0, seed: int = 0) -> EnvironmentCritic:
-    torch.manual_seed(seed)
-    return EnvironmentCritic(elements, [0.0] * properties, [1.0] * properties).double()
+def critic_of(elements, properties: int = 0) -> EnvironmentCritic:
+    torch.manual_seed(0)
+    return EnvironmentCritic(elements, properties).double()
 
 
 def outputs(critic: EnvironmentCritic, structures: Structures) -> torch.Tensor:
-    condition = critic.condition(0.4, 0.1, structures.properties)
-    return critic(critic.environments(structures), condition)
+    return critic(critic.environments(structures), torch.full((len(structures), 2), 0.4).double())
 
 
 @pytest.mark.parametrize("elements", [("Si",), SILICA])
@@ -71,9 +70,10 @@ def test_an_output_knows_the_environments_beside_the_next_atom():
 
 def test_each_loss_has_the_gradients_of_one_side():
     critic, data = critic_of(SILICA, properties=1), glass(seed=1)
-    data = replace(data, properties=torch.tensor([[0.5], [float("nan")]]).double())
+    targets = torch.tensor([[0.5, 1.0], [0.0, 0.0]]).double()
     positions = glass(seed=2).positions.clone().requires_grad_()
-    losses = critic_losses(critic, data.with_positions(positions), data, noise_of(data), t=0.4)
+    made = data.with_positions(positions)
+    losses = critic_losses(critic, made, data, noise_of(data), t=0.4, targets=targets)
     parameters = list(critic.parameters())
     (no,) = torch.autograd.grad(losses["critic"], positions, retain_graph=True, allow_unused=True)
     none = torch.autograd.grad(losses["adversary"], parameters, retain_graph=True, allow_unused=True)
@@ -88,12 +88,14 @@ def test_each_loss_has_the_gradients_of_one_side():
 def test_the_gradient_of_the_positions_is_that_of_finite_differences():
     critic, data = critic_of(SILICA), glass(seed=1)
     x = glass(seed=2)
-    critic_losses(critic, x, data, noise_of(data), t=0.2)  # moments of the data
+    critic_losses(critic, x, data, noise_of(data), t=0.2, targets=data.properties)  # moments of the data
     state = {name: value.clone() for name, value in critic.state_dict().items()}
 
     def adversary(positions):
         critic.load_state_dict(state)
-        return critic_losses(critic, x.with_positions(positions), data, noise_of(data), t=0.2)["adversary"]
+        return critic_losses(
+            critic, x.with_positions(positions), data, noise_of(data), t=0.2, targets=data.properties
+        )["adversary"]
 
     positions = x.positions.clone().requires_grad_()
     adversary(positions).backward()
@@ -121,7 +123,9 @@ def test_missing_neighbours_and_atoms_at_one_point_have_finite_losses():
     together = together.with_positions(torch.zeros_like(together.positions))
     for x in (alone, together):
         positions = x.positions.clone().requires_grad_()
-        losses = critic_losses(critic_of(SILICA), x.with_positions(positions), x, noise_of(x), t=1.0)
+        losses = critic_losses(
+            critic_of(SILICA), x.with_positions(positions), x, noise_of(x), t=1.0, targets=x.properties
+        )
         sum(losses.values()).backward()
         assert bool(torch.isfinite(positions.grad).all())
 
@@ -129,7 +133,7 @@ def test_missing_neighbours_and_atoms_at_one_point_have_finite_losses():
 def test_ghosts_alone_have_no_loss_but_that_of_the_data():
     data = glass()
     nothing = replace(data, species=torch.full_like(data.species, len(SILICA)))
-    losses = critic_losses(critic_of(SILICA), nothing, data, noise_of(data), t=1.0)
+    losses = critic_losses(critic_of(SILICA), nothing, data, noise_of(data), t=1.0, targets=data.properties)
     assert float(losses["adversary"].detach()) == 0
     assert bool(torch.isfinite(losses["critic"]))
 
@@ -162,11 +166,11 @@ def test_bonds_of_a_generator_become_those_of_the_data():
         ends = torch.tensor([[0.0, 0, 0], [1.0, 0, 0]]).repeat(16, 1)
         return start.with_positions(3.0 + ends * length)
 
-    critic, length = EnvironmentCritic(SILICA, [], []), torch.tensor(1.9, requires_grad=True)
+    critic, length = EnvironmentCritic(SILICA, 0), torch.tensor(1.9, requires_grad=True)
     optimizers = [torch.optim.Adam(critic.parameters(), lr=3e-3), torch.optim.Adam([length], lr=1e-2)]
     for step in range(150):
         noise = BatchNoise(32, 16, torch.Generator().manual_seed(step))
-        losses = critic_losses(critic, dimers(length), dimers(1.6), noise, t=0.1)
+        losses = critic_losses(critic, dimers(length), dimers(1.6), noise, t=0.1, targets=start.properties)
         for optimizer in optimizers:
             optimizer.zero_grad()
         sum(losses.values()).backward()

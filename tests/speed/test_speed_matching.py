@@ -27,6 +27,9 @@ LOSSES = {
     "matching, 5 steps": lambda method, batch, noise: sum(
         method.matching_losses(batch, noise, method).values()
     ),
+    "critic, 5 steps": lambda method, batch, noise: sum(
+        method.matching_losses(batch, noise, method).values()
+    ),
 }
 
 
@@ -38,7 +41,8 @@ def test_losses(dataset, name, benchmark, one_thread):
     task = task_of(data, data.definition.design_properties)
     torch.manual_seed(0)
     config = AMShortcut.default_config("deep", task)
-    config["matching"] = config["matching"] | {"weight": 1.0, "steps": 5 if "5" in name else 1}
+    weight = "critic" if "critic" in name else "weight"
+    config["matching"] = config["matching"] | {weight: 1.0, "steps": 5 if "5" in name else 1}
     method, calls = AMShortcut(task, config), itertools.count()
     samples = samples_of(data.split("train"), task)
 

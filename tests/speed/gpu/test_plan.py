@@ -6,7 +6,14 @@ import pytest
 
 from amsbench.benchmark.interface.method import method_class
 from amsbench.errors import AmsbenchError
-from amsbench.speed.gpu.plan import DEFAULT_PLAN, MOST_TRAININGS, PlannedTraining, names_of, read_plan
+from amsbench.speed.gpu.plan import (
+    DEFAULT_PLAN,
+    MOST_TRAININGS,
+    PlannedTraining,
+    case_of,
+    names_of,
+    read_plan,
+)
 from amsbench.speed.gpu.training import _network_of
 
 ENTRY = {"method": "material-sde", "dataset": "asio2"}
@@ -62,6 +69,16 @@ def test_the_plan_by_default_starts_from_released_checkpoints_with_their_setting
         assert set(config["guidance"]) == set(properties)
         assert all(config[name] == value for name, value in planned.set.items())
         assert method_class(planned.method).name == planned.method
+
+
+def test_trainings_with_and_without_matching_have_speeds_of_their_own():
+    names = {
+        case_of("amshortcut", "asio2", changes)
+        for changes in ({}, {"matching": {"weight": 0.0}}, {"warmup": 0.0}, {"matching": 3})
+    }
+    assert names == {"amshortcut asio2"}
+    for changes in ({"matching": {"weight": 1.0}}, {"matching": {"critic": 3.0}}):
+        assert case_of("amshortcut", "asio2", changes) == "amshortcut asio2 with matching"
 
 
 def test_names_of_equal_trainings_differ():

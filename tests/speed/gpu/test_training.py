@@ -10,13 +10,13 @@ from amsbench.speed.gpu import training
 from amsbench.speed.gpu.plan import PlannedTraining
 
 
-def specified(folder, end, **changes):
+def specified(folder, end, minutes=60.0, **changes):
     planned = PlannedTraining(
         method="material-sde",
         dataset="asi",
         preset="standard",
         batch_size=1,
-        minutes=60.0,
+        minutes=minutes,
         validation_samples=1,
         **changes,
     )
@@ -47,6 +47,16 @@ def test_a_training_stops_before_the_end_of_the_call_and_goes_on_in_the_next(mon
     training.train_planned(tmp_path / "second")
     second = outcome(tmp_path / "second")
     assert second["samples_seen"] == first["samples_seen"] + len(second["validations"])
+
+
+def test_a_training_with_the_length_of_the_call_ends_by_its_own_clock(monkeypatch, tmp_path):
+    """Also where the next validation would come after the end of the call: the rate has fallen to its end then."""
+    clock(monkeypatch, 10)
+    specified(tmp_path / "whole", end=11 + training.END_SECONDS, minutes=None)
+    training.train_planned(tmp_path / "whole")
+    whole = outcome(tmp_path / "whole")
+    assert whole["state"] == "finished"
+    assert whole["fraction"] >= 1
 
 
 def test_a_call_without_time_says_so_and_trains_nothing(monkeypatch, tmp_path):
