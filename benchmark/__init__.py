@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RelaxedStructure,
         SimulationFailed,
     )
+    from .execution.dask_pool import dask_pool
     from .interface.evaluation_plan import EvaluationPlan, inverse_design_plans, structural_plan
     from .interface.method import Method, ProductType
     from .interface.method_card import MethodCard
@@ -77,6 +78,8 @@ _HOMES = {
         "SimulationFailed",
     ),
     ".interface.evaluation_plan": ("EvaluationPlan", "inverse_design_plans", "structural_plan"),
+    # where simulations and measurements run
+    ".execution.dask_pool": ("dask_pool",),
     # a metric
     "..metrics.distribution_functions": ("Curves",),
     "..metrics.metric": (
@@ -133,6 +136,7 @@ __all__ = [
     "Task",
     "TaskBaseline",
     "cartesian",
+    "dask_pool",
     "differentiable",
     "differentiable_neighbour_graph",
     "fractional",

@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import AmsbenchError
-from .options import AtomTypes, StructureFile, StructureFormat, names_in
+from .formatting import description_lines, difference_lines
+from .options import (
+    AtomTypes,
+    Cores,
+    ExecutorName,
+    Scheduler,
+    StructureFile,
+    StructureFormat,
+    Workers,
+    chosen_pool,
+    names_in,
+)
 from .progress import progress_bars, say
 
 if TYPE_CHECKING:
-    from ..benchmark.datasets.definition import DatasetDefinition
+    pass
 
 data_app = typer.Typer(
     no_args_is_help=True, help="Build, import, list, describe, check and export dataset files."
@@ -33,6 +44,9 @@ def build(
         int | None, typer.Option(min=1, help="Processor cores to use, one simulation each; all by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Every simulation's seed follows from it.")] = 0,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Simulate a dataset with LAMMPS and label it.
 
@@ -40,8 +54,8 @@ def build(
     """
     from ..benchmark import registry
     from ..benchmark.datasets.build import build_dataset
+    from ..benchmark.execution.cores import available_cores
     from ..benchmark.system.files import check_output_file
-    from ..benchmark.system.worker_pool import available_cores
 
     definition = registry.load("datasets", name)()
     chosen = checked_recipe(recipe)
@@ -50,7 +64,8 @@ def build(
             f"a dataset is written as .npz, not '{output_file.suffix}' ({output_file}); rename the output"
         )
     check_output_file(output_file)
-    with progress_bars() as bars:
+    pool_of_simulations = chosen_pool(executor, scheduler, workers, cores or available_cores())
+    with pool_of_simulations as pool, progress_bars() as bars:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int) -> None:
@@ -64,7 +79,7 @@ def build(
             output=output_file,
             recipe=chosen,
             seed=seed,
-            workers=cores or available_cores(),
+            executor=pool,
             progress=report,
         )
     say(f"{built.samples} samples of {built.simulations} simulations in {built.path}")
@@ -112,10 +127,10 @@ def info(
     if as_json:
         print(json.dumps(description | {"paper_recipe": compared}, indent=1))
         return
-    for line in format_description(description):
+    for line in description_lines(description):
         print(line)
     if compared is not None:
-        for line in differences(compared, loaded.definition):
+        for line in difference_lines(compared, loaded.definition):
             print(line)
 
 
@@ -216,7 +231,10 @@ def freeze(
             help="Keep the limits of the material in the file that is there, which take most of the time.",
         ),
     ] = False,
-    cores: Annotated[int | None, typer.Option(min=1, help="Processor cores to use; all by default.")] = None,
+    cores: Cores = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Make the frozen reference of a dataset, with which 'evaluate' scores structures without the data.
 
@@ -226,9 +244,9 @@ def freeze(
     from ..benchmark.evaluation.freezing import summary_lines
     from ..benchmark.evaluation.frozen_reference import frozen_path
     from ..benchmark.evaluation.material_limits import measure_material
+    from ..benchmark.execution.cores import available_cores
     from ..benchmark.runs.references import limits_in, make_frozen
     from ..benchmark.system.files import check_writable
-    from ..benchmark.system.worker_pool import available_cores, local_pool
 
     path = output_file or frozen_path(name)
     if path.suffix != ".npz":
@@ -240,7 +258,7 @@ def freeze(
     if keep_limits:
         limits = limits_in(path, loaded)
     else:
-        with local_pool(cores or available_cores()) as pool:
+        with chosen_pool(executor, scheduler, workers, cores or available_cores()) as pool:
             limits = measure_material(loaded, pool).limits
     frozen = make_frozen(loaded, limits, path)
     say(f"{path}, {path.stat().st_size / 1000:.0f} kB:")
@@ -274,72 +292,3 @@ def checked_recipe(name: str) -> Any:
     if name not in ("paper", "reduced"):
         raise AmsbenchError(f"unknown recipe '{name}'; known: paper, reduced")
     return name
-
-
-def format_description(description: dict[str, Any]) -> list[str]:
-    """Description of a dataset (``inspection.info``) as lines."""
-    splits = ", ".join(f"{count} {split}" for split, count in description["splits"].items())
-    atoms, density = description["atoms_per_sample"], description["mass_density"]
-    lines = [
-        f"{description['dataset']}: {description['title']}",
-        f"{description['samples']} samples {_independence(description)} ({splits})",
-        f"{atoms['min']} to {atoms['max']} atoms, density {density['mean']:.3f} +- {density['std']:.3f} g/cm^3",
-    ]
-    for name, label in description["properties"].items():
-        if label["labelled"]:
-            lines.append(
-                f"{name}: {label['mean']:.4g} +- {label['std']:.3g} {label['unit']} ({label['min']:.4g} to "
-                f"{label['max']:.4g}), on {100 * label['coverage']:.1f} % of the samples"
-            )
-        else:
-            lines.append(f"{name}: no labels")
-    provenance = description["provenance"]
-    lines.append(f"recipe {provenance['recipe']}, content hash {description['content_hash']}")
-    if description["deviations"]:
-        parts = [
-            f"{name} {format_setting(here)} ({format_setting(paper)})"
-            for name, (here, paper) in description["deviations"].items()
-        ]
-        lines.append("where it differs from the paper's recipe (which has): " + ", ".join(parts))
-    lines.append("protocol, seeds, potential and versions: --json")
-    return lines
-
-
-def _independence(description: dict[str, Any]) -> str:
-    """What is known of the samples' independence; nobody vouches for that of imported structures without groups."""
-    provenance = description["provenance"]
-    if provenance["recipe"] != "imported":
-        return f"of {description['simulations']} independent simulations"
-    if provenance.get("group") is None:
-        return "without groups, which may be frames of the same simulations"
-    return f"in {description['simulations']} groups by '{provenance['group']}'"
-
-
-def format_setting(value: Any) -> str:
-    """Value of a recipe's setting as short text."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        nested = any(isinstance(item, list | tuple) for item in value)
-        return (", then " if nested else " to ").join(map(format_setting, value))
-    return "none" if value is None else str(value)
-
-
-def differences(compared: dict[str, Any], definition: DatasetDefinition) -> list[str]:
-    """Comparison of two recipes (``inspection.compare``) as lines."""
-    from ..benchmark.datasets.inspection import DESCRIPTOR_UNITS
-
-    units = DESCRIPTOR_UNITS | {item.name: item.unit for item in definition.properties}
-    lines = [
-        f"against full-length simulations of the paper's recipe (RDF RMSD of the mean curves "
-        f"{compared['rdf_rmsd']:.4f}, as many reduced samples: {compared['rdf_floor']:.4f}):"
-    ]
-    for name, item in compared["quantities"].items():
-        error = item["standard_error"]
-        spread = "" if error is None else f", standard error {error:.3g}"
-        lines.append(
-            f"  {name}: {item['reduced']['mean']:.4g} reduced, {item['paper']['mean']:.4g} paper "
-            f"({item['paper']['samples']} samples), difference {item['difference']:+.3g} "
-            f"{units[name]}{spread}"
-        )
-    return lines

@@ -11,12 +11,17 @@ import typer
 
 from ..errors import AmsbenchError
 from .options import (
+    INCOMPLETE,
     CheckpointFile,
     Cores,
     DataFile,
     DatasetName,
     Device,
+    ExecutorName,
+    Scheduler,
     Seed,
+    Workers,
+    chosen_pool,
     method_name,
     parsed_numbers,
     use_cores,
@@ -28,9 +33,6 @@ if TYPE_CHECKING:
 
     from ..benchmark.design.records import JudgedRound
     from ..benchmark.design.request import DesignRequest
-
-INCOMPLETE = 3
-"""Exit code of a design that ended with fewer glasses than it was to make."""
 
 
 def design_command(
@@ -87,6 +89,9 @@ def design_command(
     seed: Seed = 0,
     device: Device = "auto",
     cores: Cores = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Make glasses with chosen properties: generate, relax, measure, and keep those that are as they should be.
 
@@ -105,8 +110,8 @@ def design_command(
     from ..benchmark.design.report import correction_lines, cost_lines, glass_table, histogram
     from ..benchmark.design.request import DesignRequest
     from ..benchmark.design.run import run_design
+    from ..benchmark.execution.cores import available_cores
     from ..benchmark.system.files import check_output_file
-    from ..benchmark.system.worker_pool import available_cores, local_pool
 
     targets = values_by_name(target, "target")
     tolerances = chosen_tolerance(tolerance or [])
@@ -129,22 +134,24 @@ def design_command(
         most=most,
         minutes=budget,
     )
-    workers = cores or available_cores()
+    available = cores or available_cores()
     # measurements take about twice the time of the generation
-    generating = workers if request.on_gpu else max(1, workers // 3)
+    elsewhere = request.on_gpu or executor != "local"
+    generating = available if elsewhere else max(1, available // 3)
     use_cores(generating)
-    measuring = workers if request.on_gpu else max(1, workers - generating)
+    measuring = available if elsewhere else max(1, available - generating)
+    pool_of_measurements = chosen_pool(executor, scheduler, workers, measuring)
     with opened_folder(folder_of(output), request.settings()) as folder:
         folder.check_output(output)
         for line in request.description():
             say(f"{line}.")
-        with local_pool(measuring) as pool, progress_bars() as bars:
+        with pool_of_measurements as pool, progress_bars() as bars:
             design = run_design(
                 request,
                 folder,
                 pool,
                 DesignBars(bars, request),
-                overlap=workers > 1,
+                overlap=elsewhere or available > 1,
                 as_generated=as_generated,
             )
         write_results(folder, output, design, form)

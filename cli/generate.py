@@ -15,11 +15,15 @@ from .options import (
     DataFile,
     DatasetName,
     Device,
+    ExecutorName,
     MethodName,
     MetricNames,
+    Scheduler,
     Seed,
     StructureFile,
     StructureFormat,
+    Workers,
+    chosen_pool,
     method_name,
     metric_names,
     names_in,
@@ -107,6 +111,9 @@ def evaluate_command(
     format_name: StructureFormat = None,
     data: DataFile = None,
     cores: Cores = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Score structures of any origin by the same metrics as 'run'.
 
@@ -124,12 +131,13 @@ def evaluate_command(
         write_table,
     )
     from ..benchmark.evaluation.unmeasurable import check_any_measurable
+    from ..benchmark.execution.cores import available_cores
     from ..benchmark.runs.references import reference_for
     from ..benchmark.system.files import check_output_file
     from ..benchmark.system.structure_files import read_structures
     from ..benchmark.system.structure_summary import counted
-    from ..benchmark.system.worker_pool import available_cores, local_pool
 
+    pool_of_measurements = chosen_pool(executor, scheduler, workers, cores or available_cores())
     if output_file is not None and output_file.suffix not in TABLE_SUFFIXES:
         raise AmsbenchError(
             f"a table is written as {' or '.join(TABLE_SUFFIXES)}, not '{output_file.suffix}' ({output_file}); rename "
@@ -149,7 +157,7 @@ def evaluate_command(
     for sentence in reservations(structures):
         say(sentence)
     targets = targets_in(structures, names_in(target_keys), definition)
-    with local_pool(cores or available_cores()) as pool:
+    with pool_of_measurements as pool:
         evaluation = evaluate(
             structures,
             source,

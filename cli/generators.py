@@ -33,14 +33,15 @@ def chosen_source(
 ) -> tuple[Generator, tuple[str, ...]]:
     """Generator of a run and its samplers: a non-learned baseline, or the model of ``checkpoint_or_training``."""
     from ..benchmark import registry
-    from ..benchmark.runs.generator import TrainedModel
+    from ..benchmark.runs.generator import TrainedModel, samplers_named
     from ..benchmark.system.devices import pick_device
 
     if registry.kind_of(name, ("methods", "non_learned")) == "methods":
         check_samplers(registry.load("methods", name), samplers)
         pick_device(device)
         trained = checkpoint_or_training(name, dataset, checkpoint, device, cores)
-        return TrainedModel(trained), chosen_samplers(trained, samplers)
+        names = None if samplers is None else names_in(samplers)
+        return TrainedModel(trained), samplers_named(trained.method, names)
     for option, value in {"--checkpoint": checkpoint, "--steps": steps, "--samplers": samplers}.items():
         if value is not None:
             raise AmsbenchError(
@@ -55,17 +56,6 @@ def check_samplers(method: type[Method], text: str | None) -> None:
     for name in names_in(text):
         if text != "all":
             method.sampler_named(name)
-
-
-def chosen_samplers(checkpoint: Checkpoint, text: str | None) -> tuple[str, ...]:
-    """The named samplers of a method, ``all``, or by default the preferred one."""
-    method = checkpoint.method
-    names = [sampler.name for sampler in method.samplers]
-    if text is None:
-        return (method.preferred_sampler(),)
-    if text == "all":
-        return tuple(names)
-    return tuple(dict.fromkeys(method.sampler_named(name).name for name in names_in(text)))
 
 
 def training_folder(method: str, dataset: str) -> Path:
@@ -229,5 +219,5 @@ def announce(run: Run, workers: int) -> None:
             f"The code of {', '.join(metrics)} changed: {max(metrics.values())} stored results are measured again."
         )
     if missing and isinstance(run.source, TrainedModel):
-        seconds = estimate_seconds(run, run.source.checkpoint.method, missing, workers)
+        seconds = sum(estimate_seconds(run, run.source.checkpoint.method, missing, workers))
         say(f"Expected time on {workers} cores: about {duration(seconds)}.")

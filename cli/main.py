@@ -21,13 +21,14 @@ from .leaderboards import figures_command, page_command, table_command
 from .metrics import metrics_command, new_metric_command
 from .plugins import datasets_command, info_command, methods_command, new_method_command
 from .progress import say
-from .run import run_command
+from .run import run_command, sweep_command
 from .speed import bench_command
 from .submit import compact_command, submit_command, verify_command
 from .train import anneal_command, train_command
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
+    "sweep": sweep_command,
     "table": table_command,
     "page": page_command,
     "figures": figures_command,
@@ -73,12 +74,30 @@ def main() -> None:
     except AmsbenchError as error:
         say(f"amsbench: {error}")
         sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not _memory_is_full(error):
+            raise
+        from ..benchmark.system.files import reason_of
+
+        say(
+            f"amsbench: there is not enough memory ({reason_of(error)}); give fewer or smaller structures, or fewer "
+            "--cores"
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         _stopped()
     except SystemExit as end:
         if end.code == 130:  # typer's exit code for an interrupted command
             _stopped()
         raise
+
+
+def _memory_is_full(error: Exception) -> bool:
+    """Whether an error says that memory could not be allocated: Python's and numpy's, or torch's, which has no type for
+    it on a processor."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("DefaultCPUAllocator", "out of memory")
+    )
 
 
 def _stopped() -> NoReturn:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import AmsbenchError
+from .progress import say
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ..benchmark.datasets.dataset import Dataset
-    from ..benchmark.interface.evaluation_plan import EvaluationPlan
+    from ..benchmark.execution.dask_pool import DaskPool
+
+INCOMPLETE = 3
+"""Exit code of a command that did a part of what was asked: fewer glasses, or not all runs."""
 
 MethodName = Annotated[
     str,
@@ -67,6 +75,23 @@ Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from i
 
 Cores = Annotated[int | None, typer.Option("--cores", min=1, help="Processor cores to use; all by default.")]
 
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor", help="What runs simulations and measurements: local (processes here) or dask."
+    ),
+]
+
+Scheduler = Annotated[
+    str | None, typer.Option(help="With --executor dask: address of a scheduler, tcp://host:8786.")
+]
+
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="With --executor dask: start a cluster of so many processes here.")
+]
+
+EXECUTORS = ["local", "dask"]
+
 
 def names_in(text: str | None) -> tuple[str, ...]:
     """Names in a comma-separated list; none for None."""
@@ -121,32 +146,17 @@ def parsed_targets(items: list[str], count: int) -> dict[str, Any]:
     return targets
 
 
-def chosen_plans(
-    plans: tuple[EvaluationPlan, ...], names: str | None, steps: str | None, count: int | None
-) -> tuple[EvaluationPlan, ...]:
-    """Plans with the given names (None: all), with other step counts and structure counts where these are given.
-
-    Raises AmsbenchError for unknown names and for steps that are no whole numbers from 1 on.
-    """
-    from ..benchmark.registry import near_matches
-
-    plan_names = [plan.name for plan in plans]
-    for name in names_in(names):
-        if name not in plan_names:
-            raise AmsbenchError(f"unknown plan '{name}'; {near_matches(name, plan_names)}")
-    step_counts = None
-    if steps is not None:
-        try:
-            step_counts = tuple(int(part) for part in names_in(steps))
-        except ValueError as error:
-            raise AmsbenchError(f"'{steps}' is not a list of step counts; write 1,5,25") from error
-        if not step_counts or min(step_counts) < 1:
-            raise AmsbenchError(f"step counts are 1 or more, not '{steps}'")
-    return tuple(
-        plan.changed(steps=step_counts, count=count)
-        for plan in plans
-        if names is None or plan.name in names_in(names)
-    )
+def parsed_steps(text: str | None) -> tuple[int, ...] | None:
+    """Step counts in a comma-separated list, None for None; AmsbenchError for what are no whole numbers from 1 on."""
+    if text is None:
+        return None
+    try:
+        counts = tuple(int(part) for part in names_in(text))
+    except ValueError as error:
+        raise AmsbenchError(f"'{text}' is not a list of step counts; write 1,5,25") from error
+    if not counts or min(counts) < 1:
+        raise AmsbenchError(f"step counts are 1 or more, not '{text}'")
+    return counts
 
 
 def property_names(text: str, dataset: Dataset) -> tuple[str, ...]:
@@ -168,6 +178,47 @@ def changed_settings(items: list[str]) -> dict[str, Any]:
         except ValueError as error:
             raise AmsbenchError(f"'{item}' is not a setting; write name=value with a JSON value") from error
     return settings
+
+
+def chosen_pool(
+    executor: str, scheduler: str | None, workers: int | None, cores: int
+) -> AbstractContextManager[Executor]:
+    """The pool of the options ``--executor``, ``--scheduler`` and ``--workers``; AmsbenchError if they do not agree.
+
+    cores: processes of the local pool
+    """
+    from ..benchmark.execution.dask_pool import dask_pool
+    from ..benchmark.execution.local_pool import local_pool
+    from ..benchmark.registry import near_matches
+
+    if executor not in EXECUTORS:
+        raise AmsbenchError(f"unknown executor '{executor}'; {near_matches(executor, EXECUTORS)}")
+    given = [
+        f"--{name}" for name, value in (("scheduler", scheduler), ("workers", workers)) if value is not None
+    ]
+    if executor == "local":
+        if given:
+            raise AmsbenchError(f"{given[0]} belongs to --executor dask; add it or leave {given[0]} out")
+        return local_pool(cores)
+    if len(given) != 1:
+        raise AmsbenchError(
+            "--executor dask needs either --scheduler tcp://host:8786 or, for a cluster on this machine, --workers 4"
+        )
+    return _counted(dask_pool(scheduler, workers), scheduler)
+
+
+@contextmanager
+def _counted(pool: AbstractContextManager[DaskPool], scheduler: str | None) -> Iterator[Executor]:
+    """The pool of a cluster, with a message on its workers where they are not of this program."""
+    with pool as opened:
+        if scheduler is not None:
+            threads = opened.threads()
+            say(
+                f"{threads} workers at {scheduler}."
+                if threads
+                else f"No workers at {scheduler} yet; waiting for the first one."
+            )
+        yield opened
 
 
 def use_cores(cores: int | None) -> None:

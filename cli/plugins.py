@@ -145,7 +145,7 @@ def info_command() -> None:
 
     import torch
 
-    from ..benchmark.system.worker_pool import available_cores
+    from ..benchmark.execution.cores import available_cores
     from ..metrics.potentials.lammps import lammps_version
     from ..speed.timing import baseline_products, computing_paths
     from ..version import __version__

@@ -1,28 +1,43 @@
-"""`amsbench run`."""
+"""``amsbench run`` and ``amsbench sweep``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .formatting import duration
+from ..errors import AmsbenchError
+from .formatting import cost_lines, cost_table, duration
 from .generators import announce, chosen_source
 from .options import (
+    INCOMPLETE,
     CheckpointFile,
     Cores,
     DataFile,
     DatasetName,
     Device,
+    ExecutorName,
     MethodName,
     MetricNames,
+    Scheduler,
     Seed,
-    chosen_plans,
+    Workers,
+    chosen_pool,
     method_name,
     metric_names,
+    names_in,
+    parsed_steps,
+    use_cores,
 )
 from .progress import FEWER_COLUMNS, RunBars, progress_bars, say, terminal_width
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ..benchmark.runs.results import Result
+    from ..benchmark.runs.runner import Run
 
 
 def run_command(
@@ -50,6 +65,9 @@ def run_command(
     seed: Seed = 0,
     device: Device = "auto",
     cores: Cores = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Evaluate a method over sampling step counts and print its leaderboard table.
 
@@ -59,20 +77,27 @@ def run_command(
     """
     from ..benchmark.datasets.definition import plans_of
     from ..benchmark.datasets.storage import load_dataset
-    from ..benchmark.runs.results import Result, ResultStore
+    from ..benchmark.execution.cores import available_cores
+    from ..benchmark.runs.results import ResultStore
     from ..benchmark.runs.runner import Run
     from ..benchmark.runs.stored_structures import structures_path
     from ..benchmark.system.files import check_writable
-    from ..benchmark.system.worker_pool import available_cores, local_pool
-    from ..leaderboards.headlines import bars, outcome
+    from ..leaderboards.headlines import bars
     from ..leaderboards.tables.make_tables import tables_of
     from ..leaderboards.tables.text_table import render
 
     method = method_name(method)
     loaded = load_dataset(dataset, data)
-    chosen = chosen_plans(plans_of(loaded.definition, protocol), plans, steps, count)
+    chosen = plans_of(
+        loaded.definition,
+        protocol,
+        names=None if plans is None else names_in(plans),
+        steps=parsed_steps(steps),
+        count=count,
+    )
     check_writable(output_dir)
-    workers = cores or available_cores()
+    cores = cores or available_cores()
+    pool_of_run = chosen_pool(executor, scheduler, workers, cores)
     source, rows = chosen_source(
         method,
         loaded,
@@ -80,7 +105,7 @@ def run_command(
         steps=steps,
         samplers=samplers,
         device=device,
-        cores=workers,
+        cores=cores,
     )
     run = Run(
         source=source,
@@ -91,18 +116,10 @@ def run_command(
         store=ResultStore(output_dir),
         seed=seed,
     )
-    announce(run, workers)
+    announce(run, cores)
     done: list[Result] = []
-    with local_pool(workers) as pool, progress_bars() as shown_bars:
-        watcher = RunBars(shown_bars)
-        for result in run.execute(pool, watcher):
-            left_out = sum(result.failures.get("structure", {}).values())
-            watcher.finished(
-                f"{outcome(result, done)}; generated in {duration(result.seconds)}, "
-                f"measured in {duration(result.measuring_seconds)}"
-                + (f"; no metric can measure {left_out} of {result.key.count} structures" if left_out else "")
-            )
-            done.append(result)
+    with pool_of_run as pool, progress_bars() as shown_bars:
+        done.extend(compute(run, pool, RunBars(shown_bars)))
     names = metric_names(metrics)
     # the first table of a kind has all targets of a protocol; those of further metrics follow where there are any
     shown = [
@@ -123,3 +140,90 @@ def run_command(
     say(f"Results: {len(done)} in {output_dir / dataset}/ (*.json), {beside}.")
     say(f"All tables of this folder: amsbench table --results {output_dir} --detail")
     say(f"A page of it for the browser: amsbench page leaderboard --results {output_dir}")
+
+
+def compute(run: Run, pool: Executor, watcher: RunBars) -> Iterator[Result]:
+    """Yield the results of a run, with a line for each one."""
+    from ..leaderboards.headlines import outcome
+
+    done: list[Result] = []
+    for result in run.execute(pool, watcher):
+        left_out = sum(result.failures.get("structure", {}).values())
+        watcher.finished(
+            f"{outcome(result, done)}; generated in {duration(result.seconds)}, "
+            f"measured in {duration(result.measuring_seconds)}"
+            + (f"; no metric can measure {left_out} of {result.key.count} structures" if left_out else "")
+        )
+        done.append(result)
+        yield result
+
+
+def sweep_command(
+    plan: Annotated[Path, typer.Argument(help="A .toml file with tables [[runs]].")],
+    output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Results folder.")] = Path("results"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the runs and what they cost.")
+    ] = False,
+    device: Device = "auto",
+    cores: Cores = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+) -> None:
+    """Compute all runs of a plan: methods, datasets, protocols, steps and seeds.
+
+    A table [[runs]] has lists 'methods', 'datasets', 'protocols' (standard) and 'seeds' (0), all of whose combinations
+    are runs, and may have 'samplers', 'plans', 'metrics', 'steps', 'count', 'data', and for one method and dataset
+    'checkpoints'.
+
+    All runs are checked before the first begins. One that fails is reported at the end, and the others go on. Finished
+    results are never computed twice; a sweep that was stopped goes on where it was.
+
+    Exit code 3: some runs failed.
+    """
+    from ..benchmark.execution.cores import available_cores
+    from ..benchmark.execution.task_map import ExecutorLost
+    from ..benchmark.runs.results import ResultStore
+    from ..benchmark.sweep.plan import read_sweep
+    from ..benchmark.sweep.runs import expected_cost, opened_runs
+    from ..benchmark.system.devices import pick_device
+    from ..benchmark.system.files import check_writable
+    from ..leaderboards.result_folders import PUBLISHED, ResultFolders
+
+    cores = cores or available_cores()
+    pool_of_sweep = chosen_pool(executor, scheduler, workers, cores)
+    planned = read_sweep(plan)
+    check_writable(output_dir)
+    use_cores(cores)
+    runs = opened_runs(planned, ResultStore(output_dir), device=pick_device(device))
+    published = ResultFolders([PUBLISHED]).results()
+    say(f"{len(runs)} runs; timing one structure of each plan.")
+    costs = [expected_cost(run, published, workers=workers or cores) for _, run in runs]
+    print(cost_table([item.title for item, _ in runs], costs))
+    for line in cost_lines(costs):
+        say(line)
+    if dry_run:
+        return
+    failed: list[tuple[str, str]] = []
+    count = 0
+    with pool_of_sweep as pool, progress_bars() as shown_bars:
+        whole = shown_bars.add_task("all runs, in seconds", total=max(1.0, sum(c.seconds for c in costs)))
+        watcher = RunBars(shown_bars)
+        for (item, run), cost in zip(runs, costs, strict=True):
+            say(f"{item.title}: {cost.results} results, {cost.stored} of them there already.")
+            try:
+                for _ in compute(run, pool, watcher):
+                    count += 1
+            except ExecutorLost:
+                raise
+            except AmsbenchError as error:
+                failed.append((item.title, str(error)))
+                say(f"{item.title}: failed: {error}")
+            shown_bars.advance(whole, cost.seconds)
+    say(f"Results: {count} in {output_dir}/.")
+    say(f"All tables of this folder: amsbench table --results {output_dir} --detail")
+    for title, reason in failed:
+        say(f"failed: {title}: {reason}")
+    if failed:
+        say(f"amsbench: {len(failed)} of {len(runs)} runs failed; the same command computes what is missing.")
+        raise typer.Exit(INCOMPLETE)

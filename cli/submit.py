@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Cores, DataFile, OnlyThese, method_name, names_in
+from .options import (
+    Cores,
+    DataFile,
+    ExecutorName,
+    OnlyThese,
+    Scheduler,
+    Workers,
+    chosen_pool,
+    method_name,
+    names_in,
+)
 from .progress import progress_bars, say
 
 if TYPE_CHECKING:
@@ -79,6 +89,9 @@ def submit_command(
 def verify_command(
     folder: Annotated[Path, typer.Argument(help="A submission, or a results folder.")],
     cores: Cores = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     quick: Annotated[
         int | None, typer.Option(min=1, help="Measure only so many structures per result, chosen at random.")
     ] = None,
@@ -99,10 +112,11 @@ def verify_command(
     """
     import secrets
 
+    from ..benchmark.execution.cores import available_cores
     from ..benchmark.runs.submission import MANIFEST
     from ..benchmark.runs.verification import Verifier
-    from ..benchmark.system.worker_pool import available_cores, local_pool
 
+    pool_of_measurements = chosen_pool(executor, scheduler, workers, cores or available_cores())
     if quick is not None and seed is None:
         seed = secrets.randbelow(2**32)
     if quick is not None:
@@ -110,7 +124,7 @@ def verify_command(
     files, results = _to_verify(folder, structures)
     loaded = _datasets(results, data)
     verified = []
-    with local_pool(cores or available_cores()) as pool, progress_bars() as bars:
+    with pool_of_measurements as pool, progress_bars() as bars:
         task = bars.add_task("", total=None)
         verifiers = {
             name: Verifier(dataset=dataset, executor=pool, quick=quick, seed=seed or 0)

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from ..benchmark.execution.cores import available_cores
 from ..benchmark.system.devices import device_name, processor_name
-from ..benchmark.system.worker_pool import available_cores
 from ..methods.egnn import edge_sums_native, edge_sums_triton
 from ..methods.egnn.config import EGNNConfig
 from ..methods.product_precision import product_type

@@ -39,6 +39,7 @@ FURTHER = {
 FLOORS = {
     "display": 0,
     "system": 0,
+    "execution": 0,
     "registry": 0,
     "scaffold": 1,
     "plugin_file": 1,
@@ -50,6 +51,7 @@ FLOORS = {
     "runs": 4,
     "design": 4,
     "api": 5,
+    "sweep": 5,
 }
 """Floors of ``benchmark``: a part imports from its own and from lower ones."""
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
+from ..execution.local_pool import local_pool
+from ..execution.task_map import completed_tasks
+from ..execution.time_limits import TaskLost
 from ..system.files import exclusive_lock
-from ..system.worker_pool import local_pool
 from .build_cache import BuildCache
 from .definition import DatasetDefinition, Recipe, SimulationFailed
 from .storage import decode_structures, encode_structures
@@ -68,11 +69,12 @@ def build_dataset(
 
     seed: all random numbers follow from (seed, number of the simulation, attempt)
     workers: processes of the local pool, one simulation each
-    executor: used instead of the local pool, for example one of a cluster
+    executor: used instead of the local pool, for example one of a cluster (``execution.dask_pool``)
     properties: properties to measure, by default all; a later build measures missing ones
     refresh: number of finished simulations after which the packed file is rewritten
-    Raises AmsbenchError if the parts beside ``output`` were made with other arguments or by a build that is running, if
-    a worker dies, or if no simulation succeeds.
+    A simulation whose process is killed is repeated with the same seed; one that crashes its process whenever it runs
+    alone counts as failed. Raises AmsbenchError if the parts beside ``output`` were made with other arguments or by a
+    build that is running, if processes are killed again and again, or if no simulation succeeds.
     """
     if samples < 1 or workers < 1:
         raise AmsbenchError(f"a build needs at least one sample and one worker, not {samples} and {workers}")
@@ -90,7 +92,7 @@ def build_dataset(
     pool = local_pool(workers) if executor is None else nullcontext(executor)
     with exclusive_lock(parts.folder), pool as running:
         build = _Build(definition, parts, samples_by_simulation, names, progress, refresh, samples)
-        build.run(running, workers)
+        build.run(running)
     finished = parts.finished(samples_by_simulation)
     return _report(parts, samples, sorted(set(samples_by_simulation) - set(finished)))
 
@@ -118,46 +120,50 @@ class _Build:
         self._done = {"simulate": len(finished), "label": len(finished) - len(unlabelled)}
         self._queue = deque([("label", index) for index in unlabelled])
         self._queue.extend(("simulate", index) for index in requested if index not in set(finished))
+        self._crashes: Counter[int] = Counter()
 
-    def run(self, executor: Executor, workers: int) -> None:
-        running: dict[Future[Any], tuple[str, int]] = {}
+    def run(self, executor: Executor) -> None:
         since_refresh = 0
         for stage in self._done:
             self._report(stage)
-        while self._queue or running:
-            while self._queue and len(running) < workers:
-                task = self._queue.popleft()
-                running[self._submit(executor, *task)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                stage, index = running.pop(future)
-                try:
-                    result = future.result()
-                except BrokenProcessPool as error:
-                    raise AmsbenchError(
-                        f"a worker process died during '{stage}' of simulation {index} (out of memory?); "
-                        "finished simulations are kept, start the build again"
-                    ) from error
+        for _, (stage, index, _), result in completed_tasks(
+            _work, self, executor, limit=None, task="a simulation", ahead=0
+        ):
+            if isinstance(result, TaskLost):
+                self._lost(stage, index, result.reason)
+            else:
                 self._store(stage, index, result)
-                since_refresh += stage == "simulate"
+            since_refresh += stage == "simulate"
             if since_refresh >= self._refresh:
                 self._parts.pack(self._samples)
                 since_refresh = 0
 
-    def _submit(self, executor: Executor, stage: str, index: int) -> Future[Any]:
+    def __iter__(self) -> Iterator[tuple[str, int, tuple[Any, ...]]]:
+        return self
+
+    def __next__(self) -> tuple[str, int, tuple[Any, ...]]:
+        """Stage, number and arguments of the next job; at the end there may be more once another job is finished."""
+        if not self._queue:
+            raise StopIteration
+        stage, index = self._queue.popleft()
         if stage == "label":
-            arrays = self._parts.arrays(index)
-            names = self._parts.missing_labels(index, self._names)
-            return executor.submit(_label, self._definition, arrays, names)
+            arrays, names = self._parts.arrays(index), self._parts.missing_labels(index, self._names)
+            return stage, index, (self._definition, arrays, names)
         first_attempt = len(self._parts.failures(index))
-        return executor.submit(
-            _simulate,
-            self._definition,
-            self._parts.recipe,
-            self._parts.seed,
-            index,
-            self._requested[index],
-            first_attempt,
-        )
+        recipe, seed = self._parts.recipe, self._parts.seed
+        return stage, index, (self._definition, recipe, seed, index, self._requested[index], first_attempt)
+
+    def _lost(self, stage: str, index: int, reason: str) -> None:
+        """Store that a job crashes its process whenever it runs alone."""
+        if stage == "label":
+            names = self._parts.missing_labels(index, self._names)
+            lost: dict[str, Any] = {"values": {}, "failures": dict.fromkeys(names, reason)}
+            self._store(stage, index, [lost] * len(self._parts.labels(index)))
+            return
+        self._parts.store_failures(index, [reason])
+        self._crashes[index] += 1
+        if self._crashes[index] < SIMULATION_ATTEMPTS:
+            self._queue.appendleft((stage, index))
 
     def _store(self, stage: str, index: int, result: Any) -> None:
         if stage == "label":
@@ -177,6 +183,11 @@ class _Build:
     def _report(self, stage: str) -> None:
         if self._progress is not None and (stage == "simulate" or self._names):
             self._progress(stage, self._done[stage], len(self._requested))
+
+
+def _work(stage: str, index: int, args: tuple[Any, ...]) -> Any:
+    """The result of a job; at module level, so that worker processes can import it."""
+    return _label(*args) if stage == "label" else _simulate(*args)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from ...errors import AmsbenchError
 from ...metrics.potentials.lammps_calculator import LammpsCalculator, energy_per_atom
 from ...metrics.potentials.potential import EvaluationFailed, Potential
 from ..interface.evaluation_plan import PROTOCOLS, WIDE, EvaluationPlan
+from ..registry import near_matches
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,8 +20,29 @@ if TYPE_CHECKING:
     from ..interface.evaluation_plan import EvaluationPlan
 
 
-def plans_of(definition: DatasetDefinition, protocol: str) -> tuple[EvaluationPlan, ...]:
-    """Evaluation plans of a dataset under a protocol; AmsbenchError for an unknown protocol, and one without plans."""
+def plans_of(
+    definition: DatasetDefinition,
+    protocol: str,
+    *,
+    names: Sequence[str] | None = None,
+    steps: tuple[int, ...] | None = None,
+    count: int | None = None,
+) -> tuple[EvaluationPlan, ...]:
+    """Evaluation plans of a dataset under a protocol: those of these names, with other step counts and another count.
+
+    None leaves each as it is. AmsbenchError for an unknown protocol, one without plans, and unknown names.
+    """
+    plans = _all_plans(definition, protocol)
+    known = [plan.name for plan in plans]
+    for name in names or ():
+        if name not in known:
+            raise AmsbenchError(f"unknown plan '{name}'; {near_matches(name, known)}")
+    return tuple(
+        plan.changed(steps=steps, count=count) for plan in plans if names is None or plan.name in names
+    )
+
+
+def _all_plans(definition: DatasetDefinition, protocol: str) -> tuple[EvaluationPlan, ...]:
     if protocol not in (*PROTOCOLS, WIDE):
         raise AmsbenchError(f"unknown protocol '{protocol}'; known: {', '.join((*PROTOCOLS, WIDE))}")
     if protocol != WIDE:

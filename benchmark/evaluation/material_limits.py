@@ -24,7 +24,7 @@ from ...metrics.novelty.structure_index import StructureIndex, TypedStructure
 from ...metrics.potentials.potential import EvaluationFailed
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
-from ..system.worker_pool import map_with_timeout
+from ..execution.task_map import map_with_timeout
 from .descriptor_means import element_fractions
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ...metrics.descriptors import has_overlap
 from ...metrics.potentials.potential import EvaluationFailed
 from ..datasets.definition import DatasetDefinition, Measurement, RelaxationFailure, RelaxedStructure
-from ..system.time_limits import TaskLost
-from ..system.worker_pool import map_with_timeout
+from ..execution.task_map import map_with_timeout
+from ..execution.time_limits import TaskLost
 from .descriptor_means import STANDARD_DESCRIPTORS, structure_row
 from .material_limits import mass_density
 from .unmeasurable import NO_ATOMS, UNMEASURABLE, unmeasurable, unmeasured_row

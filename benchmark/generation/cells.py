@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from ..interface.method import Method
 
 
+MOST_STRUCTURES = 1_000_000
+"""Most structures that are generated at a time."""
+
+MOST_ATOMS = 8_000_000
+"""Most atoms of a structure, ghosts included: networks address tables of atoms with 32 bits."""
+
+
 def cells_of(plan: EvaluationPlan, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Cells [count, 3, 3] (angstrom) and atom counts [count] of a plan, ghosts included.
 
@@ -52,6 +59,11 @@ def start_cells(
         from the mean density of its training set
     """
     count = whole_number(count, "the number of structures", least=1)
+    if count > MOST_STRUCTURES:
+        raise AmsbenchError(
+            f"{count:,} structures are more than the {MOST_STRUCTURES:,} that are generated at a time; generate them "
+            "in parts, with a seed for each"
+        )
     task = method.task
     if cell is None or task.ghost_density is None:
         dataset = dataset or load_dataset(task.dataset)
@@ -69,6 +81,11 @@ def start_cells(
     if atoms < 1:
         raise AmsbenchError(
             f"a cell of {abs(np.linalg.det(matrix)):.3g} A^3 has no room for an atom; give a larger one"
+        )
+    if atoms > MOST_ATOMS:
+        raise AmsbenchError(
+            f"a cell of {abs(np.linalg.det(matrix)):.3g} A^3 holds {atoms:,} atoms and ghosts, of which a structure "
+            f"has at most {MOST_ATOMS:,}; give a smaller one"
         )
     return np.tile(matrix, (count, 1, 1)), np.full(count, atoms)
 

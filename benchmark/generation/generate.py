@@ -24,6 +24,10 @@ from .threads import SharedThreads
 if TYPE_CHECKING:
     from ase import Atoms
 
+FARTHEST_TARGET = 100.0
+"""Largest distance of a target from the training labels, in units of their range. A network gives no numbers for inputs
+that are larger by orders of magnitude than any in its training."""
+
 FrameConsumer = Callable[[list["Atoms"]], None]
 
 GENERATION_VERSION = 1
@@ -160,7 +164,15 @@ def property_table(
         column = torch.as_tensor(np.array(values, dtype=np.float64), dtype=torch.float32)
         if column.shape != (count,) or not bool(torch.isfinite(column).all()):
             raise AmsbenchError(f"property '{name}' needs {count} finite target values, one per structure")
-        table[:, task.properties.index(name)] = column
+        k = task.properties.index(name)
+        low, high = task.property_min[k], task.property_max[k]
+        away = torch.maximum(low - column, column - high).max() / max(high - low, 1e-6)
+        if away > FARTHEST_TARGET:
+            raise AmsbenchError(
+                f"a target of '{name}' is {away:.3g} times the training range away from it ({low:.4g} to {high:.4g}), "
+                f"where no method gives structures; give one at most {FARTHEST_TARGET:g} times away"
+            )
+        table[:, k] = column
     return table
 
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from .runner import Run
 
 
-def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers: int) -> float:
-    """Estimated seconds of the trials on ``workers`` cores, extrapolated from one structure of each plan."""
+def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers: int) -> tuple[float, float]:
+    """Estimated seconds of generation and of measurement of the trials, from one structure of each plan.
+
+    workers: structures that are measured at a time
+    """
     per_evaluation: dict[str, float] = {}
     per_measurement: dict[str, float] = {}
     definition = run.dataset.definition
@@ -36,12 +39,10 @@ def estimate_seconds(run: Run, method: Method, trials: Sequence[Trial], workers:
         # generated structures are larger and rougher than the training sample: they take more relaxation steps
         scale = float(counts[0]) / len(sample)
         per_measurement[name] = (time.perf_counter() - began) * scale / workers
-    return sum(
+    generation = sum(
         trial.plan.count
-        * (
-            per_evaluation[trial.plan.name]
-            * method.sampler_named(trial.sampler).evaluations(method, trial.steps)
-            + per_measurement[trial.plan.name]
-        )
+        * per_evaluation[trial.plan.name]
+        * method.sampler_named(trial.sampler).evaluations(method, trial.steps)
         for trial in trials
     )
+    return generation, sum(trial.plan.count * per_measurement[trial.plan.name] for trial in trials)

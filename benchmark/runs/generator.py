@@ -9,7 +9,7 @@ over all cores.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from ..generation.cells import cells_of
 from ..generation.generate import FrameConsumer, Generated, generate_structures
 from ..generation.partial_results import PartialResults
 from ..interface.evaluation_plan import EvaluationPlan
-from ..interface.method import ProductType
+from ..interface.method import Method, ProductType
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint
 from .current_code import method_code
@@ -98,6 +98,18 @@ class Generator(ABC):
     def structures_key(self, key: ResultKey) -> dict[str, Any]:
         """What the structures of a result depend on, as JSON data; results of equal keys share them."""
         return key.model_dump(mode="json", exclude={"metrics_version"})
+
+
+def samplers_named(method: Method, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Samplers of a method, each once: the named ones, all for ``all``, or for None the preferred one.
+
+    AmsbenchError for an unknown name.
+    """
+    if names is None:
+        return (method.preferred_sampler(),)
+    if tuple(names) == ("all",):
+        return tuple(sampler.name for sampler in method.samplers)
+    return tuple(dict.fromkeys(method.sampler_named(name).name for name in names))
 
 
 class TrainedModel(Generator):

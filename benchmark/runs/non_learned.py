@@ -13,14 +13,14 @@ from ...errors import AmsbenchError
 from ...metrics.potentials.lammps import load_lammps
 from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
+from ..execution.task_map import map_with_timeout
+from ..execution.time_limits import TaskLost, processor_seconds
 from ..generation.generate import FrameConsumer, Generated
 from ..generation.partial_results import FinishedPart, PartialResults
 from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import ProductType
 from ..interface.method_card import MethodCard
 from ..system.devices import device_name
-from ..system.time_limits import TaskLost, processor_seconds
-from ..system.worker_pool import map_with_timeout
 from .current_code import baseline_code
 from .environment import current_environment
 from .generator import Generator, ProgressCallback, Trial

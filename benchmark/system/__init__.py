@@ -1,1 +1,1 @@
-"""Files, structure files, worker processes, environment variables and devices."""
+"""Files, structure files, environment variables, devices and checks of arguments."""

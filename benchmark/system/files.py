@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -14,6 +15,11 @@ from typing import IO
 
 from ...errors import AmsbenchError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 UNFINISHED = ".unfinished"
 """Suffix of temporary files."""
 LOCK = ".lock"
@@ -24,27 +30,63 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file in full or not at all: ``write`` fills a temporary file, which is then moved to ``path``.
 
     The temporary file is hidden and ends in ``UNFINISHED`` whatever the suffix of ``path`` is: a writer that chooses
-    its format by the suffix must be told the format. A process that is killed leaves it behind.
+    its format by the suffix must be told the format. A process that is killed leaves it behind, and the next one that
+    writes ``path`` removes it.
 
     Raises AmsbenchError if the folder cannot be written or the disk is full; no partial file is left.
     """
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # neither visible nor with the suffix of the file, so that no reader of the folder takes it for one
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        _remove_left_over(path)
+        with _temporary_file(path) as temporary:
+            write(temporary)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
     except OSError as error:
         raise AmsbenchError(
             f"cannot write {path}: {error.strerror or error}; choose a folder with room that you may write to"
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """A new file beside ``path``, locked as long as this process lives and removed at the end if it is still there."""
+    while True:
+        # neither visible nor with the suffix of the file, so that no reader of the folder takes it for one
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+        try:
+            # not there any more if another process took it for a left-over before it was locked
+            if _locked(handle) and os.path.exists(name):
+                yield Path(name)
+                return
+        finally:
+            Path(name).unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove temporary files of ``path`` whose processes have ended."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
+        try:
+            handle = os.open(left, os.O_RDWR)
+        except OSError:  # removed meanwhile, or another user's
+            continue
+        try:
+            if fcntl is not None and _locked(handle):
+                left.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Lock an open file for this process; whether that was possible. True without locks of files (Windows)."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -94,18 +136,11 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     The operating system releases the lock when the process ends, however it ends. Systems without such locks (Windows)
     check nothing.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
     with open(folder / LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not _locked(file.fileno()):
             raise AmsbenchError(
                 f"another process is at work in {folder}; wait until it ends, or choose another output folder"
-            ) from error
+            )
         yield
 
 
@@ -118,13 +153,8 @@ class FolderUse:
 
     def remove_if_unused(self) -> None:
         """Remove the folder with all that it holds, unless another process is using it."""
-        if self.lock is not None:
-            import fcntl
-
-            try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return
+        if self.lock is not None and not _locked(self.lock.fileno()):
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -141,9 +171,7 @@ def shared_folder(folder: Path) -> Iterator[FolderUse]:
 
 @contextmanager
 def _shared_lock(folder: Path) -> Iterator[IO[str] | None]:
-    try:
-        import fcntl
-    except ImportError:
+    if fcntl is None:
         yield None
         return
     while True:

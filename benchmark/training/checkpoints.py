@@ -15,7 +15,7 @@ from torch import Tensor
 from ...errors import AmsbenchError
 from ..interface.method import Method, method_class
 from ..interface.task import Task
-from ..system.files import write_atomically
+from ..system.files import reason_of, write_atomically
 
 CHECKPOINT_FORMAT = 2
 RELEASED = Path(__file__).parent / "released"
@@ -60,11 +60,23 @@ def load_checkpoint(
     """
     path = Path(path)
     header, tensors = _read_header(path), _read_tensors(path)
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise _damaged(path, f"the weights {name} are not all finite")
     chosen = cls or method_class(header["method"])
     try:
         method: Method = chosen(Task.from_json(header["task"]), header["config"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error
+    # RuntimeError: sizes that no memory has
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        OverflowError,
+        RuntimeError,
+    ) as error:
+        raise _damaged(path, reason_of(error)) from error
     try:
         method.load_sampling_state(tensors)
     except RuntimeError as error:
@@ -91,6 +103,8 @@ def _read_header(path: Path) -> dict[str, Any]:
             missing = [name for name in ("method", "task", "config", "record") if name not in header]
             if missing:
                 raise KeyError(", ".join(missing))
+            if not isinstance(header["method"], str) or not isinstance(header["record"], dict):
+                raise TypeError("method or record of another type")
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise _damaged(path, error) from error
     if stored_format != CHECKPOINT_FORMAT:
@@ -110,7 +124,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> AmsbenchError:
+def _damaged(path: Path, error: Exception | str) -> AmsbenchError:
     return AmsbenchError(
         f"{path} is not a checkpoint of amsbench or is damaged ({error}); train or copy it again"
     )

@@ -34,7 +34,7 @@ class TrainingOptions:
     ema_width: width of the moving average, instead of ``ema_decay``: its standard deviation over the structures seen in
         units of their number (``moving_average.power_decay``), the same for any batch size
     check_every: steps after which the losses are read and checked, all at once; a GPU does not wait in between
-    validate_every: structures seen between two validations (each writes the resume state and the checkpoints)
+    validate_every: structures seen between two validations (each writes checkpoints and log)
     Raises AmsbenchError unless exactly one of ``samples_seen`` and ``minutes`` is given, and for values out of range.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,17 @@ RESUME_FILE = "resume.pt"
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """The state of the training in a folder; None if there is none. AmsbenchError if it is damaged."""
+    """The state of the training in a folder; None if there is none. AmsbenchError if it is damaged.
+
+    The file is a zip archive, whose checksums torch itself does not compare.
+    """
     path = folder / RESUME_FILE
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged} has another checksum")
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
         raise AmsbenchError(
@@ -37,9 +44,12 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 def check_settings(stored: dict[str, Any], settings: dict[str, Any], folder: Path) -> None:
     """Raise AmsbenchError if a training has other settings than the one in its folder.
 
-    The length of a training at a constant rate may differ: its steps do not depend on it.
+    The interval of validations may differ, and the length of a training at a constant rate: its steps do not depend on
+    them.
     """
     stored, settings = json.loads(json.dumps(stored)), json.loads(json.dumps(settings))
+    for options in (stored["options"], settings["options"]):
+        options.pop("validate_every", None)
     if stored["options"].get("schedule") == settings["options"]["schedule"] == "constant":
         stored["options"], settings["options"] = map(without_length, (stored["options"], settings["options"]))
     different = [key for key in settings if stored.get(key) != settings[key]]

@@ -25,6 +25,7 @@ from ..interface.noise import BatchNoise
 from ..interface.structures import ScoredStructures, Structures, add_ghosts
 from ..system.devices import device_name
 from .checkpoints import save_checkpoint
+from .interruption import deferred_interrupts
 from .loss_window import LossWindow, check_finite
 from .moving_average import power_decay, step_decay
 from .optimizers import make_optimizers
@@ -33,6 +34,9 @@ from .resume_state import check_settings, read_state, write_state
 from .schedules import learning_rate, loss_progress
 from .stages import EARLIER_STAGES
 from .training_log import append_row, truncate_log
+
+SAVED_EVERY = 60.0
+"""Seconds after which the state is stored, also between validations."""
 
 
 class Trainer:
@@ -108,6 +112,8 @@ class Trainer:
         self.settings = json.loads(json.dumps(settings))
         state = read_state(self.output)
         if state is None:
+            # rows of a training that was killed before its first state
+            truncate_log(self.output / "log.csv", 0)
             return False
         check_settings(json.loads(state["settings"]), self.settings, self.output)
         self._load(state)
@@ -171,37 +177,54 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train to the end, with a validation every ``validate_every`` structures and after the last step."""
+        """Train to the end, with a validation every ``validate_every`` structures and after the last step.
+
+        The state is stored after each validation, at least every SAVED_EVERY seconds, and before a signal to stop ends
+        the training: Ctrl-C or SIGTERM raises KeyboardInterrupt after the step that it comes in, a second one at once.
+        """
         every = max(1, self.options.validate_every // self.options.batch_size)
         start = self.clock() - self.seconds
         # CPU time counts all threads of this process and nothing of other processes
         cpu_start = time.process_time() - self.cpu_seconds
-        batches = self.batches()
-        while self.fraction < 1:
-            rate = learning_rate(self.options, self.fraction, self.first_step + self.step)
-            for group in itertools.chain(*(optimizer.param_groups for optimizer in self.optimizers)):
-                group["lr"] = rate
-            self.update(next(batches))
-            self.step += 1
-            self.seconds = self.clock() - start
-            validation = None
-            if self.step % every == 0 or self.fraction >= 1:
-                # nothing is stored before all losses behind it are checked
-                self.window.read()
-                validation = self.validate()
+        batches, saved, saved_step = self.batches(), self.seconds, self.step
+        with deferred_interrupts() as interrupted:
+            while self.fraction < 1:
+                rate = learning_rate(self.options, self.fraction, self.first_step + self.step)
+                for group in itertools.chain(*(optimizer.param_groups for optimizer in self.optimizers)):
+                    group["lr"] = rate
+                self.update(next(batches))
+                self.step += 1
                 self.seconds = self.clock() - start
-                self.cpu_seconds = time.process_time() - cpu_start
-                self.store(rate, self.window.last, validation)
-            if self.report:
-                self.report(
-                    TrainingProgress(
-                        step=self.step,
-                        fraction=self.fraction,
-                        losses=self.window.last,
-                        validation=validation,
-                        seconds=self.seconds,
+                validation = None
+                validates = self.step % every == 0 or self.fraction >= 1
+                if validates or self.seconds - saved >= SAVED_EVERY:
+                    # nothing is stored before all losses behind it are checked
+                    self.window.read()
+                    if validates:
+                        validation = self.validate()
+                        self.seconds = self.clock() - start
+                    self.cpu_seconds = time.process_time() - cpu_start
+                    if validation is None:
+                        self.save(None)
+                    else:
+                        self.store(rate, self.window.last, validation)
+                    saved, saved_step = self.seconds, self.step
+                if self.report:
+                    self.report(
+                        TrainingProgress(
+                            step=self.step,
+                            fraction=self.fraction,
+                            losses=self.window.last,
+                            validation=validation,
+                            seconds=self.seconds,
+                        )
                     )
-                )
+                if interrupted():
+                    if saved_step != self.step:
+                        self.window.read()
+                        self.cpu_seconds = time.process_time() - cpu_start
+                        self.save(None)
+                    raise KeyboardInterrupt
 
     def store(self, rate: float, losses: dict[str, float], validation: float) -> None:
         """Write log, checkpoints and resume state after a validation."""

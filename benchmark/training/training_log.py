@@ -40,12 +40,15 @@ def append_row(
 
 
 def truncate_log(path: Path, step: int) -> None:
-    """Delete the rows of steps after ``step``, which a resumed training does again."""
+    """Delete the rows of steps after ``step``, which a resumed training does again, and what is no whole row.
+
+    A kill or a full disk may leave a part of a row at the end.
+    """
     if not path.exists():
         return
     with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    kept = [row for k, row in enumerate(rows) if k == 0 or int(row[0]) <= step]
+        rows = [row for row in csv.reader(file) if len(row) == len(_COLUMNS)]
+    kept = [list(_COLUMNS), *(row for row in rows if row[0].isdecimal() and int(row[0]) <= step)]
 
     def write(target: Path) -> None:
         with open(target, "w", newline="", encoding="utf-8") as file:

@@ -31,12 +31,13 @@ from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.evaluation.evaluate import evaluate_structures
 from amsbench.benchmark.evaluation.reference import Reference
+from amsbench.benchmark.execution.cores import available_cores
+from amsbench.benchmark.execution.local_pool import local_pool
 from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
 from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.system.files import write_text
-from amsbench.benchmark.system.worker_pool import available_cores, local_pool
 from amsbench.benchmark.training.checkpoints import content_hash, save_checkpoint
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.pages import between_markers

@@ -24,11 +24,11 @@ from tabulate import tabulate
 import amsbench
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
+from amsbench.benchmark.execution.local_pool import local_pool
 from amsbench.benchmark.runs.generator import TrainedModel, Trial
 from amsbench.benchmark.runs.results import Result, ResultStore
 from amsbench.benchmark.runs.runner import Run
 from amsbench.benchmark.system.files import write_text
-from amsbench.benchmark.system.worker_pool import local_pool
 from amsbench.benchmark.training.budgets import BUDGETS
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.errors import AmsbenchError

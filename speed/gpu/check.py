@@ -22,9 +22,9 @@ import torch
 
 from ...benchmark.datasets.dataset import task_of
 from ...benchmark.datasets.storage import load_dataset
+from ...benchmark.execution.cores import available_cores
 from ...benchmark.system.environment import environment_variables
 from ...benchmark.system.files import check_writable, write_text
-from ...benchmark.system.worker_pool import available_cores
 from ...leaderboards.tables.text_table import Table, render
 from ...methods.egnn.config import EGNNConfig
 from ...methods.egnn.triton_choice import VARIABLE, KernelChoice, Tile, races

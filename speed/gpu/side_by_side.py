@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...benchmark.execution.cores import available_cores
 from ...benchmark.system.files import check_writable, write_atomically, write_text
-from ...benchmark.system.worker_pool import available_cores
 from ...leaderboards.tables.text_table import Table, render
 from .plan import PlannedTraining, case_of, names_of
 from .training import OUTCOME, SPECIFICATION

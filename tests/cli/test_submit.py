@@ -17,10 +17,10 @@ from amsbench.benchmark.datasets.storage import load_dataset_file
 from amsbench.benchmark.evaluation.descriptor_means import STANDARD_DESCRIPTORS
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.evaluation.table_scores import scores_of_table
+from amsbench.benchmark.execution import local_pool
 from amsbench.benchmark.runs import submission
 from amsbench.benchmark.runs.results import CONTENT_HASH, ResultKey, content_hash
 from amsbench.benchmark.scaffold import write_package
-from amsbench.benchmark.system import worker_pool
 from amsbench.benchmark.system.compact_structures import read_compact, write_compact
 from amsbench.benchmark.system.files import sha256_of
 from amsbench.cli.main import app
@@ -63,7 +63,7 @@ def here(contribution, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_LOCAL", {})
     registry.register("datasets", "synthetic", SyntheticGlass, "here")
-    monkeypatch.setattr(worker_pool, "local_pool", no_pool)
+    monkeypatch.setattr(local_pool, "local_pool", no_pool)
     return tmp_path / "submission"
 
 

@@ -1,5 +1,10 @@
 """`amsbench train`, and the choice of a checkpoint by `amsbench run`."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -8,6 +13,7 @@ from amsbench.benchmark.datasets.storage import encode_structures, load_dataset_
 from amsbench.benchmark.training import checkpoints, train
 from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
+from amsbench.benchmark.training.resume_state import read_state
 
 SMALL = ("--set", 'network={"hidden": 32, "layers": 2, "channels": 4, "cutoff": 4.0}', "--cores", 1)
 
@@ -145,3 +151,36 @@ def test_a_training_without_a_planned_end_is_extended_and_annealed(amsbench, mis
     assert record["options"]["schedule"] == "decay"
     assert [stage["samples_seen"] for stage in record["earlier_stages"]] == [16]
     assert not list(tmp_path.glob("runs/*/*.tmp"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_that_is_stopped_keeps_its_state(number, tmp_path):
+    """As a scheduler of jobs stops it at the end of its time, long before the first validation."""
+    main = [sys.executable, "-c", "from amsbench.cli.main import main; main()"]
+    options = [
+        "-m",
+        "material-sde",
+        "-d",
+        "asi",
+        "--batch-size",
+        "1",
+        "--validate-every",
+        "100000",
+        "-o",
+        "run",
+    ]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        training = subprocess.Popen(
+            [*main, "train", *options, "--samples", "100000", "--cores", "1"], cwd=tmp_path, stderr=output
+        )
+    until = time.monotonic() + 120
+    while "takes about" not in log.read_text() and time.monotonic() < until:
+        assert training.poll() is None, log.read_text()
+        time.sleep(0.05)
+    training.send_signal(number)
+    assert training.wait(timeout=60) == 130
+    assert "amsbench: stopped; given again" in log.read_text()
+    state = read_state(tmp_path / "run")
+    assert state is not None
+    assert state["step"] >= 6

@@ -319,6 +319,67 @@ if __name__ == "__main__":
 """
 
 
+CRASHING = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from ase import Atoms
+from amsbench.benchmark.datasets.definition import DatasetDefinition, Measurement, Property
+from amsbench.benchmark.datasets.build import build_dataset
+
+class Crashing(DatasetDefinition):
+    # simulation 0 is killed twice, the first attempt of simulation 1 crashes, the labels of simulation 2 always do
+    name = "crashing"
+    title = "crashes"
+    elements = ("Ar",)
+    ghost_density = None
+    properties = (Property(name="x", unit="A", description="position"),)
+    def __init__(self, number=None): self.number = number
+    def definition_for(self, number): return Crashing(number)
+    def simulation_recipe(self, recipe): return {}
+    def evaluation_plans(self, protocol): return ()
+    def samples_per_simulation(self, recipe): return 1
+    def simulate(self, recipe, seed, samples):
+        count = Path(f"count-{self.number}")
+        tried = len(count.read_text()) if count.is_file() else 0
+        count.write_text("x" * (tried + 1))
+        if self.number == 0 and tried < 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.number == 1 and not Path("crashed").is_file():
+            if tried == 2:
+                Path("crashed").touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return [Atoms("Ar", [[self.number, 1, 1]], cell=[5] * 3, pbc=True)]
+    def measure(self, atoms, names=None):
+        if round(atoms.positions[0, 0]) == 2:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return Measurement(values={"x": float(atoms.positions[0, 0])})
+
+def main():
+    from amsbench.benchmark.execution import task_map
+    task_map.WAITS = (0.01, 0.01, 0.01)
+    report = build_dataset(Crashing(), samples=4, output="a.npz", workers=1)
+    print(report.samples, report.simulation_failures, report.abandoned, report.labelled, report.label_failures)
+
+if __name__ == "__main__":
+    import crashing
+    crashing.main()
+"""
+
+
+def test_a_build_survives_the_death_of_its_workers(tmp_path):
+    """Kills say nothing about a simulation, which is repeated; crashes are failures of the simulation or its labels."""
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    found = subprocess.run(
+        [sys.executable, "crashing.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    crash = "its process crashed (SIGSEGV)"
+    assert found.stdout.strip() == f"4 ['{crash}'] [] {{'x': 3}} {{'x': {{'{crash}': 1}}}}"
+    assert len((tmp_path / "count-0").read_text()) == 3
+
+
 def test_a_killed_build_loses_only_what_was_running(tmp_path):
     (tmp_path / "slow.py").write_text(KILLED)
     output = tmp_path / "slow.npz"

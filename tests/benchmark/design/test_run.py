@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from amsbench.benchmark.design.run import Unobserved
+from amsbench.benchmark.execution.local_pool import local_pool
 from amsbench.benchmark.system.files import exclusive_lock
-from amsbench.benchmark.system.worker_pool import local_pool
 from amsbench.errors import AmsbenchError
 from amsbench.testing import synthetic_dataset
 

@@ -10,7 +10,7 @@ from amsbench.benchmark.evaluation import measurement
 from amsbench.benchmark.evaluation.evaluate import evaluate_structures
 from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.evaluation.unmeasurable import CROWD, unmeasurable
-from amsbench.benchmark.system.time_limits import TaskLost
+from amsbench.benchmark.execution.time_limits import TaskLost
 
 SILICON = AmorphousSilicon()
 

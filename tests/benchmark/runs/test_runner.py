@@ -9,12 +9,12 @@ import torch
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import Measurement, plans_of
 from amsbench.benchmark.evaluation import measurement
+from amsbench.benchmark.execution.task_map import WorkersKilled
 from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.runs import scoring
 from amsbench.benchmark.runs.generator import TrainedModel
 from amsbench.benchmark.runs.results import STRUCTURES, TABLE, ResultStore
 from amsbench.benchmark.runs.runner import Run
-from amsbench.benchmark.system.worker_pool import WorkersKilled
 from amsbench.benchmark.training.checkpoints import load_checkpoint, save_checkpoint
 from amsbench.errors import AmsbenchError
 from amsbench.methods.amshortcut import AMShortcut
@@ -314,7 +314,7 @@ def test_structures_that_are_all_bad_end_the_run_with_one_sentence_and_are_kept(
 
 def test_kills_that_go_on_store_nothing_and_lose_no_structure(run, monkeypatch):
     def killed(*arguments, **options):
-        raise WorkersKilled("the measurement of a structure (number 0)", "killed from outside by SIGKILL", 4)
+        raise WorkersKilled("the measurement of a structure (number 0) was stopped 4 times")
 
     with monkeypatch.context() as patch:
         patch.setattr(measurement, "map_with_timeout", killed)

@@ -1,13 +1,15 @@
 """Atomic writing of files, and structures written while others are generated."""
 
 import errno
+import subprocess
+import sys
 
 import ase.io.extxyz
 import pytest
 from ase.build import bulk
 from ase.io import read
 
-from amsbench.benchmark.system.files import UNFINISHED, visible_files, write_atomically
+from amsbench.benchmark.system.files import UNFINISHED, visible_files, write_atomically, write_text
 from amsbench.benchmark.system.structure_files import frame_writer
 from amsbench.errors import AmsbenchError
 
@@ -87,3 +89,47 @@ def test_no_folder_can_be_made_of_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(AmsbenchError, match="choose a folder"):
         write_atomically(tmp_path / "file" / "a.txt", lambda path: path.touch())
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from amsbench.benchmark.system.files import write_atomically
+
+def write(temporary):
+    temporary.write_text("theirs")
+    print("writing", flush=True)
+    sys.stdin.readline()
+
+write_atomically(Path("a.json"), write)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path):
+    path = tmp_path / "a.json"
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "writing\n"
+    write_text(path, "ours")
+    assert len(list(tmp_path.glob(f".*{UNFINISHED}"))) == 2
+    assert path.read_text() == "ours"
+    writers[0].kill()
+    writers[0].wait()
+    write_text(path, "ours again")
+    assert len(list(tmp_path.iterdir())) == 2  # the other process is at it still
+    writers[1].communicate("\n")
+    assert writers[1].returncode == 0
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+    for writer in writers:
+        writer.stdin.close()
+        writer.stdout.close()

@@ -1,7 +1,11 @@
 """Checkpoints: round trip, damage, mismatches."""
 
+import json
+
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from amsbench.benchmark import registry
 from amsbench.benchmark.api import load_checkpoint_for
@@ -92,6 +96,13 @@ def test_a_class_with_further_samplers_reads_the_checkpoints_of_its_method(saved
     assert released_checkpoint(WithFurtherSamplers, "no-such-dataset") is None
 
 
+def contents(path):
+    """Header and weights of a checkpoint file."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["amsbench"])
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
 def test_only_the_checkpoint_of_a_finished_training_is_taken(saved, tmp_path):
     method, _ = saved
     folder = tmp_path / "run"
@@ -110,18 +121,33 @@ def test_only_the_checkpoint_of_a_finished_training_is_taken(saved, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"task": "nonsense"}, {"task": {"colour": "green"}}, {"config": {}}, {"record": None, "task": None}],
+    [
+        {"task": "nonsense"},
+        {"task": {"colour": "green"}},
+        {"config": {}},
+        {"record": None, "task": None},
+        {"record": 5},
+        {"method": {"name": "material-sde"}},
+        {"config": {"property_width": 10**12}},
+        {"config": {"network": 7}},
+    ],
 )
 def test_a_header_of_nonsense_is_a_damaged_file(saved, tmp_path, change):
-    import json
-
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
-    _, path = saved
-    with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["amsbench"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header, tensors = contents(saved[1])
+    if change.get("config"):
+        change = {"config": header["config"] | change["config"]}
     save_file(tensors, tmp_path / "b.safetensors", metadata={"amsbench": json.dumps(header | change)})
     with pytest.raises(AmsbenchError, match=r"b\.safetensors is not a checkpoint of amsbench or is damaged"):
+        load_checkpoint(tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(saved, tmp_path, value):
+    header, tensors = contents(saved[1])
+    name = max(tensors, key=lambda name: tensors[name].numel())
+    tensors[name].flatten()[3] = value
+    save_file(tensors, tmp_path / "b.safetensors", metadata={"amsbench": json.dumps(header)})
+    with pytest.raises(
+        AmsbenchError, match=rf"b\.safetensors .* is damaged \(the weights {name} are not all finite"
+    ):
         load_checkpoint(tmp_path / "b.safetensors")

@@ -1,6 +1,10 @@
 """Training: resumption, end by the clock, losses that are not finite, refused settings."""
 
 import csv
+import itertools
+import os
+import signal
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ import amsbench
 from amsbench.benchmark.system.files import exclusive_lock
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.benchmark.training.options import TrainingOptions
+from amsbench.benchmark.training.resume_state import read_state
 from amsbench.benchmark.training.train import train_method
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.errors import AmsbenchError
@@ -73,6 +78,76 @@ def test_a_killed_training_goes_on_to_the_same_losses(method, name, changes, tmp
     assert ("additions" in record) == ("matching" in changes)
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_training_after_its_step_with_its_state(number, tiny_asi, tmp_path):
+    whole = dict(losses(tiny_asi, tmp_path / "whole"))
+    seen = {}
+
+    def report(progress):
+        seen[progress.step] = progress.losses["loss"]
+        if progress.step == 6:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        train_method("material-sde", tiny_asi, output=tmp_path, report=report, options=OPTIONS, config=SMALL)
+    assert signal.getsignal(number) == before
+    assert max(seen) == 6
+    rest = losses(tiny_asi, tmp_path)
+    assert rest[0][0] == 7
+    assert seen | dict(rest) == pytest.approx(whole, rel=1e-5)
+
+
+def test_the_state_is_stored_once_a_minute(tiny_asi, tmp_path):
+    ticks = itertools.count(step=35)  # s between two readings of the clock, one of which each step takes
+    losses(tiny_asi, tmp_path, stop_after=3, clock=lambda: float(next(ticks)))
+    assert losses(tiny_asi, tmp_path)[0][0] == 3  # stored at step 2
+
+
+def test_a_training_goes_on_with_other_validations(tiny_asi, tmp_path):
+    whole = dict(losses(tiny_asi, tmp_path / "whole"))
+    losses(tiny_asi, tmp_path, stop_after=5)
+    more = TrainingOptions(**{**asdict(OPTIONS), "validate_every": 2})
+    rest = losses(tiny_asi, tmp_path, options=more)
+    assert rest[0][0] == 5
+    assert dict(rest) == pytest.approx({step: whole[step] for step, _ in rest}, rel=1e-5)
+    rows = list(csv.reader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row[0] for row in rows] == ["step", "4", *map(str, range(5, 13))]
+
+
+def test_a_state_with_another_byte_is_refused_or_the_same(tiny_asi, tmp_path):
+    losses(tiny_asi, tmp_path, stop_after=5)
+    path = tmp_path / "resume.pt"
+    whole, state = path.read_bytes(), read_state(tmp_path)
+    refused = 0
+    for place in np.random.default_rng(0).integers(0, len(whole), 150):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            other = read_state(tmp_path)
+        except AmsbenchError:
+            refused += 1
+            continue
+        for key in ("model", "ema_model"):
+            for name, value in state[key].items():
+                assert torch.equal(value, other[key][name])
+        assert [other[key] for key in ("step", "best", "settings")] == [
+            state[key] for key in ("step", "best", "settings")
+        ]
+    assert refused > 100
+
+
+def test_the_log_of_a_killed_training_has_each_row_once(tiny_asi, tmp_path):
+    """A kill between the log and the first state leaves a row; a full disk a part of one, a hand an empty line."""
+    losses(tiny_asi, tmp_path, stop_after=5)
+    log = tmp_path / "log.csv"
+    log.write_text(log.read_text() + "\n8,16,1")
+    losses(tiny_asi, tmp_path, stop_after=9)
+    (tmp_path / "resume.pt").unlink()
+    losses(tiny_asi, tmp_path)
+    rows = list(csv.reader(log.read_text().splitlines()))
+    assert [row[0] for row in rows] == ["step", "4", "8", "12"]
 
 
 def test_a_checkpoint_has_no_critic_and_a_stage_begins_with_a_new_one(tiny_asio2, tmp_path):

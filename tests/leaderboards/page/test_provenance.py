@@ -4,7 +4,7 @@ import shlex
 
 from amsbench.benchmark import registry
 from amsbench.benchmark.datasets.definition import plans_of
-from amsbench.cli.options import chosen_plans
+from amsbench.cli.options import parsed_steps
 from amsbench.leaderboards.page.provenance import CHECKPOINT, command_of, provenance_of
 
 
@@ -19,8 +19,10 @@ def test_the_command_of_every_published_result_chooses_its_plan(published_result
         key, options = result.key, options_of(command_of(result))
         definition = registry.load("datasets", options["--dataset"])()
         count = int(options["--count"]) if "--count" in options else None
-        plans = plans_of(definition, options["--protocol"])
-        (plan,) = chosen_plans(plans, options["--plans"], options.get("--steps"), count)
+        steps = parsed_steps(options.get("--steps"))
+        (plan,) = plans_of(
+            definition, options["--protocol"], names=[options["--plans"]], steps=steps, count=count
+        )
         assert (plan.name, plan.kind, plan.protocol) == (key.plan, key.kind, key.protocol)
         assert (plan.count, dict(plan.targets), plan.cube) == (key.count, key.targets, key.cube)
         assert (options["--method"], options["--seed"]) == (key.method, str(key.seed))

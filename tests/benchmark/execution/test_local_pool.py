@@ -8,9 +8,11 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolEx
 
 import pytest
 
-from amsbench.benchmark.system import worker_pool
-from amsbench.benchmark.system.time_limits import TaskLost
-from amsbench.benchmark.system.worker_pool import ONE_THREAD, local_pool, map_with_timeout
+from amsbench.benchmark.execution import task_map
+from amsbench.benchmark.execution.cores import ONE_THREAD
+from amsbench.benchmark.execution.local_pool import local_pool
+from amsbench.benchmark.execution.task_map import map_with_timeout
+from amsbench.benchmark.execution.time_limits import TaskLost
 from amsbench.errors import AmsbenchError
 
 
@@ -51,7 +53,7 @@ def mapped(jobs, pool, limit=30.0):
 def waits(monkeypatch):
     """Waits before tasks are repeated, which are none here."""
     waited = []
-    monkeypatch.setattr(worker_pool.time, "sleep", waited.append)
+    monkeypatch.setattr(task_map.time, "sleep", waited.append)
     return waited
 
 
@@ -90,7 +92,7 @@ def test_a_job_whose_process_is_killed_from_outside_is_repeated(tmp_path, waits,
     jobs = ["1", so_many_times(tmp_path / "kills", times, ends(number)), "2"]
     with local_pool(2) as pool:
         assert mapped(jobs, pool) == [1, "done", 2]
-    assert waits == list(worker_pool.WAITS[: times - 1])
+    assert waits == list(task_map.WAITS[: times - 1])
 
 
 def test_kills_that_go_on_end_the_work_with_one_sentence(waits):
@@ -100,7 +102,7 @@ def test_kills_that_go_on_end_the_work_with_one_sentence(waits):
     assert text.startswith("the measurement (number 1) was stopped 4 times (killed from outside by SIGKILL)")
     for words in ("memory", "fewer --cores", "run the command again", "all finished work is kept"):
         assert words in text
-    assert waits == list(worker_pool.WAITS)
+    assert waits == list(task_map.WAITS)
 
 
 def test_a_crash_that_does_not_come_again_is_no_property_of_the_job(tmp_path, waits):

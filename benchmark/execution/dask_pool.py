@@ -1,0 +1,229 @@
+"""An executor on a Dask cluster whose workers run each task in a process of their own.
+
+Worker processes of Dask run tasks in threads, where no time limit can interrupt them, and a task that crashes takes its
+worker and the other tasks of it along. Each thread of a worker therefore has a process beside it that does the work, by
+``map_with_timeout``: limits, repetitions and crashes are those of a local pool. Dask itself repeats the tasks of a
+worker that is lost.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import multiprocessing
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import AmsbenchError
+from ...version import __version__
+from .cores import ONE_THREAD
+from .local_pool import LocalPool
+from .task_map import ExecutorLost, WorkersKilled, map_with_timeout
+from .time_limits import TaskLost
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECTION_SECONDS = 20
+"""Longest time in which a scheduler has to answer."""
+
+COUNTED_EVERY = 5.0
+"""Seconds after which the threads of the cluster are counted again, since clusters grow and shrink."""
+
+PACKAGE = Path(__file__).parents[2]
+
+
+@contextmanager
+def dask_pool(scheduler: str | None = None, workers: int | None = None) -> Iterator[DaskPool]:
+    """Executor on the cluster of a scheduler (``tcp://host:8786``), or on ``workers`` processes of this machine.
+
+    Raises AmsbenchError without the package distributed, if no scheduler answers, and for workers with another
+    amsbench; tasks raise ExecutorLost once the scheduler is lost.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise AmsbenchError(
+            "the executor 'dask' needs the package distributed; install it with: pip install 'amsbench[cluster]'"
+        ) from error
+    with ExitStack() as stack:
+        stack.enter_context(_silent("distributed"))
+        if scheduler is None:
+            # at any free port, since that of the default may be another cluster's
+            cluster = LocalCluster(n_workers=workers or 1, threads_per_worker=1, dashboard_address=":0")
+            address: Any = stack.enter_context(cluster)
+        else:
+            _check_answers(scheduler)
+            address = scheduler
+        yield DaskPool(stack.enter_context(Client(address, timeout=CONNECTION_SECONDS)))
+
+
+def _check_answers(scheduler: str) -> None:
+    """Raise AmsbenchError if nothing listens at an address.
+
+    A client that cannot connect must not be made: when it is deleted while another one starts, both wait for ever.
+    """
+    from distributed.comm import get_address_host_port
+
+    try:
+        with socket.create_connection(get_address_host_port(scheduler), timeout=CONNECTION_SECONDS):
+            return
+    except (OSError, ValueError) as error:
+        raise AmsbenchError(
+            f"no Dask scheduler answers at '{scheduler}' ({error}); give the address that 'dask scheduler' printed, "
+            "such as tcp://host:8786"
+        ) from error
+
+
+class DaskPool(Executor):
+    """Executor of the workers of a Dask client, for ``map_with_timeout`` and by itself."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._executor = client.get_executor(pure=False)
+        self._software = software()
+        self._counted: tuple[float, int] = (-COUNTED_EVERY, 1)
+
+    @property
+    def workers(self) -> int:
+        """Tasks that the cluster runs at a time, at least 1."""
+        now = time.monotonic()
+        if now - self._counted[0] >= COUNTED_EVERY:
+            self._counted = now, max(1, self.threads())
+        return self._counted[1]
+
+    def threads(self) -> int:
+        """Threads of all workers that the cluster has now."""
+        with _lost_scheduler():
+            return sum(self._client.nthreads().values())
+
+    def submit_alone(
+        self, limit: float | None, task: str, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> Future[Any]:
+        """A future of ``function(*args)`` or TaskLost, by ``map_with_timeout`` on the worker."""
+        submitted: Future[Any] = Future()
+        with _lost_scheduler():
+            inner = self._executor.submit(run_alone, self._software, limit, task, function, args)
+        inner.add_done_callback(functools.partial(_pass_on, submitted, task))
+        return submitted
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self.submit_alone(None, "a task", _not_lost, (functools.partial(function, *args, **kwargs),))
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[Any]:
+        """As ``map_with_timeout``, without a limit; AmsbenchError for a task that crashes its process."""
+        for result in map_with_timeout(fn, zip(*iterables, strict=False), self, limit=None):
+            if isinstance(result, TaskLost):
+                raise AmsbenchError(f"a worker process had no result: {result.reason}")
+            yield result
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._executor.shutdown(wait=wait)
+
+
+def run_alone(
+    expected: str, limit: float | None, task: str, function: Callable[..., Any], args: tuple[Any, ...]
+) -> Any:
+    """``function(*args)`` or TaskLost, in the process beside this thread of a worker.
+
+    expected: ``software`` of the program that asks; AmsbenchError if the worker has another
+    """
+    own = software()
+    if own != expected:
+        raise AmsbenchError(
+            f"a Dask worker on {os.uname().nodename} has amsbench {own}, and this program {expected}; install the same "
+            "version where the workers run, and start them again"
+        )
+    (result,) = map_with_timeout(function, [args], _process(), limit=limit, task=task)
+    return result
+
+
+@functools.cache
+def software() -> str:
+    """Version of amsbench and a hash of its source files."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).parts[0] not in ("docs", "tests", "runs", "results"):
+            digest.update(path.read_bytes())
+    return f"{__version__} ({digest.hexdigest()[:8]})"
+
+
+_beside = threading.local()
+"""The pool of one process of each thread of a worker."""
+
+
+def _process() -> LocalPool:
+    if not hasattr(_beside, "pool"):
+        # a worker of Dask is a daemon, which may have no processes of its own unless this is taken back; that of the
+        # pool ends with its parent by itself
+        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+        _beside.pool = LocalPool(1)
+    return _beside.pool
+
+
+def _not_lost(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def _pass_on(submitted: Future[Any], task: str, inner: Future[Any]) -> None:
+    """Give a future the result or the error of another one, in words of this package where it has some."""
+    from distributed import KilledWorker
+
+    if inner.cancelled():
+        submitted.set_exception(ExecutorLost(LOST))
+        return
+    error = inner.exception()
+    if error is None:
+        submitted.set_result(inner.result())
+    elif isinstance(error, KilledWorker):
+        submitted.set_exception(
+            WorkersKilled(
+                f"{task} was lost with its Dask worker {error.allowed_failures + 1} times; the usual cause is too "
+                "little memory or a time limit of the queue: give the workers more, and run the command again, which "
+                "goes on where it stopped, since all finished work is kept"
+            )
+        )
+    else:
+        submitted.set_exception(error)
+
+
+LOST = (
+    "the Dask scheduler is gone or has forgotten this program's tasks; start it again and run the command again, which "
+    "goes on where it stopped, since all finished work is kept"
+)
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """No messages of a logger within the block; what a user has to know is said by errors."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _lost_scheduler() -> Iterator[None]:
+    """ExecutorLost for a connection that is lost within the block."""
+    try:
+        yield
+    except (OSError, TimeoutError, RuntimeError) as error:
+        raise ExecutorLost(LOST) from error
