@@ -108,7 +108,8 @@ def cost_lines(costs: Sequence[ExpectedCost]) -> list[str]:
     results, stored = sum(c.results for c in costs), sum(c.stored for c in costs)
     lines = [
         f"{results} results, {stored} of them there already; the others take about "
-        f"{duration(sum(c.seconds for c in costs))}, as measured here with one structure of each plan"
+        f"{duration(sum(c.seconds for c in costs))}, as measured here with one structure of each plan (baselines "
+        "that are not trained: as published)"
     ]
     unknown = sum(None in (c.generation, c.measurement) for c in costs)
     if unknown:

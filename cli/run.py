@@ -193,7 +193,10 @@ def sweep_command(
     cores = cores or available_cores()
     pool_of_sweep = chosen_pool(executor, scheduler, workers, cores)
     planned = read_sweep(plan)
-    check_writable(output_dir)
+    for item in planned:
+        metric_names(",".join(item.metrics))  # raises for unknown ones
+    if not dry_run:
+        check_writable(output_dir)
     use_cores(cores)
     runs = opened_runs(planned, ResultStore(output_dir), device=pick_device(device))
     published = ResultFolders([PUBLISHED]).results()

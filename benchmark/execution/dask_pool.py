@@ -13,6 +13,7 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import platform
 import socket
 import threading
 import time
@@ -26,8 +27,7 @@ from ...errors import AmsbenchError
 from ...version import __version__
 from .cores import ONE_THREAD
 from .local_pool import LocalPool
-from .task_map import ExecutorLost, WorkersKilled, map_with_timeout
-from .time_limits import TaskLost
+from .task_map import ExecutorLost, WorkersKilled, map_with_timeout, results_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -125,11 +125,8 @@ class DaskPool(Executor):
         timeout: float | None = None,
         chunksize: int = 1,
     ) -> Iterator[Any]:
-        """As ``map_with_timeout``, without a limit; AmsbenchError for a task that crashes its process."""
-        for result in map_with_timeout(fn, zip(*iterables, strict=False), self, limit=None):
-            if isinstance(result, TaskLost):
-                raise AmsbenchError(f"a worker process had no result: {result.reason}")
-            yield result
+        """As ``results_of``; timeout and chunksize are ignored."""
+        return results_of(fn, zip(*iterables, strict=False), self)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._executor.shutdown(wait=wait)
@@ -145,7 +142,7 @@ def run_alone(
     own = software()
     if own != expected:
         raise AmsbenchError(
-            f"a Dask worker on {os.uname().nodename} has amsbench {own}, and this program {expected}; install the same "
+            f"a Dask worker on {platform.node()} has amsbench {own}, and this program {expected}; install the same "
             "version where the workers run, and start them again"
         )
     (result,) = map_with_timeout(function, [args], _process(), limit=limit, task=task)
@@ -156,9 +153,11 @@ def run_alone(
 def software() -> str:
     """Version of amsbench and a hash of its source files."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path.relative_to(PACKAGE).parts[0] not in ("docs", "tests", "runs", "results"):
-            digest.update(path.read_bytes())
+    # a checkout holds more than the package: tests, and perhaps an environment
+    folders = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
+    modules = [path for path in sorted(PACKAGE.glob("*.py")) if path.name != "setup.py"]
+    for path in [*modules, *(path for folder in folders for path in sorted(folder.rglob("*.py")))]:
+        digest.update(path.read_bytes())
     return f"{__version__} ({digest.hexdigest()[:8]})"
 
 

@@ -10,11 +10,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager
 from typing import Any
 
-from ...errors import AmsbenchError
 from ..system.environment import environment_variables
 from .cores import ONE_THREAD
-from .task_map import map_with_timeout
-from .time_limits import TaskLost
+from .task_map import results_of
 
 
 @contextmanager
@@ -66,11 +64,8 @@ class LocalPool(Executor):
         timeout: float | None = None,
         chunksize: int = 1,
     ) -> Iterator[Any]:
-        """As ``map_with_timeout``, without a limit; AmsbenchError for a task that crashes its process."""
-        for result in map_with_timeout(fn, zip(*iterables, strict=False), self, limit=None):
-            if isinstance(result, TaskLost):
-                raise AmsbenchError(f"a worker process had no result: {result.reason}")
-            yield result
+        """As ``results_of``; timeout and chunksize are ignored."""
+        return results_of(fn, zip(*iterables, strict=False), self)
 
     def exit_codes(self) -> list[int]:
         """Exit codes of the processes of a broken pool, those that were ended because of the broken one included."""

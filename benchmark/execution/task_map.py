@@ -76,6 +76,16 @@ def map_with_timeout(
             wanted += 1
 
 
+def results_of(
+    function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], executor: Executor
+) -> Iterator[Any]:
+    """As ``map_with_timeout``, without a limit; AmsbenchError for a job that crashes its process."""
+    for result in map_with_timeout(function, jobs, executor, limit=None):
+        if isinstance(result, TaskLost):
+            raise AmsbenchError(f"a worker process had no result: {result.reason}")
+        yield result
+
+
 def completed_tasks(
     function: Callable[..., Any],
     jobs: Iterable[tuple[Any, ...]],

@@ -21,6 +21,7 @@ from .plan import PlannedRun
 if TYPE_CHECKING:
     from ..datasets.dataset import Dataset
     from ..runs.generator import Generator, Trial
+    from ..training.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,23 +53,31 @@ def opened_runs(
     Without a released checkpoint a plan has to name one: a sweep trains nothing.
     """
     datasets: dict[tuple[str, Path | None], Dataset] = {}
+    checkpoints: dict[tuple[str, str, Path | None], Checkpoint] = {}
     opened = []
     for item in planned:
         try:
             place = item.dataset, item.data
             if place not in datasets:
                 datasets[place] = load_dataset(*place)
-            opened.append((item, _opened(item, datasets[place], store, device)))
+            model = item.method, item.dataset, item.checkpoint
+            if model not in checkpoints and _is_trained(item.method):
+                checkpoints[model] = load_checkpoint_for(*model, device=device)
+            opened.append((item, _opened(item, datasets[place], store, checkpoints.get(model))))
         except AmsbenchError as error:
             raise AmsbenchError(f"{item.title}: {error}") from error
     return opened
 
 
-def _opened(item: PlannedRun, dataset: Dataset, store: ResultStore, device: str) -> Run:
+def _is_trained(method: str) -> bool:
+    return registry.kind_of(method, ("methods", "non_learned")) == "methods"
+
+
+def _opened(item: PlannedRun, dataset: Dataset, store: ResultStore, checkpoint: Checkpoint | None) -> Run:
+    """The run; checkpoint: of a trained method."""
     source: Generator
     samplers: tuple[str, ...]
-    if registry.kind_of(item.method, ("methods", "non_learned")) == "methods":
-        checkpoint = load_checkpoint_for(item.method, item.dataset, item.checkpoint, device=device)
+    if checkpoint is not None:
         source, samplers = TrainedModel(checkpoint), samplers_named(checkpoint.method, item.samplers)
     else:
         for name in ("checkpoint", "steps", "samplers"):

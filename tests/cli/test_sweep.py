@@ -35,7 +35,7 @@ def test_a_dry_run_prints_the_costs_and_writes_nothing(amsbench, plan, tmp_path)
     ]
     assert [row.split()[4:7] for row in rows[2:]] == [["2", "0", "6"]] * 2
     assert "4 results, 0 of them there already" in err
-    assert list((tmp_path / "results").rglob("*.json")) == []
+    assert list(tmp_path.iterdir()) == [plan]
 
 
 def test_all_runs_are_computed_once(amsbench, plan, tmp_path):
@@ -75,6 +75,10 @@ def test_mistakes_end_it_before_the_first_run(amsbench, plan, tmp_path):
     code, _, err = amsbench("sweep", "plan.toml", "--cores", "1")
     assert code == 2
     assert "cdvae on asi, standard: unknown plan 'moduli'" in err
+    (tmp_path / "plan.toml").write_text(PLAN + 'metrics = "rings"\n')
+    code, _, err = amsbench("sweep", "plan.toml", "--cores", "1")
+    assert code == 2
+    assert "rings" in err
     assert list((tmp_path / "results").rglob("*.json")) == []
 
 

@@ -94,8 +94,19 @@ def test_the_software_is_known_by_its_sources(tmp_path, monkeypatch):
         (tmp_path / "module.py").write_text(text)
         software.cache_clear()
         found.append(software())
-    software.cache_clear()
     assert found[0] != found[1]
+    # an environment and other files of a checkout are no part of it
+    (tmp_path / ".venv" / "lib").mkdir(parents=True)
+    for name in (".venv/lib/other.py", "setup.py"):
+        (tmp_path / name).write_text("b = 1\n")
+    software.cache_clear()
+    assert software() == found[1]
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "__init__.py").touch()
+    (tmp_path / "part" / "module.py").write_text("c = 1\n")
+    software.cache_clear()
+    assert software() != found[1]
+    software.cache_clear()
 
 
 @pytest.mark.parametrize("address", ["nowhere", "tcp://127.0.0.1:9", "tcp://no.such.host:8786"])
