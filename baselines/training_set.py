@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..benchmark.datasets.dataset import Dataset
-from ..benchmark.generation.generate import FrameConsumer, Generated
+from ..benchmark.generation.collecting import FrameConsumer
+from ..benchmark.generation.generate import Generated
 from ..benchmark.generation.partial_results import PartialResults
 from ..benchmark.interface.method_card import MethodCard
 from ..benchmark.runs.generator import ProgressCallback, Trial

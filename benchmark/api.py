@@ -15,6 +15,7 @@ from .datasets.dataset import Dataset
 from .datasets.storage import load_dataset
 from .generation.cells import start_cells
 from .system import arguments
+from .training.checkpoint_choice import load_checkpoint_for
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
     from .evaluation.evaluate import Evaluation
     from .interface.method import Method
     from .system.structure_files import StructureSet
-    from .training.checkpoints import Checkpoint
     from .training.options import TrainingProgress
 
 __all__ = [
     "design",
     "evaluate",
     "generate",
-    "load_checkpoint_for",
     "load_dataset",
     "load_method",
     "read_structures",
@@ -48,36 +47,9 @@ def load_method(
 
     device: auto, cpu, cuda, or one of several GPUs such as cuda:1
     """
-    return load_checkpoint_for(name, dataset, checkpoint, device=device).method
-
-
-def load_checkpoint_for(
-    name: str, dataset: str, path: str | Path | None = None, *, device: str = "cpu"
-) -> Checkpoint:
-    """The checkpoint at ``path``, or the released one of the method on the dataset.
-
-    Raises AmsbenchError if there is no such file, if it belongs to another method or dataset, or for an unknown device.
-    """
-    from .interface.method import method_class
     from .system.devices import pick_device
-    from .training.checkpoints import check_matches, load_checkpoint, released_checkpoint, trained_method
 
-    arguments.text(dataset, "dataset")
-    requested = method_class(arguments.text(name, "the method"))
-    if path is None:
-        registry.target("datasets", dataset)
-        path = released_checkpoint(requested, dataset)
-        if path is None:
-            raise AmsbenchError(
-                f"no checkpoint of '{name}' on '{dataset}' is released with this package; "
-                f"train one with 'amsbench train --method {name} --dataset {dataset}' and give it with --checkpoint"
-            )
-    path = arguments.path_of(path, "checkpoint")
-    chosen_device = pick_device(device)
-    shared = trained_method(path) == requested.trained_as
-    checkpoint = load_checkpoint(path, chosen_device, cls=requested if shared else None)
-    check_matches(checkpoint, dataset, name)
-    return checkpoint
+    return load_checkpoint_for(name, dataset, checkpoint, device=pick_device(device)).method
 
 
 def generate(
@@ -90,17 +62,20 @@ def generate(
     cell: float | Sequence[float] | None = None,
     seed: int = 0,
     dataset: Dataset | None = None,
+    devices: Sequence[str] = (),
 ) -> list[Atoms]:
     """Generate ``count`` structures conditioned on target values of properties.
 
     targets: one value for all structures, or one per structure, in the dataset's units
     cell: edge of a cube, three edges or nine numbers (rows are lattice vectors), angstrom; None takes the dataset's
     dataset: where cells and density come from, by default the bundled one of the method's task
+    devices: GPUs that share the structures, such as ``["cuda:0", "cuda:1"]``; by default the method's device alone
     Raises AmsbenchError for counts and steps below 1, unknown properties and samplers, targets that are not one or
     ``count`` numbers, and cells that are no cell or thinner than the network's cutoff.
     """
     from .generation.generate import generate_structures
     from .interface.method import Method
+    from .system.devices import pick_devices
 
     count = arguments.whole_number(count, "the number of structures", least=1)
     steps = arguments.whole_number(steps, "the number of sampling steps", least=1)
@@ -114,7 +89,14 @@ def generate(
     values = arguments.targets(targets, count)
     cells, counts = start_cells(method, count, cell, dataset)
     return generate_structures(
-        method, cells=cells, counts=counts, targets=values, steps=steps, sampler=sampler, seed=seed
+        method,
+        cells=cells,
+        counts=counts,
+        targets=values,
+        steps=steps,
+        sampler=sampler,
+        seed=seed,
+        devices=pick_devices(",".join(arguments.names(devices, "devices"))) if devices else (),
     ).frames
 
 
@@ -241,8 +223,8 @@ def design(
 
     targets: one value by property, in the dataset's units
     tolerance: one number for all properties or by property, by default half a standard deviation of the training labels
-    checkpoint, sampler, cell, device: as in ``load_method`` and ``generate``; the cell is by default that of the
-        benchmark
+    checkpoint, sampler, cell: as in ``load_method`` and ``generate``; the cell is by default that of the benchmark
+    device: auto, cpu, cuda, or one or several GPUs such as cuda:0,cuda:1, which share each round
     folder: keeps everything tried, so that the same call goes on after an interruption; None keeps nothing
     most, minutes: structures and time that may be spent; by default 50 structures per glass, and at least 200
     round_size: structures that are generated and judged together
@@ -308,7 +290,7 @@ def train(
 
     properties: properties that the method is conditioned on, by default the design properties of the dataset
     network, config, init_from: as in ``amsbench train --preset --set --init-from``
-    device: auto, cpu, cuda, or one of several GPUs such as cuda:1
+    device: auto, cpu, cuda, or one or several GPUs such as cuda:0,cuda:1, which share every batch
     report: called with the progress after every step
     options: fields of TrainingOptions; the ``quick`` budget unless ``samples_seen`` or ``minutes`` is given
     """

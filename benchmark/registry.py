@@ -66,6 +66,11 @@ def _plugins(kind: PluginKind) -> dict[str, EntryPoint | _LocalPlugin]:
     return {**_entry_points(kind), **_LOCAL.get(kind, {})}
 
 
+def is_installed(kind: PluginKind, name: str) -> bool:
+    """Whether ``name`` is registered by an installed package, and not for this process alone."""
+    return name in _entry_points(kind)
+
+
 def names(kind: PluginKind) -> list[str]:
     """The registered names, without importing their classes."""
     return sorted(_plugins(kind))

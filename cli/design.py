@@ -16,7 +16,7 @@ from .options import (
     Cores,
     DataFile,
     DatasetName,
-    Device,
+    Devices,
     ExecutorName,
     Scheduler,
     Seed,
@@ -87,7 +87,7 @@ def design_command(
     checkpoint: CheckpointFile = None,
     data: DataFile = None,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Devices = "auto",
     cores: Cores = None,
     executor: ExecutorName = "local",
     scheduler: Scheduler = None,
@@ -103,7 +103,6 @@ def design_command(
 
     Exit code 3: fewer glasses than --count, because the budget is spent or the targets cannot be reached.
     """
-    from ..benchmark.api import load_checkpoint_for
     from ..benchmark.datasets.storage import load_dataset
     from ..benchmark.design.folder import folder_of, opened_folder
     from ..benchmark.design.output import format_of, write_results
@@ -112,6 +111,7 @@ def design_command(
     from ..benchmark.design.run import run_design
     from ..benchmark.execution.cores import available_cores
     from ..benchmark.system.files import check_output_file
+    from ..benchmark.training.checkpoint_choice import load_checkpoint_for
 
     targets = values_by_name(target, "target")
     tolerances = chosen_tolerance(tolerance or [])

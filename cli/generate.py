@@ -14,7 +14,7 @@ from .options import (
     Cores,
     DataFile,
     DatasetName,
-    Device,
+    Devices,
     ExecutorName,
     MethodName,
     MetricNames,
@@ -55,41 +55,54 @@ def generate_command(
     checkpoint: CheckpointFile = None,
     data: DataFile = None,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Devices = "auto",
     cores: Cores = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
-    """Generate structures with target values of properties."""
-    from ..benchmark.api import load_checkpoint_for
+    """Generate structures with target values of properties.
+
+    A command that was stopped goes on where it was when it is given again.
+    """
     from ..benchmark.datasets.storage import load_dataset
+    from ..benchmark.execution.cores import available_cores
     from ..benchmark.generation.cells import start_cells
-    from ..benchmark.generation.generate import generate_structures, outside_training_range, property_table
+    from ..benchmark.generation.generate import outside_training_range, property_table
+    from ..benchmark.generation.to_file import generate_to_file
     from ..benchmark.interface.evaluation_plan import steps_text
+    from ..benchmark.runs.current_code import method_code
     from ..benchmark.system.files import check_output_file
-    from ..benchmark.system.structure_files import check_structure_suffix, frame_writer
+    from ..benchmark.system.structure_files import check_structure_suffix
+    from ..benchmark.training.checkpoint_choice import load_checkpoint_for
 
     method = method_name(method)
     check_structure_suffix(output_file)
     check_output_file(output_file)
     use_cores(cores)
-    trained = load_checkpoint_for(method, dataset, checkpoint, device=device).method
+    pool_of_workers = chosen_pool(executor, scheduler, workers, cores or available_cores())
+    loaded = load_checkpoint_for(method, dataset, checkpoint, device=device)
+    trained = loaded.method
     targets = parsed_targets(target or [], count)
     property_table(trained.task, targets, count)  # raises for unknown properties
     for sentence in outside_training_range(trained.task, targets):
         say(f"Warning: {sentence}.")
     cells_from = load_dataset(dataset, data) if data is not None else None
     cells, counts = start_cells(trained, count, parsed_numbers(cell), cells_from)
-    with frame_writer(output_file) as put, progress_bars() as bars:
+    with pool_of_workers as pool, progress_bars() as bars:
         bar = bars.add_task(steps_text(steps), total=count)
-        generated = generate_structures(
-            trained,
+        generated = generate_to_file(
+            loaded,
+            output_file,
+            code=method_code(type(trained)),
             cells=cells,
             counts=counts,
             targets=targets,
             steps=steps,
             sampler=sampler,
             seed=seed,
+            executor=pool,
             progress=lambda done: bars.update(bar, completed=done),
-            sink=put,
         )
     say(f"{count} structures in {output_file}, generated in {generated.seconds:.2f} s")
 

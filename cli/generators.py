@@ -34,11 +34,11 @@ def chosen_source(
     """Generator of a run and its samplers: a non-learned baseline, or the model of ``checkpoint_or_training``."""
     from ..benchmark import registry
     from ..benchmark.runs.generator import TrainedModel, samplers_named
-    from ..benchmark.system.devices import pick_device
+    from ..benchmark.system.devices import pick_devices
 
     if registry.kind_of(name, ("methods", "non_learned")) == "methods":
         check_samplers(registry.load("methods", name), samplers)
-        pick_device(device)
+        pick_devices(device)
         trained = checkpoint_or_training(name, dataset, checkpoint, device, cores)
         names = None if samplers is None else names_in(samplers)
         return TrainedModel(trained), samplers_named(trained.method, names)
@@ -70,8 +70,9 @@ def checkpoint_or_training(
 
     Raises AmsbenchError if the training in ``runs/<method>-<dataset>`` is not finished or was made with other data.
     """
-    from ..benchmark.api import load_checkpoint_for
     from ..benchmark.interface.method import method_class
+    from ..benchmark.system.devices import pick_devices
+    from ..benchmark.training.checkpoint_choice import load_checkpoint_for
     from ..benchmark.training.checkpoints import finished_checkpoint, released_checkpoint
 
     use_cores(cores)
@@ -80,7 +81,7 @@ def checkpoint_or_training(
         folder = training_folder(method, name)
         path = finished_checkpoint(folder)
         if path is None:
-            path = _quick_training(method, dataset, device, cores)
+            path = _quick_training(method, dataset, pick_devices(device)[0], cores)
         else:
             say(f"No released checkpoint of '{method}' on '{name}': using the one trained in {folder}.")
         trained = load_checkpoint_for(method, name, path, device=device)

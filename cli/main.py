@@ -5,6 +5,7 @@ Commands import heavy modules when they run, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -64,6 +65,10 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a disk that is full, broken or read-only."""
+
+
 def main() -> None:
     """Run the command line; an AmsbenchError becomes one sentence on standard error and exit code 2."""
     os.environ.setdefault("KMP_WARNINGS", "off")
@@ -82,6 +87,15 @@ def main() -> None:
         say(
             f"amsbench: there is not enough memory ({reason_of(error)}); give fewer or smaller structures, or fewer "
             "--cores"
+        )
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        say(
+            f"amsbench: cannot write{where}: {error.strerror}; make room, or choose folders that you may write to "
+            "(TMPDIR is that of temporary files)"
         )
         sys.exit(2)
     except KeyboardInterrupt:

@@ -44,6 +44,10 @@ CheckpointFile = Annotated[
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one of several GPUs: cuda:1.")]
 
+Devices = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, or GPUs that share the work: cuda:0,cuda:1.")
+]
+
 StructureFile = Annotated[
     Path,
     typer.Argument(

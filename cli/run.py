@@ -17,7 +17,7 @@ from .options import (
     Cores,
     DataFile,
     DatasetName,
-    Device,
+    Devices,
     ExecutorName,
     MethodName,
     MetricNames,
@@ -63,7 +63,7 @@ def run_command(
     data: DataFile = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Results folder.")] = Path("results"),
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Devices = "auto",
     cores: Cores = None,
     executor: ExecutorName = "local",
     scheduler: Scheduler = None,
@@ -164,7 +164,7 @@ def sweep_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the runs and what they cost.")
     ] = False,
-    device: Device = "auto",
+    device: Devices = "auto",
     cores: Cores = None,
     executor: ExecutorName = "local",
     scheduler: Scheduler = None,
@@ -186,19 +186,20 @@ def sweep_command(
     from ..benchmark.runs.results import ResultStore
     from ..benchmark.sweep.plan import read_sweep
     from ..benchmark.sweep.runs import expected_cost, opened_runs
-    from ..benchmark.system.devices import pick_device
+    from ..benchmark.system.devices import pick_devices
     from ..benchmark.system.files import check_writable
     from ..leaderboards.result_folders import PUBLISHED, ResultFolders
 
     cores = cores or available_cores()
     pool_of_sweep = chosen_pool(executor, scheduler, workers, cores)
+    pick_devices(device)  # raises for unknown ones
     planned = read_sweep(plan)
     for item in planned:
         metric_names(",".join(item.metrics))  # raises for unknown ones
     if not dry_run:
         check_writable(output_dir)
     use_cores(cores)
-    runs = opened_runs(planned, ResultStore(output_dir), device=pick_device(device))
+    runs = opened_runs(planned, ResultStore(output_dir), device=device)
     published = ResultFolders([PUBLISHED]).results()
     say(f"{len(runs)} runs; timing one structure of each plan.")
     costs = [expected_cost(run, published, workers=workers or cores) for _, run in runs]

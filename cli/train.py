@@ -14,7 +14,7 @@ from .options import (
     Cores,
     DataFile,
     DatasetName,
-    Device,
+    Devices,
     MethodName,
     Seed,
     changed_settings,
@@ -76,7 +76,7 @@ def train_command(
         Path | None, typer.Option("--output-dir", "-o", help="Folder; runs/<method>-<dataset> by default.")
     ] = None,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Devices = "auto",
     cores: Cores = None,
 ) -> None:
     """Train a method. A stopped training goes on where it was when the same command is given again."""
@@ -127,7 +127,7 @@ def anneal_command(
     output_dir: Annotated[
         Path | None, typer.Option("--output-dir", "-o", help="Folder; FOLDER-annealed by default.")
     ] = None,
-    device: Device = "auto",
+    device: Devices = "auto",
     cores: Cores = None,
 ) -> None:
     """End a training at a constant rate: a copy of it goes on while the rate falls. The training itself may go on."""

@@ -25,7 +25,7 @@ def declare(results: Iterable[Result], file: Path) -> list[str]:
         for name, (stored, installed) in outdated_parts(result).items():
             plugin = f"{result.key.dataset} {name}" if name in result.inverse_design else name
             own = groups.setdefault(plugin, [])
-            group = next((group for group in own if group[0] == stored), None)
+            group = next((group for group in own if stored in group), None)
             if group is None:
                 own.append(group := [stored])
             if installed not in group:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..benchmark.api import load_checkpoint_for
 from ..benchmark.datasets.dataset import Dataset, task_of
 from ..benchmark.datasets.storage import load_dataset
 from ..benchmark.execution.local_pool import local_pool
+from ..benchmark.generation.batches import ATOMS_PER_BATCH
 from ..benchmark.generation.cells import start_cells
-from ..benchmark.generation.generate import ATOMS_PER_BATCH, generate_structures
+from ..benchmark.generation.generate import generate_structures
 from ..benchmark.interface.evaluation_plan import steps_text
 from ..benchmark.system.environment import environment_variables
 from ..benchmark.system.structure_files import write_frames
+from ..benchmark.training.checkpoint_choice import load_checkpoint_for
 from ..benchmark.training.options import TrainingOptions
 from ..benchmark.training.trainer import Trainer
 from ..methods.amshortcut import AMShortcut

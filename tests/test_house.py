@@ -48,6 +48,7 @@ FLOORS = {
     "generation": 3,
     "evaluation": 3,
     "training": 3,
+    "distributed": 3,
     "runs": 4,
     "design": 4,
     "api": 5,

@@ -11,7 +11,7 @@ import torch
 
 from ...errors import AmsbenchError
 from ...metrics.potentials.potential import EvaluationFailed
-from ..system.files import write_atomically
+from ..system.files import write_bytes
 from .dataset import Dataset
 
 SCORES_FILE = "scores.safetensors"
@@ -34,7 +34,7 @@ def boltzmann_scores(dataset: Dataset, cache: Path) -> np.ndarray:
         that are not at equilibrium, and for a sample without forces.
     """
     from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     check_boltzmann(dataset)
     path = cache / SCORES_FILE
@@ -49,7 +49,7 @@ def boltzmann_scores(dataset: Dataset, cache: Path) -> np.ndarray:
             return scores
     scores = _computed(dataset)
     header = {"dataset": dataset.content_hash}
-    write_atomically(path, lambda file: save_file({"scores": scores}, file, metadata=header))
+    write_bytes(path, save({"scores": scores}, metadata=header))
     return scores
 
 

@@ -193,6 +193,7 @@ class _Rounds:
             sampler=request.sampler,
             seed=request.seed,
             first=first,
+            devices=request.checkpoint.devices,
             progress=progress,
             partial=self.folder.generated(number),
         )

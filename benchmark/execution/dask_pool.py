@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
 import multiprocessing
 import os
 import platform
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import AmsbenchError
 from ...version import __version__
+from ..system.environment import silent_logger
 from .cores import ONE_THREAD
 from .local_pool import LocalPool
 from .task_map import ExecutorLost, WorkersKilled, map_with_timeout, results_of
@@ -55,7 +55,7 @@ def dask_pool(scheduler: str | None = None, workers: int | None = None) -> Itera
             "the executor 'dask' needs the package distributed; install it with: pip install 'amsbench[cluster]'"
         ) from error
     with ExitStack() as stack:
-        stack.enter_context(_silent("distributed"))
+        stack.enter_context(silent_logger("distributed"))
         if scheduler is None:
             # at any free port, since that of the default may be another cluster's
             cluster = LocalCluster(n_workers=workers or 1, threads_per_worker=1, dashboard_address=":0")
@@ -205,18 +205,6 @@ LOST = (
     "the Dask scheduler is gone or has forgotten this program's tasks; start it again and run the command again, which "
     "goes on where it stopped, since all finished work is kept"
 )
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """No messages of a logger within the block; what a user has to know is said by errors."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 @contextmanager

@@ -1,12 +1,14 @@
-"""Generation of structures with a trained method: batches, seeds, threads, time."""
+"""Generation of structures with a trained method: seeds, threads, devices, time."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, NamedTuple
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +19,17 @@ from ..interface.noise import structure_noise, structure_seeds
 from ..interface.structures import Structures
 from ..interface.task import Task
 from ..system.devices import synchronise
+from .batches import (
+    Rows,
+    SamplingClock,
+    Times,
+    atoms_per_batch,
+    batches_of,
+    samples_in_threads,
+    stored_batches,
+)
 from .cells import check_cells
+from .collecting import FrameConsumer, collected
 from .partial_results import FinishedPart, PartialResults
 from .threads import SharedThreads
 
@@ -28,21 +40,17 @@ FARTHEST_TARGET = 100.0
 """Largest distance of a target from the training labels, in units of their range. A network gives no numbers for inputs
 that are larger by orders of magnitude than any in its training."""
 
-FrameConsumer = Callable[[list["Atoms"]], None]
-
 GENERATION_VERSION = 1
 """Version of what all methods share when they generate: cells, seeds, noise, batches, neighbour graphs. Raise it when
 the same checkpoint and seed give other structures, so that stored results are computed again."""
-
-ATOMS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
-"""Atoms per network evaluation: enough to use the whole device, and less than 4 GB of memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
     """Generated structures and their cost.
 
-    frames: ASE Atoms without ghosts, with the targets in ``info`` as ``target_<name>``
+    frames: ASE Atoms without ghosts, with the targets in ``info`` as ``target_<name>``; empty where they were not to be
+        kept
     seconds: wall-clock time of the sampling alone, with the device synchronised and without the warm-up: the time in
         which at least one batch was being sampled, summed over all batches
     cpu_seconds: processor time of all threads in that time, which other programs do not lengthen; None on a GPU
@@ -65,88 +73,123 @@ def generate_structures(
     sampler: str | None = None,
     seed: int = 0,
     first: int = 0,
+    devices: Sequence[str] = (),
+    batch_atoms: int | None = None,
     progress: Callable[[int], None] | None = None,
     sink: FrameConsumer | None = None,
     partial: PartialResults | None = None,
+    keep: bool = True,
 ) -> Generated:
     """Generate one structure per cell.
 
-    A structure depends on its cell, its targets, the seed and its index, not on the batch in which it is generated.
+    A structure depends on its cell, its targets, the seed and its index. The number of cores, or of devices of one
+    type, changes no bit of it; the structures beside it in its batch change at most the last bits.
 
     cells [s, 3, 3]: angstrom
     counts [s]: atoms, ghosts included
     targets: values [s] by property, in the dataset's units; other properties are absent
     sampler: by default the preferred one of the method
     first: index of the first structure, of those that follow from the seed
+    devices: torch names of the devices that share the batches, by default the one of the method
+    batch_atoms: most atoms of a batch of several structures, by default ``atoms_per_batch``
     progress: called with the number of finished structures
     sink: called with the structures of every batch when it is finished
     partial: where every batch is stored with its time when it is finished; those that are there are not generated again
-    Raises AmsbenchError for steps below 1, unknown samplers or properties, and cells thinner than the cutoff.
+    keep: whether the structures are returned, too; otherwise the memory does not grow with their number
+    Raises AmsbenchError for steps below 1, unknown samplers or properties, cells thinner than the cutoff, and a
+    structure that is too large for the memory of a GPU.
     """
     if not isinstance(steps, Integral) or steps < 1:
         raise AmsbenchError(f"{steps} sampling steps were requested; give a whole number, 1 or more")
     chosen = method.sampler_named(sampler or method.preferred_sampler())
-    device = next(method.parameters()).device
+    replicas = _replicas(method, devices)
+    device = next(replicas[0].parameters()).device
     properties = property_table(method.task, targets or {}, len(cells))
     cells_t = torch.as_tensor(np.asarray(cells), dtype=torch.float32)
     check_cells(cells_t, method.cutoff)
     counts_t = torch.as_tensor(np.asarray(counts), dtype=torch.long)
     seeds = structure_seeds(seed, first, len(cells))
 
-    method.eval()
+    def sample(replica: Method, rows: Rows, steps: int) -> list[Structures]:
+        """Structures of a batch, in parts where the memory of the GPU is too small for all of it."""
+        device = next(replica.parameters()).device
+        batch = slice(*rows)
+        try:
+            with torch.no_grad(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+                start = Structures.empty_cells(cells_t[batch], counts_t[batch], properties[batch]).to(device)
+                noise = structure_noise(counts_t[batch].tolist(), seeds[batch], device)
+                structures = replica.sample(start, steps, chosen.name, noise)
+                synchronise(device)
+                return [structures]
+        except torch.cuda.OutOfMemoryError as error:
+            if rows.stop - rows.start == 1:
+                raise AmsbenchError(
+                    f"a structure of {int(counts_t[rows.start]):,} atoms and ghosts does not fit into the memory of "
+                    f"{device}; give a smaller --cell, or --device cpu"
+                ) from error
+        torch.cuda.empty_cache()
+        middle = (rows.start + rows.stop) // 2
+        return [
+            *sample(replica, Rows(rows.start, middle), steps),
+            *sample(replica, Rows(middle, rows.stop), steps),
+        ]
 
-    def sample(batch: Rows, steps: int) -> tuple[Structures, _Times, _Times]:
-        """Structures of a batch, and the times at which their sampling started and ended."""
-        rows = slice(*batch)
-        with torch.no_grad():
-            start = Structures.empty_cells(cells_t[rows], counts_t[rows], properties[rows]).to(device)
-            started = _Times.now()
-            noise = structure_noise(counts_t[rows].tolist(), seeds[rows], device)
-            structures = method.sample(start, steps, chosen.name, noise)
-            synchronise(device)
-        return structures, started, _Times.now()
+    idle: SimpleQueue[Method] = SimpleQueue()
 
-    workers = min(threads_for(method, device), len(cells))
-    limit = min(ATOMS_PER_BATCH[device.type], -(-int(counts_t.sum()) // max(1, workers)))
-    stored = _stored_batches(partial, len(cells))
-    batches = _batches(counts_t.tolist(), limit, stored)
-    if batches:
-        sample(batches[0], 1)  # warm-up: the first call compiles kernels, packs weights and fills caches
-    frames: list[Atoms] = []
-    wall, processor = _SamplingClock(), _SamplingClock()
-    seconds, cpu_seconds = 0.0, 0.0
-    with SharedThreads(workers) as threads:
-        sampled = threads.map(lambda rows: sample(rows, steps), batches)
-        for rows in sorted([*stored, *batches], key=lambda rows: rows.start):
-            if rows in stored:
-                part = stored[rows]
-            else:
-                structures, started, ended = next(sampled)
-                part = FinishedPart(
-                    frames=structures.to_atoms(method.task.elements),
-                    seconds=wall.add(started.wall, ended.wall),
-                    cpu_seconds=processor.add(started.processor, ended.processor),
-                )
-                if partial:
-                    partial.write(f"{rows.start:08d}-{rows.stop:08d}", part)
-            new = part.frames
-            seconds += part.seconds
-            cpu_seconds += part.cpu_seconds
-            for k, frame in enumerate(new, start=rows.start):
-                frame.info.update(
-                    {f"target_{name}": float(values[k]) for name, values in (targets or {}).items()}
-                )
-            frames += new
-            if sink:
-                sink(new)
-            if progress:
-                progress(len(frames))
+    def timed(rows: Rows) -> tuple[list[Structures], Times, Times]:
+        """Structures of a batch, and the times at which their sampling started and ended, on a device that is free."""
+        replica = idle.get()
+        try:
+            started = Times.now()
+            return sample(replica, rows, steps), started, Times.now()
+        finally:
+            idle.put(replica)
+
+    limit = batch_atoms or atoms_per_batch(method, device.type, int(counts_t.sum()))
+    stored = stored_batches(partial, len(cells))
+    batches = batches_of(counts_t.tolist(), limit, stored)
+    for replica in replicas:
+        replica.eval()
+        if batches:
+            # warm-up: the first call compiles kernels, packs weights and fills caches
+            sample(replica, batches[0], 1)
+        for _ in range(threads_for(replica)):
+            idle.put(replica)
+    wall, processor = SamplingClock(), SamplingClock()
+
+    def finished(sampled: tuple[list[Structures], Times, Times]) -> FinishedPart:
+        parts, started, ended = sampled
+        return FinishedPart(
+            frames=[atoms for part in parts for atoms in part.to_atoms(method.task.elements)],
+            seconds=wall.add(started.wall, ended.wall),
+            cpu_seconds=processor.add(started.processor, ended.processor),
+        )
+
+    with SharedThreads(min(idle.qsize(), len(cells))) as threads:
+        found = collected(
+            batches,
+            map(finished, threads.map(timed, batches)),
+            stored,
+            targets=targets,
+            partial=partial,
+            progress=progress,
+            sink=sink,
+            keep=keep,
+        )
     return Generated(
-        frames=frames,
-        seconds=seconds,
-        cpu_seconds=cpu_seconds if device.type == "cpu" else None,
+        frames=found.frames,
+        seconds=found.seconds,
+        cpu_seconds=found.cpu_seconds if device.type == "cpu" else None,
         evaluations=chosen.evaluations(method, steps),
     )
+
+
+def _replicas(method: Method, devices: Sequence[str]) -> list[Method]:
+    """The method on each of the devices, or where it is; the one that is there already is not copied."""
+    own = next(method.parameters()).device
+    if len(devices) < 2:
+        return [method]
+    return [method if torch.device(device) == own else deepcopy(method).to(device) for device in devices]
 
 
 def property_table(
@@ -191,78 +234,7 @@ def outside_training_range(task: Task, targets: Mapping[str, Sequence[float] | n
     return sentences
 
 
-_OVERLAPPING = 1_000
-"""Most intervals that a batch may still overlap with."""
-
-
-class Rows(NamedTuple):
-    """Consecutive structures of a batch."""
-
-    start: int
-    stop: int
-
-
-class _Times(NamedTuple):
-    """Readings of the clock on the wall and of the processor time of this process, s."""
-
-    wall: float
-    processor: float
-
-    @classmethod
-    def now(cls) -> _Times:
-        return cls(time.perf_counter(), time.process_time())
-
-
-class _SamplingClock:
-    """Measures the time in which at least one batch was being sampled; batches may overlap."""
-
-    def __init__(self) -> None:
-        self._intervals: list[tuple[float, float]] = []
-
-    def add(self, started: float, ended: float) -> float:
-        """Seconds that this batch adds to those of the batches before it."""
-        before = sum(end - start for start, end in self._intervals)
-        merged: list[tuple[float, float]] = []
-        for start, end in sorted([*self._intervals, (started, ended)]):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = merged[-1][0], max(merged[-1][1], end)
-            else:
-                merged.append((start, end))
-        # all but the last ones lie before any batch to come
-        self._intervals = merged[-_OVERLAPPING:]
-        return sum(end - start for start, end in merged) - before
-
-
-def _stored_batches(partial: PartialResults | None, count: int) -> dict[Rows, FinishedPart]:
-    """Batches of ``count`` structures that a stopped run has stored, with their times."""
-    stored: dict[Rows, FinishedPart] = {}
-    end = 0
-    for name in partial.names() if partial else []:
-        rows = Rows(*map(int, name.split("-")))
-        part = partial.read(name) if partial and end <= rows.start < rows.stop <= count else None
-        if part is not None and len(part.frames) == rows.stop - rows.start:
-            stored[rows] = part
-            end = rows.stop
-    return stored
-
-
-def _batches(counts: list[int], limit: int, stored: Iterable[Rows] = ()) -> list[Rows]:
-    """Consecutive structures of at most ``limit`` atoms together, or one larger structure, without stored ones."""
-    batches: list[Rows] = []
-    first = 0
-    for gap_end, next_first in [*stored, (len(counts), len(counts))]:
-        atoms = 0
-        for k in range(first, gap_end):
-            if k > first and atoms + counts[k] > limit:
-                batches.append(Rows(first, k))
-                first, atoms = k, 0
-            atoms += counts[k]
-        if first < gap_end:
-            batches.append(Rows(first, gap_end))
-        first = next_first
-    return batches
-
-
-def threads_for(method: Method, device: torch.device) -> int:
+def threads_for(method: Method) -> int:
     """Number of threads that sample side by side: one on a GPU and for methods that are not ``concurrent``."""
-    return torch.get_num_threads() if device.type == "cpu" and method.concurrent else 1
+    device = next(method.parameters()).device
+    return torch.get_num_threads() if samples_in_threads(method, device.type) else 1

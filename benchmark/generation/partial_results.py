@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from ...errors import AmsbenchError
 from ..system.files import shared_folder, write_atomically, write_text
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ class PartialResults:
                 return FinishedPart(frames, float(file["seconds"]), float(file["cpu_seconds"]))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
+
+    def complete_part(self, name: str) -> FinishedPart:
+        """The finished part called ``name``; AmsbenchError if its file is gone or damaged."""
+        part = self.read(name)
+        if part is None:
+            raise AmsbenchError(
+                f"{self._path(name)} was removed or changed while the command was using it; run it again"
+            )
+        return part
 
     def write(self, name: str, part: FinishedPart) -> None:
         """Store a finished part; AmsbenchError if the folder cannot be written."""

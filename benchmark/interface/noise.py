@@ -80,6 +80,34 @@ class BatchNoise:
         return draw(rows, width, generator=self._generator, dtype=self._dtype, **options)
 
 
+class PartOfNoise(BatchNoise):
+    """The rows of a part of a batch in its noise; decisions for the whole batch are those of the whole noise.
+
+    atoms, structures: rows of the part
+    """
+
+    def __init__(self, whole: BatchNoise, atoms: slice, structures: slice) -> None:
+        self._whole, self._atoms, self._structures = whole, atoms, structures
+
+    def restarted(self) -> PartOfNoise:
+        return PartOfNoise(self._whole.restarted(), self._atoms, self._structures)
+
+    def normal_atoms(self, width: int) -> Tensor:
+        return self._whole.normal_atoms(width)[self._atoms]
+
+    def uniform_atoms(self, width: int) -> Tensor:
+        return self._whole.uniform_atoms(width)[self._atoms]
+
+    def normal_structures(self, width: int) -> Tensor:
+        return self._whole.normal_structures(width)[self._structures]
+
+    def uniform_structures(self, width: int) -> Tensor:
+        return self._whole.uniform_structures(width)[self._structures]
+
+    def uniform_numbers(self, width: int) -> list[float]:
+        return self._whole.uniform_numbers(width)
+
+
 class StructureNoise:
     """Noise of one generator per structure, for sampling; a seed gives the same structure in any batch."""
 

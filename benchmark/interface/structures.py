@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
+PER_ATOM = ("positions", "species", "batch", "scores")
+"""Fields of a batch with a row per atom; the others have one per structure."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Structures:
     """Batch of ``s`` periodic structures with ``n`` atoms (and ghosts) in all.
@@ -47,6 +51,15 @@ class Structures:
     def offsets(self) -> Tensor:
         """First atom of each structure in the packed arrays, and the end of the last: [s + 1]."""
         return torch.cat([self.counts.new_zeros(1), self.counts.cumsum(0)])
+
+    def part(self, first: int, stop: int) -> tuple[Structures, slice]:
+        """Structures ``first`` to ``stop`` - 1 of the batch, and the rows of their atoms in it."""
+        start, end = self.offsets[[first, stop]].tolist()
+        atoms, structures = slice(start, end), slice(first, stop)
+        fields = {
+            name: value[atoms if name in PER_ATOM else structures] for name, value in vars(self).items()
+        }
+        return type(self)(**fields | {"batch": fields["batch"] - first}), atoms
 
     def to(self, device: torch.device | str) -> Structures:
         """The same structures on a device; a copy from the CPU to a GPU does not wait for earlier work of the GPU."""

@@ -25,20 +25,20 @@ EQUAL_CODE = Path(__file__).parent / "equal_code.json"
 
 def method_code(method: type) -> str:
     """Hash of the code that generates structures with a method: its own, and the version of what methods share."""
-    return _first_equal(_with_generation(code_of(method)))
+    return oldest_equal(_with_generation(code_of(method)))
 
 
 def baseline_code(baseline: type) -> str:
     """Hash of the code of a non-learned baseline."""
-    return _first_equal(code_of(baseline))
+    return oldest_equal(code_of(baseline))
 
 
 def metric_codes(
     definition: DatasetDefinition, metrics: Iterable[str], properties: Iterable[str]
 ) -> dict[str, str]:
     """Hash of the code of each metric, and for each property that of the dataset, whose class measures it."""
-    codes = {name: _first_equal(code_of(registry.load("metrics", name))) for name in metrics}
-    return codes | {name: _first_equal(code_of(type(definition))) for name in properties}
+    codes = {name: oldest_equal(code_of(registry.load("metrics", name))) for name in metrics}
+    return codes | {name: oldest_equal(code_of(type(definition))) for name in properties}
 
 
 def outdated_parts(result: Result) -> dict[str, tuple[str, str]]:
@@ -70,13 +70,14 @@ def _installed_code(kind: PluginKind, name: str) -> str | None:
     code = code_of(registry.load(kind, name)) if method_file else _code_at(target)
     if code is None:
         return None
-    return _first_equal(_with_generation(code) if kind == "methods" else code)
+    return oldest_equal(_with_generation(code) if kind == "methods" else code)
 
 
 _code_at = cache(code_at)
 
 
-def _first_equal(code: str) -> str:
+def oldest_equal(code: str) -> str:
+    """The oldest of the hashes of code that is declared equal to this one."""
     return _equal_codes().get(code, code)
 
 

@@ -9,14 +9,18 @@ over all cores.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..datasets.dataset import Dataset
 from ..generation.cells import cells_of
-from ..generation.generate import FrameConsumer, Generated, generate_structures
+from ..generation.collecting import FrameConsumer
+from ..generation.generate import Generated
+from ..generation.on_workers import generate_by, generates, worker_device
 from ..generation.partial_results import PartialResults
 from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import Method, ProductType
@@ -92,8 +96,8 @@ class Generator(ABC):
         """Type in which matrix products are computed; part of the result's key."""
 
     @abstractmethod
-    def environment(self) -> Environment:
-        """Versions and hardware that the structures are generated with."""
+    def environment(self, executor: Executor | None) -> Environment:
+        """Versions and hardware that the structures are generated with, perhaps by the workers of an executor."""
 
     def structures_key(self, key: ResultKey) -> dict[str, Any]:
         """What the structures of a result depend on, as JSON data; results of equal keys share them."""
@@ -123,6 +127,7 @@ class TrainedModel(Generator):
         self.record = checkpoint.record
         self.trained_on = checkpoint.method.task.properties
         self.on_gpu = next(checkpoint.method.parameters()).is_cuda
+        self._worker_devices: WeakKeyDictionary[Executor, str] = WeakKeyDictionary()
 
     def step_counts(self, plan: EvaluationPlan) -> tuple[int, ...]:
         return plan.steps
@@ -144,10 +149,11 @@ class TrainedModel(Generator):
         sink: FrameConsumer | None,
         partial: PartialResults | None = None,
     ) -> Generated:
-        """Structures in the cells of the plan with its targets, generated in this process on the model's device."""
+        """Structures in the cells of the plan with its targets, generated here or by the workers of a cluster."""
         cells, counts = cells_of(trial.plan, dataset)
-        return generate_structures(
-            self.checkpoint.method,
+        return generate_by(
+            executor,
+            self.checkpoint,
             cells=cells,
             counts=counts,
             targets=trial.plan.target_values(),
@@ -162,9 +168,15 @@ class TrainedModel(Generator):
     def precision(self) -> ProductType:
         return self.checkpoint.method.product_type()
 
-    def environment(self) -> Environment:
+    def environment(self, executor: Executor | None) -> Environment:
         import torch
 
         method = self.checkpoint.method
-        device = next(method.parameters()).device
-        return current_environment(device_name(device), torch.get_num_threads(), method.backend())
+        if executor is not None and generates(executor, self.checkpoint):
+            if executor not in self._worker_devices:
+                self._worker_devices[executor] = worker_device(executor)
+            return current_environment(self._worker_devices[executor], 1, method.backend())
+        devices = self.checkpoint.devices or (next(method.parameters()).device,)
+        names = Counter(device_name(device) for device in devices)
+        device = ", ".join(f"{count} x {name}" if count > 1 else name for name, count in names.items())
+        return current_environment(device, torch.get_num_threads(), method.backend())

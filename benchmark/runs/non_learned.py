@@ -15,7 +15,8 @@ from ..datasets.dataset import Dataset
 from ..datasets.definition import DatasetDefinition
 from ..execution.task_map import map_with_timeout
 from ..execution.time_limits import TaskLost, processor_seconds
-from ..generation.generate import FrameConsumer, Generated
+from ..generation.collecting import FrameConsumer
+from ..generation.generate import Generated
 from ..generation.partial_results import FinishedPart, PartialResults
 from ..interface.evaluation_plan import EvaluationPlan
 from ..interface.method import ProductType
@@ -81,7 +82,7 @@ class NonLearnedBaseline(Generator):
         """``float64``, the precision of LAMMPS."""
         return "float64"
 
-    def environment(self) -> Environment:
+    def environment(self, executor: Executor | None) -> Environment:
         return current_environment(device_name("cpu"), 1, "LAMMPS")
 
 

@@ -21,7 +21,8 @@ from ..evaluation.evaluate import (
     METRICS_VERSION,
     Evaluation,
 )
-from ..generation.generate import FrameConsumer, Generated
+from ..generation.collecting import FrameConsumer
+from ..generation.generate import Generated
 from ..generation.partial_results import PartialResults, kept_until_done, remove_unused
 from ..interface.evaluation_plan import EvaluationPlan
 from ..system.compact_structures import on_grid
@@ -181,10 +182,10 @@ class Run:
         keep_parts: bool,
     ) -> Result:
         """Generate, measure and store a result; finished structures are on disk before they are measured."""
-        with kept_until_done(self._partial_folder(key), remove=not keep_parts) as partial:
+        with kept_until_done(self._partial_folder(key, executor), remove=not keep_parts) as partial:
             # of structures that a result which was deleted had
             self.store.path(key, COMPACT).unlink(missing_ok=True)
-            partial.record_environment(self.source.environment().model_dump_json())
+            partial.record_environment(self.source.environment(executor).model_dump_json())
             generated, evaluation, measuring_seconds = self._generated_and_measured(
                 trial, self.store.path(key, STRUCTURES), executor, watcher, partial
             )
@@ -261,12 +262,12 @@ class Run:
         folder = self.store.folder / key.dataset
         return sorted(folder.glob(f"{glob.escape(self._partial_stem(key))}-*.partial"))
 
-    def _partial_folder(self, key: ResultKey) -> Path:
+    def _partial_folder(self, key: ResultKey, executor: Executor | None) -> Path:
         """The folder for finished structures of a result: one per environment, since their times are added up.
 
         Structures that are complete are taken from any environment, which is then that of the result.
         """
-        environment = self.source.environment()
+        environment = self.source.environment(executor)
         if self.source.on_gpu:  # processor threads have no part in the time
             environment = environment.model_copy(update={"threads": 0})
         digest = hashlib.sha256(environment.model_dump_json().encode()).hexdigest()[:8]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ..system.compact_structures import on_grid, read_compact, write_compact
-from ..system.files import write_atomically
+from ..system.files import write_bytes
 from ..system.structure_files import read_structures
 from .results import COMPACT, STRUCTURES, TABLE, Result, ResultFiles, ResultKey, ResultStore, check_file
 
@@ -94,9 +94,4 @@ def grid_structures(path: Path) -> list[Atoms]:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file's bytes, atomically."""
-    content = source.read_bytes()
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    write_atomically(target, write)
+    write_bytes(target, source.read_bytes())

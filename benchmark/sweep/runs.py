@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from ...errors import AmsbenchError
 from .. import registry
-from ..api import load_checkpoint_for
 from ..datasets.definition import plans_of
 from ..datasets.storage import load_dataset
 from ..runs.estimate import estimate_seconds
 from ..runs.generator import TrainedModel, samplers_named
 from ..runs.results import Result, ResultStore
 from ..runs.runner import Run
+from ..training.checkpoint_choice import load_checkpoint_for
 from .plan import PlannedRun
 
 if TYPE_CHECKING:

@@ -64,6 +64,24 @@ def pick_device(name: str | torch.device) -> str:
     return name
 
 
+def pick_devices(names: str) -> tuple[str, ...]:
+    """Torch names of one device, or of several GPUs with their numbers, such as ``cuda:0,cuda:1``.
+
+    Raises AmsbenchError as ``pick_device`` does, for a device that is named twice, and for several that are not GPUs.
+    """
+    parts = [part.strip() for part in str(names).split(",")]
+    devices = [pick_device(part) for part in parts]
+    if len(devices) == 1:
+        return tuple(devices)
+    if any(not part.startswith("cuda:") for part in parts):
+        raise AmsbenchError(
+            f"several devices are GPUs with their numbers, such as cuda:0,cuda:1, not '{names}'"
+        )
+    if len(set(devices)) < len(devices):
+        raise AmsbenchError(f"a device is named twice in '{names}'; name each once")
+    return tuple(devices)
+
+
 def synchronise(device: torch.device) -> None:
     """Wait until all operations queued on a GPU are done; return at once for the CPU."""
     if device.type == "cuda":

@@ -1,7 +1,8 @@
-"""Environment variables that are set for a block of code."""
+"""Environment variables and loggers that are set for a block of code."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,18 @@ def environment_variables(values: Mapping[str, str | None]) -> Iterator[None]:
         yield
     finally:
         _set(before)
+
+
+@contextmanager
+def silent_logger(name: str) -> Iterator[None]:
+    """No messages of a logger within the block; what a user has to know is said by errors."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _set(values: Mapping[str, str | None]) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -33,15 +33,23 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     its format by the suffix must be told the format. A process that is killed leaves it behind, and the next one that
     writes ``path`` removes it.
 
-    Raises AmsbenchError if the folder cannot be written or the disk is full; no partial file is left.
+    Raises AmsbenchError if the folder cannot be written or the disk is full; no partial file is left. ``write`` raises
+    OSError then: a library with errors of its own has to make bytes, which ``write_bytes`` writes.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path)
         with _temporary_file(path) as temporary:
             write(temporary)
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Context in which an OSError becomes an AmsbenchError that names ``path`` as the file that cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise AmsbenchError(
             f"cannot write {path}: {error.strerror or error}; choose a folder with room that you may write to"
@@ -98,6 +106,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, write)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, write)
+
+
 def visible_files(folder: Path, suffix: str) -> list[Path]:
     """The files with a suffix in a folder and all folders below it, by path, without hidden ones.
 
@@ -136,7 +153,9 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     The operating system releases the lock when the process ends, however it ends. Systems without such locks (Windows)
     check nothing.
     """
-    with open(folder / LOCK, "w") as file:
+    with ExitStack() as stack:
+        with writing(folder / LOCK):
+            file = stack.enter_context(open(folder / LOCK, "w"))
         if not _locked(file.fileno()):
             raise AmsbenchError(
                 f"another process is at work in {folder}; wait until it ends, or choose another output folder"
@@ -175,11 +194,12 @@ def _shared_lock(folder: Path) -> Iterator[IO[str] | None]:
         yield None
         return
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file = open(folder / LOCK, "w")  # noqa: SIM115
-        except FileNotFoundError:  # the folder was removed meanwhile
-            continue
+        with writing(folder / LOCK):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                file = open(folder / LOCK, "w")  # noqa: SIM115
+            except FileNotFoundError:  # the folder was removed meanwhile
+                continue
         with file:
             fcntl.flock(file, fcntl.LOCK_SH)  # waits while another process removes the folder
             try:

@@ -15,9 +15,9 @@ from torch import Tensor
 from ...errors import AmsbenchError
 from ..interface.method import Method, method_class
 from ..interface.task import Task
-from ..system.files import reason_of, write_atomically
+from ..system.files import reason_of, write_bytes
 
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
 RELEASED = Path(__file__).parent / "released"
 """Folder of the checkpoints that come with the package, ``<method>-<dataset>.safetensors``."""
 
@@ -28,17 +28,19 @@ class Checkpoint:
 
     record: training record (options, structures seen, time, hardware, versions), as JSON data
     content_hash: sha256 of method, task, configuration and weights, on which the generated structures depend
+    devices: torch names of the devices that share a generation; the method is on the first one
     """
 
     method: Method
     record: dict[str, Any]
     content_hash: str
     path: Path
+    devices: tuple[str, ...] = ()
 
 
 def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
     """Write the method's weights, task, configuration and training record to one file, atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     header = {
         "format": CHECKPOINT_FORMAT,
@@ -48,7 +50,8 @@ def save_checkpoint(path: Path, method: Method, record: dict[str, Any]) -> None:
         "record": record,
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in method.sampling_state().items()}
-    write_atomically(path, lambda file: save_file(tensors, file, metadata={"amsbench": json.dumps(header)}))
+    header["digest"] = digest_of(header, tensors)
+    write_bytes(path, save(tensors, metadata={"amsbench": json.dumps(header)}))
 
 
 def load_checkpoint(
@@ -60,6 +63,8 @@ def load_checkpoint(
     """
     path = Path(path)
     header, tensors = _read_header(path), _read_tensors(path)
+    if header["digest"] != digest_of(header, tensors):
+        raise _damaged(path, "its content is not what was written")
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise _damaged(path, f"the weights {name} are not all finite")
@@ -90,7 +95,7 @@ def load_checkpoint(
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    """Header of a checkpoint file: format, method, task, config, record."""
+    """Header of a checkpoint file: format, method, task, config, record, digest."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -100,7 +105,9 @@ def _read_header(path: Path) -> dict[str, Any]:
             header = json.loads((file.metadata() or {})["amsbench"])
         stored_format = header["format"]
         if stored_format == CHECKPOINT_FORMAT:
-            missing = [name for name in ("method", "task", "config", "record") if name not in header]
+            missing = [
+                name for name in ("method", "task", "config", "record", "digest") if name not in header
+            ]
             if missing:
                 raise KeyError(", ".join(missing))
             if not isinstance(header["method"], str) or not isinstance(header["record"], dict):
@@ -138,6 +145,14 @@ def content_hash(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> st
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def digest_of(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Hex sha256 of all of a checkpoint file, by which one with changed bytes is known."""
+    fields = {name: value for name, value in header.items() if name != "digest"}
+    text = json.dumps(fields, sort_keys=True)
+    weights = content_hash({"method": "", "task": "", "config": ""}, tensors)
+    return hashlib.sha256(f"{weights} {text}".encode()).hexdigest()
 
 
 def released_path(method: str, dataset: str) -> Path:

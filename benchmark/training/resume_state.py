@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...errors import AmsbenchError
-from ..system.files import write_atomically
+from ..system.files import write_bytes
 from .options import without_length
 
 RESUME_FILE = "resume.pt"
@@ -38,7 +39,9 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Write the state atomically."""
-    write_atomically(folder / RESUME_FILE, lambda file: torch.save(state, file))
+    content = BytesIO()
+    torch.save(state, content)
+    write_bytes(folder / RESUME_FILE, content.getvalue())
 
 
 def check_settings(stored: dict[str, Any], settings: dict[str, Any], folder: Path) -> None:

@@ -15,9 +15,10 @@ from ...errors import AmsbenchError
 from .. import registry
 from ..datasets.boltzmann import check_boltzmann
 from ..datasets.dataset import Dataset, task_of
+from ..distributed.processes import Job, train_side_by_side
 from ..generation.cells import cell_heights
 from ..interface.method import Method, method_class
-from ..system.devices import pick_device
+from ..system.devices import pick_devices
 from ..system.files import check_writable, exclusive_lock
 from .checkpoints import Checkpoint, load_checkpoint
 from .loss_window import NotFinite
@@ -53,7 +54,7 @@ def train_method(
         entry
     init_from: checkpoint whose weights to start from, of any method with the same network or of one that
         ``Method.start_from`` accepts
-    device: auto, cpu, cuda, or one of several GPUs such as cuda:1
+    device: auto, cpu, cuda, or one or several GPUs such as cuda:0,cuda:1, which share every batch
     clock: wall-clock time in seconds, for trainings that end after ``options.minutes``
     Raises AmsbenchError if ``output`` holds a training with other settings or one that is running, if a cell of the
     dataset is thinner than the network's cutoff, if a loss is not finite, and if a finished training has lost its
@@ -64,7 +65,7 @@ def train_method(
             "the schedule 'decay' is that of the stage after a constant rate, which 'amsbench anneal FOLDER' trains; "
             "give cosine or constant"
         )
-    pick_device(device)
+    pick_devices(device)
     torch.manual_seed(options.seed)
     chosen = method_class(method_name)
     task = task_of(dataset, properties)
@@ -119,15 +120,30 @@ def train_from(
     """Train from ``start``, or resume the training in ``output``, and return the path of the best checkpoint."""
     from lightning.fabric import Fabric
 
-    target = torch.device(pick_device(device))
+    devices = [torch.device(name) for name in pick_devices(device)]
     check_writable(output)
-    on_gpu = target.type == "cuda"
-    fabric = Fabric(accelerator="gpu" if on_gpu else "cpu", devices=[target.index or 0] if on_gpu else 1)
-    trainer = Trainer(fabric, method, dataset, output, options, report, clock, start.earlier_stages)
     with exclusive_lock(output):
-        if not trainer.resume(settings) and start.state is not None:
-            trainer.branch(start.state)
-        trainer.run()
+        if len(devices) > 1:
+            job = Job(
+                method=method,
+                dataset=dataset,
+                settings=settings,
+                options=options,
+                output=output,
+                earlier_stages=start.earlier_stages,
+                state=start.state,
+                threads=max(1, torch.get_num_threads() // len(devices)),
+            )
+            train_side_by_side(job, devices, report)
+        else:
+            on_gpu = devices[0].type == "cuda"
+            fabric = Fabric(
+                accelerator="gpu" if on_gpu else "cpu", devices=[devices[0].index or 0] if on_gpu else 1
+            )
+            trainer = Trainer(fabric, method, dataset, output, options, report, clock, start.earlier_stages)
+            if not trainer.resume(settings) and start.state is not None:
+                trainer.branch(start.state)
+            trainer.run()
     best = output / "best.safetensors"
     if not best.is_file():
         raise AmsbenchError(

@@ -20,6 +20,7 @@ from ...errors import AmsbenchError
 from ...version import __version__
 from ..datasets.boltzmann import add_scores, boltzmann_scores
 from ..datasets.dataset import Dataset, samples_of
+from ..distributed.ranks import Ranks
 from ..interface.method import Method
 from ..interface.noise import BatchNoise
 from ..interface.structures import ScoredStructures, Structures, add_ghosts
@@ -46,7 +47,7 @@ class Trainer:
     uninterrupted one. Checkpoints hold the moving average of the weights, and ``best.safetensors`` the one of the
     lowest loss on the validation split.
 
-    fabric: lightning's ``Fabric`` for one device
+    fabric: lightning's ``Fabric`` of this process, which trains alone or as one of several (``Ranks``)
     method: trained in place; ``model`` is the method, ``method`` its wrapper by the fabric
     output: folder of ``log.csv``, ``resume.pt``, ``last.safetensors`` and ``best.safetensors``
     report: called with the progress after every step
@@ -67,7 +68,7 @@ class Trainer:
         earlier_stages: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.fabric, self.options, self.output, self.report = fabric, options, output, report
-        self.clock, self.earlier_stages = clock, list(earlier_stages)
+        self.clock, self.earlier_stages, self.ranks = clock, list(earlier_stages), Ranks(fabric)
         self.ema_model = copy.deepcopy(method).to(fabric.device).eval()
         self.ema_model.requires_grad_(False)
         self.method, *self.optimizers = fabric.setup(
@@ -113,7 +114,7 @@ class Trainer:
         state = read_state(self.output)
         if state is None:
             # rows of a training that was killed before its first state
-            truncate_log(self.output / "log.csv", 0)
+            self._truncate_log()
             return False
         check_settings(json.loads(state["settings"]), self.settings, self.output)
         self._load(state)
@@ -124,8 +125,12 @@ class Trainer:
                 f"the training in {self.output} has seen {self.samples_seen:,} structures already; give at least "
                 f"--samples {self.samples_seen}"
             )
-        truncate_log(self.output / "log.csv", self.step)
+        self._truncate_log()
         return True
+
+    def _truncate_log(self) -> None:
+        if self.ranks.first:
+            truncate_log(self.output / "log.csv", self.step)
 
     def branch(self, state: dict[str, Any]) -> None:
         """Begin a stage at the state of another training, whose steps it continues, and store it."""
@@ -141,7 +146,9 @@ class Trainer:
             optimizer.load_state_dict(stored)
 
     def save(self, validation: float | None) -> None:
-        """Write ``resume.pt``, the whole state of the training."""
+        """Write ``resume.pt``, the whole state of the training; one of several processes does."""
+        if not self.ranks.first:
+            return
         state = {
             "settings": json.dumps(self.settings),
             "record": json.dumps(self.record(validation)),
@@ -170,6 +177,7 @@ class Trainer:
             "cpu_seconds": round(self.cpu_seconds, 1),
             "validation_loss": validation,
             "device": device_name(self.fabric.device),
+            **({"processes": self.ranks.size} if self.ranks.size > 1 else {}),
             "threads": torch.get_num_threads(),
             **({"additions": list(additions)} if (additions := self.model.training_additions()) else {}),
         }
@@ -185,7 +193,7 @@ class Trainer:
         every = max(1, self.options.validate_every // self.options.batch_size)
         start = self.clock() - self.seconds
         # CPU time counts all threads of this process and nothing of other processes
-        cpu_start = time.process_time() - self.cpu_seconds
+        cpu_start = time.process_time() - (self.cpu_seconds if self.ranks.first else 0.0)
         batches, saved, saved_step = self.batches(), self.seconds, self.step
         with deferred_interrupts() as interrupted:
             while self.fraction < 1:
@@ -194,16 +202,16 @@ class Trainer:
                     group["lr"] = rate
                 self.update(next(batches))
                 self.step += 1
-                self.seconds = self.clock() - start
+                self.seconds = self.ranks.agreed(self.clock() - start)
                 validation = None
                 validates = self.step % every == 0 or self.fraction >= 1
                 if validates or self.seconds - saved >= SAVED_EVERY:
                     # nothing is stored before all losses behind it are checked
                     self.window.read()
                     if validates:
-                        validation = self.validate()
-                        self.seconds = self.clock() - start
-                    self.cpu_seconds = time.process_time() - cpu_start
+                        validation = self.validate() if self.ranks.first else None
+                        self.seconds = self.ranks.agreed(self.clock() - start)
+                    self.cpu_seconds = self.ranks.total(time.process_time() - cpu_start)
                     if validation is None:
                         self.save(None)
                     else:
@@ -219,10 +227,10 @@ class Trainer:
                             seconds=self.seconds,
                         )
                     )
-                if interrupted():
+                if self.ranks.any(interrupted()):
                     if saved_step != self.step:
                         self.window.read()
-                        self.cpu_seconds = time.process_time() - cpu_start
+                        self.cpu_seconds = self.ranks.total(time.process_time() - cpu_start)
                         self.save(None)
                     raise KeyboardInterrupt
 
@@ -245,14 +253,14 @@ class Trainer:
 
     def update(self, samples: list[Any]) -> None:
         """Do one optimiser step; its random numbers follow from seed and step number."""
-        batch, noise = self.prepare(samples, self.first_step + self.step)
+        batch, noise = self.ranks.part(*self.prepare(samples, self.first_step + self.step))
         progress = loss_progress(self.options, self.fraction)
         losses = self.method.training_loss(batch, noise, teacher=self.ema_model, progress=progress)
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         self.fabric.backward(losses["loss"])
         norm = clip_grad_norm_(self.params, self.options.max_grad_norm)
-        self.window.add(self.step, losses, norm)
+        self.window.add(self.step, self.ranks.means(losses), norm)
         for optimizer in self.optimizers:
             optimizer.step()
         get_ema_multi_avg_fn(self.ema_decay())(self.ema_params, self.params, None)

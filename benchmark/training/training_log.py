@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ..system.files import write_atomically
+from ..system.files import write_atomically, writing
 
 _COLUMNS = ("step", "samples_seen", "seconds", "rate", "loss", "validation", "losses")
 
@@ -21,7 +21,7 @@ def append_row(
 ) -> None:
     """Append a row to the log; a new file gets its header first."""
     new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
+    with writing(path), open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(_COLUMNS)

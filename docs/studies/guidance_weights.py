@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from amsbench.benchmark.api import load_checkpoint_for
 from amsbench.benchmark.datasets.dataset import Dataset
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
@@ -38,6 +37,7 @@ from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
 from amsbench.benchmark.interface.method import Method
 from amsbench.benchmark.system.files import write_text
+from amsbench.benchmark.training.checkpoint_choice import load_checkpoint_for
 from amsbench.benchmark.training.checkpoints import content_hash, save_checkpoint
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.pages import between_markers

@@ -49,7 +49,7 @@ MAX_STEPS = 3_000
 def minimised_by(kind: Any) -> Iterator[None]:
     """Context in which ``finite_strain`` minimises with an optimiser class of ASE."""
 
-    def minimise(relaxable: Any, fmax: float, max_steps: int) -> tuple[bool, int]:
+    def minimise(relaxable: Any, fmax: float, max_steps: int, curvatures: Any = ()) -> tuple[bool, int]:
         with kind(relaxable, logfile=None) as optimiser:
             try:
                 converged = bool(optimiser.run(fmax=fmax, steps=max_steps))

@@ -58,7 +58,9 @@ def glass(name: str, folder: Path) -> Atoms:
     return found
 
 
-def minimiser(kind: Callable[..., Any], target: Any, fmax: float, max_steps: int) -> tuple[bool, int]:
+def minimiser(
+    kind: Callable[..., Any], target: Any, fmax: float, max_steps: int, *_: Any
+) -> tuple[bool, int]:
     with kind(target, logfile=None) as optimizer:
         return bool(optimizer.run(fmax=fmax, steps=max_steps)), int(optimizer.nsteps)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 from ...benchmark.runs.results import Result, ResultFiles
-from ...benchmark.system.files import check_writable, write_atomically, write_text
+from ...benchmark.system.files import check_writable, write_bytes, write_text
 from ...errors import AmsbenchError
 from ..comparisons import Comparison, comparisons_of
 from ..tables.result_numbers import structural_scores
@@ -61,9 +62,10 @@ def save_figures(
 
 
 def _save(drawing: Drawing, path: Path, name: str) -> None:
-    write_atomically(
-        path, lambda file: drawing.figure.savefig(file, format=name, metadata=_WITHOUT_DATES[name])
-    )
+    # matplotlib's writer of PDF files ends a failed file with errors of its own
+    content = BytesIO()
+    drawing.figure.savefig(content, format=name, metadata=_WITHOUT_DATES[name])
+    write_bytes(path, content.getvalue())
 
 
 def _with_names(drawings: Iterable[tuple[str, Drawing]]) -> Iterator[tuple[str, Drawing]]:

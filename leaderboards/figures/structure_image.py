@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...benchmark.system.files import write_atomically
+from ...benchmark.system.files import write_bytes
 from ...errors import AmsbenchError
 from .plot_style import new_figure
 
@@ -65,4 +66,6 @@ def write_picture(atoms: Atoms, path: Path) -> None:
     ]
     edges = " x ".join(f"{edge:.3g}" for edge in atoms.cell.lengths())
     axes.set_title(f"{len(atoms)} atoms in {edges} A" + "".join(f", {item}" for item in targets), fontsize=9)
-    write_atomically(path, lambda file: figure.savefig(file, format=path.suffix[1:], dpi=200))
+    content = BytesIO()
+    figure.savefig(content, format=path.suffix[1:], dpi=200)
+    write_bytes(path, content.getvalue())

@@ -28,7 +28,7 @@ from ..potentials.bmp_shrm import (
 )
 from ..potentials.lammps_calculator import check_volume_and_positions
 from ..potentials.potential import EvaluationFailed
-from .finite_strain import ElasticConstants, Relaxation, relax
+from .finite_strain import CURVATURES, ElasticConstants, Relaxation, relax
 from .linear_response import EnergyTerm, lengths, softest_mode, stiffness
 
 COULOMB = 14.399645
@@ -263,7 +263,9 @@ def relax_on_pieces(
     piece, steps, block_steps, minima, far_moves = BMPShrmPiece(atoms), 0, FIRST_STEPS, 0, 0
     while True:
         piece.fix(atoms)
-        relaxed = relax(atoms, piece, fmax=fmax, max_steps=min(block_steps, max_steps - steps))
+        # A block that ends without converging is no reason to try other steps: the lists are out of date.
+        most = min(block_steps, max_steps - steps)
+        relaxed = relax(atoms, piece, fmax=fmax, max_steps=most, curvatures=CURVATURES[:1])
         steps += relaxed.steps
         minima = minima + 1 if relaxed.converged else 0
         if minima == ROUNDS or steps >= max_steps:

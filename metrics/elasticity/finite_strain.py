@@ -24,13 +24,17 @@ FORCE_PER_STRAIN = 0.5
 """Force tolerance in a strained cell divided by the strain, eV/A: 0.005 eV/A at a strain of 1 %."""
 
 
+CURVATURES = (70.0, 300.0, 1200.0)
+"""Curvatures of the energy that LBFGS assumes at its start, eV/A^2; the first is ASE's."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Relaxation:
     """A structure relaxed to a local minimum of the energy.
 
     atoms: the relaxed structure, without a calculator
     converged: whether the largest force fell below the tolerance within the largest number of steps
-    steps: number of steps
+    steps: number of steps of all attempts
     energy: energy of the cell, eV
     """
 
@@ -77,19 +81,27 @@ class ElasticConstants:
 
 
 def relax(
-    atoms: Atoms, calculator: Calculator, *, fmax: float = 0.05, max_steps: int = 1500, cell: bool = True
+    atoms: Atoms,
+    calculator: Calculator,
+    *,
+    fmax: float = 0.05,
+    max_steps: int = 1500,
+    cell: bool = True,
+    curvatures: Sequence[float] = CURVATURES,
 ) -> Relaxation:
     """Structure relaxed by LBFGS to an energy minimum; ``atoms`` is not changed.
 
     fmax: force tolerance, eV/A; with ``cell`` also the tolerance of each row of (volume / atoms) x stress, eV
-    max_steps: largest number of steps
+    max_steps: largest number of steps of each attempt
     cell: also relax all components of the cell, to zero stress
+    curvatures: curvatures of the energy that LBFGS assumes at its start, eV/A^2: one attempt with each, from where the
+        one before ended, until one converges
 
     Raises EvaluationFailed if the energy of the structure cannot be evaluated at some step.
     """
     relaxed = atoms.copy()
     relaxable = _Relaxable(relaxed, calculator, cell=cell)
-    converged, steps = _minimise(relaxable, fmax, max_steps)
+    converged, steps = _minimise(relaxable, fmax, max_steps, curvatures)
     energy = relaxable.get_potential_energy()
     return Relaxation(atoms=relaxed, converged=converged, steps=steps, energy=energy)
 
@@ -108,7 +120,7 @@ def elastic_constants(
     components: indices of the Voigt strains to apply, from 0; each takes two relaxations
     strain: magnitude of the strain; a shear strain is an engineering strain, 2 epsilon_xy
     fmax: force tolerance in the strained cells, eV/A; the default is ``FORCE_PER_STRAIN * strain``
-    max_steps: largest number of steps in each strained cell
+    max_steps: largest number of steps of each attempt (``CURVATURES``) in each cell
 
     Column j of the stiffness is (stress(+strain) - stress(-strain)) / (2 strain) of the j-th Voigt strain; a residual
     stress of the unstrained structure cancels. The first relaxation that does not converge ends the calculation.
@@ -152,13 +164,23 @@ def _deformation(component: int, strain: float) -> np.ndarray:
     return deformation
 
 
-def _minimise(relaxable: _Relaxable, fmax: float, max_steps: int) -> tuple[bool, int]:
-    """Whether LBFGS converged, and its number of steps."""
+def _minimise(
+    relaxable: _Relaxable, fmax: float, max_steps: int, curvatures: Sequence[float] = CURVATURES
+) -> tuple[bool, int]:
+    """Whether LBFGS converged in one of its attempts, and the number of steps of all."""
     from ase.optimize import LBFGS
 
-    with LBFGS(relaxable, logfile=None) as optimiser:  # type: ignore[arg-type]  # ASE annotates Atoms, takes Filter
-        converged = optimiser.run(fmax=fmax, steps=max_steps)
-        return bool(converged), int(optimiser.nsteps)
+    # LBFGS has no line search. Where a bond is as long as the cutoff of Tersoff's potential the curvature is large, and
+    # steps that assume a small one go to and fro between the two sides for ever. FIRE takes more steps than a second
+    # attempt, and does not end for some glasses.
+    steps = 0
+    for curvature in curvatures:
+        with LBFGS(relaxable, logfile=None, alpha=curvature) as optimiser:  # type: ignore[arg-type]  # ASE: Atoms
+            converged = bool(optimiser.run(fmax=fmax, steps=max_steps))
+            steps += int(optimiser.nsteps)
+        if converged:
+            return True, steps
+    return False, steps
 
 
 class _Relaxable(Filter):

@@ -26,9 +26,9 @@ def test_a_dataset_of_format_1():
     assert dataset.properties[:, 0] == pytest.approx([1.0 + 0.1 * k for k in range(8)])
 
 
-def test_a_checkpoint_of_format_2():
-    assert CHECKPOINT_FORMAT == 2
-    checkpoint = load_checkpoint(FORMATS / "checkpoint_2.safetensors")
+def test_a_checkpoint_of_format_3():
+    assert CHECKPOINT_FORMAT == 3
+    checkpoint = load_checkpoint(FORMATS / "checkpoint_3.safetensors")
     assert checkpoint.record["samples_seen"] == 16
     dataset = load_dataset("own-glass", FORMATS / "dataset_1.npz")
     (structure,) = amsbench.generate(checkpoint.method, steps=2, dataset=dataset, targets={"toughness": 1.2})

@@ -224,26 +224,7 @@ def test_restarts_help_two_steps_of_the_shortcut_and_not_three_to_five():
     assert max(gain[1:]) < 0
 
 
-def coverage(name, *place):
-    results = [r for r in published() if r.key.dataset == "asio2" and r.key.plan == name]
-    chosen = [
-        r
-        for r in results
-        if (r.key.method, r.key.sampler, r.key.steps) == place
-        and r.key.protocol == "standard"
-        and not budget_label(r)
-    ]
-    return chosen[0].inverse_design[name].coverage
-
-
 def test_the_shares_in_words_are_those_of_the_results():
-    five = [
-        coverage("shear_modulus", method, sampler, 5)
-        for method, prefix in (("amshortcut", "shortcut-"), ("material-sde", ""))
-        for sampler in (f"{prefix}guided", f"{prefix}restart")
-    ]
-    assert min(five) > 45
-    assert max(five) <= 70
     ode = [
         result.failures[name]["atoms overlap"] / result.key.count
         for result in published()

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from amsbench.benchmark import registry
-from amsbench.benchmark.api import load_checkpoint_for
 from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
+from amsbench.benchmark.training.checkpoint_choice import load_checkpoint_for
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_sde import MaterialSDE
 

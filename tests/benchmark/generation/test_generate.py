@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import amsbench
-from amsbench.benchmark.generation import generate as generation
+from amsbench.benchmark.generation import batches
 from amsbench.benchmark.generation.cells import cell_matrix
 from amsbench.benchmark.generation.generate import generate_structures, outside_training_range
 from amsbench.errors import AmsbenchError
@@ -28,7 +28,7 @@ COUNTS = np.array([40, 45, 50, 55, 56])
 
 def test_batches_do_not_change_the_samples(method, monkeypatch):
     whole = generate_structures(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
-    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    monkeypatch.setitem(batches.ATOMS_PER_BATCH, "cpu", 60)
     single = generate_structures(method, cells=CELLS, counts=COUNTS, steps=3, sampler="ancestral", seed=4)
     for one, two in zip(whole.frames, single.frames, strict=True):
         assert one.get_chemical_symbols() == two.get_chemical_symbols()
@@ -39,7 +39,7 @@ def test_batches_do_not_change_the_samples(method, monkeypatch):
 
 
 def test_threads_do_not_change_the_samples(method, monkeypatch):
-    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    monkeypatch.setitem(batches.ATOMS_PER_BATCH, "cpu", 60)
     before, threads = torch.get_num_threads(), set()
     sample = type(method).sample
 
@@ -71,6 +71,87 @@ def test_threads_do_not_change_the_samples(method, monkeypatch):
     assert found[1].seconds > 0
 
 
+@pytest.mark.parametrize("name", ["amshortcut", "cdvae", "graphite", "material-ode", "mattergen"])
+def test_cores_change_no_bit(name):
+    """Batches are those of the request, whatever the number of cores, and threads do not reorder sums in a batch."""
+    method = amsbench.load_method(name, dataset="asio2")
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(amsbench.generate(method, count=4, steps=2, cell=11.0, seed=2))
+    finally:
+        torch.set_num_threads(before)
+    for frames in found[1:]:
+        for one, two in zip(found[0], frames, strict=True):
+            np.testing.assert_array_equal(one.numbers, two.numbers)
+            np.testing.assert_array_equal(one.positions, two.positions)
+
+
+def test_devices_share_the_batches_and_change_no_bit(method, monkeypatch):
+    monkeypatch.setitem(batches.ATOMS_PER_BATCH, "cpu", 60)
+    used = set()
+    sample = type(method).sample
+
+    def watched(self, *arguments):
+        used.add(id(self))
+        return sample(self, *arguments)
+
+    monkeypatch.setattr(type(method), "sample", watched)
+    arguments = {"cells": CELLS, "counts": COUNTS, "steps": 3, "sampler": "ancestral", "seed": 4}
+    alone = generate_structures(method, **arguments)
+    assert used == {id(method)}
+    shared = generate_structures(method, **arguments, devices=("cpu", "cpu:0"))  # the second one is a copy
+    assert len(used) == 2
+    for one, two in zip(alone.frames, shared.frames, strict=True):
+        np.testing.assert_array_equal(one.positions, two.positions)
+
+
+def test_a_batch_that_does_not_fit_into_the_memory_is_divided(method, monkeypatch):
+    sizes = []
+    sample = type(method).sample
+
+    def limited(self, start, *arguments):
+        sizes.append(len(start))
+        if len(start) > 2:
+            raise torch.cuda.OutOfMemoryError
+        return sample(self, start, *arguments)
+
+    arguments = {"cells": CELLS, "counts": COUNTS, "steps": 2, "sampler": "ode"}
+    whole = generate_structures(method, **arguments)
+    monkeypatch.setattr(type(method), "sample", limited)
+    divided = generate_structures(method, **arguments)
+    assert [size for size in sizes if size <= 2] == [
+        2,
+        1,
+        2,
+        2,
+        1,
+        2,
+    ]  # warm-up and sampling: 5 -> 2 + (1 + 2)
+    for one, two in zip(whole.frames, divided.frames, strict=True):
+        assert one.get_chemical_symbols() == two.get_chemical_symbols()
+        shift = one.get_scaled_positions() - two.get_scaled_positions()
+        assert np.abs(shift - shift.round()).max() < 1e-3
+
+    def too_small(self, start, *arguments):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(type(method), "sample", too_small)
+    with pytest.raises(
+        AmsbenchError, match="a structure of 40 atoms and ghosts does not fit into the memory of cpu"
+    ):
+        generate_structures(method, **arguments)
+
+
+def test_structures_that_are_not_kept_have_all_reached_the_sink(method):
+    parts: list = []
+    arguments = {"cells": CELLS, "counts": COUNTS, "steps": 1}
+    made = generate_structures(method, **arguments, sink=parts.extend, keep=False)
+    assert made.frames == []
+    assert parts == generate_structures(method, **arguments).frames
+
+
 def test_an_error_in_a_thread_is_raised(method, monkeypatch):
     def broken(self, start, steps, sampler, noise):
         if steps > 1 and len(start) and start.counts[0] == 50:
@@ -78,7 +159,7 @@ def test_an_error_in_a_thread_is_raised(method, monkeypatch):
         return start
 
     monkeypatch.setattr(type(method), "sample", broken)
-    monkeypatch.setitem(generation.ATOMS_PER_BATCH, "cpu", 60)
+    monkeypatch.setitem(batches.ATOMS_PER_BATCH, "cpu", 60)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -98,14 +179,14 @@ def test_targets_are_stored_and_matter(method):
 
 @pytest.mark.parametrize("count", [1, 7, 60, 61])
 def test_batches_hold_every_structure_once(count):
-    slices = generation._batches([20] * count, 60)
+    slices = batches.batches_of([20] * count, 60)
     covered = [k for piece in slices for k in range(*piece)]
     assert covered == list(range(count))
     assert all(piece.stop - piece.start <= 3 for piece in slices)
 
 
 def test_a_structure_larger_than_a_batch():
-    assert generation._batches([500, 10, 10], 100) == [(0, 1), (1, 3)]
+    assert batches.batches_of([500, 10, 10], 100) == [(0, 1), (1, 3)]
 
 
 def test_mistakes(method):

@@ -153,9 +153,9 @@ def all_but_times(run):
 @pytest.fixture
 def batches(run, monkeypatch):
     """Plans of six structures in batches of two; the batches that are sampled from now on, warm-ups left out."""
-    from amsbench.benchmark.generation import generate
+    from amsbench.benchmark.generation import batches
 
-    monkeypatch.setattr(generate, "ATOMS_PER_BATCH", {"cpu": 80, "cuda": 80})
+    monkeypatch.setattr(batches, "ATOMS_PER_BATCH", {"cpu": 80, "cuda": 80})
     sampled = []
     method = run.source.checkpoint.method
     sample = method.sample
@@ -225,7 +225,7 @@ def test_structures_of_other_hardware_are_taken_only_if_they_are_complete(run, b
     """Their time is that of the hardware that the result names."""
     (plan,) = run.plans
     run = replace(run, plans=(plan.changed(count=6, steps=(5,)),), samplers=("ancestral",), overlap=False)
-    first = run.source.environment()
+    first = run.source.environment(None)
     with pytest.raises(KeyboardInterrupt):
         list(run.execute(None, StoppedAt("generating", 3)))
     batches.clear()

@@ -2,17 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from amsbench.benchmark import registry
-from amsbench.benchmark.api import load_checkpoint_for
 from amsbench.benchmark.interface.noise import StructureNoise
 from amsbench.benchmark.interface.structures import Structures
+from amsbench.benchmark.training.checkpoint_choice import load_checkpoint_for
 from amsbench.benchmark.training.checkpoints import (
     check_matches,
+    digest_of,
     finished_checkpoint,
     load_checkpoint,
     released_checkpoint,
@@ -96,6 +98,12 @@ def test_a_class_with_further_samplers_reads_the_checkpoints_of_its_method(saved
     assert released_checkpoint(WithFurtherSamplers, "no-such-dataset") is None
 
 
+def write(path, header, tensors):
+    """Write a checkpoint file whose digest is right, whatever else it holds."""
+    header = header | {"digest": digest_of(header, tensors)}
+    save_file(tensors, path, metadata={"amsbench": json.dumps(header)})
+
+
 def contents(path):
     """Header and weights of a checkpoint file."""
     with safe_open(path, framework="pt") as file:
@@ -136,7 +144,7 @@ def test_a_header_of_nonsense_is_a_damaged_file(saved, tmp_path, change):
     header, tensors = contents(saved[1])
     if change.get("config"):
         change = {"config": header["config"] | change["config"]}
-    save_file(tensors, tmp_path / "b.safetensors", metadata={"amsbench": json.dumps(header | change)})
+    write(tmp_path / "b.safetensors", header | change, tensors)
     with pytest.raises(AmsbenchError, match=r"b\.safetensors is not a checkpoint of amsbench or is damaged"):
         load_checkpoint(tmp_path / "b.safetensors")
 
@@ -146,8 +154,22 @@ def test_weights_that_are_no_numbers_are_refused(saved, tmp_path, value):
     header, tensors = contents(saved[1])
     name = max(tensors, key=lambda name: tensors[name].numel())
     tensors[name].flatten()[3] = value
-    save_file(tensors, tmp_path / "b.safetensors", metadata={"amsbench": json.dumps(header)})
+    write(tmp_path / "b.safetensors", header, tensors)
     with pytest.raises(
         AmsbenchError, match=rf"b\.safetensors .* is damaged \(the weights {name} are not all finite"
     ):
         load_checkpoint(tmp_path / "b.safetensors")
+
+
+def test_no_file_with_a_changed_bit_is_read(saved):
+    """Most changed bits make a weight another finite number, which no other check can see."""
+    content = saved[1].read_bytes()
+    header = int.from_bytes(content[:8], "little") + 8
+    places = np.random.default_rng(0).integers(0, len(content), 60)
+    assert (places > header).sum() > 30
+    for place in [*places.tolist(), content.index(b'samples_seen\\": 12') + len(b'samples_seen\\": 1')]:
+        changed = bytearray(content)
+        changed[place] ^= 1
+        saved[1].write_bytes(changed)
+        with pytest.raises(AmsbenchError, match="is not a checkpoint of amsbench or is damaged"):
+            load_checkpoint(saved[1])

@@ -157,7 +157,8 @@ def test_updates_of_the_lists_become_rarer_in_a_relaxation_that_alternates_betwe
     """An atom moves back and forth at every update: ten more updates after 10 steps, then after ever more steps."""
     lengths = []
 
-    def back_and_forth(atoms, piece, *, fmax, max_steps):
+    def back_and_forth(atoms, piece, *, fmax, max_steps, curvatures):
+        assert len(curvatures) == 1, "a second attempt would go on with lists that are out of date"
         lengths.append(max_steps)
         moved = atoms.copy()
         moved.positions[7, 0] += 1.0 if len(lengths) % 2 else -1.0
