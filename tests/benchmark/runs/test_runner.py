@@ -105,14 +105,14 @@ def test_measuring_while_generating_gives_the_same(run, tmp_path):
 
 @pytest.mark.parametrize("where", ["generate_structures", "measure_structure"])
 def test_an_error_while_both_go_on_leaves_finished_structures_alone(run, monkeypatch, where):
-    from amsbench.benchmark.runs import generator
+    from amsbench.benchmark.generation import on_workers
 
     def broken(*arguments, **options):
         if where == "generate_structures":
             options["sink"]([])
         raise ValueError("broken")
 
-    monkeypatch.setattr(generator if where == "generate_structures" else measurement, where, broken)
+    monkeypatch.setattr(on_workers if where == "generate_structures" else measurement, where, broken)
     with pytest.raises(ValueError, match="broken"):
         next(replace(run, overlap=True).execute(None, Silent()))
     left = [path for path in run.store.folder.rglob("*") if path.is_file()]
