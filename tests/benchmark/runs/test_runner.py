@@ -206,10 +206,10 @@ def test_a_run_that_is_stopped_again_and_again_sums_up_the_times_of_all_batches(
     run, batches, monkeypatch, one_thread
 ):
     """Each batch takes times of its own here (clock, processor), however often the run is stopped."""
-    from amsbench.benchmark.generation import generate
+    from amsbench.benchmark.generation.batches import SamplingClock
 
     times = iter(range(1, 100))
-    monkeypatch.setattr(generate._SamplingClock, "add", lambda self, started, ended: float(next(times)))
+    monkeypatch.setattr(SamplingClock, "add", lambda self, started, ended: float(next(times)))
     (plan,) = run.plans
     run = replace(run, plans=(plan.changed(count=6, steps=(5,)),), samplers=("ancestral",))
     for number in (1, 3):
