@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from ...errors import AmsbenchError
 from ..datasets.dataset import Dataset
+from ..execution.local_pool import end_with_parent
 from ..interface.method import Method
 from ..system.environment import environment_variables, silent_logger
+from ..training.interruption import SIGNALS
 from ..training.options import TrainingOptions, TrainingProgress
 from ..training.trainer import Trainer
 
@@ -50,6 +53,7 @@ def train_side_by_side(
     Raises AmsbenchError of any process, and KeyboardInterrupt after the state is stored.
     """
     from lightning.fabric import Fabric
+    from lightning.fabric.plugins.environments import LightningEnvironment
 
     from .quiet_strategy import QuietDDP
 
@@ -69,45 +73,60 @@ def train_side_by_side(
             # a loss may leave out parts of the network, such as the composition head
             find_unused_parameters=True,
         ),
+        plugins=LightningEnvironment(),  # also in a job of Slurm, where Lightning expects to be started by srun
     )
     messages = multiprocessing.get_context("spawn").SimpleQueue()
-    errors: list[AmsbenchError] = []
-    stopped = False
+    others = set(multiprocessing.active_children())
+    errors: list[BaseException] = []
 
     def listen() -> None:
         while (message := messages.get()) is not None:
             if isinstance(message, AmsbenchError):
                 errors.append(message)
-            elif report:
-                report(message)
+            elif report and not errors:
+                try:
+                    report(message)
+                except BaseException as error:  # it ends the training, as in a training on one device
+                    errors.append(error)
+                    _stop(others)
 
-    listener = threading.Thread(target=listen)
+    listener = threading.Thread(target=listen, daemon=True)
     listener.start()
+    stopped, failure = False, None
     try:
         # torch warns of every process that it ends, and of networks all of whose parts are used
         with (
             silent_logger("torch.multiprocessing.spawn"),
-            environment_variables({"TORCH_CPP_LOG_LEVEL": "ERROR"}),
+            environment_variables({"TORCH_CPP_LOG_LEVEL": "ERROR", "MASTER_PORT": None}),
         ):
-            fabric.launch(_train, packed, messages)  # type: ignore[arg-type]  # further arguments are passed on
+            stopped = fabric.launch(_train, packed, messages)  # type: ignore[arg-type]  # more arguments are passed on
     except KeyboardInterrupt:
         stopped = True
-    except Exception:
-        if not errors:
-            raise
-    finally:
-        if stopped:
-            _stop_children()
-        messages.put(None)
-        listener.join()
+        for process in _stop(others):
+            process.join()
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        failure = error
+    messages.put(None)
+    listener.join()
     if errors:
         raise errors[0]
+    if isinstance(failure, ProcessExitedException):
+        raise AmsbenchError(
+            f"a process of the training in {job.output} has ended ({failure.signal_name or failure.exit_code}), mostly "
+            "because memory was full; the same command goes on from the last stored state"
+        ) from failure
+    if failure:
+        raise failure
     if stopped:
         raise KeyboardInterrupt
 
 
-def _train(fabric: Any, packed: bytes, messages: Any) -> None:
-    """Train in one of the processes."""
+def _train(fabric: Any, packed: bytes, messages: Any) -> bool:
+    """Train in one of the processes; whether a signal has stopped it, after its state was stored."""
+    end_with_parent()
+    for number in SIGNALS:
+        # Ctrl-C comes from the terminal and from the program; the trainer notes the first, and the second is ignored
+        signal.signal(number, signal.SIG_IGN)
     job: Job = pickle.loads(packed)
     torch.set_num_threads(job.threads)
     report = messages.put if fabric.global_rank == 0 else None
@@ -124,9 +143,12 @@ def _train(fabric: Any, packed: bytes, messages: Any) -> None:
         if not trainer.resume(job.settings) and job.state is not None:
             trainer.branch(job.state)
         trainer.run()
+    except KeyboardInterrupt:
+        return True
     except AmsbenchError as error:
         messages.put(error)
         raise
+    return False
 
 
 def _packed(job: Job) -> bytes:
@@ -139,11 +161,13 @@ def _packed(job: Job) -> bytes:
         ) from error
 
 
-def _stop_children() -> None:
-    """Ask the processes to store their state, and wait until they have."""
-    children = multiprocessing.active_children()
+def _stop(others: set[multiprocessing.Process]) -> list[multiprocessing.Process]:
+    """Ask the processes of the training to store their state and end; the processes.
+
+    others: child processes of this program that have nothing to do with it
+    """
+    children = [child for child in multiprocessing.active_children() if child not in others]
     for child in children:
         with suppress(ProcessLookupError):
             os.kill(child.pid or 0, signal.SIGINT)
-    for child in children:
-        child.join()
+    return children

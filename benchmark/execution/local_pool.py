@@ -45,7 +45,7 @@ class LocalPool(Executor):
     def _start(self) -> None:
         # spawn, because LAMMPS and MPI do not survive a fork; a process starts when there is work for it
         self._inner = ProcessPoolExecutor(
-            self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
+            self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent
         )
         self._processes = self._inner._processes  # the pool drops this reference when it is shut down
 
@@ -83,8 +83,8 @@ class LocalPool(Executor):
             process.terminate()
 
 
-def _end_with_parent() -> None:
-    """Make a worker exit when its parent process has died, instead of waiting for work for ever."""
+def end_with_parent() -> None:
+    """Make this process exit when its parent process has died, instead of working or waiting on."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -15,7 +15,7 @@ ATOMS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 """Most atoms per network evaluation: enough to use the whole device, and less than 4 GB of memory."""
 
 FEWEST_ATOMS = 256
-"""Atoms in the smallest batches of several structures on a CPU; in the largest ones an atom takes a tenth less time."""
+"""Atoms in the smallest batches of several structures on a CPU; in smaller ones an atom takes more time."""
 
 SHARES = 16
 """Batches on a CPU into which few structures are divided, so that as many cores have work."""

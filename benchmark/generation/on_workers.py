@@ -144,7 +144,8 @@ class Network:
         else:
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "checkpoint.safetensors"
-                path.write_bytes(self.data or b"")
+                assert self.data is not None
+                path.write_bytes(self.data)
                 found = load_checkpoint(path, cls=kind)
         if found.content_hash != self.content_hash:
             raise AmsbenchError(

@@ -99,6 +99,10 @@ class Generator(ABC):
     def environment(self, executor: Executor | None) -> Environment:
         """Versions and hardware that the structures are generated with, perhaps by the workers of an executor."""
 
+    def parts_of(self, executor: Executor | None) -> str:
+        """Text that is equal for generations whose times may be added up, so that one goes on with another's parts."""
+        return self.environment(executor).model_dump_json()
+
     def structures_key(self, key: ResultKey) -> dict[str, Any]:
         """What the structures of a result depend on, as JSON data; results of equal keys share them."""
         return key.model_dump(mode="json", exclude={"metrics_version"})
@@ -167,6 +171,14 @@ class TrainedModel(Generator):
 
     def precision(self) -> ProductType:
         return self.checkpoint.method.product_type()
+
+    def parts_of(self, executor: Executor | None) -> str:
+        environment = self.environment(executor)
+        if self.on_gpu:  # processor threads have no part in the time
+            environment = environment.model_copy(update={"threads": 0})
+        elif generates(executor, self.checkpoint):  # by workers of perhaps several types
+            environment = environment.model_copy(update={"device": "workers"})
+        return environment.model_dump_json()
 
     def environment(self, executor: Executor | None) -> Environment:
         import torch

@@ -263,14 +263,11 @@ class Run:
         return sorted(folder.glob(f"{glob.escape(self._partial_stem(key))}-*.partial"))
 
     def _partial_folder(self, key: ResultKey, executor: Executor | None) -> Path:
-        """The folder for finished structures of a result: one per environment, since their times are added up.
+        """The folder for finished structures of a result: one per type of hardware, since their times are added up.
 
         Structures that are complete are taken from any environment, which is then that of the result.
         """
-        environment = self.source.environment(executor)
-        if self.source.on_gpu:  # processor threads have no part in the time
-            environment = environment.model_copy(update={"threads": 0})
-        digest = hashlib.sha256(environment.model_dump_json().encode()).hexdigest()[:8]
+        digest = hashlib.sha256(self.source.parts_of(executor).encode()).hexdigest()[:8]
         own = self.store.folder / key.dataset / f"{self._partial_stem(key)}-{digest}.partial"
         complete = [path for path in self._partial_folders(key) if PartialResults(path).complete]
         return own if own in complete or not complete else complete[0]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -90,12 +91,13 @@ def test_mistakes_are_those_of_one_process(tiny_asi, tmp_path, two_processes, mo
         )
 
 
-STOPPED = """
+PROGRAM = """
 import sys
 from pathlib import Path
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.training import train
 from amsbench.benchmark.training.options import TrainingOptions
+from amsbench.errors import AmsbenchError
 
 if __name__ == "__main__":
     train.pick_devices = lambda name: ("cpu", "cpu")
@@ -108,7 +110,26 @@ if __name__ == "__main__":
         )
     except KeyboardInterrupt:
         print("stopped")
+    except AmsbenchError as error:
+        print(error)
 """
+
+
+@contextmanager
+def running(folder):
+    """A training of two processes after its fifth step, in a process group of its own, and its output folder."""
+    (folder / "program.py").write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, str(folder / "program.py"), str(folder / "out")],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "5":
+                break
+        yield process, folder / "out"
 
 
 def in_group(process, group):
@@ -119,28 +140,51 @@ def in_group(process, group):
         return False
 
 
-def test_a_signal_to_the_program_alone_stops_all_processes_with_their_state(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(STOPPED)
-    output = tmp_path / "out"
-    with subprocess.Popen(
-        [sys.executable, str(script), str(output)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() == "5":
-                break
-        os.kill(process.pid, signal.SIGINT)
+def assert_no_process_is_left(group):
+    deadline = time.monotonic() + 20
+    while left := [item for item in psutil.process_iter(["status"]) if in_group(item, group)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("to", [os.kill, os.killpg], ids=["program", "all-processes"])
+def test_a_signal_stops_all_processes_with_their_state(tmp_path, to):
+    """To the program alone, as ``kill`` does, or to all of its processes, as the terminal or a queue does."""
+    with running(tmp_path) as (process, output):
+        to(process.pid, signal.SIGINT)
         rest = process.stdout.read()
         assert process.wait(timeout=60) == 0
     assert rest.endswith("stopped\n")
     steps = [int(line) for line in rest.split()[:-1]]
-    state = read_state(output)
-    assert state["step"] == max(steps, default=5)
-    deadline = time.monotonic() + 20
-    while running := [item for item in psutil.process_iter(["status"]) if in_group(item, process.pid)]:
-        assert time.monotonic() < deadline, running
-        time.sleep(0.1)
+    assert read_state(output)["step"] == max(steps, default=5)
+    assert_no_process_is_left(process.pid)
+
+
+def test_a_killed_process_is_one_sentence_and_a_killed_program_leaves_none(tmp_path):
+    with running(tmp_path) as (process, _):
+        workers = [
+            child for child in psutil.Process(process.pid).children() if "spawn_main" in child.cmdline()[-2]
+        ]
+        workers[-1].kill()
+        rest = process.stdout.read()
+        assert process.wait(timeout=60) == 0
+    assert f"a process of the training in {tmp_path / 'out'} has ended (SIGKILL)" in rest.splitlines()[-1]
+    assert_no_process_is_left(process.pid)
+    with running(tmp_path) as (process, _):
+        process.kill()
+    assert_no_process_is_left(process.pid)
+
+
+def test_an_error_in_the_report_ends_the_training_with_its_state(tiny_asi, tmp_path, two_processes):
+    def report(progress):
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    options = TrainingOptions(samples_seen=400_000, batch_size=4, validate_every=400_000)
+    begin = partial(train.train_method, "material-sde", tiny_asi, output=tmp_path, options=options)
+    with pytest.raises(KeyboardInterrupt):
+        begin(config=SMALL, report=report)
+    assert read_state(tmp_path)["step"] >= 2
 
 
 def test_parts_of_a_batch_have_its_noise():

@@ -230,12 +230,12 @@ def test_structures_of_other_hardware_are_taken_only_if_they_are_complete(run, b
         list(run.execute(None, StoppedAt("generating", 3)))
     batches.clear()
     other = first.model_copy(update={"threads": first.threads + 1})
-    monkeypatch.setattr(run.source, "environment", lambda: other)
+    monkeypatch.setattr(run.source, "environment", lambda executor: other)
     with pytest.raises(KeyboardInterrupt):
         list(run.execute(None, StoppedAt("measuring", 1)))
     assert batches == [2, 2, 2]
     batches.clear()
-    monkeypatch.setattr(run.source, "environment", lambda: first)
+    monkeypatch.setattr(run.source, "environment", lambda executor: first)
     (result,) = run.execute(None, Silent())
     assert batches == []
     assert result.environment == other
