@@ -116,6 +116,7 @@ def _memory_is_full(error: Exception) -> bool:
 
 def _stopped() -> NoReturn:
     say(
-        "amsbench: stopped; given again, data build, train, anneal, run and design go on, other commands start anew"
+        "amsbench: stopped; given again, data build, train, anneal, generate, run, sweep and design go on, other "
+        "commands start anew"
     )
     sys.exit(130)
