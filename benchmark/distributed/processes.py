@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _packed(job: Job) -> bytes:
         ) from error
 
 
-def _stop(others: set[multiprocessing.Process]) -> list[multiprocessing.Process]:
+def _stop(others: set[BaseProcess]) -> list[BaseProcess]:
     """Ask the processes of the training to store their state and end; the processes.
 
     others: child processes of this program that have nothing to do with it
