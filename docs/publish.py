@@ -58,19 +58,28 @@ def _is_trained(key: ResultKey) -> bool:
 
 
 def chosen(
-    dataset: str | None, methods: str | None, samplers: str | None, failure: str | None, outdated: bool
+    dataset: str | None,
+    protocols: str | None,
+    methods: str | None,
+    samplers: str | None,
+    failure: str | None,
+    outdated: bool,
+    without_hits: bool,
 ) -> list[Result]:
-    """Published results of a dataset, of methods and samplers, with a failure, or of other code than today's."""
+    """Published results of a dataset, of protocols, methods and samplers, with a failure, of other code than today's,
+    or of inverse design without hits."""
     results = []
     for result in PUBLISHED.results():
         key = result.key
         reasons = {reason for of_one in result.failures.values() for reason in of_one}
         if (
             (dataset is None or key.dataset == dataset)
+            and (protocols is None or key.protocol in protocols.split(","))
             and (methods is None or key.method in methods.split(","))
             and (samplers is None or key.sampler in samplers.split(","))
             and (failure is None or any(failure in reason for reason in reasons))
             and (not outdated or outdated_parts(result))
+            and (not without_hits or (result.inverse_design and not result.hits))
         ):
             results.append(result)
     return results
@@ -80,6 +89,7 @@ def chosen(
 def again(
     folder: Path,
     dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    protocols: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     methods: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     samplers: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
     failure: Annotated[
@@ -88,11 +98,14 @@ def again(
     outdated: Annotated[
         bool, typer.Option("--outdated", help="Only results of other code than today's.")
     ] = False,
+    without_hits: Annotated[
+        bool, typer.Option("--without-hits", help="Only results of inverse design that have no hits.")
+    ] = False,
     cores: Annotated[int | None, typer.Option(help="Results at a time; all cores by default.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the commands.")] = False,
 ) -> None:
     """Compute published results again, into FOLDER; finished ones are skipped."""
-    results = chosen(dataset, methods, samplers, failure, outdated)
+    results = chosen(dataset, protocols, methods, samplers, failure, outdated, without_hits)
     _check_precision(results)
     definitions = {name: load("datasets", name)() for name in {result.key.dataset for result in results}}
     # the longest first, so that no core waits at the end
