@@ -93,14 +93,22 @@ def build_dataset(
     with exclusive_lock(parts.folder), pool as running:
         build = _Build(definition, parts, samples_by_simulation, names, progress, refresh, samples)
         build.run(running)
-    finished = parts.finished(samples_by_simulation)
-    return _report(parts, samples, sorted(set(samples_by_simulation) - set(finished)))
+        finished = set(parts.finished(samples_by_simulation))
+        lost = set(samples_by_simulation) - finished - build.abandoned
+        lost |= {index for index in finished if parts.missing_labels(index, names)}
+        if lost:
+            raise AmsbenchError(
+                f"simulations {sorted(lost)} or their labels were removed from {parts.folder} while the build was "
+                "running; run the command again, which computes what is missing"
+            )
+        return _report(parts, samples, sorted(set(samples_by_simulation) - finished))
 
 
 class _Build:
     """Schedule of one build; finished simulations are labelled before new ones are started.
 
     requested: number of samples of each simulation, by its number
+    abandoned: numbers of the simulations that failed at every attempt
     """
 
     def __init__(
@@ -121,6 +129,7 @@ class _Build:
         self._queue = deque([("label", index) for index in unlabelled])
         self._queue.extend(("simulate", index) for index in requested if index not in set(finished))
         self._crashes: Counter[int] = Counter()
+        self.abandoned: set[int] = set()
 
     def run(self, executor: Executor) -> None:
         since_refresh = 0
@@ -164,6 +173,8 @@ class _Build:
         self._crashes[index] += 1
         if self._crashes[index] < SIMULATION_ATTEMPTS:
             self._queue.appendleft((stage, index))
+        else:
+            self.abandoned.add(index)
 
     def _store(self, stage: str, index: int, result: Any) -> None:
         if stage == "label":
@@ -171,6 +182,7 @@ class _Build:
         else:
             self._parts.store_failures(index, result.failures)
             if result.arrays is None:
+                self.abandoned.add(index)
                 return
             self._parts.store_simulation(index, result.arrays, self._requested[index], result.seconds)
             if self._parts.missing_labels(index, self._names):

@@ -248,6 +248,10 @@ def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz without pickled objects; AmsbenchError if it is truncated or no npz."""
+    if not path.exists():
+        raise AmsbenchError(
+            f"{path} is not there, perhaps because it was removed meanwhile; run the command again"
+        )
     if not zipfile.is_zipfile(path):
         raise AmsbenchError(f"{path} is truncated or is not an amsbench file; build or import it again")
     try:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
 from ...errors import AmsbenchError
 from ...metrics.design.hits import HitScores
 from ...metrics.design.inverse_design import InverseDesignErrors, inverse_design_errors
-from ...metrics.distribution_functions import curves_in_chunks
+from ...metrics.distribution_functions import Curves, curves_in_chunks
 from ...metrics.metric import CurveMetric
 from ...metrics.structural_errors import squared_errors
 from ..datasets.definition import DatasetDefinition
 from ..display.shows_itself import ShowsItself
 from ..registry import load, load_metric
+from ..system.compact_structures import CompactFrames
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means
 from .design_scores import judge_structures
 from .measurement import MeasurementTask, measurements
@@ -83,6 +84,7 @@ def evaluate_structures(
     progress: Callable[[int], None] | None = None,
     seed: int = 0,
     judged: bool = True,
+    kept: list[Atoms] | CompactFrames | None = None,
 ) -> Evaluation:
     """Measure structures and compare them with the reference.
 
@@ -93,6 +95,7 @@ def evaluate_structures(
     descriptors: metrics per structure, in addition to the standard ones
     executor: runs the measurements, one task per structure
     judged: whether substance and novelty are judged, too, and with targets the hits (``judge_structures``)
+    kept: where the structures of an iterator are kept for what needs all of them; by default a list
     Structures that cannot be measured, such as those of other elements, are failures with a reason in the table; mean
     curves and descriptors are those of the others. Raises AmsbenchError if there are no structures, if none of them
     has a curve where curves are scored, and for unknown properties or metrics.
@@ -109,7 +112,12 @@ def evaluate_structures(
     if isinstance(frames, Sequence) and curve_metrics:
         check_any_measurable(frames, definition)  # before any work
     rows: list[dict[str, Any]] = []
-    structures: list[Atoms] = []
+    structures: Sequence[Atoms]
+    if isinstance(frames, Sequence):
+        structures = frames
+    else:
+        structures = kept = [] if kept is None else kept
+        frames = _appended(frames, kept)
     relaxed: list[Atoms | None] = []
     task = MeasurementTask(
         definition=definition, properties=properties, descriptors=descriptors, relaxes=bool(targets)
@@ -137,16 +145,16 @@ def evaluate_structures(
         material = reference.material(relaxed=bool(targets))
         judgement = judge_structures(table, structures, relaxed, usable, material, targets, labels)
         table = table.assign(**judgement.columns)
-    structures = [atoms for atoms, row in zip(structures, rows, strict=True) if is_measured(row)]
+    measured = np.array([is_measured(row) for row in rows])
     measured_rows = [row for row in rows if is_measured(row)]
-    if not structures and curve_metrics:
+    if not measured_rows and curve_metrics:
         raise AmsbenchError(
             f"none of the {len(rows)} structures can be measured: structure 0 {rows[0][UNMEASURABLE]}"
         )
     structural = None
     if curve_metrics:
-        measured = np.array([is_measured(row) for row in rows])
-        structural, columns = score_curves(structures, measured, curve_metrics, reference, executor, seed)
+        chosen = structures if measured.all() else _Chosen(structures, np.flatnonzero(measured).tolist())
+        structural, columns = score_curves(chosen, measured, curve_metrics, reference, executor, seed)
         table = table.assign(**columns)
     failures = {
         name.removesuffix("_failure"): dict(Counter(row[name] for row in rows if row.get(name)))
@@ -165,6 +173,33 @@ def evaluate_structures(
     )
 
 
+def _appended(frames: Iterable[Atoms], kept: list[Atoms] | CompactFrames) -> Iterator[Atoms]:
+    """The structures of an iterator, each of which is appended to ``kept`` before it is given."""
+    for atoms in frames:
+        kept.append(atoms)
+        yield atoms
+
+
+class _Chosen(Sequence["Atoms"]):
+    """The structures of some indices, without copies of them."""
+
+    def __init__(self, frames: Sequence[Atoms], indices: list[int]) -> None:
+        self.frames = frames
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Atoms: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Atoms]: ...
+    def __getitem__(self, index: int | slice) -> Atoms | list[Atoms]:
+        if isinstance(index, slice):
+            return [self.frames[k] for k in self.indices[index]]
+        return self.frames[self.indices[index]]
+
+
 def score_curves(
     structures: Sequence[Atoms],
     measured: np.ndarray,
@@ -178,13 +213,22 @@ def score_curves(
     structures: those of all [s] that can be measured; measured [s]: which ones these are
     """
     parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None
-    curves = {metric: curves_in_chunks(metric.curves, structures, executor=parallel) for metric in metrics}
+    curves = {metric: _curves(metric, structures, parallel) for metric in metrics}
     columns = {}
     for metric, of_structures in curves.items():
         column = np.full(len(measured), np.nan)
         column[measured] = squared_errors(of_structures.values, reference.curve(metric).mean)
         columns[squared_error_column(metric.name)] = column
     return reference.scores(structures, curves, seed), columns
+
+
+def _curves(metric: CurveMetric, structures: Sequence[Atoms], executor: Executor | None) -> Curves:
+    """The curves of all structures; without an executor few structures are in the memory as Atoms at a time."""
+    if executor is not None:
+        return curves_in_chunks(metric.curves, structures, executor=executor)
+    starts = range(0, len(structures), FEWEST_IN_PARALLEL)
+    parts = [metric.curves(structures[start : start + FEWEST_IN_PARALLEL]) for start in starts]
+    return Curves(grid=parts[0].grid, values=np.concatenate([part.values for part in parts]))
 
 
 def metrics_by_kind(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

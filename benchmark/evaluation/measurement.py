@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,18 +54,15 @@ class MeasuredStructure:
 
 
 def measurements(
-    frames: Iterable[Atoms], structures: list[Atoms], task: MeasurementTask, executor: Executor | None
+    frames: Iterable[Atoms], structures: Sequence[Atoms], task: MeasurementTask, executor: Executor | None
 ) -> Iterator[MeasuredStructure]:
-    """Rows in the order of the structures, as they are measured; the structures are appended to ``structures``."""
+    """Rows in the order of the structures, as they are measured.
 
-    def tasks() -> Iterator[tuple[MeasurementTask, Atoms]]:
-        for atoms in frames:
-            structures.append(atoms)
-            yield task, atoms
-
+    structures: those of ``frames`` by their number, as soon as ``frames`` has given them
+    """
     measured = map_with_timeout(
         measure_structure,
-        tasks(),
+        ((task, atoms) for atoms in frames),
         executor,
         limit=MEASUREMENT_TIME_LIMIT,
         task="the measurement of a structure",

@@ -25,7 +25,7 @@ class CurveScores(StrictModel):
     low, high: its 95 % bootstrap interval over structures; None for a single structure
     floor: RMSD of as many structures of a perfect generator from the same reference (noise floor)
     corrected: the part of the RMSD that the noise floor does not explain, sqrt(max(rmsd^2 - floor^2, 0))
-    ceiling: RMSD of random positions in the same cells
+    ceiling: RMSD of random positions in the same cells (of at most ``LARGEST_GAS``)
     wasserstein: Wasserstein-1 distance between the mean curves in the unit of the abscissa; None where the curve is
         not a distribution
     """

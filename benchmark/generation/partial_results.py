@@ -64,9 +64,7 @@ class PartialResults:
         """The finished part called ``name``; AmsbenchError if its file is gone or damaged."""
         part = self.read(name)
         if part is None:
-            raise AmsbenchError(
-                f"{self._path(name)} was removed or changed while the command was using it; run it again"
-            )
+            raise _gone(self._path(name))
         return part
 
     def write(self, name: str, part: FinishedPart) -> None:
@@ -87,14 +85,16 @@ class PartialResults:
 
         write_atomically(self._path(name), write)
 
-    def environment(self) -> str | None:
-        """What ``record_environment`` has stored; None if nothing."""
-        path = self.folder / _ENVIRONMENT
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+    def environment(self) -> str:
+        """What ``record_environment`` has stored; AmsbenchError if it is gone."""
+        try:
+            return (self.folder / _ENVIRONMENT).read_text(encoding="utf-8")
+        except OSError:
+            raise _gone(self.folder / _ENVIRONMENT) from None
 
     def record_environment(self, text: str) -> None:
         """Store with which versions and hardware the parts are generated, unless that is stored already."""
-        if self.environment() is None:
+        if not (self.folder / _ENVIRONMENT).is_file():
             write_text(self.folder / _ENVIRONMENT, text)
 
     def record_complete(self) -> None:
@@ -107,6 +107,10 @@ class PartialResults:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
+
+
+def _gone(path: Path) -> AmsbenchError:
+    return AmsbenchError(f"{path} was removed or changed while the command was using it; run it again")
 
 
 @contextmanager

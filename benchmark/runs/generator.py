@@ -80,14 +80,14 @@ class Generator(ABC):
         seed: int,
         executor: Executor | None,
         progress: ProgressCallback,
-        sink: FrameConsumer | None,
+        sink: FrameConsumer,
         partial: PartialResults | None = None,
     ) -> Generated:
-        """Generate the structures of one result, with their time and number of evaluations.
+        """Generate the structures of one result for ``sink``; their time and number of evaluations, without frames.
 
         executor: runs work in other processes
         progress: called with the number of finished structures
-        sink: called with new structures as soon as they are finished
+        sink: called with structures in their order, as soon as they are finished
         partial: where finished parts are stored, and those of a stopped run lie
         """
 
@@ -150,7 +150,7 @@ class TrainedModel(Generator):
         seed: int,
         executor: Executor | None,
         progress: ProgressCallback,
-        sink: FrameConsumer | None,
+        sink: FrameConsumer,
         partial: PartialResults | None = None,
     ) -> Generated:
         """Structures in the cells of the plan with its targets, generated here or by the workers of a cluster."""
@@ -167,6 +167,7 @@ class TrainedModel(Generator):
             progress=progress,
             sink=sink,
             partial=partial,
+            keep=False,
         )
 
     def precision(self) -> ProductType:

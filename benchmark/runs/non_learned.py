@@ -109,42 +109,40 @@ class TaskBaseline(NonLearnedBaseline):
         seed: int,
         executor: Executor | None,
         progress: ProgressCallback,
-        sink: FrameConsumer | None,
+        sink: FrameConsumer,
         partial: PartialResults | None = None,
     ) -> Generated:
         """Structures of the baseline; they depend on count and seed only, so that plans of equal count share them."""
-        frames: list[Atoms] = []
         seconds = 0.0
+        done = 0
         count = trial.plan.count
         jobs = {f"{k:08d}": job for k, job in enumerate(self.jobs(count, seed))}
-        kept = {name: partial.read(name) for name in jobs} if partial else {}
+        kept = {name for name in jobs if partial and partial.read(name)}
         missing = (
-            (type(self).work, self.dataset.definition, job)
-            for name, job in jobs.items()
-            if kept.get(name) is None
+            (type(self).work, self.dataset.definition, job) for name, job in jobs.items() if name not in kept
         )
         work = map_with_timeout(
             _timed, missing, executor, limit=TASK_TIME_LIMIT, task=f"a task of '{self.name}'"
         )
         for name in jobs:
-            finished = kept.get(name)
-            if finished is None:
-                finished = next(work)
-                if isinstance(finished, TaskLost):
+            if partial and name in kept:
+                finished = partial.complete_part(name)
+            else:
+                result = next(work)
+                if isinstance(result, TaskLost):
                     raise AmsbenchError(
-                        f"a task of '{self.name}' gave no structures: {finished.reason}; run the command "
+                        f"a task of '{self.name}' gave no structures: {result.reason}; run the command "
                         "again, finished tasks are kept"
                     )
-                structures, cpu_seconds = finished
+                structures, cpu_seconds = result
                 finished = FinishedPart([_plain(atoms) for atoms in structures], cpu_seconds, cpu_seconds)
                 if partial:
                     partial.write(name, finished)
-            frames += finished.frames
             seconds += finished.cpu_seconds
-            if sink:
-                sink(finished.frames)
-            progress(len(frames))
-        return Generated(frames=frames, seconds=seconds, cpu_seconds=seconds, evaluations=0)
+            sink(finished.frames)
+            done += len(finished.frames)
+            progress(done)
+        return Generated(frames=[], seconds=seconds, cpu_seconds=seconds, evaluations=0)
 
     def structures_key(self, key: ResultKey) -> dict[str, Any]:
         """Recipe, code, count and seed: plans of equal count share the structures."""

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,7 +25,7 @@ from ..generation.collecting import FrameConsumer
 from ..generation.generate import Generated
 from ..generation.partial_results import PartialResults, kept_until_done, remove_unused
 from ..interface.evaluation_plan import EvaluationPlan
-from ..system.compact_structures import on_grid
+from ..system.compact_structures import CompactFrames, on_grid
 from ..system.files import check_writable
 from ..system.structure_files import frame_writer, write_frames
 from .generator import Generator, Trial
@@ -209,7 +209,7 @@ class Run:
                 metric_code=self.scoring.codes(plan),
                 files={},
                 training=source.record,
-                environment=Environment.model_validate_json(partial.environment() or ""),
+                environment=Environment.model_validate_json(partial.environment()),
             )
             result = self._store(result, evaluation.table)
         if not keep_parts:  # also those that were begun with other hardware
@@ -226,32 +226,35 @@ class Run:
     ) -> tuple[Generated, Evaluation, float]:
         """Structures of a trial, their evaluation and the seconds of the latter; the structures are in ``path``."""
 
-        def generate(sink: FrameConsumer | None = None) -> Generated:
+        # thousands of structures at once would not fit into the memory as ASE Atoms
+        kept = CompactFrames()
+
+        def generate(sink: FrameConsumer) -> Generated:
             generated = self.source.generate(
                 self.dataset,
                 trial,
                 self.seed,
                 executor,
                 self._progress(watcher, "generating", trial),
-                None if sink is None else lambda frames: sink([on_grid(atoms) for atoms in frames]),
+                sink,
                 partial,
             )
             partial.record_complete()
-            return replace(generated, frames=[on_grid(atoms) for atoms in generated.frames])
+            return generated
 
         def measure(frames: Iterable[Atoms]) -> Evaluation:
             return self.scoring.evaluation(
-                frames, trial.plan, executor, self._progress(watcher, "measuring", trial)
+                frames, trial.plan, executor, self._progress(watcher, "measuring", trial), kept
             )
 
         began = time.perf_counter()
         if self.overlap if self.overlap is not None else self.source.on_gpu:
             generated, evaluation = overlapped(generate, measure, path)
         else:
-            generated = generate()
-            write_frames(path, generated.frames)
+            generated = generate(kept.extend)
+            write_frames(path, kept)
             began = time.perf_counter()
-            evaluation = measure(generated.frames)
+            evaluation = measure(kept)
         return generated, evaluation, time.perf_counter() - began
 
     def _partial_stem(self, key: ResultKey) -> str:
@@ -325,7 +328,7 @@ def overlapped(
     def sink(frames: list[Atoms]) -> None:
         if stopped.is_set():
             raise RuntimeError("the measurement failed before the generation ended")
-        queue.put(frames)
+        queue.put([on_grid(atoms) for atoms in frames])
 
     def generate_all() -> Generated:
         try:

@@ -20,6 +20,7 @@ from ..evaluation.evaluate import (
 )
 from ..evaluation.reference import Reference
 from ..interface.evaluation_plan import EvaluationPlan, reference_split
+from ..system.compact_structures import CompactFrames
 from .current_code import metric_codes
 from .results import Result
 
@@ -98,10 +99,14 @@ class Scoring:
         plan: EvaluationPlan,
         executor: Executor | None,
         progress: Callable[[int], None],
+        kept: CompactFrames,
     ) -> Evaluation:
-        """Measurements and scores of the structures of a plan with all metrics of this run."""
+        """Measurements and scores of the structures of a plan with all metrics of this run.
+
+        kept: where those of an iterator are kept
+        """
         return self._evaluation(
-            frames, plan, self.curves(plan), self.descriptors(), executor, progress, targets=True
+            frames, plan, self.curves(plan), self.descriptors(), executor, progress, targets=True, kept=kept
         )
 
     def measured_again(
@@ -171,6 +176,7 @@ class Scoring:
         progress: Callable[[int], None],
         *,
         targets: bool,
+        kept: CompactFrames | None = None,
     ) -> Evaluation:
         return evaluate_structures(
             frames,
@@ -182,4 +188,5 @@ class Scoring:
             progress=progress,
             seed=self.seed,
             judged=targets,
+            kept=kept,
         )

@@ -8,9 +8,9 @@ with its eight decimals once it is read back onto the grid.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -45,6 +45,52 @@ def on_grid(atoms: Atoms) -> Atoms:
     if places is not None:
         copy.positions = _positions(places, atoms.cell.array)
     return copy
+
+
+class CompactFrames(Sequence["Atoms"]):
+    """Structures on the grid that take seven bytes of memory per atom; each access makes the ASE Atoms anew.
+
+    Species, grid points, cell and ``info`` are kept, and structures without finite coordinates as they are.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[Atoms | tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]] = []
+
+    def append(self, atoms: Atoms) -> None:
+        """Take a structure, on the nearest grid points."""
+        places = _places(atoms)
+        if places is None:
+            self._kept.append(atoms)
+        else:
+            self._kept.append(
+                (atoms.numbers.astype(np.uint8), places, atoms.cell.array.copy(), dict(atoms.info))
+            )
+
+    def extend(self, frames: Iterable[Atoms]) -> None:
+        """Take several structures."""
+        for atoms in frames:
+            self.append(atoms)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @overload
+    def __getitem__(self, index: int) -> Atoms: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Atoms]: ...
+    def __getitem__(self, index: int | slice) -> Atoms | list[Atoms]:
+        from ase import Atoms
+
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        kept = self._kept[index]
+        if isinstance(kept, Atoms):
+            return kept
+        numbers, places, cell, info = kept
+        return Atoms(numbers, _positions(places, cell), cell=cell, pbc=True, info=info)
+
+    def __iter__(self) -> Iterator[Atoms]:
+        return (self[k] for k in range(len(self)))
 
 
 def write_compact(path: Path, frames: Sequence[Atoms]) -> None:

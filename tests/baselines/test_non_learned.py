@@ -30,9 +30,12 @@ class Silent:
 
 
 def made(baseline, count, seed=0):
+    """Structures of a baseline and their cost."""
     plan = plans_of(baseline.dataset.definition, "quick")[0].changed(count=count)
     job = Trial(plan=plan, sampler=baseline.sampler, steps=NO_STEPS)
-    return baseline.generate(baseline.dataset, job, seed, None, lambda done: None, None)
+    frames = []
+    generated = baseline.generate(baseline.dataset, job, seed, None, lambda done: None, frames.extend)
+    return replace(generated, frames=frames)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from ase import Atoms
 
@@ -13,6 +14,7 @@ from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.evaluation.report import report_lines
 from amsbench.benchmark.interface.evaluation_plan import reference_split
 from amsbench.benchmark.registry import load_metric
+from amsbench.benchmark.system.compact_structures import CompactFrames, on_grid
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.metric import CurveMetric
 from amsbench.metrics.potentials.potential import EvaluationFailed
@@ -48,6 +50,22 @@ def energy_of(atoms):
 
 def frames_of(dataset, count):
     return [dataset.atoms(k) for k in range(count)]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_how_structures_are_kept_changes_no_number(reference, tiny_asio2, broken):
+    frames = [on_grid(atoms) for atoms in frames_of(tiny_asio2, 6)]
+    if broken:
+        frames[2].positions[0, 1] = np.nan
+    compact, kept = CompactFrames(), CompactFrames()
+    compact.extend(frames)
+    expected = evaluate_structures(frames, reference)
+    for given in (compact, iter(frames)):
+        found = evaluate_structures(given, reference, kept=kept)
+        pd.testing.assert_frame_equal(found.table, expected.table)
+        assert found.structural == expected.structural
+        assert found.descriptors == expected.descriptors
+    assert len(kept) == len(frames)
 
 
 def test_training_structures_score_near_the_floor(reference, tiny_asio2):

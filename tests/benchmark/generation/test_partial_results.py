@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from ase import Atoms
 
 from amsbench.benchmark.generation.partial_results import (
@@ -12,6 +13,7 @@ from amsbench.benchmark.generation.partial_results import (
     kept_until_done,
     remove_unused,
 )
+from amsbench.errors import AmsbenchError
 
 
 def some_frames():
@@ -50,7 +52,8 @@ def test_a_part_that_is_cut_off_is_absent(tmp_path):
 
 def test_the_first_environment_stays(tmp_path):
     stored = PartialResults(tmp_path / "parts")
-    assert stored.environment() is None
+    with pytest.raises(AmsbenchError, match=r"environment was removed or changed while .* run it again"):
+        stored.environment()
     stored.record_environment("first")
     stored.record_environment("second")
     assert stored.environment() == "first"

@@ -1,11 +1,19 @@
 """Structures on the grid: nothing moves far, files give them back to the last bit, and nothing else is believed."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read, write
 
-from amsbench.benchmark.system.compact_structures import GRID, on_grid, read_compact, write_compact
+from amsbench.benchmark.system.compact_structures import (
+    GRID,
+    CompactFrames,
+    on_grid,
+    read_compact,
+    write_compact,
+)
 from amsbench.errors import AmsbenchError
 
 SKEWED = np.array([[13.7, 0.0, 0.0], [5.5, 12.1, 0.0], [-4.0, 3.5, 12.5]])
@@ -55,6 +63,35 @@ def test_a_structure_without_finite_coordinates_stays_one(tmp_path):
     assert np.isfinite(sound.positions).all()
     assert np.isnan(stored.positions).all()
     assert stored.numbers.tolist() == broken.numbers.tolist()
+
+
+def test_structures_kept_in_little_memory_are_those_on_the_grid_to_the_last_bit():
+    frames = [glass(seed, atoms=30 + seed) for seed in range(4)]
+    frames[1].info["target_toughness"] = 1.5
+    frames[2].positions[3, 1] = np.nan
+    kept = CompactFrames()
+    kept.extend(frames)
+    assert len(kept) == len(frames)
+    for frame, one, item in zip(frames, kept, kept[:], strict=True):
+        assert_equal(one, on_grid(frame))
+        assert_equal(item, on_grid(frame))
+        assert one.info == frame.info
+        assert one.pbc.all()
+    assert_equal(kept[-1], on_grid(frames[3]))
+    with pytest.raises(IndexError):
+        kept[4]
+
+
+def test_kept_structures_take_a_fraction_of_the_memory_of_their_coordinates():
+    count, atoms = 200, 250
+    frames = (glass(seed, atoms=atoms) for seed in range(count))
+    tracemalloc.start()
+    kept = CompactFrames()
+    kept.extend(frames)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    coordinates = count * atoms * 3 * 8
+    assert used < coordinates / 2
 
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
