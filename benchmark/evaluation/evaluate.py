@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ...errors import AmsbenchError
 from ...metrics.design.hits import HitScores
 from ...metrics.design.inverse_design import InverseDesignErrors, inverse_design_errors
-from ...metrics.distribution_functions import Curves, curves_in_chunks
+from ...metrics.distribution_functions import Curves
 from ...metrics.metric import CurveMetric
 from ...metrics.structural_errors import squared_errors
 from ..datasets.definition import DatasetDefinition
@@ -23,7 +23,7 @@ from ..system.compact_structures import CompactFrames
 from .descriptor_means import STANDARD_DESCRIPTORS, descriptor_means
 from .design_scores import judge_structures
 from .measurement import MeasurementTask, measurements
-from .reference import Reference
+from .reference import LARGEST_GAS, Reference
 from .structural_scores import StructuralScores
 from .unmeasurable import UNMEASURABLE, check_any_measurable, is_measured
 
@@ -39,6 +39,10 @@ STANDARD_CURVES = ("rdf", "adf")
 
 FEWEST_IN_PARALLEL = 1_000
 """Smallest number of structures whose curves are computed in worker processes; for fewer the transfer takes longer."""
+
+
+STRUCTURES_AT_A_TIME = 500
+"""Structures whose curves are computed together."""
 
 
 def squared_error_column(curve: str) -> str:
@@ -153,8 +157,7 @@ def evaluate_structures(
         )
     structural = None
     if curve_metrics:
-        chosen = structures if measured.all() else _Chosen(structures, np.flatnonzero(measured).tolist())
-        structural, columns = score_curves(chosen, measured, curve_metrics, reference, executor, seed)
+        structural, columns = score_curves(structures, measured, curve_metrics, reference, executor, seed)
         table = table.assign(**columns)
     failures = {
         name.removesuffix("_failure"): dict(Counter(row[name] for row in rows if row.get(name)))
@@ -180,26 +183,6 @@ def _appended(frames: Iterable[Atoms], kept: list[Atoms] | CompactFrames) -> Ite
         yield atoms
 
 
-class _Chosen(Sequence["Atoms"]):
-    """The structures of some indices, without copies of them."""
-
-    def __init__(self, frames: Sequence[Atoms], indices: list[int]) -> None:
-        self.frames = frames
-        self.indices = indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Atoms: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Atoms]: ...
-    def __getitem__(self, index: int | slice) -> Atoms | list[Atoms]:
-        if isinstance(index, slice):
-            return [self.frames[k] for k in self.indices[index]]
-        return self.frames[self.indices[index]]
-
-
 def score_curves(
     structures: Sequence[Atoms],
     measured: np.ndarray,
@@ -210,24 +193,26 @@ def score_curves(
 ) -> tuple[StructuralScores, dict[str, np.ndarray]]:
     """Errors of the mean curves of structures, and columns [s] of the table with the parts of single ones in them.
 
-    structures: those of all [s] that can be measured; measured [s]: which ones these are
+    measured [s]: which of the structures can be measured
     """
-    parallel = executor if len(structures) > FEWEST_IN_PARALLEL else None
-    curves = {metric: _curves(metric, structures, parallel) for metric in metrics}
+    indices = np.flatnonzero(measured).tolist()
+    parallel = executor if len(indices) > FEWEST_IN_PARALLEL else None
+    curves = {metric: _curves(metric, structures, indices, parallel) for metric in metrics}
     columns = {}
     for metric, of_structures in curves.items():
         column = np.full(len(measured), np.nan)
         column[measured] = squared_errors(of_structures.values, reference.curve(metric).mean)
         columns[squared_error_column(metric.name)] = column
-    return reference.scores(structures, curves, seed), columns
+    return reference.scores([structures[k] for k in indices[:LARGEST_GAS]], curves, seed), columns
 
 
-def _curves(metric: CurveMetric, structures: Sequence[Atoms], executor: Executor | None) -> Curves:
-    """The curves of all structures; without an executor few structures are in the memory as Atoms at a time."""
-    if executor is not None:
-        return curves_in_chunks(metric.curves, structures, executor=executor)
-    starts = range(0, len(structures), FEWEST_IN_PARALLEL)
-    parts = [metric.curves(structures[start : start + FEWEST_IN_PARALLEL]) for start in starts]
+def _curves(
+    metric: CurveMetric, structures: Sequence[Atoms], indices: Sequence[int], executor: Executor | None
+) -> Curves:
+    """The curves of the structures with these indices; without an executor few are in the memory as Atoms at a time."""
+    starts = range(0, len(indices), STRUCTURES_AT_A_TIME)
+    chosen = ([structures[k] for k in indices[start : start + STRUCTURES_AT_A_TIME]] for start in starts)
+    parts = list((executor.map if executor else map)(metric.curves, chosen))
     return Curves(grid=parts[0].grid, values=np.concatenate([part.values for part in parts]))
 
 

@@ -79,7 +79,10 @@ class Reference:
     def scores(
         self, frames: Sequence[Atoms], curves: Mapping[CurveMetric, Curves], seed: int = 0
     ) -> StructuralScores:
-        """Errors of the mean curves with intervals, noise floors and ceilings at this number of structures."""
+        """Errors of the mean curves with intervals, noise floors and ceilings at this number of structures.
+
+        frames: the structures, or the first ``LARGEST_GAS`` of them
+        """
         gas = _random_positions(frames[:LARGEST_GAS], seed)
         return StructuralScores(
             reference=self.split,

@@ -176,9 +176,8 @@ class Verifier:
         if not metrics:
             return
         measured = np.array([unmeasurable(atoms, definition) is None for atoms in frames])
-        usable = [atoms for atoms, counts in zip(frames, measured, strict=True) if counts]
         scores, columns = score_curves(
-            usable, measured, metrics, scoring.reference(plan), self.executor, scoring.seed
+            frames, measured, metrics, scoring.reference(plan), self.executor, scoring.seed
         )
         compared.with_columns(columns)
         compared.with_headlines({"structural": scores}, {})
