@@ -1,4 +1,4 @@
-"""Time per atom and memory of generation and measurement as a silica cell grows. The table of docs/speed.md.
+"""Time per atom and memory of generation and measurement as a silica cell grows, as a table.
 
     python docs/studies/large_cells.py [LARGEST]
 
