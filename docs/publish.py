@@ -26,6 +26,7 @@ from amsbench.benchmark.runs.results import COMPACT, STRUCTURES, TABLE, Result, 
 from amsbench.benchmark.runs.stored_structures import copy_file, copy_with_compact
 from amsbench.benchmark.training.checkpoint_choice import load_checkpoint_for
 from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.comparisons import budget_label
 
 PUBLISHED = ResultStore(Path(__file__).parents[1] / "leaderboards" / "results")
 CUSTOM = {"custom": "standard", "paper-custom": "paper"}
@@ -165,10 +166,15 @@ def replace(store: ResultStore, results: list[Result], published: ResultStore) -
     Structures are published where those of the replaced result were. Results of code that is declared equal to older
     code get the hash of the oldest, as if they were computed now, so that tables do not keep them apart.
     """
-    keys = [result.key for result in published.results()]
+    stored = list(published.results())
     replaced = 0
     for result in results:
-        before = [key for key in keys if same_conditions(key, result.key)]
+        # models of the fixed budget have rows beside those of longer trainings
+        before = [
+            one.key
+            for one in stored
+            if same_conditions(one.key, result.key) and budget_label(one) == budget_label(result)
+        ]
         compact = any(published.path(key, COMPACT).is_file() for key in before)
         for key in before:
             for suffix in (".json", STRUCTURES, COMPACT, TABLE):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
-from ..system.files import write_text
+from ..system.files import parsed_json, write_text
 from .definition import DatasetDefinition, Recipe
 from .storage import read_npz, read_packed, save_dataset, write_npz
 
@@ -233,8 +233,8 @@ def _short(value: Any) -> str:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        return parsed_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise AmsbenchError(f"{path} is not JSON ({error}); delete it and start the build again") from error
 
 

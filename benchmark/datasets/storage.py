@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ import numpy as np
 from ...errors import AmsbenchError
 from .. import registry
 from ..system import arguments
-from ..system.files import write_atomically
+from ..system.files import DAMAGED, parsed_json, write_atomically
 from .dataset import Dataset
 from .definition import SPLITS, DatasetDefinition, Split
 from .imported import ImportedStructures
@@ -171,8 +170,8 @@ def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]
             f"{path} is not an amsbench dataset: it has no metadata; build or import it again"
         )
     try:
-        metadata = json.loads(str(contents["metadata"]))
-    except json.JSONDecodeError as error:
+        metadata = parsed_json(str(contents["metadata"]))
+    except ValueError as error:
         raise AmsbenchError(
             f"{path} has been changed: its metadata is not JSON ({error}); build or import it again"
         ) from error
@@ -180,7 +179,7 @@ def read_packed(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str]
         raise AmsbenchError(f"{path} is not an amsbench dataset; build or import it again")
     if metadata.get("version") != DATASET_FORMAT_VERSION:
         raise AmsbenchError(
-            f"{path} has dataset format {metadata.get('version')}, this amsbench reads {DATASET_FORMAT_VERSION}; "
+            f"{path} has dataset format {metadata.get('version')!r:.50}, this amsbench reads {DATASET_FORMAT_VERSION}; "
             "build it again or install the matching version"
         )
     missing = [name for name in (*ARRAYS, "content_hash") if name not in contents]
@@ -258,7 +257,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         # opened here, because numpy leaves the file open if the archive is damaged
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except DAMAGED as error:
         raise AmsbenchError(
             f"{path} is damaged or is not an amsbench file ({error}); build or import it again"
         ) from error

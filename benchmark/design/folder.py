@@ -19,7 +19,14 @@ import numpy as np
 from ...errors import AmsbenchError
 from ..generation.partial_results import FinishedPart, PartialResults
 from ..system.compact_structures import on_grid
-from ..system.files import check_writable, exclusive_lock, sha256_of, write_atomically, write_text
+from ..system.files import (
+    check_writable,
+    exclusive_lock,
+    parsed_json,
+    sha256_of,
+    write_atomically,
+    write_text,
+)
 from .records import DesignCosts, JudgedRound
 
 if TYPE_CHECKING:
@@ -161,7 +168,7 @@ class DesignFolder:
 
     def _json(self, file: Path) -> Any:
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return parsed_json(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise AmsbenchError(
                 f"{file} cannot be read ({error}); remove it, or the folder of the design"

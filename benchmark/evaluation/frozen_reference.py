@@ -24,6 +24,7 @@ from ...metrics.novelty.structure_index import TypedStructure
 from ...metrics.structural_errors import FrozenCurve
 from ..datasets.definition import Split
 from ..datasets.storage import decode_positions, read_npz, write_npz
+from ..system.files import parsed_json
 from .material_limits import MaterialLimits, MaterialReference
 
 REFERENCE_FORMAT = "amsbench-reference"
@@ -147,7 +148,7 @@ def _read(path: Path, changed: int) -> FrozenReference:
     try:
         text = str(arrays.pop("metadata"))
         stored_hash = str(arrays.pop("content_hash"))
-        metadata = json.loads(text)
+        metadata = parsed_json(text)
         form = metadata["format"], metadata["version"]
     except (KeyError, TypeError, ValueError) as error:
         raise AmsbenchError(f"{path} is not a reference of this version; {advice}") from error

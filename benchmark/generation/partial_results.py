@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ...errors import AmsbenchError
-from ..system.files import shared_folder, write_atomically, write_text
+from ..system.files import DAMAGED, shared_folder, write_atomically, write_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -57,7 +56,7 @@ class PartialResults:
                     Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in structures
                 ]
                 return FinishedPart(frames, float(file["seconds"]), float(file["cpu_seconds"]))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        except DAMAGED:
             return None
 
     def complete_part(self, name: str) -> FinishedPart:

@@ -13,15 +13,16 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import ValidationError
+from pydantic import StringConstraints, ValidationError, field_validator
 
 from ...errors import AmsbenchError
 from ...metrics.design.hits import HitScores
 from ...metrics.design.inverse_design import InverseDesignErrors
 from ..evaluation.structural_scores import StrictModel, StructuralScores
-from ..system.files import sha256_of, visible_files, write_atomically, write_text
+from ..system.files import parsed_json, sha256_of, visible_files, write_atomically, write_text
+from ..training.stages import record_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,11 @@ NO_STEPS = 0
 """The step count of results of non-learned baselines, which take no steps."""
 
 
+_FILE_NAME = r"[^/\\\x00-\x1f]{1,100}"
+FileName = Annotated[str, StringConstraints(pattern=f"^{_FILE_NAME}$")]
+"""A name that is part of the name of a file."""
+
+
 class ResultKey(StrictModel):
     """Everything that the numbers of a result depend on; its hash names the result's files.
 
@@ -48,17 +54,17 @@ class ResultKey(StrictModel):
         ``float64`` for simulations
     """
 
-    dataset: str
+    dataset: FileName
     dataset_hash: str
-    method: str
+    method: FileName
     checkpoint_hash: str
     code: str
-    sampler: str
+    sampler: FileName
     sampler_version: int = 1
     steps: int
     kind: Literal["structural", "inverse-design"]
-    plan: str
-    protocol: str
+    plan: FileName
+    protocol: FileName
     protocol_version: int
     metrics_version: str
     count: int
@@ -66,6 +72,16 @@ class ResultKey(StrictModel):
     cube: float | None
     precision: Literal["bfloat16", "tf32", "float32", "float64"]
     seed: int
+
+    @staticmethod
+    def usable(name: str) -> str:
+        """The name itself; AmsbenchError for one, such as a plug-in's, that cannot be part of the name of a file."""
+        if not re.fullmatch(_FILE_NAME, name):
+            raise AmsbenchError(
+                f"the name {name!r:.110} cannot be part of the name of a file; rename it in its plug-in, without "
+                "slashes and line breaks and with 100 characters at most"
+            )
+        return name
 
     @property
     def digest(self) -> str:
@@ -137,6 +153,13 @@ class Result(StrictModel):
     files: dict[str, str]
     training: dict[str, Any]
     environment: Environment
+
+    @field_validator("training")
+    @classmethod
+    def _is_a_record(cls, record: dict[str, Any]) -> dict[str, Any]:
+        if wrong := record_error(record):
+            raise ValueError(f"its training record has {wrong}")
+        return record
 
 
 class ResultFiles(Protocol):
@@ -216,7 +239,7 @@ def content_hash(fields: Mapping[str, Any]) -> str:
 def read_result(path: Path) -> Result:
     """The result in a file; AmsbenchError where it is damaged, edited, renamed or of another format."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = parsed_json(path.read_text(encoding="utf-8"))
         stored_format = fields["format"]
         if stored_format == RESULT_FORMAT:
             stored_hash = fields.pop(CONTENT_HASH)
@@ -233,7 +256,7 @@ def read_result(path: Path) -> Result:
         ) from error
     if stored_format != RESULT_FORMAT:
         raise AmsbenchError(
-            f"{path} has result format {stored_format}, this version reads {RESULT_FORMAT}; "
+            f"{path} has result format {stored_format!r:.50}, this version reads {RESULT_FORMAT}; "
             "delete it to compute it again"
         )
     if path.stem != result.key.stem:

@@ -62,7 +62,7 @@ def read_sweep(path: Path) -> tuple[PlannedRun, ...]:
         raise AmsbenchError(f"there is no plan {path}; give a .toml file with tables [[runs]]")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AmsbenchError(f"{path} cannot be read ({error}); write it as TOML") from error
     for name in content:
         if name != "runs":

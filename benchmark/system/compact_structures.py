@@ -7,16 +7,15 @@ with its eight decimals once it is read back onto the grid.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 
 from ...errors import AmsbenchError
-from .files import reason_of, write_atomically
+from .files import DAMAGED, reason_of, write_atomically
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -117,7 +116,7 @@ def is_compact(path: Path) -> bool:
     try:
         with ZipFile(path) as archive:
             return {f"{name}.npy" for name in FIELDS} == set(archive.namelist())
-    except (OSError, ValueError, BadZipFile):
+    except DAMAGED:
         return False
 
 
@@ -136,17 +135,7 @@ def read_compact(path: Path) -> list[Atoms]:
             raise ValueError(f"its arrays have {unpacked} bytes, more than {LARGEST}")
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             counts, numbers, cells, places, finite = (file[name] for name in FIELDS)
-    # of numpy's and zipfile's readers: a damaged archive fails in any of these ways
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        BadZipFile,
-        RuntimeError,
-        SyntaxError,
-        zlib.error,
-    ) as error:
+    except DAMAGED as error:
         raise AmsbenchError(
             f"{path} holds no structures on the grid ({reason_of(error)}); restore the file"
         ) from error

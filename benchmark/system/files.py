@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ...errors import AmsbenchError
 
@@ -20,6 +23,17 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Errors by which numpy and zipfile refuse a damaged archive."""
 UNFINISHED = ".unfinished"
 """Suffix of temporary files."""
 LOCK = ".lock"
@@ -215,6 +229,14 @@ def reason_of(error: Exception) -> str:
     """The first line of an error's message, at most 200 characters, or else the name of its class."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
+
+
+def parsed_json(text: str) -> Any:
+    """The data in a JSON text; ValueError where it is none, or is nested more deeply than Python can read."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its lists and tables are nested too deeply") from error
 
 
 def sha256_of(path: Path) -> str:

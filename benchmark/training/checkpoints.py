@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ...errors import AmsbenchError
 from ..interface.method import Method, method_class
 from ..interface.task import Task
-from ..system.files import reason_of, write_bytes
+from ..system.files import parsed_json, reason_of, write_bytes
+from .stages import record_error
 
 CHECKPOINT_FORMAT = 3
 RELEASED = Path(__file__).parent / "released"
 """Folder of the checkpoints that come with the package, ``<method>-<dataset>.safetensors``."""
+LARGEST_SETTING = 10_000_000
+"""Largest whole number in the configuration of a network; tables of as many numbers still fit into memory."""
+UNSTORED_PARAMETERS = 1_000
+"""Most parameter tensors of a network that its checkpoint does not hold, such as those of the training alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +77,7 @@ def load_checkpoint(
         if not bool(torch.isfinite(tensor).all()):
             raise _damaged(path, f"the weights {name} are not all finite")
     chosen = cls or method_class(header["method"])
-    try:
-        method: Method = chosen(Task.from_json(header["task"]), header["config"])
-    # RuntimeError: sizes that no memory has
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        IndexError,
-        OverflowError,
-        RuntimeError,
-    ) as error:
-        raise _damaged(path, reason_of(error)) from error
+    method = _built(chosen, header, tensors, path)
     try:
         method.load_sampling_state(tensors)
     except RuntimeError as error:
@@ -102,7 +98,7 @@ def _read_header(path: Path) -> dict[str, Any]:
         raise AmsbenchError(f"no checkpoint at {path}; give a .safetensors file that 'amsbench train' wrote")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            header = json.loads((file.metadata() or {})["amsbench"])
+            header = parsed_json((file.metadata() or {})["amsbench"])
         stored_format = header["format"]
         if stored_format == CHECKPOINT_FORMAT:
             missing = [
@@ -112,11 +108,14 @@ def _read_header(path: Path) -> dict[str, Any]:
                 raise KeyError(", ".join(missing))
             if not isinstance(header["method"], str) or not isinstance(header["record"], dict):
                 raise TypeError("method or record of another type")
+            if wrong := record_error(header["record"]):
+                raise ValueError(f"its training record has {wrong}")
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise _damaged(path, error) from error
     if stored_format != CHECKPOINT_FORMAT:
         raise AmsbenchError(
-            f"{path} has checkpoint format {stored_format}, this version reads {CHECKPOINT_FORMAT}; train it again"
+            f"{path} has checkpoint format {stored_format!r:.50}, this version reads {CHECKPOINT_FORMAT}; "
+            "train it again"
         )
     return header
 
@@ -129,6 +128,75 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise _damaged(path, error) from error
+
+
+def _built(cls: type[Method], header: dict[str, Any], tensors: Mapping[str, Tensor], path: Path) -> Method:
+    """The method that a header describes; AmsbenchError where its settings make no network.
+
+    It is built without memory first: sizes that are not those of the weights could be larger than any memory.
+    """
+    try:
+        if largest := _too_large(header["config"]):
+            raise ValueError(f"a setting is {largest}")
+        task = Task.from_json(header["task"])
+        shapes = _shapes(cls, task, header["config"], most=len(tensors) + UNSTORED_PARAMETERS)
+        if shapes is not None and shapes != {name: tensor.shape for name, tensor in tensors.items()}:
+            raise AmsbenchError(
+                f"the weights in {path} do not fit the network that its header describes; train it again"
+            )
+        return cls(task, header["config"])
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise _damaged(path, reason_of(error)) from error
+
+
+def _shapes(
+    cls: type[Method], task: Task, config: Mapping[str, Any], most: int
+) -> dict[str, torch.Size] | None:
+    """Shapes of a method's weights, built without memory; None for one that reads numbers while it is built."""
+    try:
+        with torch.device("meta"), _at_most_parameters(most), warnings.catch_warnings():
+            # such as that layers without width have no weights to begin with
+            warnings.simplefilter("ignore")
+            return {name: value.shape for name, value in cls(task, config).sampling_state().items()}
+    except RuntimeError as error:
+        # torch's words for a number that is not there
+        if "meta tensor" in str(error):
+            return None
+        raise
+
+
+def _too_large(settings: Any) -> int | None:
+    """A whole number in the settings, at any depth, that is larger than any of a network can be; None without one."""
+    if isinstance(settings, Mapping | list):
+        inner = settings.values() if isinstance(settings, Mapping) else settings
+        return next((found for value in inner if (found := _too_large(value))), None)
+    return settings if isinstance(settings, int) and abs(settings) > LARGEST_SETTING else None
+
+
+@contextmanager
+def _at_most_parameters(most: int) -> Iterator[None]:
+    """Ends the construction of a network with more parameters by a ValueError."""
+    count = 0
+
+    def counted(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count > most:
+            raise ValueError(f"its header describes a network of more than {most} parameter tensors")
+
+    handle = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _damaged(path: Path, error: Exception | str) -> AmsbenchError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,21 @@ from ..system.files import write_bytes
 from .options import without_length
 
 RESUME_FILE = "resume.pt"
+HASH_BYTES = 32
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """The state of the training in a folder; None if there is none. AmsbenchError if it is damaged.
-
-    The file is a zip archive, whose checksums torch itself does not compare.
-    """
+    """The state of the training in a folder; None if there is none. AmsbenchError if it is damaged."""
     path = folder / RESUME_FILE
     if not path.exists():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            if (damaged := archive.testzip()) is not None:
-                raise ValueError(f"{damaged} has another checksum")
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        content = path.read_bytes()
+        if sha256(content[HASH_BYTES:]).digest() != content[:HASH_BYTES]:
+            raise ValueError("its content is not what was written")
+        state: dict[str, Any] = torch.load(
+            BytesIO(content[HASH_BYTES:]), weights_only=True, map_location="cpu"
+        )
     except Exception as error:
         raise AmsbenchError(
             f"{path} is damaged and cannot be resumed; delete it to train again from the start"
@@ -38,10 +38,14 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state atomically."""
-    content = BytesIO()
-    torch.save(state, content)
-    write_bytes(folder / RESUME_FILE, content.getvalue())
+    """Write the state atomically: the sha256 of torch's archive, then the archive.
+
+    The checksums of the archive itself do not cover all of it, and torch does not compare them.
+    """
+    archive = BytesIO()
+    torch.save(state, archive)
+    content = archive.getvalue()
+    write_bytes(folder / RESUME_FILE, sha256(content).digest() + content)
 
 
 def check_settings(stored: dict[str, Any], settings: dict[str, Any], folder: Path) -> None:

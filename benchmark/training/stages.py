@@ -7,7 +7,7 @@ each with the method, the dataset and the content hash of its checkpoint. A stag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,38 @@ def stages_with(
 def stages_of(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """The stages of a training record, oldest first; the last is the record itself, without method and dataset."""
     return (*record.get(EARLIER_STAGES, ()), record)
+
+
+def record_error(record: Mapping[str, Any]) -> str | None:
+    """What of a training record is not of the kind that tables and captions read; None if all is.
+
+    A record without a field is one of a model that was not trained here.
+    """
+    earlier = record.get(EARLIER_STAGES, [])
+    if not isinstance(earlier, list | tuple) or not all(isinstance(stage, Mapping) for stage in earlier):
+        return f"{EARLIER_STAGES} that are no list of stages"
+    for stage in stages_of(record):
+        for name, fits in _KINDS.items():
+            if stage.get(name) is not None and not fits(stage[name]):
+                return f"the {name} {stage[name]!r:.100}"
+    return None
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "samples_seen": lambda value: isinstance(value, int) and _is_amount(value),
+    "seconds": _is_amount,
+    "cpu_seconds": _is_amount,
+    "device": lambda value: isinstance(value, str),
+    "method": lambda value: isinstance(value, str),
+    "dataset": lambda value: isinstance(value, str),
+    "options": lambda value: isinstance(value, Mapping),
+    "additions": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+}
+"""Whether a value of a record is of the kind that tables and captions read."""
 
 
 def training_total(record: Mapping[str, Any]) -> TrainingTotal | None:

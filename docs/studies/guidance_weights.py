@@ -49,8 +49,8 @@ SAMPLERS = {
     "graphite": "guided",
 }
 """The guided sampler of each method."""
-RELATIVE = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Trials: weights in units of the method's default."""
+RELATIVE = {"asio2": (0.5, 1.0, 2.0, 4.0, 8.0), "meg": (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)}
+"""Trials of each dataset: weights in units of the method's default."""
 COUNT, STEPS, SEED = 24, 25, 1_000
 RESULTS = Path(__file__).parent / "guidance_weights.json"
 PAGE = Path(__file__).parent.parent / "training.md"
@@ -157,7 +157,7 @@ def run(name: str, dataset_name: str, names: list[str], path: Path = RESULTS) ->
     network = network_hash(checkpoint.method)
     with local_pool(available_cores()) as pool:
         for plan_name in names or plans:
-            for relative in RELATIVE:
+            for relative in RELATIVE[dataset_name]:
                 identity = {
                     "method": name,
                     "network": network,
@@ -200,7 +200,7 @@ def table(trials: list[dict[str, Any]]) -> str:
             f"{name} {'-' if e['mae'] is None else format(e['mae'], '.2f')} ({e['coverage']:.0f} %)"
             for name, e in best["targets"].items()
         )
-        chosen = f"{best['weight']:g}" if len(by_weight) == len(RELATIVE) else "trials missing"
+        chosen = f"{best['weight']:g}" if len(by_weight) == len(RELATIVE[dataset]) else "trials missing"
         rows.append([f"`{dataset}` {plan}", f"`{method}` {best['sampler']}", scores, chosen, errors])
     heads = ["plan", "method, sampler", "score by weight", "chosen", "MAE with it (share measured)"]
     return str(tabulate(rows, heads, "pipe", disable_numparse=True))
@@ -212,7 +212,7 @@ def chosen_weights(trials: list[dict[str, Any]], name: str, dataset: str, method
     for one in trials:
         if (one["method"], one["dataset"]) == (name, dataset):
             plans.setdefault(one["plan"], {})[one["weight"]] = one["score"]
-    if not plans or any(len(scores) < len(RELATIVE) for scores in plans.values()):
+    if not plans or any(len(scores) < len(RELATIVE[dataset]) for scores in plans.values()):
         raise AmsbenchError(f"trials of {name} on {dataset} are missing; run them first")
     if isinstance(method.config["guidance"], dict):
         return {

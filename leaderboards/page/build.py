@@ -15,7 +15,7 @@ from string import Template
 from typing import Any
 
 from ...benchmark.runs.results import Result, ResultFiles
-from ...benchmark.system.files import UNFINISHED
+from ...benchmark.system.files import UNFINISHED, parsed_json
 from ...errors import AmsbenchError
 from ...version import __version__
 from .cards import method_cards
@@ -72,7 +72,7 @@ def check_replaceable(folder: Path) -> None:
     if not present:
         return
     try:
-        page = {MARKER, *json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]}
+        page = {MARKER, *parsed_json((folder / MARKER).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AmsbenchError(
             f"{folder} is not a page that 'amsbench page' made, and is not overwritten; {advice}"

@@ -11,7 +11,7 @@ def decimal(value: float | None, places: int) -> str:
     """A number with ``places`` decimals, or with two digits where that would leave fewer; - for None."""
     if value is None:
         return EMPTY
-    if value == 0 or round(abs(value) * 10**places) >= 10:
+    if value == 0 or abs(value) * 10**places >= 9.5:
         return f"{value:.{places}f}"
     return f"{value:.2g}"
 

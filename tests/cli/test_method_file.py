@@ -78,3 +78,28 @@ def test_mistakes(amsbench, mistake, method_file, tmp_path):
     (tmp_path / "taken.py").write_text(taken)
     mistake(amsbench(*run, "taken.py"), "'amshortcut', which is taken by an installed one")
     assert not (tmp_path / "results").exists()
+
+
+def test_a_sampler_whose_name_cannot_be_that_of_a_file(amsbench, mistake, method_file, data, tmp_path):
+    """Results are named after their samplers: one with a slash would be written into another folder."""
+    text = method_file.read_text()
+    assert 'name="ancestral"' in text
+    method_file.write_text(text.replace('name="ancestral"', 'name="../ancestral"'))
+    small = ("--samples", 16, "--cores", 1, "--set", 'network={"hidden": 16}')
+    assert amsbench("train", "--method", "./meanflow.py", *data, *small)[0] == 0
+    run = (
+        "run",
+        "--method",
+        "./meanflow.py",
+        *data,
+        "--protocol",
+        "quick",
+        "--steps",
+        1,
+        "--count",
+        3,
+        "--cores",
+        1,
+    )
+    mistake(amsbench(*run), "'../ancestral'", "cannot be part of the name of a file")
+    assert not list(tmp_path.glob("**/*.partial"))

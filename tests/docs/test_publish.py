@@ -10,6 +10,7 @@ from amsbench.benchmark.registry import load
 from amsbench.benchmark.runs.results import COMPACT, TABLE, ResultStore
 from amsbench.cli import main
 from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.comparisons import budget_label
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -90,6 +91,20 @@ def test_a_result_replaces_those_of_the_same_conditions(publish, tmp_path):
     assert not published.path(compact.key).is_file()
     for result in published.results():
         assert published.file_hashes(result.key) == result.files
+
+
+def test_a_row_of_the_fixed_budget_stays_beside_that_of_a_longer_training(publish, tmp_path):
+    published, new = ResultStore(tmp_path / "published"), ResultStore(tmp_path / "new")
+    results = [r for r in publish.PUBLISHED.results() if r.key.dataset == "asi"]
+    fixed = next(r for r in results if budget_label(r))
+    longer = next(r for r in results if not budget_label(r) and publish.same_conditions(r.key, fixed.key))
+    for result in (fixed, longer):
+        published.write(result.model_copy(update={"files": {}}))
+    key = longer.key.model_copy(update={"checkpoint_hash": "0" * 64})
+    new.write(longer.model_copy(update={"key": key, "files": {}}))
+    new.path(key, TABLE).write_bytes(b"a table")
+    assert publish.replace(new, list(new.results()), published) == 1
+    assert {result.key.stem for result in published.results()} == {fixed.key.stem, key.stem}
 
 
 def test_another_type_of_products_than_the_published_one_is_refused(publish, monkeypatch):

@@ -173,3 +173,27 @@ def test_no_file_with_a_changed_bit_is_read(saved):
         saved[1].write_bytes(changed)
         with pytest.raises(AmsbenchError, match="is not a checkpoint of amsbench or is damaged"):
             load_checkpoint(saved[1])
+
+
+def test_a_method_that_reads_numbers_while_it_is_built(saved, monkeypatch):
+    """A network is built without memory first, where it has no numbers; a plug-in's own may need some."""
+    method, path = saved
+    cls = type(method)
+
+    def built(self, task, config, before=cls.__init__):
+        before(self, task, config)
+        assert float(torch.arange(3.0).sum()) == 3.0
+
+    monkeypatch.setattr(cls, "__init__", built)
+    assert load_checkpoint(path).content_hash
+
+
+def test_sizes_of_a_header_are_compared_before_they_take_memory(saved, tmp_path):
+    """A network of 200,000 channels would have 160 GB of weights."""
+    method, path = saved
+    config = {**method.config, "network": {**method.config["network"], "hidden": 200_000}}
+    header, tensors = contents(path)
+    changed = tmp_path / "large.safetensors"
+    write(changed, {**header, "config": config}, tensors)
+    with pytest.raises(AmsbenchError, match="do not fit the network"):
+        load_checkpoint(changed)

@@ -10,6 +10,7 @@ from amsbench.benchmark.datasets.dataset import task_of
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.benchmark.training.loss_window import LossWindow, NotFinite
 from amsbench.benchmark.training.options import TrainingOptions
+from amsbench.benchmark.training.resume_state import read_state
 from amsbench.benchmark.training.train import train_method
 from amsbench.benchmark.training.trainer import Trainer
 from amsbench.methods.material_sde import MaterialSDE
@@ -70,7 +71,7 @@ def test_nan_is_named_and_never_stored(tiny_asi, tmp_path, monkeypatch, check_ev
         checkpoint = load_checkpoint(tmp_path / f"{name}.safetensors")
         assert checkpoint.record["samples_seen"] == 16
         assert all(torch.isfinite(value).all() for value in checkpoint.method.state_dict().values())
-    assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 8
+    assert read_state(tmp_path)["step"] == 8
 
 
 def test_weights_and_losses_do_not_depend_on_when_losses_are_read(tiny_asi, tmp_path):

@@ -1,0 +1,218 @@
+"""How long does the protocol `paper` take on 1,000 workers? The table of docs/guides/use_a_cluster.md.
+
+    python docs/studies/thousand_workers.py measure
+    python docs/studies/thousand_workers.py table
+
+``measure`` times, on one core of this machine: each released method in the cells of each plan (one structure, STEPS
+steps), the measurement of MEASURED such structures of ``amshortcut``, a task of a Dask cluster that does nothing, and
+the loss of a worker. The times are kept in thousand_workers.json beside this file; ``table`` computes from them what
+WORKERS workers would take, and writes the page. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import statistics
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import torch
+from tabulate import tabulate
+
+import amsbench
+from amsbench.benchmark.datasets.definition import plans_of
+from amsbench.benchmark.datasets.storage import load_dataset
+from amsbench.benchmark.evaluation.measurement import MeasurementTask, measure_structure
+from amsbench.benchmark.execution.dask_pool import dask_pool
+from amsbench.benchmark.execution.task_map import results_of
+from amsbench.benchmark.generation.batches import atoms_per_batch
+from amsbench.benchmark.generation.cells import cells_of
+from amsbench.benchmark.generation.generate import generate_structures
+from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
+from amsbench.benchmark.system.files import write_text
+from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.pages import between_markers
+
+DATASETS = ("asi", "asio2", "meg")
+METHODS = ("cdvae", "mattergen", "graphite", "material-ode", "material-sde", "amshortcut")
+STEPS, MEASURED = 5, 4
+EMPTY_TASKS = 2_000
+WORKERS = 1_000
+LONGEST_OVER_MEAN = 3.0
+"""Assumed time of the longest measurement of a result, in units of the mean."""
+HOURS_BETWEEN_LOSSES = 1_000.0
+"""Assumed hours after which a worker is lost on average: one of a thousand every hour."""
+SAMPLES = {"asi": (10_000, 4.0 / 60), "asio2": (6_000, 8.0 / 60), "meg": (9_027, None)}
+"""Training structures of the paper, and core-hours of a simulation of full length (docs/datasets.md)."""
+RESULTS = Path(__file__).parent / "thousand_workers.json"
+PAGE = Path(__file__).parent.parent / "guides" / "use_a_cluster.md"
+MARKERS = ("<!-- thousand workers -->", "<!-- end of thousand workers -->")
+
+
+class Stage(NamedTuple):
+    """Equal tasks of one result, s: their number, and the mean and the longest time of one."""
+
+    tasks: int
+    mean: float
+    longest: float
+
+    def seconds(self, workers: int, overhead: float, loss: float) -> float:
+        """Time of the stage on ``workers`` workers.
+
+        The last task begins, at the latest, when the others keep all workers busy, and is the longest one. The program
+        hands out one task at a time, in ``overhead`` seconds. A worker that is lost repeats its task after ``loss``
+        seconds, which lengthens the stage by that and one task for each loss.
+        """
+        busy = self.tasks * self.mean / workers
+        end = max(busy, self.tasks * overhead) + self.longest
+        losses = end * min(workers, self.tasks) / (HOURS_BETWEEN_LOSSES * 3600)
+        return end + losses * (loss + self.longest)
+
+
+def paper_plans(dataset: str) -> list[EvaluationPlan]:
+    """Plans of the protocol ``paper``."""
+    return list(plans_of(load_dataset(dataset).definition, "paper"))
+
+
+def generation_times(dataset: str) -> dict[str, Any]:
+    """Times of one structure and step by method and plan, s, and structures of a batch by plan."""
+    data = load_dataset(dataset)
+    times: dict[str, Any] = {}
+    for name in METHODS:
+        method = amsbench.load_method(name, dataset=dataset)
+        for plan in paper_plans(dataset):
+            cells, counts = cells_of(plan, data)
+            targets = {key: values[:1] for key, values in plan.target_values().items()}
+            made = generate_structures(
+                method, cells=cells[:1], counts=counts[:1], targets=targets, steps=STEPS
+            )
+            times[f"{name} {plan.name}"] = {
+                "seconds_per_step": (made.cpu_seconds or made.seconds) / STEPS,
+                "structures_per_batch": max(
+                    1, atoms_per_batch(method, "cpu", int(counts.sum())) // int(counts.max())
+                ),
+            }
+            print(dataset, name, plan.name, times[f"{name} {plan.name}"], file=sys.stderr, flush=True)
+    return times
+
+
+def measuring_times(dataset: str) -> dict[str, list[float]]:
+    """Times of the measurement of MEASURED structures by plan, s."""
+    data = load_dataset(dataset)
+    method = amsbench.load_method("amshortcut", dataset=dataset)
+    times: dict[str, list[float]] = {}
+    for plan in paper_plans(dataset):
+        few = plan.changed(count=MEASURED)
+        cells, counts = cells_of(few, data)
+        made = generate_structures(
+            method, cells=cells, counts=counts, targets=few.target_values(), steps=STEPS, seed=1
+        )
+        names = tuple(plan.targets)
+        task = MeasurementTask(definition=data.definition, properties=names, relaxes=bool(names))
+        times[plan.name] = []
+        for atoms in made.frames:
+            began = time.process_time()
+            measure_structure(task, atoms)
+            times[plan.name].append(time.process_time() - began)
+        print(dataset, plan.name, times[plan.name], file=sys.stderr, flush=True)
+    return times
+
+
+def cluster_times() -> dict[str, float]:
+    """Time of a task that does nothing, and from the loss of a worker to the end of the work that it had, s."""
+    with dask_pool(workers=1) as pool:
+        list(results_of(int, [(0,)], pool))
+        began = time.perf_counter()
+        list(results_of(int, [(k,) for k in range(EMPTY_TASKS)], pool))
+        task = (time.perf_counter() - began) / EMPTY_TASKS
+    with TemporaryDirectory() as folder, dask_pool(workers=1) as pool:
+        list(results_of(int, [(0,)], pool))
+        # the worker is the parent of the process that does the task; the second attempt finds the file and ends
+        lost = Path(folder) / "lost"
+        kill = f"(open({str(lost)!r}, 'x'), __import__('os').kill(__import__('os').getppid(), {int(signal.SIGKILL)}))"
+        began = time.perf_counter()
+        list(results_of(eval, [(f"__import__('os').path.exists({str(lost)!r}) or {kill}",)], pool))
+        loss = time.perf_counter() - began
+    return {"task": task, "loss": loss}
+
+
+def measure() -> None:
+    """Store all times."""
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {"cluster": cluster_times()}
+    for dataset in DATASETS:
+        found[dataset] = {"generation": generation_times(dataset), "measurement": measuring_times(dataset)}
+        write_text(RESULTS, json.dumps(found, indent=1) + "\n")
+
+
+def stages(dataset: str, found: dict[str, Any]) -> tuple[list[Stage], list[Stage]]:
+    """Stages of generation and of measurement of all results of a dataset: six methods, all plans and steps."""
+    generations, measurements = [], []
+    for key, times in found[dataset]["generation"].items():
+        (plan,) = (one for one in paper_plans(dataset) if one.name == key.split()[1])
+        mean = statistics.mean(found[dataset]["measurement"][plan.name])
+        for steps in plan.steps:
+            shard = times["structures_per_batch"] * steps * times["seconds_per_step"]
+            generations.append(Stage(math.ceil(plan.count / times["structures_per_batch"]), shard, shard))
+            measurements.append(Stage(plan.count, mean, LONGEST_OVER_MEAN * mean))
+    return generations, measurements
+
+
+def table(found: dict[str, Any]) -> str:
+    """One row per dataset for its simulations, and one for the results of all methods."""
+    if not found:
+        return "No time is stored yet."
+    overhead, loss = found["cluster"]["task"], found["cluster"]["loss"]
+    rows = []
+    for dataset in DATASETS:
+        samples, hours = SAMPLES[dataset]
+        if hours is not None:
+            built = Stage(samples, hours * 3600, hours * 3600)
+            rows.append([f"`{dataset}`, simulations of full length", *_cells([built], overhead, loss)])
+        generated, measured = stages(dataset, found)
+        rows.append(
+            [f"`{dataset}`, {len(generated)} results: generation", *_cells(generated, overhead, loss)]
+        )
+        rows.append([f"`{dataset}`: measurement", *_cells(measured, overhead, loss)])
+    heads = ["work", "tasks", "core-hours", f"hours on {WORKERS:,} workers", "of which workers compute"]
+    return str(tabulate(rows, heads, "pipe", disable_numparse=True))
+
+
+def _cells(stages: list[Stage], overhead: float, loss: float) -> list[str]:
+    """Tasks, core-hours, hours on WORKERS workers, and the share of these that is computation."""
+    core_hours = sum(stage.tasks * stage.mean for stage in stages) / 3600
+    hours = sum(stage.seconds(WORKERS, overhead, loss) for stage in stages) / 3600
+    tasks = sum(stage.tasks for stage in stages)
+    return [f"{tasks:,}", f"{core_hours:,.0f}", f"{hours:.1f}", f"{100 * core_hours / WORKERS / hours:.0f} %"]
+
+
+def stored() -> dict[str, Any]:
+    """The stored times."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def page_with(text: str, page: str) -> str:
+    """The page with ``text`` between its markers."""
+    return between_markers(page, MARKERS, f"\n{text}\n\n")
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["measure"]:
+            measure()
+        case ["table"]:
+            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except AmsbenchError as error:
+        sys.exit(str(error))

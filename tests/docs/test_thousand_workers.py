@@ -1,0 +1,62 @@
+"""The time of a thousand workers is that of a schedule computed by hand, and the page has it."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+@pytest.fixture
+def study():
+    spec = importlib.util.spec_from_file_location(
+        "thousand_workers", DOCS / "studies" / "thousand_workers.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_last_task_begins_when_the_others_keep_all_workers_busy(study, monkeypatch):
+    """1,000 tasks of 2 s on 100 workers are 20 s, and the longest one, of 9 s, may begin at their end."""
+    monkeypatch.setattr(study, "HOURS_BETWEEN_LOSSES", float("inf"))
+    assert study.Stage(1_000, 2.0, 9.0).seconds(100, overhead=0.001, loss=5.0) == pytest.approx(29.0)
+
+
+def test_short_tasks_take_as_long_as_the_program_needs_to_hand_them_out(study, monkeypatch):
+    monkeypatch.setattr(study, "HOURS_BETWEEN_LOSSES", float("inf"))
+    assert study.Stage(1_000, 0.01, 0.01).seconds(100, overhead=0.01, loss=5.0) == pytest.approx(10.01)
+
+
+def test_a_lost_worker_costs_its_task_again(study, monkeypatch):
+    """29 s of 100 workers that are lost every 29 s x 100 on average: one loss, of 5 s and a task of 9 s."""
+    monkeypatch.setattr(study, "HOURS_BETWEEN_LOSSES", 29.0 * 100 / 3600)
+    assert study.Stage(1_000, 2.0, 9.0).seconds(100, overhead=0.001, loss=5.0) == pytest.approx(29.0 + 14.0)
+
+
+def test_results_are_computed_one_after_another(study, monkeypatch):
+    """The steps 1 and 3 of 10 structures in batches of 4: three shards of 4 and of 12 s; ten measurements each."""
+    plan = study.EvaluationPlan(
+        name="p",
+        kind="structural",
+        protocol="paper",
+        version=1,
+        count=10,
+        steps=(1, 3),
+        targets={},
+        cube=None,
+    )
+    monkeypatch.setattr(study, "paper_plans", lambda dataset: [plan])
+    times = {"seconds_per_step": 1.0, "structures_per_batch": 4}
+    found = {"asi": {"generation": {"cdvae p": times}, "measurement": {"p": [1.0, 3.0]}}}
+    generated, measured = study.stages("asi", found)
+    assert [(one.tasks, one.mean) for one in generated] == [(3, 4.0), (3, 12.0)]
+    assert [(one.tasks, one.mean, one.longest) for one in measured] == [(10, 2.0, 6.0)] * 2
+
+
+def test_the_page_has_the_table_of_the_stored_times(study):
+    page = study.PAGE.read_text(encoding="utf-8")
+    assert study.page_with(study.table(study.stored()), page) == page, (
+        "run: python docs/studies/thousand_workers.py table"
+    )
