@@ -40,6 +40,8 @@ _KINDS = {
     **dict.fromkeys(("counts", "groups", "splits"), "iu"),
 }
 """Kinds of numpy's types that each array may have."""
+LONGEST_EDGE = 1e6
+"""Longest edge of a cell, A: longer than any that is simulated, with a volume that is a number."""
 _METADATA = {"dataset": str, "elements": list, "properties": list, "provenance": dict}
 
 
@@ -230,8 +232,8 @@ def _what_is_wrong(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> s
     if samples and not 0 <= arrays["splits"].min() <= arrays["splits"].max() < len(SPLITS):
         return f"has a split number beyond {', '.join(SPLITS)}"
     cells = arrays["cells"]
-    if not np.isfinite(cells).all() or not np.abs(np.linalg.det(cells)).min(initial=1) > 0:
-        return "has a cell without volume"
+    if not (np.abs(cells) < LONGEST_EDGE).all() or not np.abs(np.linalg.det(cells)).min(initial=1) > 0:
+        return f"has a cell without volume, or longer than {LONGEST_EDGE:g} A"
     return None
 
 

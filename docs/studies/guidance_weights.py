@@ -147,6 +147,8 @@ def run(name: str, dataset_name: str, names: list[str], path: Path = RESULTS) ->
     """Compute the trials of a method on the plans of a dataset that are not stored."""
     if name not in SAMPLERS:
         raise AmsbenchError(f"method '{name}' has no guidance weight; choose one of {', '.join(SAMPLERS)}")
+    if dataset_name not in RELATIVE:
+        raise AmsbenchError(f"there are no trials for '{dataset_name}'; choose one of {', '.join(RELATIVE)}")
     checkpoint = load_checkpoint_for(name, dataset_name)
     dataset = load_dataset(dataset_name)
     plans = {plan.name: plan for plan in plans_of(dataset.definition, "standard")}

@@ -183,11 +183,11 @@ def table(found: dict[str, Any]) -> str:
     return str(tabulate(rows, heads, "pipe", disable_numparse=True))
 
 
-def _cells(stages: list[Stage], overhead: float, loss: float) -> list[str]:
+def _cells(work: list[Stage], overhead: float, loss: float) -> list[str]:
     """Tasks, core-hours, hours on WORKERS workers, and the share of these that is computation."""
-    core_hours = sum(stage.tasks * stage.mean for stage in stages) / 3600
-    hours = sum(stage.seconds(WORKERS, overhead, loss) for stage in stages) / 3600
-    tasks = sum(stage.tasks for stage in stages)
+    core_hours = sum(stage.tasks * stage.mean for stage in work) / 3600
+    hours = sum(stage.seconds(WORKERS, overhead, loss) for stage in work) / 3600
+    tasks = sum(stage.tasks for stage in work)
     return [f"{tasks:,}", f"{core_hours:,.0f}", f"{hours:.1f}", f"{100 * core_hours / WORKERS / hours:.0f} %"]
 
 

@@ -1,8 +1,6 @@
 """The choice of guidance weights is the same procedure for every method, and no number of a table takes part in it."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,17 +14,10 @@ from amsbench.benchmark.training.checkpoint_choice import load_checkpoint_for
 from amsbench.errors import AmsbenchError
 from amsbench.methods.material_sde import MaterialSDE
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
-
 
 @pytest.fixture
-def study():
-    spec = importlib.util.spec_from_file_location(
-        "guidance_weights", DOCS / "studies" / "guidance_weights.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def study(script):
+    return script("studies/guidance_weights.py")
 
 
 @pytest.fixture(scope="module")

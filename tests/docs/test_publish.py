@@ -1,8 +1,6 @@
 """Published results that are computed again and replaced."""
 
-import importlib.util
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -12,15 +10,10 @@ from amsbench.cli import main
 from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.comparisons import budget_label
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 @pytest.fixture(scope="module")
-def publish():
-    spec = importlib.util.spec_from_file_location("publish", DOCS / "publish.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def publish(script):
+    return script("publish.py")
 
 
 def test_the_arguments_of_a_published_result_compute_its_key(publish, monkeypatch):

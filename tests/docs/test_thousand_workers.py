@@ -1,21 +1,11 @@
 """The time of a thousand workers is that of a schedule computed by hand, and the page has it."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 @pytest.fixture
-def study():
-    spec = importlib.util.spec_from_file_location(
-        "thousand_workers", DOCS / "studies" / "thousand_workers.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def study(script):
+    return script("studies/thousand_workers.py")
 
 
 def test_the_last_task_begins_when_the_others_keep_all_workers_busy(study, monkeypatch):

@@ -1,19 +1,11 @@
 """The table of the spread between trainings is that of the stored ones, with numbers that are known by hand."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 @pytest.fixture
-def study():
-    spec = importlib.util.spec_from_file_location("training_seeds", DOCS / "studies" / "training_seeds.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def study(script):
+    return script("studies/training_seeds.py")
 
 
 def row(seed, rdf, half, energy):

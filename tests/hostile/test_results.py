@@ -63,7 +63,7 @@ def test_changed_values(random, published, changes, right_or_refused, tmp_path):
 
 @given(random=RANDOM)
 def test_tables_of_changed_values(random, published, changes, right_or_refused, tmp_path):
-    """One or two entries below the key are changed, so that the result is read more often."""
+    """Entries of one field are changed, so that the result is read more often; such a one has tables and pages."""
     fields = json.loads(random.choice(published))
     name = random.choice([name for name in fields if name not in ("format", "content_hash")])
     fields[name] = changes.json(random, fields[name])
