@@ -38,7 +38,7 @@ def register_method_file(text: str) -> str:
     sys.modules[module_name] = module  # dataclasses and pickle look their module up by name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the file does wrong
+    except (Exception, SystemExit) as error:  # whatever the file does wrong
         del sys.modules[module_name]
         line = _line_in(error, path)
         raise AmsbenchError(

@@ -96,8 +96,44 @@ def target(kind: PluginKind, name: str) -> str:
 
 
 def load(kind: PluginKind, name: str) -> Any:
-    """Import and return the class registered under ``name``; AmsbenchError lists near matches."""
-    return _entry(kind, name).load()
+    """Import and return the class registered under ``name``.
+
+    AmsbenchError for an unknown name, with near matches, and for a package that cannot be imported or has no such
+    class.
+    """
+    entry = _entry(kind, name)
+    try:
+        plugin = entry.load()
+    except AmsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the package does wrong
+        raise AmsbenchError(
+            f"the {_NOUNS[kind]} '{name}' ({entry.value}) cannot be imported: {type(error).__name__}: {error}; correct "
+            "or uninstall its package"
+        ) from error
+    if not isinstance(plugin, type) or getattr(plugin, "name", None) != name:
+        raise AmsbenchError(
+            f"the {_NOUNS[kind]} '{name}' ({entry.value}) is not a class with this name; correct or uninstall its "
+            "package"
+        )
+    return plugin
+
+
+def usable(kind: PluginKind) -> dict[str, Any]:
+    """The classes of a kind by name, without those that cannot be imported, of which ``unusable`` tells."""
+    without = unusable(kind)
+    return {name: load(kind, name) for name in names(kind) if name not in without}
+
+
+def unusable(kind: PluginKind) -> dict[str, str]:
+    """Why plug-ins of a kind cannot be used, by name."""
+    reasons = {}
+    for name in names(kind):
+        try:
+            load(kind, name)
+        except AmsbenchError as error:
+            reasons[name] = str(error)
+    return reasons
 
 
 @cache

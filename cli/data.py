@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,9 +22,6 @@ from .options import (
     names_in,
 )
 from .progress import progress_bars, say
-
-if TYPE_CHECKING:
-    pass
 
 data_app = typer.Typer(
     no_args_is_help=True, help="Build, import, list, describe, check and export dataset files."
@@ -103,7 +100,11 @@ def list_() -> None:
         if not bundled_path(name).is_file():
             print(f"{name:12} no file; make one with 'amsbench data build {name}'")
         for path in sorted([*folder.glob(f"{name}.npz"), *folder.glob(f"{name}_*.npz")]):
-            loaded = load_dataset_file(path)
+            try:
+                loaded = load_dataset_file(path)
+            except AmsbenchError as error:
+                print(f"{path.stem:12} cannot be read: {error}")
+                continue
             print(
                 f"{path.stem:12} {len(loaded):6} samples, recipe {loaded.provenance['recipe']}, "
                 f"{path.stat().st_size / 1e6:.1f} MB, {loaded.content_hash[:12]}"

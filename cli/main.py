@@ -6,11 +6,13 @@ Commands import heavy modules when they run, so that ``--help`` is quick.
 from __future__ import annotations
 
 import errno
+import functools
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -65,13 +67,41 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 
 
+def _without_exits(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, where a ``sys.exit`` becomes an AmsbenchError: no code of this package has one, but plug-ins may."""
+
+    @functools.wraps(command)
+    def call(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except SystemExit as error:
+            raise AmsbenchError(
+                f"a plug-in ended the command by sys.exit({error.code!r}) before it was done; remove that from its code"
+            ) from error
+
+    return call
+
+
+for group in (app, data_app):
+    for registered in group.registered_commands:
+        if registered.callback is not None:
+            registered.callback = _without_exits(registered.callback)
+
+
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a disk that is full, broken or read-only."""
+
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EINVAL)
+"""Errors of a name that cannot be that of a file, or of a file that this user may not read."""
 
 
 def main() -> None:
     """Run the command line; an AmsbenchError becomes one sentence on standard error and exit code 2."""
     os.environ.setdefault("KMP_WARNINGS", "off")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal without σ or ±, and names of files with any bytes, spoil a character and not the command
+            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
     # job schedulers stop a command by SIGTERM: as after Ctrl-C, worker processes end and partial files are removed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -90,6 +120,9 @@ def main() -> None:
         )
         sys.exit(2)
     except OSError as error:
+        if error.errno in NAME_ERRORS and error.filename:
+            say(f"amsbench: {error.filename} cannot be used: {error.strerror}; give another file or folder")
+            sys.exit(2)
         if error.errno not in DISK_ERRORS:
             raise
         where = f" {error.filename}" if error.filename else ""

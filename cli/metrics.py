@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .plugins import say_unusable
 from .progress import say, terminal_width
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def metrics_command(
         for line in metric_lines(registry.load("metrics", name), terminal_width() or WIDTH):
             print(line)
         return
-    classes = [registry.load("metrics", item) for item in registry.names("metrics")]
+    classes = list(registry.usable("metrics").values())
     width = max(len(metric.name) for metric in classes)
     for base, head in (
         (CurveMetric, "mean curves of a set of structures"),
@@ -43,6 +44,7 @@ def metrics_command(
             if issubclass(metric, base):
                 unit = f" ({metric.unit})" if metric.unit else ""
                 print(f"  {metric.name:{width}} {metric.title}{unit}")
+    say_unusable("metrics")
 
 
 def metric_lines(metric: type[Metric], width: int) -> Iterator[str]:
@@ -55,8 +57,8 @@ def metric_lines(metric: type[Metric], width: int) -> Iterator[str]:
     if issubclass(metric, PropertyMetric):
         datasets = [
             name
-            for name in registry.names("datasets")
-            if metric.name in {item.name for item in registry.load("datasets", name).properties}
+            for name, dataset in registry.usable("datasets").items()
+            if metric.name in {item.name for item in dataset.properties}
         ]
         measured = f"where it has targets, on {', '.join(datasets) or 'no registered dataset'}"
     elif metric.name in (*STANDARD_CURVES, *STANDARD_DESCRIPTORS):

@@ -14,6 +14,7 @@ from .progress import say, terminal_width
 
 if TYPE_CHECKING:
     from ..benchmark.interface.method import Method
+    from ..benchmark.registry import PluginKind
     from ..benchmark.runs.non_learned import NonLearnedBaseline
 
 HEADS = {
@@ -41,11 +42,12 @@ def methods_command(
             print(line)
         return
     print("methods")
-    for item in registry.names("methods"):
-        print(f"  {item:14} {registry.load('methods', item).title}")
+    for item, method in registry.usable("methods").items():
+        print(f"  {item:14} {method.title}")
     print("\nnon-learned baselines")
-    for item in registry.names("non_learned"):
-        print(f"  {item:14} {registry.load('non_learned', item).title}")
+    for item, baseline in registry.usable("non_learned").items():
+        print(f"  {item:14} {baseline.title}")
+    say_unusable("methods", "non_learned")
 
 
 def new_method_command(
@@ -133,10 +135,19 @@ def datasets_command() -> None:
     """List the registered datasets."""
     from ..benchmark import registry
 
-    for item in registry.names("datasets"):
-        cls = registry.load("datasets", item)
-        names = ", ".join(f"{p.name} ({p.unit})" for p in cls.properties) or "no properties"
-        print(f"{item:8} {cls.title}; {names}")
+    for item, dataset in registry.usable("datasets").items():
+        names = ", ".join(f"{p.name} ({p.unit})" for p in dataset.properties) or "no properties"
+        print(f"{item:8} {dataset.title}; {names}")
+    say_unusable("datasets")
+
+
+def say_unusable(*kinds: PluginKind) -> None:
+    """Say on standard error which plug-ins of some kinds cannot be used, and why."""
+    from ..benchmark import registry
+
+    for kind in kinds:
+        for reason in registry.unusable(kind).values():
+            say(f"Warning: {reason}")
 
 
 def info_command() -> None:

@@ -17,9 +17,9 @@ from torch import Tensor
 from ..benchmark.datasets.dataset import Dataset, task_of
 from ..benchmark.interface.method import Method
 from ..benchmark.interface.noise import BatchNoise, NoiseSource, StructureNoise, structure_seeds
+from ..benchmark.interface.settings import with_changes
 from ..benchmark.interface.structures import Structures, add_ghosts, fractional
 from ..benchmark.interface.task import Task
-from ..benchmark.training.train import with_changes
 from .checks import fail
 from .synthetic import synthetic_dataset
 

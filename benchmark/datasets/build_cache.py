@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import AmsbenchError
-from ..system.files import parsed_json, write_text
+from ..system.checked_files import read_checked_json, read_checked_npz, write_checked_json, write_checked_npz
 from .definition import DatasetDefinition, Recipe
-from .storage import read_npz, read_packed, save_dataset, write_npz
+from .storage import read_packed, save_dataset
 
 STRUCTURE_ARRAYS = ("fractional", "cells", "species", "counts")
+ADVICE = "delete it and start the build again, which computes it again"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class BuildCache:
         manifest = _folder(output) / "build.json"
         exists = manifest.is_file()
         if exists:
-            _check_made_with(_read_json(manifest), made_with, manifest.parent)
+            _check_made_with(_read(manifest), made_with, manifest.parent)
         elif output.exists():
             arrays, metadata, _ = read_packed(output)
             _check_made_with(metadata["provenance"], made_with, output)
@@ -63,7 +65,7 @@ class BuildCache:
             if output.exists():
                 parts._unpack(arrays)
             # written last, so that an interrupted unpacking is repeated
-            _write_json(manifest, made_with)
+            write_checked_json(manifest, made_with)
         return parts
 
     def _unpack(self, arrays: dict[str, np.ndarray]) -> None:
@@ -89,14 +91,15 @@ class BuildCache:
 
         requested: number of samples by simulation; None for all stored simulations
         """
-        numbers = sorted(int(path.stem.split("-")[1]) for path in self.folder.glob("simulation-*.npz"))
+        matches = [re.fullmatch(r"simulation-(\d{5,})\.npz", path.name) for path in self.folder.glob("*.npz")]
+        numbers = sorted(int(match[1]) for match in matches if match is not None)
         if requested is None:
             return numbers
         return [n for n in numbers if n in requested and self._requested(n) >= requested[n]]
 
     def arrays(self, index: int) -> dict[str, np.ndarray]:
         """Packed arrays of the structures of one simulation."""
-        stored = self._read(index)
+        stored = self._simulation(index)
         return {name: stored[name] for name in STRUCTURE_ARRAYS}
 
     def store_simulation(
@@ -106,24 +109,24 @@ class BuildCache:
         # a longer run of the same simulation has other structures after the old ones, so all are labelled again
         self._labels_path(index).unlink(missing_ok=True)
         extra = {"requested": np.array(requested), "seconds": np.array(seconds)}
-        write_npz(self._simulation_path(index), {**arrays, **extra})
+        write_checked_npz(self._simulation_path(index), {**arrays, **extra})
 
     def failures(self, index: int) -> list[str]:
         """Reasons of the failed attempts at one simulation."""
         path = self.folder / f"failures-{index:05d}.json"
-        return _read_json(path)["reasons"] if path.is_file() else []
+        return _read(path)["reasons"] if path.is_file() else []
 
     def store_failures(self, index: int, reasons: list[str]) -> None:
         """Add failed attempts at one simulation to those of earlier builds."""
         if reasons:
             earlier = self.failures(index)
-            _write_json(self.folder / f"failures-{index:05d}.json", {"reasons": [*earlier, *reasons]})
+            write_checked_json(self.folder / f"failures-{index:05d}.json", {"reasons": [*earlier, *reasons]})
 
     def labels(self, index: int) -> list[dict[str, Any]]:
         """Measured values and failures of each sample of one simulation."""
         path = self._labels_path(index)
         if path.is_file():
-            return _read_json(path)["labels"]
+            return _read(path)["labels"]
         return [{"values": {}, "failures": {}} for _ in self.arrays(index)["counts"]]
 
     def missing_labels(self, index: int, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -139,7 +142,7 @@ class BuildCache:
             {key: {**old[key], **new[key]} for key in ("values", "failures")}
             for old, new in zip(self.labels(index), measured, strict=True)
         ]
-        _write_json(self._labels_path(index), {"labels": merged})
+        write_checked_json(self._labels_path(index), {"labels": merged})
 
     def pack(self, samples: int) -> PackedPart:
         """Write the first ``samples`` stored samples to the output file; AmsbenchError if there are none."""
@@ -155,7 +158,7 @@ class BuildCache:
         labels: list[dict[str, Any]] = []
         left = samples
         for index in finished:
-            stored = self._read(index)
+            stored = self._simulation(index)
             keep = min(left, len(stored["counts"]))
             atoms = int(stored["counts"][:keep].sum())
             groups.append(
@@ -191,19 +194,15 @@ class BuildCache:
     def _all_failures(self) -> list[str]:
         return [
             reason
-            for path in sorted(self.folder.glob("failures-*.json"))
-            for reason in _read_json(path)["reasons"]
+            for path in sorted(self.folder.glob("failures-?????*.json"))
+            for reason in _read(path)["reasons"]
         ]
 
     def _requested(self, index: int) -> int:
-        return int(self._read(index)["requested"])
+        return int(self._simulation(index)["requested"])
 
-    def _read(self, index: int) -> dict[str, np.ndarray]:
-        stored = read_npz(self._simulation_path(index))
-        missing = [name for name in (*STRUCTURE_ARRAYS, "requested", "seconds") if name not in stored]
-        if missing:
-            raise AmsbenchError(f"{self._simulation_path(index)} lacks {', '.join(missing)}; delete it")
-        return stored
+    def _simulation(self, index: int) -> dict[str, np.ndarray]:
+        return read_checked_npz(self._simulation_path(index), ADVICE)
 
     def _simulation_path(self, index: int) -> Path:
         return self.folder / f"simulation-{index:05d}.npz"
@@ -231,12 +230,5 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return parsed_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AmsbenchError(f"{path} is not JSON ({error}); delete it and start the build again") from error
-
-
-def _write_json(path: Path, data: Any) -> None:
-    write_text(path, json.dumps(data, indent=1) + "\n")
+def _read(path: Path) -> dict[str, Any]:
+    return read_checked_json(path, ADVICE)

@@ -30,10 +30,12 @@ def plans_of(
 ) -> tuple[EvaluationPlan, ...]:
     """Evaluation plans of a dataset under a protocol: those of these names, with other step counts and another count.
 
-    None leaves each as it is. AmsbenchError for an unknown protocol, one without plans, and unknown names.
+    None leaves each as it is. AmsbenchError for an unknown protocol, one without plans, no names and unknown ones.
     """
     plans = _all_plans(definition, protocol)
     known = [plan.name for plan in plans]
+    if names is not None and not names:
+        raise AmsbenchError(f"no plan was named; choose from {', '.join(known)}")
     for name in names or ():
         if name not in known:
             raise AmsbenchError(f"unknown plan '{name}'; {near_matches(name, known)}")

@@ -122,8 +122,7 @@ def _check_columns(definition: DatasetDefinition, properties: Sequence[str]) -> 
         elements=definition.elements, formal_charges=dict.fromkeys(definition.elements, 1)
     )
     taken = {*_EXPORTED_KEYS, *hits.COLUMNS}
-    for name in registry.names("metrics"):
-        metric = registry.load("metrics", name)
+    for name, metric in registry.usable("metrics").items():
         if issubclass(metric, StructureMetric):
             taken |= {name, *(quantity.name for quantity in metric().quantities(charged))}
     for item in properties:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,8 @@ import numpy as np
 from ...errors import AmsbenchError
 from .. import registry
 from ..system import arguments
-from ..system.files import DAMAGED, parsed_json, write_atomically
+from ..system.checked_files import read_npz, write_npz
+from ..system.files import parsed_json, write_atomically
 from .dataset import Dataset
 from .definition import SPLITS, DatasetDefinition, Split
 from .imported import ImportedStructures
@@ -235,34 +235,6 @@ def _what_is_wrong(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> s
     if not (np.abs(cells) < LONGEST_EDGE).all() or not np.abs(np.linalg.det(cells)).min(initial=1) > 0:
         return f"has a cell without volume, or longer than {LONGEST_EDGE:g} A"
     return None
-
-
-def write_npz(path: Path, contents: dict[str, np.ndarray]) -> None:
-    """Write a compressed npz atomically."""
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as stream:
-            np.savez_compressed(stream, **contents)  # type: ignore[arg-type]
-
-    write_atomically(path, write)
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz without pickled objects; AmsbenchError if it is truncated or no npz."""
-    if not path.exists():
-        raise AmsbenchError(
-            f"{path} is not there, perhaps because it was removed meanwhile; run the command again"
-        )
-    if not zipfile.is_zipfile(path):
-        raise AmsbenchError(f"{path} is truncated or is not an amsbench file; build or import it again")
-    try:
-        # opened here, because numpy leaves the file open if the archive is damaged
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except DAMAGED as error:
-        raise AmsbenchError(
-            f"{path} is damaged or is not an amsbench file ({error}); build or import it again"
-        ) from error
 
 
 def encode_structures(structures: Sequence[Atoms], elements: Sequence[str]) -> dict[str, np.ndarray]:

@@ -18,14 +18,13 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from ..generation.partial_results import FinishedPart, PartialResults
+from ..system.checked_files import read_checked_json, write_checked_json
 from ..system.compact_structures import on_grid
 from ..system.files import (
     check_writable,
     exclusive_lock,
-    parsed_json,
     sha256_of,
     write_atomically,
-    write_text,
 )
 from .records import DesignCosts, JudgedRound
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 SETTINGS, WRITTEN, TABLE, NEAREST = "settings.json", "written.json", "table.csv", "nearest.extxyz"
 FORMAT = 1
 SUFFIX = ".design"
+ADVICE = "remove it, or the folder of the design"
 
 
 def folder_of(output: Path) -> Path:
@@ -62,9 +62,9 @@ class DesignFolder:
                 raise AmsbenchError(
                     f"{self.path} holds {others[0]} and is no folder of a design; give another output, or remove it"
                 )
-            write_text(file, json.dumps(own, indent=1) + "\n")
+            write_checked_json(file, own)
             return
-        stored = self._json(file)
+        stored = read_checked_json(file, ADVICE)
         for name in dict.fromkeys([*own, *stored]):
             if stored.get(name) != own.get(name):
                 raise AmsbenchError(
@@ -81,7 +81,7 @@ class DesignFolder:
         file = self._file(number)
         if not file.is_file():
             return None
-        data = self._json(file)
+        data = read_checked_json(file, ADVICE)
         try:
             frames = self._frames(self.generated(number))
             minima = iter(self._frames(PartialResults(self._relaxed), f"{number:04d}"))
@@ -114,7 +114,7 @@ class DesignFolder:
             "rows": [{name: _plain(value) for name, value in row.items()} for row in judged.rows],
             "costs": asdict(judged.costs),
         }
-        write_text(self._file(number), json.dumps(data, allow_nan=False) + "\n")
+        write_checked_json(self._file(number), data)
 
     def costs_ahead(self, number: int, *, on_gpu: bool) -> DesignCosts:
         """Costs of the structures of round ``number`` that were generated and not judged."""
@@ -138,7 +138,7 @@ class DesignFolder:
             write(temporary)
             hashes = self._written()
             hashes[output.name] = [*hashes.get(output.name, []), sha256_of(temporary)][-2:]
-            write_text(self.path / WRITTEN, json.dumps(hashes, indent=1) + "\n")
+            write_checked_json(self.path / WRITTEN, hashes)
 
         write_atomically(output, noted)
 
@@ -153,7 +153,7 @@ class DesignFolder:
 
     def _written(self) -> dict[str, list[str]]:
         file = self.path / WRITTEN
-        return dict(self._json(file)) if file.is_file() else {}
+        return dict(read_checked_json(file, ADVICE)) if file.is_file() else {}
 
     @property
     def _relaxed(self) -> Path:
@@ -165,14 +165,6 @@ class DesignFolder:
     def _frames(self, partial: PartialResults, *names: str) -> list[Atoms]:
         parts = [partial.read(name) for name in names or partial.names()]
         return [atoms for part in parts if part is not None for atoms in part.frames]
-
-    def _json(self, file: Path) -> Any:
-        try:
-            return parsed_json(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise AmsbenchError(
-                f"{file} cannot be read ({error}); remove it, or the folder of the design"
-            ) from error
 
 
 @contextmanager

@@ -31,8 +31,7 @@ def frozen_metrics(definition: DatasetDefinition) -> tuple[str, ...]:
 
 def _curve_metrics(definition: DatasetDefinition) -> list[CurveMetric]:
     metrics = []
-    for name in registry.names("metrics"):
-        cls = registry.load("metrics", name)
+    for name, cls in registry.usable("metrics").items():
         # a metric of another package may have changed where the file is read
         if issubclass(cls, CurveMetric) and cls.__module__.split(".")[0] == PACKAGE:
             metric = registry.load_metric(name, CurveMetric)

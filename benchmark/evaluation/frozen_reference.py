@@ -8,7 +8,6 @@ structures (``fractions`` [s, e]), for each curve ``curve/<metric>/grid`` and pe
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,8 +22,9 @@ from ...metrics.design.inverse_design import TrainingLabels
 from ...metrics.novelty.structure_index import TypedStructure
 from ...metrics.structural_errors import FrozenCurve
 from ..datasets.definition import Split
-from ..datasets.storage import decode_positions, read_npz, write_npz
-from ..system.files import parsed_json
+from ..datasets.storage import decode_positions
+from ..system.checked_files import hash_of_arrays, read_npz, write_npz
+from ..system.files import parsed_json, reason_of
 from .material_limits import MaterialLimits, MaterialReference
 
 REFERENCE_FORMAT = "amsbench-reference"
@@ -89,7 +89,7 @@ class FrozenReference:
     @cached_property
     def content_hash(self) -> str:
         """Hex sha256 of all values."""
-        return _hash(*self._packed())
+        return hash_of_arrays(*self._packed())
 
     def write(self, path: Path) -> None:
         """Write the file atomically; AmsbenchError if that is impossible."""
@@ -157,11 +157,18 @@ def _read(path: Path, changed: int) -> FrozenReference:
             f"{path} has the format {form[0]} {form[1]}, this version reads {REFERENCE_FORMAT} "
             f"{REFERENCE_FORMAT_VERSION}; {advice}"
         )
-    if _hash(arrays, text) != stored_hash:
+    if hash_of_arrays(arrays, text) != stored_hash:
         raise AmsbenchError(
             f"{path} has been changed since it was written: its content hash does not match; {advice}"
         )
-    return _unpacked(arrays, metadata)
+    try:
+        reference = _unpacked(arrays, metadata)
+        len(reference.material.structures)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, AmsbenchError) as error:
+        raise AmsbenchError(
+            f"{path} is not a reference of this version ({reason_of(error)}); {advice}"
+        ) from error
+    return reference
 
 
 def _unpacked(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> FrozenReference:
@@ -210,12 +217,3 @@ def chosen_structures(
         "species": packed["species"][atoms],
         "counts": packed["counts"][rows],
     }
-
-
-def _hash(arrays: Mapping[str, np.ndarray], metadata: str) -> str:
-    digest = hashlib.sha256(metadata.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -31,9 +31,7 @@ NO_ATOMS = "has no atoms"
 
 def unmeasurable(atoms: Atoms, definition: DatasetDefinition) -> str | None:
     """Why nothing can be measured on a structure; None if something can, as on an empty cell."""
-    if len(atoms) == 0:
-        return None
-    if (fault := fault_of(atoms)) is not None:
+    if (fault := fault_of(atoms, may_be_empty=True)) is not None:
         return fault
     foreign = sorted(set(atoms.get_chemical_symbols()) - set(definition.elements))
     if foreign:

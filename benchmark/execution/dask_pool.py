@@ -8,6 +8,8 @@ worker that is lost.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import functools
 import hashlib
 import multiprocessing
@@ -30,6 +32,7 @@ from .local_pool import LocalPool
 from .task_map import ExecutorLost, WorkersKilled, map_with_timeout, results_of
 
 if TYPE_CHECKING:
+    import distributed
     from distributed import Client
 
 CONNECTION_SECONDS = 20
@@ -88,7 +91,6 @@ class DaskPool(Executor):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._executor = client.get_executor(pure=False)
         self._software = software()
         self._counted: tuple[float, int] = (-COUNTED_EVERY, 1)
 
@@ -110,9 +112,12 @@ class DaskPool(Executor):
     ) -> Future[Any]:
         """A future of ``function(*args)`` or TaskLost, by ``map_with_timeout`` on the worker."""
         submitted: Future[Any] = Future()
+        submitted.set_running_or_notify_cancel()
         with _lost_scheduler():
-            inner = self._executor.submit(run_alone, self._software, limit, task, function, args)
-        inner.add_done_callback(functools.partial(_pass_on, submitted, task))
+            inner = self._client.submit(run_alone, self._software, limit, task, function, args, pure=False)
+            loop = self._client.loop
+            assert loop is not None  # the client is connected
+            loop.add_callback(_pass_on, submitted, task, inner)
         return submitted
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -127,9 +132,6 @@ class DaskPool(Executor):
     ) -> Iterator[Any]:
         """As ``results_of``; timeout and chunksize are ignored."""
         return results_of(fn, zip(*iterables, strict=False), self)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._executor.shutdown(wait=wait)
 
 
 def run_alone(
@@ -179,17 +181,19 @@ def _not_lost(function: Callable[[], Any]) -> Any:
     return function()
 
 
-def _pass_on(submitted: Future[Any], task: str, inner: Future[Any]) -> None:
-    """Give a future the result or the error of another one, in words of this package where it has some."""
+async def _pass_on(submitted: Future[Any], task: str, inner: distributed.Future[Any]) -> None:
+    """Give a future the result or the error of Dask's, in words of this package where it has some.
+
+    Dask's own futures of the standard library read the state of the task after its result, and by then the worker that
+    had the result may be lost.
+    """
     from distributed import KilledWorker
 
-    if inner.cancelled():
+    try:
+        result = await inner.result()
+    except (concurrent.futures.CancelledError, asyncio.CancelledError):
         submitted.set_exception(ExecutorLost(LOST))
-        return
-    error = inner.exception()
-    if error is None:
-        submitted.set_result(inner.result())
-    elif isinstance(error, KilledWorker):
+    except KilledWorker as error:
         submitted.set_exception(
             WorkersKilled(
                 f"{task} was lost with its Dask worker {error.allowed_failures + 1} times; the usual cause is too "
@@ -197,8 +201,10 @@ def _pass_on(submitted: Future[Any], task: str, inner: Future[Any]) -> None:
                 "goes on where it stopped, since all finished work is kept"
             )
         )
-    else:
+    except BaseException as error:
         submitted.set_exception(error)
+    else:
+        submitted.set_result(result)
 
 
 LOST = (

@@ -31,6 +31,7 @@ from .batches import (
 from .cells import check_cells
 from .collecting import FrameConsumer, collected
 from .partial_results import FinishedPart, PartialResults
+from .returned import check_returned
 from .threads import SharedThreads
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def generate_structures(
                 noise = structure_noise(counts_t[batch].tolist(), seeds[batch], device)
                 structures = replica.sample(start, steps, chosen.name, noise)
                 synchronise(device)
-                return [structures]
+                return [check_returned(structures, start, replica, chosen.name)]
         except torch.cuda.OutOfMemoryError as error:
             if rows.stop - rows.start == 1:
                 raise AmsbenchError(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...errors import AmsbenchError
-from ..system.files import DAMAGED, shared_folder, write_atomically, write_text
+from ..system.checked_files import read_checked_npz, write_checked_npz
+from ..system.files import shared_folder, write_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,19 +45,16 @@ class PartialResults:
         from ase import Atoms
 
         try:
-            with open(self._path(name), "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                ends = np.cumsum(file["counts"])[:-1]
-                structures = zip(
-                    np.split(file["numbers"], ends),
-                    np.split(file["positions"], ends),
-                    file["cells"],
-                    strict=True,
-                )
-                frames = [
-                    Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in structures
-                ]
-                return FinishedPart(frames, float(file["seconds"]), float(file["cpu_seconds"]))
-        except DAMAGED:
+            file = read_checked_npz(self._path(name), "run again")
+            ends = np.cumsum(file["counts"])[:-1]
+            structures = zip(
+                np.split(file["numbers"], ends), np.split(file["positions"], ends), file["cells"], strict=True
+            )
+            frames = [
+                Atoms(numbers, positions, cell=cell, pbc=True) for numbers, positions, cell in structures
+            ]
+            return FinishedPart(frames, float(file["seconds"]), float(file["cpu_seconds"]))
+        except AmsbenchError:
             return None
 
     def complete_part(self, name: str) -> FinishedPart:
@@ -77,12 +75,7 @@ class PartialResults:
             "seconds": np.array(part.seconds),
             "cpu_seconds": np.array(part.cpu_seconds),
         }
-
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as file:  # a file object, since numpy adds a suffix to a name
-                np.savez(file, allow_pickle=False, **arrays)
-
-        write_atomically(self._path(name), write)
+        write_checked_npz(self._path(name), arrays, compressed=False)
 
     def environment(self) -> str:
         """What ``record_environment`` has stored; AmsbenchError if it is gone."""

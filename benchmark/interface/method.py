@@ -14,6 +14,7 @@ from .. import registry
 from .method_card import MethodCard
 from .noise import NoiseSource
 from .sampler import AnySampler
+from .settings import Settings
 from .structures import Structures
 from .task import Task
 
@@ -64,7 +65,7 @@ class Method(torch.nn.Module, ABC):
     def __init__(self, task: Task, config: Mapping[str, Any]) -> None:
         super().__init__()
         self.task = task
-        self.config = dict(config)
+        self.config: dict[str, Any] = Settings(config)
 
     @classmethod
     @abstractmethod

@@ -123,7 +123,7 @@ class Structures:
         )
 
     def to_atoms(self, elements: Sequence[str]) -> list[Atoms]:
-        """As ASE Atoms without ghosts, positions wrapped into the cell."""
+        """As ASE Atoms without ghosts, positions wrapped into the cell if it has a volume."""
         from ase import Atoms
         from ase.data import atomic_numbers
 
@@ -133,6 +133,8 @@ class Structures:
         positions = self.positions.detach().double().cpu().numpy()
         species = self.species.cpu().numpy()
         cells = self.cells.double().cpu().numpy()
+        with np.errstate(all="ignore"):
+            volumes = np.linalg.det(cells)
         for k in range(len(self)):
             kinds = species[offsets[k] : offsets[k + 1]]
             real = kinds < len(elements)  # no ghosts
@@ -142,7 +144,8 @@ class Structures:
                 cell=cells[k],
                 pbc=True,
             )
-            frame.wrap()
+            if np.isfinite(volumes[k]) and volumes[k] != 0.0:
+                frame.wrap()
             frames.append(frame)
         return frames
 

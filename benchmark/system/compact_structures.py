@@ -15,7 +15,8 @@ from zipfile import ZipFile
 import numpy as np
 
 from ...errors import AmsbenchError
-from .files import DAMAGED, reason_of, write_atomically
+from .checked_files import read_npz
+from .files import DAMAGED, write_atomically
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -128,17 +129,10 @@ def read_compact(path: Path) -> list[Atoms]:
     """
     from ase import Atoms
 
-    try:
-        with ZipFile(path) as archive:
-            unpacked = sum(item.file_size for item in archive.infolist())
-        if unpacked > LARGEST:
-            raise ValueError(f"its arrays have {unpacked} bytes, more than {LARGEST}")
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            counts, numbers, cells, places, finite = (file[name] for name in FIELDS)
-    except DAMAGED as error:
-        raise AmsbenchError(
-            f"{path} holds no structures on the grid ({reason_of(error)}); restore the file"
-        ) from error
+    arrays = read_npz(path, "restore the file", largest=LARGEST)
+    if not arrays.keys() >= set(FIELDS):
+        raise AmsbenchError(f"{path} holds no structures on the grid; restore the file")
+    counts, numbers, cells, places, finite = (arrays[name] for name in FIELDS)
     kinds = [
         array.dtype.kind in allowed
         for array, allowed in zip((counts, numbers, cells, finite), _KINDS, strict=True)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ DAMAGED = (
     EOFError,
     RuntimeError,
     SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -45,12 +47,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
     The temporary file is hidden and ends in ``UNFINISHED`` whatever the suffix of ``path`` is: a writer that chooses
     its format by the suffix must be told the format. A process that is killed leaves it behind, and the next one that
-    writes ``path`` removes it.
+    writes ``path`` removes it. Where ``path`` is a link, the file that it leads to is written.
 
-    Raises AmsbenchError if the folder cannot be written or the disk is full; no partial file is left. ``write`` raises
-    OSError then: a library with errors of its own has to make bytes, which ``write_bytes`` writes.
+    Raises AmsbenchError if the folder cannot be written, the disk is full, or something is there that is no file, such
+    as /dev/null; no partial file is left. ``write`` raises OSError when the disk is full: a library with errors of its
+    own has to make bytes, which ``write_bytes`` writes.
     """
     with writing(path):
+        path = Path(os.path.realpath(path))
+        if path.exists() and not path.is_file():
+            raise AmsbenchError(
+                f"cannot write {path}, which is a folder or a device; give the name of a file"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path)
         with _temporary_file(path) as temporary:
@@ -228,7 +236,7 @@ def _shared_lock(folder: Path) -> Iterator[IO[str] | None]:
 def reason_of(error: Exception) -> str:
     """The first line of an error's message, at most 200 characters, or else the name of its class."""
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return lines[0][:200].rstrip(":") if lines else type(error).__name__
 
 
 def parsed_json(text: str) -> Any:

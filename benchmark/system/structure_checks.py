@@ -21,16 +21,20 @@ THINNEST_CELL = 1.0
 LEAST_VOLUME = 1.0
 """Smallest volume per atom, A^3; that of diamond is 5.7."""
 FARTHEST = 1e6
-"""Largest distance of an atom from the origin, angstrom; farther positions have lost significant digits."""
+"""Largest distance of an atom from the origin, and largest part of a lattice vector, angstrom; farther positions have
+lost significant digits, and neighbour searches in larger cells crash."""
 BOND_RANGE = (0.4, 1.5)
 """Smallest and largest distance of nearest neighbours over the sum of their covalent radii. It is 0.8 to 1.15 in solids
 and liquids; in bohr it is 1.9 times as much, in nm a tenth. Noble gases are not judged."""
 _NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 
 
-def fault_of(frame: Atoms) -> str | None:
-    """Why a structure cannot be measured, such as "has no atoms"; None if it can."""
-    if len(frame) == 0:
+def fault_of(frame: Atoms, *, may_be_empty: bool = False) -> str | None:
+    """Why a structure cannot be measured, such as "has no atoms"; None if it can.
+
+    may_be_empty: whether a cell without atoms has no fault, if it is one
+    """
+    if len(frame) == 0 and not may_be_empty:
         return "has no atoms"
     if not frame.numbers.all():
         return "has an atom of no element (X); give every atom its element"
@@ -63,9 +67,11 @@ def _fault_of_cell(frame: Atoms) -> str | None:
             f"has a cell with a height of {height:.3g} A, less than an atom; give lattice vectors that are longer or "
             "less skewed, in angstrom"
         )
-    if volume / len(frame) < LEAST_VOLUME:
+    if volume < LEAST_VOLUME * len(frame):
         return f"has {volume / len(frame):.3g} A^3 per atom, less than any solid; give the cell in angstrom"
-    if np.abs(frame.positions).max() > FARTHEST:
+    if np.abs(cell).max() > FARTHEST:
+        return f"has a lattice vector of more than {FARTHEST:g} A; give the cell in angstrom"
+    if np.abs(frame.positions).max(initial=0.0) > FARTHEST:
         return f"has an atom more than {FARTHEST:g} A from the origin; wrap its atoms into the cell"
     return None
 

@@ -71,7 +71,7 @@ def parse_file(file: SourceFile, types: Sequence[str], format_name: str | None) 
             else:
                 refuse_types(types, file.name)
                 frames = _read_by_ase(file.path, name)
-            return [_plain(frame) for frame in frames], name
+            return [_plain(frame, file.name) for frame in frames], name
         except AmsbenchError:
             raise
         except Exception as error:  # every reader of ASE raises its own exceptions
@@ -153,10 +153,16 @@ def _read_by_ase(path: Path, name: str) -> list[Atoms]:
     return frames
 
 
-def _plain(frame: Atoms) -> Atoms:
+def _plain(frame: Atoms, place: str) -> Atoms:
     """Elements, positions, cell and ``info`` of a structure, with the single numbers of its calculator in ``info``."""
     from ase import Atoms
+    from ase.data import chemical_symbols
 
+    if len(frame) and not 0 <= frame.numbers.min() <= frame.numbers.max() < len(chemical_symbols):
+        numbers = {int(frame.numbers.min()), int(frame.numbers.max())} - set(range(len(chemical_symbols)))
+        raise AmsbenchError(
+            f"{place} has an atom with the atomic number {min(numbers)}, which no element has; correct it"
+        )
     results = getattr(frame.calc, "results", {}) or {}
     info = {key: value for key, value in results.items() if np.ndim(value) == 0}
     info |= frame.info.get("key_value_pairs", {})

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ...errors import AmsbenchError
+from .files import reason_of
 
 MOST_UNPACKED = 16 * 2**30
 """Largest size of unpacked files, bytes; a few kilobytes can unpack to more than a disk holds."""
@@ -156,8 +157,10 @@ def _unpack(path: Path, folder: Path) -> None:
                     assert content is not None  # a regular file
                     with content:
                         _write(content, target)
-    except (*_UNREADABLE, NotImplementedError) as error:
-        raise AmsbenchError(f"the archive {path} cannot be unpacked ({error}); make it again") from error
+    except (*_UNREADABLE, NotImplementedError, KeyError, ValueError) as error:
+        raise AmsbenchError(
+            f"the archive {path} cannot be unpacked ({reason_of(error)}); make it again"
+        ) from error
 
 
 def _targets(sizes: Sequence[tuple[str, int]], path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -198,7 +201,7 @@ def _uncompressed(name: str, file: Path, place: Path) -> tuple[str, Path]:
                 copy.write(block)
                 _check_size(copy.tell(), file)
     except _UNREADABLE as error:
-        raise AmsbenchError(f"{name} cannot be unpacked ({error}); make it again") from error
+        raise AmsbenchError(f"{name} cannot be unpacked ({reason_of(error)}); make it again") from error
     return target.name, target
 
 
@@ -220,5 +223,5 @@ def _plain_text(name: str, file_name: str, file: Path, place: Path) -> Path:
         with open(file, encoding=encoding) as text, open(target / file_name, "w", encoding="utf-8") as copy:
             shutil.copyfileobj(text, copy)
     except (OSError, UnicodeError) as error:
-        raise AmsbenchError(f"{name} cannot be read ({error}); copy it again") from error
+        raise AmsbenchError(f"{name} cannot be read ({reason_of(error)}); copy it again") from error
     return target / file_name

@@ -17,6 +17,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ...errors import AmsbenchError
 from ..interface.method import Method, method_class
+from ..interface.settings import unlike_default
 from ..interface.task import Task
 from ..system.files import parsed_json, reason_of, write_bytes
 from .stages import record_error
@@ -138,6 +139,8 @@ def _built(cls: type[Method], header: dict[str, Any], tensors: Mapping[str, Tens
         if number := _too_large(header["config"]):
             raise ValueError(f"a setting is {number}")
         task = Task.from_json(header["task"])
+        if wrong := unlike_default(header["config"], cls.default_config(cls.networks[0], task)):
+            raise ValueError(f"its setting {wrong}")
         with (
             _at_most(len(tensors) + UNSTORED_TENSORS, 2 * stored + UNSTORED_NUMBERS),
             warnings.catch_warnings(),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from typing import Any
 import torch
 
 from ...errors import AmsbenchError
-from .. import registry
 from ..datasets.boltzmann import check_boltzmann
 from ..datasets.dataset import Dataset, task_of
 from ..distributed.processes import Job, train_side_by_side
 from ..generation.cells import cell_heights
 from ..interface.method import Method, method_class
+from ..interface.settings import with_changes
 from ..system.devices import pick_devices
 from ..system.files import check_writable, exclusive_lock
 from .checkpoints import Checkpoint, load_checkpoint
@@ -162,27 +161,6 @@ def _check_cells(dataset: Dataset, cutoff: float) -> None:
             f"the cell of sample {thinnest} of {dataset.path} has a height of {float(heights[thinnest]):.2f} A, below "
             f"the network's cutoff of {cutoff:g} A; leave it out or choose a network with a shorter cutoff"
         )
-
-
-def with_changes(settings: dict[str, Any], changes: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Copy of the settings with ``changes`` applied; AmsbenchError for unknown names and values of another type.
-
-    owner: subject of the error messages
-    """
-    result = dict(settings)
-    for name, value in changes.items():
-        if name not in settings:
-            raise AmsbenchError(
-                f"{owner} has no setting '{name}'; {registry.near_matches(name, list(settings))}"
-            )
-        old = settings[name]
-        number = isinstance(old, int | float) and isinstance(value, int | float)
-        if not isinstance(value, type(old)) and not (isinstance(old, float) and number):
-            raise AmsbenchError(
-                f"the setting '{name}' of {owner} is {json.dumps(old)}; {json.dumps(value)} is of another type"
-            )
-        result[name] = with_changes(old, value, f"'{name}' of {owner}") if isinstance(old, dict) else value
-    return result
 
 
 def _start_from(method: Method, path: Path) -> Checkpoint:

@@ -78,8 +78,8 @@ def quantities(dataset: str, elements: tuple[str, ...]) -> Mapping[str, Quantity
 def _structure_metrics() -> tuple[StructureMetric, ...]:
     return tuple(
         registry.load_metric(name, StructureMetric)
-        for name in registry.names("metrics")
-        if issubclass(registry.load("metrics", name), StructureMetric)
+        for name, metric in registry.usable("metrics").items()
+        if issubclass(metric, StructureMetric)
     )
 
 

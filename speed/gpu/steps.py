@@ -17,10 +17,10 @@ import torch
 from ...benchmark.datasets.dataset import task_of
 from ...benchmark.datasets.storage import load_dataset
 from ...benchmark.interface.method import method_class
+from ...benchmark.interface.settings import with_changes
 from ...benchmark.system.devices import synchronise
 from ...benchmark.system.environment import environment_variables
 from ...benchmark.training.options import TrainingOptions
-from ...benchmark.training.train import with_changes
 from ...benchmark.training.trainer import Trainer
 from .plan import CHECK_EVERY
 

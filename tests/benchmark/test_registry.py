@@ -55,3 +55,45 @@ def test_two_packages_with_one_name_are_an_error(registered):
         registry.names("non_learned")
     registered(methods=[("same", "ours:Same"), ("same", "ours:Same")])
     assert registry.names("methods") == ["same"]
+
+
+RDF = "amsbench.metrics.curve_metrics:RadialDistribution"
+BROKEN = {
+    "fails.py": "1 / 0\n",
+    "exits.py": "raise SystemExit(0)\n",
+    "lacks.py": "x = 1\n",
+    "lies.py": "class Other:\n    name = 'another'\n",
+    "number.py": "Other = 3\n",
+}
+
+
+def test_a_package_that_cannot_be_imported_is_named_and_spoils_no_other(registered, tmp_path, monkeypatch):
+    for file, text in BROKEN.items():
+        (tmp_path / file).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = [file.removesuffix(".py") for file in BROKEN]
+    registered(metrics=[*((name, f"{name}:Other") for name in modules), ("rdf", RDF)])
+    assert list(registry.usable("metrics")) == ["rdf"]
+    reasons = registry.unusable("metrics")
+    assert sorted(reasons) == sorted(modules)
+    assert (
+        "the metric 'fails' (fails:Other) cannot be imported: ZeroDivisionError: division by zero"
+        in reasons["fails"]
+    )
+    assert "cannot be imported: SystemExit: 0" in reasons["exits"]
+    assert "is not a class with this name" in reasons["lies"]
+    with pytest.raises(AmsbenchError, match="correct or uninstall its package"):
+        registry.load("metrics", "lacks")
+
+
+@pytest.mark.parametrize("command", ["methods", "metrics", "datasets"])
+def test_lists_tell_what_cannot_be_used(amsbench, registered, tmp_path, monkeypatch, command):
+    (tmp_path / "fails.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = list(registry._entry_points(command).values())
+    registered(**{command: [*((point.name, point.value) for point in own), ("fails", "fails:Other")]})
+    code, out, err = amsbench(command)
+    assert code == 0
+    assert all(point.name in out for point in own)
+    assert "Warning: the" in err
+    assert "'fails' (fails:Other) cannot be imported" in err

@@ -27,8 +27,8 @@ COMMANDS = {
     "data build": "data build synthetic --samples 4 --output-file {out}/glass.npz --cores 1",
     "data import": "data import silicon.extxyz --name mine --output-file {out}/mine.npz",
     "data export": "data export asi --split validation --output-file {out}/validation.extxyz",
-    "design": "design --dataset asio2 --target ring_size=5.2 --tolerance 2 --cell 11 --round-size 2 --most 2 --cores 1 "
-    "--output {out}/design.extxyz",
+    "design": "design --dataset asio2 --method material-sde --target ring_size=5.2 --tolerance 2 --cell 11 "
+    "--round-size 2 --most 2 --cores 1 --output {out}/design.extxyz",
     "submit": "submit results --methods amshortcut --output-dir {out}",
     "sweep": "sweep plan.toml --cores 1 --output-dir {out}",
 }

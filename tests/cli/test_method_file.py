@@ -80,6 +80,23 @@ def test_mistakes(amsbench, mistake, method_file, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_a_method_that_ends_the_program_is_a_mistake(amsbench, mistake, method_file, data, tmp_path):
+    """Otherwise a run would exit with code 0, and nothing done."""
+    text = method_file.read_text()
+    small = ("--samples", 16, "--cores", 1, "--set", 'network={"hidden": 16}')
+    assert amsbench("train", "--method", "./meanflow.py", *data, *small)[0] == 0
+    run = ("run", "--method", "./meanflow.py", *data, "--protocol", "quick", "--steps", 1, "--count", 3)
+    begins = "state = start.with_positions"
+    assert begins in text
+    method_file.write_text(text.replace(begins, f"raise SystemExit(0)\n        {begins}"))
+    registry._LOCAL.clear()
+    mistake(amsbench(*run, "--cores", 1), "a plug-in ended the command by sys.exit(0) before it was done")
+    method_file.write_text(f"{text}\nraise SystemExit(0)\n")
+    registry._LOCAL.clear()
+    mistake(amsbench(*run, "--cores", 1), "meanflow.py cannot be imported: SystemExit: 0")
+    assert not list(tmp_path.glob("results/**/*.json"))
+
+
 def test_a_sampler_whose_name_cannot_be_that_of_a_file(amsbench, mistake, method_file, data, tmp_path):
     """Results are named after their samplers: one with a slash would be written into another folder."""
     text = method_file.read_text()

@@ -326,7 +326,7 @@ def test_code_in_a_submission_is_refused_and_never_executed(here, amsbench, mist
         seal(here)
         mistake(verify(amsbench), name, "is no file of a submission")
         (here / name).unlink()
-    for suffix, words in ((".npz", "holds no structures"), (".parquet", "is damaged")):
+    for suffix, words in ((".npz", "is not an amsbench file"), (".parquet", "is damaged")):
         path = path_of(here, "structure", suffix)
         whole = path.read_bytes()
         path.write_bytes(pickle.dumps(Trap(trap)))
@@ -340,7 +340,7 @@ def test_code_in_a_submission_is_refused_and_never_executed(here, amsbench, mist
     with open(path, "wb") as file:
         np.savez(file, **poisoned)
     forge(here, "structure")
-    mistake(verify(amsbench), path.name, "holds no structures")
+    mistake(verify(amsbench), path.name, "is damaged or is not an amsbench file")
     assert not trap.exists()
     pickle.loads(pickle.dumps(Trap(trap)))
     assert trap.exists()  # the trap works

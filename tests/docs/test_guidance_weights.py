@@ -108,7 +108,7 @@ def test_all_methods_have_the_same_trials_and_none_is_repeated(study, monkeypatc
         (name, plan, relative)
         for name in study.SAMPLERS
         for plan in ("shear_modulus", "ring_size")
-        for relative in study.RELATIVE["asio2"]
+        for relative in study.RELATIVE
     ]
     assert sorted(calls) == sorted(expected)
     trials = json.loads(path.read_text())
@@ -131,13 +131,24 @@ def test_a_network_has_the_same_trials_whatever_weights_it_was_given(study, sili
     assert study.network_hash(method) != before
 
 
-def test_the_stored_trials_are_those_of_the_released_networks_and_their_weights(study):
+@pytest.mark.parametrize("dataset", ["asio2", "meg"])
+def test_the_stored_trials_are_those_of_the_released_networks_and_their_weights(study, dataset):
     trials = study.stored()
     for name in study.SAMPLERS:
-        method = load_checkpoint_for(name, "asio2").method
-        own = [one for one in trials if (one["method"], one["dataset"]) == (name, "asio2")]
+        method = load_checkpoint_for(name, dataset).method
+        own = [one for one in trials if (one["method"], one["dataset"]) == (name, dataset)]
         assert {one["network"] for one in own} == {study.network_hash(method)}
-        assert study.chosen_weights(trials, name, "asio2", method) == method.config["guidance"]
+        assert {one["count"] for one in own} == {study.COUNT[dataset]}
+        assert study.chosen_weights(trials, name, dataset, method) == method.config["guidance"]
+
+
+def test_of_equal_scores_the_larger_rank_correlation_decides(study):
+    def trial(score, correlation):
+        return {"score": score, "targets": {"shear_modulus": {"spearman": correlation}}}
+
+    trials = [trial(0.906, 0.4), trial(0.914, 0.8), trial(0.93, 0.95), trial(0.907, None)]
+    assert min(trials, key=lambda one: study.rank([one])) == trials[1]
+    assert study.rank([trials[0], trials[2]]) < study.rank([trials[2]])
 
 
 def test_what_is_no_choice_is_refused(study, tmp_path):

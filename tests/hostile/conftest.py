@@ -198,10 +198,12 @@ def right_or_refused():
 
 
 @pytest.fixture
-def ends_well(amsbench):
-    """Calls the command line, which has to succeed, or to end in one sentence with exit code 2."""
+def ends_well(amsbench, monkeypatch):
+    """Calls the command line in a folder; it has to succeed, or to end in one sentence with exit code 2."""
 
-    def call(*arguments, codes=(0, 2)):
+    def call(*arguments, codes=(0, 2), folder=None):
+        if folder is not None:
+            monkeypatch.chdir(folder)
         with in_time():
             code, output, messages = amsbench(*arguments)
         assert code in codes, (code, output, messages)

@@ -70,8 +70,7 @@ def test_changed_headers(random, original, changes, right_or_refused, tmp_path):
         changed = {"record": header["record"], **changed}
     path = written(tmp_path / "changed.safetensors", changed, tensors)
     found = right_or_refused(lambda: load_checkpoint(path, cls=method_class(name)))
-    # settings are those of the method: what it does with others that build the same network is its own matter
-    if found is not None and changed["config"] == header["config"]:
+    if found is not None:
         right_or_refused(lambda: sampled(found))
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amsbench.benchmark.datasets import storage
+from amsbench.benchmark.system.checked_files import read_npz, write_npz
 
 RANDOM = st.randoms(use_true_random=True)
 ORIGINAL = storage.bundled_path("asio2_paper")
@@ -15,7 +16,7 @@ ORIGINAL = storage.bundled_path("asio2_paper")
 
 @pytest.fixture(scope="module")
 def contents():
-    return Contents(storage.read_npz(ORIGINAL))
+    return Contents(read_npz(ORIGINAL))
 
 
 class Contents(dict):
@@ -81,5 +82,5 @@ def test_changed_arrays_and_metadata(random, contents, changes, ends_well, tmp_p
     path = tmp_path / "changed.npz"
     # the hash fits the content, as somebody would write it on purpose
     stored = {**arrays, "metadata": np.array(text), "content_hash": np.array(storage._hash(arrays, text))}
-    storage.write_npz(path, stored)
+    write_npz(path, stored)
     used(path, ends_well)

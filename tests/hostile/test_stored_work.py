@@ -106,8 +106,9 @@ def test_values_of_plans(random, changes, right_or_refused, tmp_path):
 @pytest.mark.parametrize("brackets", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000])
 def test_data_within_data_without_end(brackets, right_or_refused, tmp_path):
     """Files whose lists or tables are nested more deeply than Python can read."""
-    from amsbench.benchmark.datasets.storage import bundled_path, read_npz, read_packed, write_npz
+    from amsbench.benchmark.datasets.storage import bundled_path, read_packed
     from amsbench.benchmark.runs.results import read_result
+    from amsbench.benchmark.system.checked_files import read_npz, write_npz
 
     result = tmp_path / "result.json"
     result.write_text(brackets)

@@ -227,7 +227,7 @@ def test_a_damaged_round_is_named(designs, tmp_path):
     file = tmp_path / "design" / "round-0000.json"
     data = json.loads(file.read_text())
     file.write_text(json.dumps(data | {"rows": data["rows"][:3]}))
-    with pytest.raises(AmsbenchError, match=r"round-0000\.json is damaged"):
+    with pytest.raises(AmsbenchError, match=r"round-0000\.json was changed or renamed: its hash"):
         designs.run()
     file.unlink()
     assert designs.run().complete

@@ -10,7 +10,7 @@ import pytest
 
 import amsbench
 from amsbench.benchmark.datasets import storage
-from amsbench.benchmark.datasets.storage import load_dataset, read_npz, write_npz
+from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.evaluation import reference_values
 from amsbench.benchmark.evaluation.freezing import frozen_metrics
 from amsbench.benchmark.evaluation.frozen_reference import (
@@ -24,6 +24,7 @@ from amsbench.benchmark.evaluation.reference import Reference
 from amsbench.benchmark.registry import load, load_metric
 from amsbench.benchmark.runs.current_code import metric_codes
 from amsbench.benchmark.runs.references import reference_for
+from amsbench.benchmark.system.checked_files import read_npz, write_npz
 from amsbench.errors import AmsbenchError
 from amsbench.metrics.metric import CurveMetric
 

@@ -69,6 +69,19 @@ def test_the_tasks_of_a_lost_worker_are_repeated(pool, tmp_path):
     assert mapped(["3"], pool) == [3]
 
 
+def test_a_result_is_kept_although_its_worker_is_lost_at_once(pool, monkeypatch):
+    gather = pool._client._gather
+
+    async def gather_and_lose(futures, *args, **kwargs):
+        results = await gather(futures, *args, **kwargs)
+        for future in futures:
+            future._state.lose()
+        return results
+
+    monkeypatch.setattr(pool._client, "_gather", gather_and_lose)
+    assert mapped(["1", "2", "3"], pool) == [1, 2, 3]
+
+
 def test_a_task_that_loses_every_worker_ends_the_work_with_one_sentence(pool, tmp_path):
     with pytest.raises(
         WorkersKilled, match=r"the measurement \(number 0\) was lost with its Dask worker 4 times"

@@ -1,6 +1,7 @@
 """Atomic writing of files, and structures written while others are generated."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -57,6 +58,25 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch, for_ever):
     with pytest.raises(AmsbenchError, match=r"cannot write .*a\.extxyz: No space left"):
         fill(tmp_path / "a.extxyz", for_ever=for_ever)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link", "."):
+        with pytest.raises(AmsbenchError, match="which is a folder or a device; give the name of a file"):
+            write_text(tmp_path / name, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_the_file_that_a_link_leads_to_is_written(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near.txt").symlink_to(tmp_path / "far" / "text.txt")
+    for text in ("one", "two"):
+        write_text(tmp_path / "near.txt", text)
+        assert (tmp_path / "near.txt").is_symlink()
+        assert (tmp_path / "far" / "text.txt").read_text() == text
 
 
 @pytest.mark.parametrize("suffix", [".json", ".npz", ".extxyz", ".safetensors", ".parquet", ".pt", ".csv"])

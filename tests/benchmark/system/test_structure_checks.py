@@ -105,3 +105,13 @@ def test_a_sound_structure_has_no_fault():
     assert fault_of(Atoms("X", cell=[5] * 3, pbc=True)) == (
         "has an atom of no element (X); give every atom its element"
     )
+
+
+def test_cells_that_no_neighbour_search_survives_are_faults():
+    atoms = Atoms("Si", [[0, 0, 0]], cell=[10.0, 1e15, 10.0], pbc=True)
+    assert "a lattice vector of more than 1e+06 A" in fault_of(atoms)
+    empty = Atoms(cell=[10.0] * 3, pbc=True)
+    assert fault_of(empty) == "has no atoms"
+    assert fault_of(empty, may_be_empty=True) is None
+    empty.cell[0, 0] = np.nan
+    assert "not finite numbers" in fault_of(empty, may_be_empty=True)

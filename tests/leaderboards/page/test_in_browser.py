@@ -11,6 +11,7 @@ import pytest
 
 from amsbench.benchmark import registry
 from amsbench.benchmark.interface.method_card import MethodCard
+from amsbench.benchmark.training.checkpoint_choice import load_checkpoint_for
 from amsbench.leaderboards.page.build import write_page
 
 from .conftest import HOSTILE, HOSTILE_REASON, HOSTILE_SAMPLER
@@ -212,7 +213,8 @@ def test_a_row_unfolds_to_its_provenance_by_keyboard(opened):
     assert button.get_attribute("aria-expanded") == "true"
     detail = opened.find_element("id", button.get_attribute("aria-controls"))
     assert "amsbench run --method amshortcut --dataset asio2 --protocol standard" in detail.text
-    for name in ("Checkpoint", "Code", "Machine", "Training record", "within tolerance", "66ea4c350b511399"):
+    checkpoint = load_checkpoint_for("amshortcut", "asio2").content_hash[:16]
+    for name in ("Checkpoint", "Code", "Machine", "Training record", "within tolerance", checkpoint):
         assert name in detail.text
     button.send_keys(Keys.ENTER)
     assert not all_of(opened, "tr.detail")
