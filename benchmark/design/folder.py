@@ -20,12 +20,7 @@ from ...errors import AmsbenchError
 from ..generation.partial_results import FinishedPart, PartialResults
 from ..system.checked_files import read_checked_json, write_checked_json
 from ..system.compact_structures import on_grid
-from ..system.files import (
-    check_writable,
-    exclusive_lock,
-    sha256_of,
-    write_atomically,
-)
+from ..system.files import check_writable, exclusive_lock, sha256_of, write_atomically
 from .records import DesignCosts, JudgedRound
 
 if TYPE_CHECKING:

@@ -184,8 +184,8 @@ def _not_lost(function: Callable[[], Any]) -> Any:
 async def _pass_on(submitted: Future[Any], task: str, inner: distributed.Future[Any]) -> None:
     """Give a future the result or the error of Dask's, in words of this package where it has some.
 
-    Dask's own futures of the standard library read the state of the task after its result, and by then the worker that
-    had the result may be lost.
+    The executor of Dask itself (``Client.get_executor``) looks whether a task is finished when it has its result. If
+    the worker is lost in between, it raises a TypeError.
     """
     from distributed import KilledWorker
 

@@ -15,7 +15,7 @@ from ...errors import AmsbenchError
 from .files import DAMAGED, parsed_json, reason_of, write_atomically, write_text
 
 LARGEST_ARRAYS = 4 * 2**30
-"""Most bytes of the arrays of a file, a hundred times those of 10,000 structures; kilobytes can unpack to terabytes."""
+"""Most bytes of the arrays of a file; 10,000 structures of 256 atoms have 0.1 GB. Kilobytes can unpack to terabytes."""
 SHA256 = "sha256"
 """Name of the hash in a file."""
 
