@@ -5,6 +5,7 @@ Commands import heavy modules when they run, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import io
@@ -95,6 +96,22 @@ NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, err
 """Errors of a name that cannot be that of a file, or of a file that this user may not read."""
 
 
+class _MessageStream(io.TextIOWrapper):
+    """Standard error whose messages are lost, and not the work that they are about, where it cannot be written.
+
+    That is so if it goes to a file on a full disk, or to a terminal or program that is gone.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
 def main() -> None:
     """Run the command line; an AmsbenchError becomes one sentence on standard error and exit code 2."""
     os.environ.setdefault("KMP_WARNINGS", "off")
@@ -102,6 +119,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # a terminal without σ or ±, and names of files with any bytes, spoil a character and not the command
             stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr is sys.__stderr__:  # and not that of a test
+        sys.stderr = _MessageStream(
+            sys.stderr.buffer, sys.stderr.encoding, sys.stderr.errors, line_buffering=True
+        )
     # job schedulers stop a command by SIGTERM: as after Ctrl-C, worker processes end and partial files are removed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -15,6 +15,13 @@ from amsbench.benchmark.interface.structures import Structures
 from amsbench.benchmark.interface.task import Task
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Times are measured in one process; pytest-benchmark measures nothing where a way to distribute tests is set."""
+    if config.getoption("benchmark_enable", False) and not config.getoption("numprocesses", None):
+        config.option.dist = "no"
+
+
 @pytest.fixture
 def one_thread():
     """torch on one thread, where a test asks for the same numbers twice."""

@@ -21,6 +21,7 @@ from .. import registry
 from ..system import arguments
 from ..system.checked_files import read_npz, write_npz
 from ..system.files import parsed_json, write_atomically
+from ..system.structure_checks import FARTHEST
 from .dataset import Dataset
 from .definition import SPLITS, DatasetDefinition, Split
 from .imported import ImportedStructures
@@ -40,8 +41,6 @@ _KINDS = {
     **dict.fromkeys(("counts", "groups", "splits"), "iu"),
 }
 """Kinds of numpy's types that each array may have."""
-LONGEST_EDGE = 1e6
-"""Longest edge of a cell, A: longer than any that is simulated, with a volume that is a number."""
 _METADATA = {"dataset": str, "elements": list, "properties": list, "provenance": dict}
 
 
@@ -232,8 +231,8 @@ def _what_is_wrong(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> s
     if samples and not 0 <= arrays["splits"].min() <= arrays["splits"].max() < len(SPLITS):
         return f"has a split number beyond {', '.join(SPLITS)}"
     cells = arrays["cells"]
-    if not (np.abs(cells) < LONGEST_EDGE).all() or not np.abs(np.linalg.det(cells)).min(initial=1) > 0:
-        return f"has a cell without volume, or longer than {LONGEST_EDGE:g} A"
+    if not (np.abs(cells) < FARTHEST).all() or not np.abs(np.linalg.det(cells)).min(initial=1) > 0:
+        return f"has a cell without volume, or longer than {FARTHEST:g} A"
     return None
 
 

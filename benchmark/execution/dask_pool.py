@@ -18,7 +18,7 @@ import platform
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -107,21 +107,34 @@ class DaskPool(Executor):
         with _lost_scheduler():
             return sum(self._client.nthreads().values())
 
-    def submit_alone(
-        self, limit: float | None, task: str, function: Callable[..., Any], args: tuple[Any, ...]
-    ) -> Future[Any]:
-        """A future of ``function(*args)`` or TaskLost, by ``map_with_timeout`` on the worker."""
-        submitted: Future[Any] = Future()
+    def submit_together(
+        self, limit: float | None, task: str, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]
+    ) -> Future[list[tuple[Any, float]]]:
+        """A future of ``function(*job)``, or TaskLost, and its seconds for each job, by ``map_with_timeout`` on one
+        worker."""
+        submitted: Future[list[tuple[Any, float]]] = Future()
         submitted.set_running_or_notify_cancel()
         with _lost_scheduler():
-            inner = self._client.submit(run_alone, self._software, limit, task, function, args, pure=False)
+            inner = self._client.submit(run_together, self._software, limit, task, function, jobs, pure=False)
             loop = self._client.loop
             assert loop is not None  # the client is connected
             loop.add_callback(_pass_on, submitted, task, inner)
         return submitted
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return self.submit_alone(None, "a task", _not_lost, (functools.partial(function, *args, **kwargs),))
+        alone: Future[Any] = Future()
+        alone.set_running_or_notify_cancel()
+
+        def pass_on(answered: Future[list[tuple[Any, float]]]) -> None:
+            if (error := answered.exception()) is not None:
+                alone.set_exception(error)
+            else:
+                ((result, _),) = answered.result()
+                alone.set_result(result)
+
+        job = functools.partial(function, *args, **kwargs)
+        self.submit_together(None, "a task", _not_lost, [(job,)]).add_done_callback(pass_on)
+        return alone
 
     def map(
         self,
@@ -134,10 +147,15 @@ class DaskPool(Executor):
         return results_of(fn, zip(*iterables, strict=False), self)
 
 
-def run_alone(
-    expected: str, limit: float | None, task: str, function: Callable[..., Any], args: tuple[Any, ...]
-) -> Any:
-    """``function(*args)`` or TaskLost, in the process beside this thread of a worker.
+def run_together(
+    expected: str,
+    limit: float | None,
+    task: str,
+    function: Callable[..., Any],
+    jobs: Sequence[tuple[Any, ...]],
+) -> list[tuple[Any, float]]:
+    """``function(*job)``, or TaskLost, and the seconds that it took for each job, one after the other in the process
+    beside this thread of a worker.
 
     expected: ``software`` of the program that asks; AmsbenchError if the worker has another
     """
@@ -147,8 +165,12 @@ def run_alone(
             f"a Dask worker on {platform.node()} has amsbench {own}, and this program {expected}; install the same "
             "version where the workers run, and start them again"
         )
-    (result,) = map_with_timeout(function, [args], _process(), limit=limit, task=task)
-    return result
+    answers = []
+    for job in jobs:
+        began = time.perf_counter()
+        (result,) = map_with_timeout(function, [job], _process(), limit=limit, task=task)
+        answers.append((result, time.perf_counter() - began))
+    return answers
 
 
 @functools.cache

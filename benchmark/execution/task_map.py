@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from ...errors import AmsbenchError
@@ -21,6 +22,14 @@ WAITS = (1.0, 5.0, 20.0)
 """Seconds to wait before a task whose process was killed runs again, alone; one more kill is one too many."""
 CRASHES = 2
 """Crashes of a task alone after which it is lost."""
+
+TOGETHER_SECONDS = 0.2
+"""Work that is handed out at once by an executor that takes several tasks: much more than the 3 ms that it takes to
+reach a worker of Dask, and little to wait for at the end."""
+MOST_TOGETHER = 64
+FORGET = 0.9
+"""Factor by which the longest recent time of a task falls with every answer: first tasks start processes and libraries,
+and would otherwise keep quick ones apart."""
 
 _FROM_OUTSIDE = tuple(
     -getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
@@ -46,13 +55,13 @@ class ReportsExits(Protocol):
 
 
 @runtime_checkable
-class RunsAlone(Protocol):
-    """An executor that keeps time limits, repeats tasks and loses those that crash, all by itself."""
+class TakesSeveral(Protocol):
+    """An executor that takes several tasks at once, keeps time limits, and repeats and loses tasks, all by itself."""
 
-    def submit_alone(
-        self, limit: float | None, task: str, function: Callable[..., Any], args: tuple[Any, ...]
-    ) -> Future[Any]:
-        """A future of ``function(*args)`` or TaskLost, by ``map_with_timeout`` on the worker."""
+    def submit_together(
+        self, limit: float | None, task: str, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]
+    ) -> Future[list[tuple[Any, float]]]:
+        """A future of ``function(*job)``, or TaskLost, and the seconds that it took, for each job."""
 
 
 def map_with_timeout(
@@ -113,6 +122,9 @@ def completed_tasks(
         for number, args in numbered:
             yield number, args, limited(limit, function, *args)
         return
+    if isinstance(executor, TakesSeveral):
+        yield from _several_at_once(function, numbered, executor, limit, task, ahead)
+        return
     # no more jobs at a time than keep the workers busy: when a process dies, all running jobs must be repeated
     reduced: int | None = None
     running: dict[Future[Any], tuple[int, tuple[Any, ...]]] = {}
@@ -120,7 +132,7 @@ def completed_tasks(
         workers = getattr(executor, "workers", available_cores())
         window = (1 + ahead) * workers if reduced is None else reduced
         while len(running) < window and (job := next(numbered, None)) is not None:
-            running[_submitted(executor, limit, f"{task} (number {job[0]})", function, job[1])] = job
+            running[executor.submit(guarded, limit, function, *job[1])] = job
         if not running:
             return
         interrupted = []
@@ -149,16 +161,32 @@ def completed_tasks(
                 yield number, args, result
 
 
-def _submitted(
-    executor: Executor,
+def _several_at_once(
+    function: Callable[..., Any],
+    numbered: Iterator[tuple[int, tuple[Any, ...]]],
+    executor: TakesSeveral,
     limit: float | None,
     task: str,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-) -> Future[Any]:
-    if isinstance(executor, RunsAlone):
-        return executor.submit_alone(limit, task, function, args)
-    return executor.submit(guarded, limit, function, *args)
+    ahead: int,
+) -> Iterator[tuple[int, tuple[Any, ...], Any]]:
+    """``completed_tasks`` by an executor that takes several: so many that the longest of late would take
+    TOGETHER_SECONDS as often."""
+    together, longest = 1, 0.0
+    running: dict[Future[list[tuple[Any, float]]], list[tuple[int, tuple[Any, ...]]]] = {}
+    while True:
+        window = (1 + ahead) * getattr(executor, "workers", available_cores())
+        while len(running) < window and (batch := list(islice(numbered, together))):
+            first, last = batch[0][0], batch[-1][0]
+            name = f"{task} (number {first})" if first == last else f"{task} (numbers {first} to {last})"
+            running[executor.submit_together(limit, name, function, [args for _, args in batch])] = batch
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            batch, answers = running.pop(future), future.result()
+            longest = max(FORGET * longest, *(seconds for _, seconds in answers))
+            together = max(1, min(2 * together, MOST_TOGETHER, int(TOGETHER_SECONDS / max(longest, 1e-9))))
+            for (number, args), (result, _) in zip(batch, answers, strict=True):
+                yield number, args, result
 
 
 def _alone(

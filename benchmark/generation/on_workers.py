@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import AmsbenchError
 from .. import registry
-from ..execution.task_map import RunsAlone, results_of
+from ..execution.task_map import TakesSeveral, results_of
 from ..interface.method import Method, ProductType, method_class
 from ..system.devices import device_name
 from ..training.checkpoints import Checkpoint, load_checkpoint, released_path
@@ -39,7 +39,7 @@ def generates(executor: Executor | None, checkpoint: Checkpoint) -> bool:
 
     A method in a file of its own is not installed where the workers run.
     """
-    if not isinstance(executor, RunsAlone) or next(checkpoint.method.parameters()).is_cuda:
+    if not isinstance(executor, TakesSeveral) or next(checkpoint.method.parameters()).is_cuda:
         return False
     return registry.is_installed("methods", checkpoint.method.name)
 

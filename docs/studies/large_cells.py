@@ -1,20 +1,23 @@
-"""Time per atom and memory of generation and measurement as a silica cell grows, as a table.
+"""Time per atom and memory of generation and measurement as a silica cell grows. The table of docs/speed.md.
 
-    python docs/studies/large_cells.py [LARGEST]
+    python docs/studies/large_cells.py run
+    python docs/studies/large_cells.py table
 
-A structure of ``amshortcut`` in five steps in cubes of 14 A and more, and a glass of the data repeated in all three
-directions, up to LARGEST (100,000) atoms; each size in a process of its own on one core. The ring size of the repeated
-glass has to be that of the glass. Moduli need hundreds of energies of a relaxation and are measured up to
-MOST_WITH_MODULI atoms.
+``run`` makes a structure of ``amshortcut`` in STEPS steps in cubes of growing volume, and measures a glass of the data
+repeated in all three directions, up to LARGEST atoms; each size in a process of its own on one core. The ring size of
+the repeated glass has to be that of the glass. Moduli need hundreds of energies and are measured up to MOST_WITH_MODULI
+atoms. The numbers are kept in large_cells.json beside this file; ``table`` writes the table.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +29,18 @@ from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.generation.cells import start_cells
 from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.registry import load_metric
+from amsbench.benchmark.system.files import write_text
+from amsbench.leaderboards.pages import between_markers
 from amsbench.metrics.metric import CurveMetric
 from amsbench.metrics.rings import guttman_rings
 
 STEPS = 5
 LARGEST = 100_000
 MOST_WITH_MODULI = 2_000
+RESULTS = Path(__file__).parent / "large_cells.json"
+PAGE = Path(__file__).parent.parent / "speed.md"
+MARKERS = ("<!-- large cells -->", "<!-- end of large cells -->")
+MEASURED = ("rdf and adf", "sq", "rings", "energy", "shear modulus")
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -41,56 +50,95 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - began, result
 
 
-def of_size(repeats: int) -> list[str]:
-    """The row of a glass repeated ``repeats`` times in each direction, and of a structure in a cube of its volume."""
+def gigabytes() -> float:
+    """Largest memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def of_size(repeats: int) -> dict[str, Any]:
+    """Seconds and memory of a structure in a cube of the volume of a glass that is repeated ``repeats`` times in each
+    direction, and of measurements of that glass."""
     torch.set_num_threads(1)
     data = load_dataset("asio2")
     glass = data.atoms(int(data.indices("test")[0]))
-    expected = guttman_rings(glass).mean_size
     atoms = glass.repeat(repeats)
     method = amsbench.load_method("amshortcut", dataset="asio2")
     cells, counts = start_cells(method, 1, float(np.cbrt(atoms.get_volume())))
     generated = generate_structures(method, cells=cells, counts=counts, steps=STEPS)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    row = [
-        f"{len(atoms):,}",
-        f"{1e6 * (generated.cpu_seconds or 0) / STEPS / int(counts[0]):.0f}",
-        f"{memory:.2f}",
-    ]
-    for time_taken in measured(atoms, expected):
-        row.append("-" if time_taken is None else f"{1e6 * time_taken / len(atoms):,.0f}")
-    return [*row, f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f}"]
+    return {
+        "sites": int(counts[0]),  # atoms and places without one
+        "generation": generated.cpu_seconds,
+        "gigabytes of generation": gigabytes(),
+        "atoms": len(atoms),
+        **measured(atoms, guttman_rings(glass).mean_size),
+        "gigabytes": gigabytes(),
+    }
 
 
-def measured(atoms: Any, ring_size: float | None) -> Iterator[float | None]:
-    """Seconds of g(r) and P(theta), S(q), ring size, energy and shear modulus; None where it is not measured."""
+def measured(atoms: Any, ring_size: float | None) -> dict[str, float]:
+    """Seconds of each measurement in MEASURED that is made of a glass."""
     definition = load_dataset("asio2").definition
     curves = [load_metric(name, CurveMetric) for name in ("rdf", "adf", "sq")]
-    yield seconds(lambda: [metric.curves([atoms]) for metric in curves[:2]])[0]
-    yield seconds(lambda: curves[2].curves([atoms]))[0]
-    taken, rings = seconds(lambda: guttman_rings(atoms))
+    found, rings = seconds(lambda: guttman_rings(atoms))
     assert rings.mean_size is not None
     assert abs(rings.mean_size - (ring_size or 0)) < 1e-9, (rings, ring_size)
-    yield taken
-    yield seconds(lambda: definition.energy(atoms))[0]
-    if len(atoms) > MOST_WITH_MODULI:
-        yield None
-    else:
-        yield seconds(lambda: definition.measure(atoms, ("shear_modulus",)))[0]
+    taken = {
+        "rdf and adf": seconds(lambda: [metric.curves([atoms]) for metric in curves[:2]])[0],
+        "sq": seconds(lambda: curves[2].curves([atoms]))[0],
+        "rings": found,
+        "energy": seconds(lambda: definition.energy(atoms))[0],
+    }
+    if len(atoms) <= MOST_WITH_MODULI:
+        taken["shear modulus"] = seconds(lambda: definition.measure(atoms, ("shear_modulus",)))[0]
+    return taken
 
 
-def main(largest: int) -> None:
-    rows, repeats = [], 1
-    atoms = int(load_dataset("asio2").counts[0])
-    while atoms * repeats**3 <= largest:
+def stored() -> list[dict[str, Any]]:
+    """A row per size."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+
+
+def run() -> None:
+    rows: list[dict[str, Any]] = []
+    repeats, atoms = 1, int(load_dataset("asio2").counts[0])
+    while atoms * repeats**3 <= LARGEST:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             rows.append(pool.apply(of_size, (repeats,)))
-        print(*rows[-1], file=sys.stderr, flush=True)
+        print(rows[-1], file=sys.stderr, flush=True)
         repeats *= 2
-    heads = ["atoms", f"a step of generation, µs/atom ({STEPS} steps)", "memory, GB", "g(r), P(θ), µs/atom"]
-    heads += ["S(q)", "rings", "energy", "shear modulus", "memory, GB"]
-    print(tabulate(rows, heads, "github", disable_numparse=True))
+    write_text(RESULTS, json.dumps(rows, indent=1) + "\n")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Microseconds per atom and gigabytes of each size."""
+    heads = ["atoms", f"a step of {STEPS}", "memory, GB", "g(r), P(theta)", *MEASURED[1:], "memory, GB"]
+    lines = [
+        [
+            f"{row['atoms']:,}",
+            f"{1e6 * row['generation'] / STEPS / row['sites']:.0f}",
+            f"{row['gigabytes of generation']:.2f}",
+            *(f"{1e6 * row[name] / row['atoms']:,.0f}" if name in row else "-" for name in MEASURED),
+            f"{row['gigabytes']:.2f}",
+        ]
+        for row in rows
+    ]
+    return str(tabulate(lines, heads, "github", disable_numparse=True))
+
+
+def page_with(text: str, page: str) -> str:
+    """The page with ``text`` between its markers."""
+    return between_markers(page, MARKERS, f"\n{text}\n\n")
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["run"]:
+            run()
+        case ["table"]:
+            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+        case _:
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else LARGEST)
+    main(sys.argv[1:])

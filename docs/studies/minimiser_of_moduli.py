@@ -1,10 +1,11 @@
 """How much does the shear modulus of a silica glass depend on minimiser and strain? The table of docs/datasets.md.
 
-    python docs/studies/minimiser_of_moduli.py FOLDER [COUNT]
+    python docs/studies/minimiser_of_moduli.py run [CORES]
+    python docs/studies/minimiser_of_moduli.py table
 
-Measures the first COUNT (all) of 50 glasses that are evenly spaced in the dataset ``asio2``: relaxation of atoms and
-cell, then finite strains, by each of ``WAYS``. Values are kept in FOLDER, one line per glass, and a further call
-continues there. Prints the differences from the way of the labels, LBFGS and 1 %.
+``run`` measures 50 glasses that are evenly spaced in the dataset ``asio2``: relaxation of atoms and cell, then finite
+strains, by each of ``WAYS``. Every modulus is kept in minimiser_of_moduli.json beside this file, and a further call
+computes those that are missing. ``table`` writes the differences from the way of the labels, LBFGS and 1 %.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from ase.optimize.sciopt import OptimizerConvergenceError, SciPyFminCG
 from tabulate import tabulate
 
 from amsbench.benchmark.datasets.storage import load_dataset
+from amsbench.benchmark.execution.local_pool import local_pool
+from amsbench.benchmark.execution.task_map import TaskLost, completed_tasks
 from amsbench.benchmark.system.files import write_text
+from amsbench.errors import AmsbenchError
+from amsbench.leaderboards.pages import between_markers
 from amsbench.metrics.elasticity import finite_strain
 from amsbench.metrics.elasticity.finite_strain import elastic_constants, relax
 from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
@@ -43,6 +48,9 @@ OWN = next(iter(WAYS))
 GLASSES = 50
 MAX_STEPS = 3_000
 """Twice the limit of the labels; FIRE takes more steps than LBFGS."""
+RESULTS = Path(__file__).parent / "minimiser_of_moduli.json"
+PAGE = Path(__file__).parent.parent / "datasets.md"
+MARKERS = ("<!-- minimisers -->", "<!-- end of minimisers -->")
 
 
 @contextmanager
@@ -64,8 +72,9 @@ def minimised_by(kind: Any) -> Iterator[None]:
         finite_strain._minimise = before
 
 
-def shear_modulus(atoms: Atoms, kind: Any, strain: float, fmax: float) -> float | None:
+def shear_modulus(atoms: Atoms, way: str) -> float | None:
     """Shear modulus in GPa, or None where a relaxation does not converge or a shear constant is not positive."""
+    kind, strain, fmax = WAYS[way]
     with minimised_by(kind), LammpsCalculator(TERSOFF_SILICA) as calculator:
         try:
             relaxed = relax(atoms, calculator, max_steps=MAX_STEPS)
@@ -86,23 +95,27 @@ def shear_modulus(atoms: Atoms, kind: Any, strain: float, fmax: float) -> float 
     return elastic.c44
 
 
-def measured(folder: Path, count: int) -> list[dict[str, Any]]:
-    """One row per glass: its index in the dataset, its label and the modulus by each way; resumes from ``folder``."""
+def stored() -> list[dict[str, Any]]:
+    """A row per glass: its index in the dataset, its label, and its modulus by each way, in GPa."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+
+
+def run(cores: int) -> None:
+    """Measure what is not stored; each modulus is stored when it is known."""
     dataset = load_dataset("asio2")
-    glasses = np.linspace(0, len(dataset) - 1, GLASSES).round().astype(int)[:count]
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "moduli.jsonl"
-    rows = (
-        {row["glass"]: row for row in map(json.loads, path.read_text().splitlines())} if path.exists() else {}
-    )
-    for index in map(int, glasses):
-        atoms = dataset.atoms(index)
-        row = rows.setdefault(index, {"glass": index, "label": atoms.info.get("shear_modulus")})
-        for way in WAYS.keys() - row.keys():
-            row[way] = shear_modulus(atoms, *WAYS[way])
-        write_text(path, "".join(json.dumps(row) + "\n" for row in rows.values()))
-        print(index, row["label"], *(row[way] for way in WAYS), file=sys.stderr, flush=True)
-    return [rows[index] for index in map(int, glasses)]
+    rows = {row["glass"]: row for row in stored()}
+    for glass in np.linspace(0, len(dataset) - 1, GLASSES).round().astype(int).tolist():
+        rows.setdefault(glass, {"glass": glass, "label": dataset.atoms(glass).info.get("shear_modulus")})
+    missing = [(glass, way) for way in WAYS for glass, row in rows.items() if way not in row]
+    with local_pool(cores) as pool:
+        jobs = ((dataset.atoms(glass), way) for glass, way in missing)
+        for number, _, modulus in completed_tasks(shear_modulus, jobs, pool, limit=None):
+            glass, way = missing[number]
+            if isinstance(modulus, TaskLost):
+                raise AmsbenchError(f"glass {glass} by {way}: {modulus.reason}")
+            rows[glass][way] = modulus
+            write_text(RESULTS, json.dumps(list(rows.values()), indent=1) + "\n")
+            print(glass, way, modulus, rows[glass]["label"], file=sys.stderr, flush=True)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -129,7 +142,22 @@ def table(rows: list[dict[str, Any]]) -> str:
     return str(tabulate(lines, heads, "github", disable_numparse=True))
 
 
+def page_with(text: str, page: str) -> str:
+    """The page with ``text`` between its markers."""
+    return between_markers(page, MARKERS, f"\n{text}\n\n")
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["run"]:
+            run(1)
+        case ["run", cores] if cores.isdecimal() and int(cores):
+            run(int(cores))
+        case ["table"]:
+            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+        case _:
+            sys.exit(__doc__)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    print(table(measured(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else GLASSES)))
+    main(sys.argv[1:])

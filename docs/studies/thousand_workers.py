@@ -1,10 +1,10 @@
 """How long does the protocol `paper` take on 1,000 workers? The table of docs/guides/use_a_cluster.md.
 
-    python docs/studies/thousand_workers.py measure
+    python docs/studies/thousand_workers.py measure [PART ...]
     python docs/studies/thousand_workers.py table
 
 ``measure`` times, on one core of this machine: each released method in the cells of each plan (one structure, STEPS
-steps), the measurement of MEASURED such structures of ``amshortcut``, a task of a Dask cluster that does nothing, and
+steps), the measurement of MEASURED such structures of ``amshortcut``, tasks of a Dask cluster that do nothing, and
 the loss of a worker. The times are kept in thousand_workers.json beside this file; ``table`` computes from them what
 WORKERS workers would take, and writes the page. Run it on an idle machine.
 """
@@ -29,7 +29,7 @@ from amsbench.benchmark.datasets.definition import plans_of
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.evaluation.measurement import MeasurementTask, measure_structure
 from amsbench.benchmark.execution.dask_pool import dask_pool
-from amsbench.benchmark.execution.task_map import results_of
+from amsbench.benchmark.execution.task_map import MOST_TOGETHER, TOGETHER_SECONDS, results_of
 from amsbench.benchmark.generation.batches import atoms_per_batch
 from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.generation.generate import generate_structures
@@ -39,6 +39,7 @@ from amsbench.errors import AmsbenchError
 from amsbench.leaderboards.pages import between_markers
 
 DATASETS = ("asi", "asio2", "meg")
+PARTS = ("cluster", *DATASETS)
 METHODS = ("cdvae", "mattergen", "graphite", "material-ode", "material-sde", "amshortcut")
 STEPS, MEASURED = 5, 4
 EMPTY_TASKS = 2_000
@@ -65,13 +66,24 @@ class Stage(NamedTuple):
         """Time of the stage on ``workers`` workers.
 
         The last task begins, at the latest, when the others keep all workers busy, and is the longest one. The program
-        hands out one task at a time, in ``overhead`` seconds. A worker that is lost repeats its task after ``loss``
+        hands out a task in ``overhead`` seconds on average. A worker that is lost repeats its task after ``loss``
         seconds, which lengthens the stage by that and one task for each loss.
         """
         busy = self.tasks * self.mean / workers
         end = max(busy, self.tasks * overhead) + self.longest
         losses = end * min(workers, self.tasks) / (HOURS_BETWEEN_LOSSES * 3600)
         return end + losses * (loss + self.longest)
+
+
+def overhead(longest: float, cluster: dict[str, float]) -> float:
+    """Time in which the program hands out a task, s, of as many together as ``task_map`` sends if the longest takes
+    ``longest`` s.
+
+    A task alone takes ``alone``; of MOST_TOGETHER, each has that part of it and what it takes itself.
+    """
+    together = max(1, min(MOST_TOGETHER, int(TOGETHER_SECONDS / longest)))
+    own = max(0.0, cluster["together"] - cluster["alone"] / MOST_TOGETHER)
+    return own * (together > 1) + cluster["alone"] / together
 
 
 def paper_plans(dataset: str) -> list[EvaluationPlan]:
@@ -115,6 +127,7 @@ def measuring_times(dataset: str) -> dict[str, list[float]]:
         names = tuple(plan.targets)
         task = MeasurementTask(definition=data.definition, properties=names, relaxes=bool(names))
         times[plan.name] = []
+        measure_structure(task, made.frames[0])  # starts LAMMPS, as a worker does once
         for atoms in made.frames:
             began = time.process_time()
             measure_structure(task, atoms)
@@ -124,12 +137,19 @@ def measuring_times(dataset: str) -> dict[str, list[float]]:
 
 
 def cluster_times() -> dict[str, float]:
-    """Time of a task that does nothing, and from the loss of a worker to the end of the work that it had, s."""
+    """Times, s: of a task that does nothing, alone and of MOST_TOGETHER in one; from the loss of a worker to the end of
+    the work that it had."""
     with dask_pool(workers=1) as pool:
         list(results_of(int, [(0,)], pool))
         began = time.perf_counter()
-        list(results_of(int, [(k,) for k in range(EMPTY_TASKS)], pool))
-        task = (time.perf_counter() - began) / EMPTY_TASKS
+        for done in [pool.submit_together(None, "", int, [(k,)]) for k in range(EMPTY_TASKS)]:
+            done.result()
+        alone = (time.perf_counter() - began) / EMPTY_TASKS
+        many = [[(k,) for k in range(MOST_TOGETHER)] for _ in range(EMPTY_TASKS // MOST_TOGETHER)]
+        began = time.perf_counter()
+        for answers in [pool.submit_together(None, "", int, jobs) for jobs in many]:
+            answers.result()
+        together = (time.perf_counter() - began) / (len(many) * MOST_TOGETHER)
     with TemporaryDirectory() as folder, dask_pool(workers=1) as pool:
         list(results_of(int, [(0,)], pool))
         # the worker is the parent of the process that does the task; the second attempt finds the file and ends
@@ -138,16 +158,19 @@ def cluster_times() -> dict[str, float]:
         began = time.perf_counter()
         list(results_of(eval, [(f"__import__('os').path.exists({str(lost)!r}) or {kill}",)], pool))
         loss = time.perf_counter() - began
-    return {"task": task, "loss": loss}
+    return {"alone": alone, "together": together, "loss": loss}
 
 
-def measure() -> None:
-    """Store all times."""
+def measure(parts: list[str]) -> None:
+    """Store the times of all parts, or of those that are named."""
     torch.set_num_threads(1)
-    found: dict[str, Any] = {"cluster": cluster_times()}
-    for dataset in DATASETS:
-        found[dataset] = {"generation": generation_times(dataset), "measurement": measuring_times(dataset)}
-        write_text(RESULTS, json.dumps(found, indent=1) + "\n")
+    for part in parts or PARTS:
+        times: dict[str, Any] = {}
+        if part == "cluster":
+            times |= cluster_times()
+        else:
+            times |= {"generation": generation_times(part), "measurement": measuring_times(part)}
+        write_text(RESULTS, json.dumps({**stored(), part: times}, indent=1) + "\n")
 
 
 def stages(dataset: str, found: dict[str, Any]) -> tuple[list[Stage], list[Stage]]:
@@ -167,26 +190,27 @@ def table(found: dict[str, Any]) -> str:
     """One row per dataset for its simulations, and one for the results of all methods."""
     if not found:
         return "No time is stored yet."
-    overhead, loss = found["cluster"]["task"], found["cluster"]["loss"]
+    cluster = found["cluster"]
     rows = []
     for dataset in DATASETS:
         samples, hours = SAMPLES[dataset]
         if hours is not None:
             built = Stage(samples, hours * 3600, hours * 3600)
-            rows.append([f"`{dataset}`, simulations of full length", *_cells([built], overhead, loss)])
+            rows.append([f"`{dataset}`, simulations of full length", *_cells([built], cluster)])
         generated, measured = stages(dataset, found)
-        rows.append(
-            [f"`{dataset}`, {len(generated)} results: generation", *_cells(generated, overhead, loss)]
-        )
-        rows.append([f"`{dataset}`: measurement", *_cells(measured, overhead, loss)])
+        rows.append([f"`{dataset}`, {len(generated)} results: generation", *_cells(generated, cluster)])
+        rows.append([f"`{dataset}`: measurement", *_cells(measured, cluster)])
     heads = ["work", "tasks", "core-hours", f"hours on {WORKERS:,} workers", "of which workers compute"]
     return str(tabulate(rows, heads, "pipe", disable_numparse=True))
 
 
-def _cells(work: list[Stage], overhead: float, loss: float) -> list[str]:
+def _cells(work: list[Stage], cluster: dict[str, float]) -> list[str]:
     """Tasks, core-hours, hours on WORKERS workers, and the share of these that is computation."""
     core_hours = sum(stage.tasks * stage.mean for stage in work) / 3600
-    hours = sum(stage.seconds(WORKERS, overhead, loss) for stage in work) / 3600
+    hours = (
+        sum(stage.seconds(WORKERS, overhead(stage.longest, cluster), cluster["loss"]) for stage in work)
+        / 3600
+    )
     tasks = sum(stage.tasks for stage in work)
     return [f"{tasks:,}", f"{core_hours:,.0f}", f"{hours:.1f}", f"{100 * core_hours / WORKERS / hours:.0f} %"]
 
@@ -203,8 +227,8 @@ def page_with(text: str, page: str) -> str:
 
 def main(arguments: list[str]) -> None:
     match arguments:
-        case ["measure"]:
-            measure()
+        case ["measure", *parts] if set(parts) <= set(PARTS):
+            measure(parts)
         case ["table"]:
             write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
         case _:

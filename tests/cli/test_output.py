@@ -46,3 +46,31 @@ def test_an_output_that_is_full_is_one_sentence():
     assert code == 2
     assert "cannot write: No space left on device" in messages
     assert "Traceback" not in messages
+
+
+RUN = (
+    "import sys; from amsbench.cli.main import main; "
+    "sys.argv[1:] = ['generate', '-m', 'amshortcut', '-d', 'asi', '--count', COUNT, '--steps', '1', "
+    "'-o', OUTPUT]; main()"
+)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+def test_messages_that_cannot_be_written_end_no_work(tmp_path):
+    """Nor do they change the exit code of an error."""
+    output = tmp_path / "made.extxyz"
+    with open("/dev/full", "wb") as messages:
+        for count, expected in (("1", 0), ("-1", 2)):
+            done = subprocess.run(
+                [
+                    sys.executable,
+                    "-c",
+                    RUN.replace("OUTPUT", repr(str(output))).replace("COUNT", repr(count)),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == expected
+            assert output.read_text().splitlines()[0] == "256"

@@ -19,6 +19,16 @@ def test_short_tasks_take_as_long_as_the_program_needs_to_hand_them_out(study, m
     assert study.Stage(1_000, 0.01, 0.01).seconds(100, overhead=0.01, loss=5.0) == pytest.approx(10.01)
 
 
+def test_tasks_that_are_handed_out_together_share_the_time_of_it(study):
+    """10 ms alone and 1 ms in a group of 64: 0.2 s hold 20 tasks of 10 ms, one of 0.15 s, and no more than 64."""
+    times = {"alone": 0.01, "together": 0.001}
+    own = 0.001 - 0.01 / 64
+    assert study.overhead(0.01, times) == pytest.approx(own + 0.01 / 20)
+    assert study.overhead(0.15, times) == pytest.approx(0.01)
+    assert study.overhead(300.0, times) == pytest.approx(0.01)
+    assert study.overhead(1e-6, times) == pytest.approx(0.001)
+
+
 def test_a_lost_worker_costs_its_task_again(study, monkeypatch):
     """29 s of 100 workers that are lost every 29 s x 100 on average: one loss, of 5 s and a task of 9 s."""
     monkeypatch.setattr(study, "HOURS_BETWEEN_LOSSES", 29.0 * 100 / 3600)

@@ -8,9 +8,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from amsbench.benchmark.interface.neighbour_graph import neighbour_graph
 from amsbench.benchmark.interface.noise import BatchNoise
 from amsbench.benchmark.interface.structures import Structures
-from amsbench.methods.denoiser import LEAST_FRACTION, FlexibleDenoiser, likeliest_compositions
+from amsbench.methods import denoiser as denoiser_module
+from amsbench.methods.denoiser import LEAST_FRACTION, FlexibleDenoiser, likeliest_compositions, spatial_order
 from amsbench.methods.egnn.config import EGNNConfig
 from amsbench.methods.paper_denoiser import PaperDenoiser
 from amsbench.methods.state import State
@@ -108,6 +110,70 @@ def test_a_structure_does_not_see_its_batch_mates(denoiser, example):
         strict=True,
     ):
         torch.testing.assert_close(single, together[:first], rtol=0, atol=1e-10)
+
+
+def gas(*sizes):
+    """Structures of random atoms in cubic cells of 0.1 atoms per cubic angstrom, some of them outside their cell."""
+    generator = torch.Generator().manual_seed(5)
+    sides = [(size / 0.1) ** (1 / 3) for size in sizes]
+    positions = [
+        side * (3 * torch.rand(size, 3, generator=generator) - 1)
+        for side, size in zip(sides, sizes, strict=True)
+    ]
+    counts = torch.tensor(sizes)
+    return Structures(
+        positions=torch.cat(positions).double(),
+        cells=torch.eye(3, dtype=torch.float64) * torch.tensor(sides, dtype=torch.float64)[:, None, None],
+        species=torch.randint(2, (sum(sizes),), generator=generator),
+        batch=torch.repeat_interleave(torch.arange(len(sizes)), counts),
+        counts=counts,
+        properties=torch.full((len(sizes), 2), torch.nan, dtype=torch.float64),
+    )
+
+
+def test_the_order_of_a_structure_keeps_its_atoms_and_does_not_depend_on_its_batch(monkeypatch):
+    monkeypatch.setattr(denoiser_module, "SORTED_FROM", 200)
+    order = spatial_order(gas(100, 300, 50, 200))
+    assert order.sort().values.equal(torch.arange(650))
+    assert order[:100].equal(torch.arange(100))
+    assert order[400:450].equal(torch.arange(400, 450))
+    assert not order[100:400].equal(torch.arange(100, 400))
+    alone = gas(100, 300, 50, 200)
+    (first,) = (alone.counts == 300).nonzero()[0]
+    chosen = replace(
+        alone,
+        **{name: getattr(alone, name)[100:400] for name in ("positions", "species")},
+        **{name: getattr(alone, name)[first : first + 1] for name in ("cells", "counts", "properties")},
+        batch=torch.zeros(300, dtype=torch.int64),
+    )
+    assert (spatial_order(chosen) + 100).equal(order[100:400])
+    assert spatial_order(gas(199, 100)) is None
+
+
+def test_atoms_that_are_near_in_space_are_near_in_memory():
+    """Of two random places in memory, half are further apart than 1 - 1/sqrt(2) of all; sorted atoms within 4.4 A are
+    in the same or in adjacent ones of 10 layers of boxes."""
+    structure = gas(8_000)
+    order = spatial_order(structure)
+    sorted_atoms = replace(structure, positions=structure.positions[order])
+    for atoms, least, most in ((structure, 0.28, 0.31), (sorted_atoms, 0.0, 0.1)):
+        graph = neighbour_graph(atoms, 4.4)
+        inside = (graph.shifts == 0).all(1)
+        steps = (graph.senders - graph.receivers)[inside].abs().double() / 8_000
+        assert least < steps.median() < most
+
+
+def test_a_prediction_does_not_depend_on_the_order_in_memory(silica, monkeypatch):
+    torch.manual_seed(1)
+    network = FlexibleDenoiser(silica, CONFIGS["standard"], composition=True).double()
+    torch.nn.init.normal_(network.composition_head[-1].weight)
+    batch = gas(60, 300)
+    elements = torch.randn(360, 3, dtype=torch.float64)
+    null = network.null_properties(BatchNoise(360, 2, torch.Generator(), dtype=torch.float64))
+    expected = predict(network, batch, elements, null)
+    monkeypatch.setattr(denoiser_module, "SORTED_FROM", 200)
+    for found, value in zip(predict(network, batch, elements, null), expected, strict=True):
+        torch.testing.assert_close(found, value, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("composition", [False, True])

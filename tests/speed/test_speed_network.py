@@ -13,11 +13,13 @@ from torch.func import jvp
 
 from amsbench.benchmark.interface.neighbour_graph import neighbour_graph
 from amsbench.benchmark.interface.structures import Structures
+from amsbench.methods import denoiser
 from amsbench.methods.egnn import edge_sums_native
 from amsbench.methods.egnn.derivatives import differentiable
 from amsbench.methods.egnn.network import EGNN
 from amsbench.methods.egnn.reference import ReferenceEGNN
 from amsbench.methods.material_method import MATERIAL_NETWORKS
+from amsbench.methods.state import State
 
 EDGE = 17.05
 """Edge of a cell of liquid silicon with 256 atoms, A."""
@@ -128,3 +130,23 @@ def test_training_step_on_a_directional_derivative(benchmark, network, direction
 @pytest.mark.benchmark(group="neighbour graph")
 def test_neighbour_graph(benchmark, structures):
     benchmark(neighbour_graph, structures, 6.5)
+
+
+@pytest.mark.parametrize("order", ["random", "by place"])
+@pytest.mark.benchmark(group="forward, 30,000 atoms in one cell", min_rounds=3)
+def test_order_of_the_atoms_of_a_large_cell(benchmark, silica, order, monkeypatch):
+    """The neighbour search and the evaluation of the network together, as in a step of generation."""
+    monkeypatch.setattr(denoiser, "SORTED_FROM", 1 if order == "by place" else 30_001)
+    edge = torch.tensor([30_000 / 0.11]).pow(1 / 3)
+    start = Structures.empty_cells(
+        torch.eye(3)[None] * edge, torch.tensor([30_000]), torch.full((1, len(silica.properties)), torch.nan)
+    )
+    positions = torch.rand(30_000, 3, generator=torch.Generator().manual_seed(0)) * edge
+    network = denoiser.FlexibleDenoiser(silica, MATERIAL_NETWORKS["standard"])
+    state = State(
+        structures=start.with_positions(positions), elements=torch.randn(30_000, silica.species_count)
+    )
+    times = torch.full((1,), 0.5)
+    null = torch.zeros(1, network.embedding.weight.numel())
+    with torch.no_grad():
+        benchmark(network, state, null, times, torch.zeros(1))

@@ -69,6 +69,24 @@ def test_the_tasks_of_a_lost_worker_are_repeated(pool, tmp_path):
     assert mapped(["3"], pool) == [3]
 
 
+def test_quick_tasks_go_together_and_all_are_repeated_with_a_lost_worker(pool, tmp_path, monkeypatch):
+    groups = []
+    submit = pool._client.submit
+
+    def counted(function, software, limit, task, work, jobs, **options):
+        groups.append(len(jobs))
+        return submit(function, software, limit, task, work, jobs, **options)
+
+    monkeypatch.setattr(pool._client, "submit", counted)
+    jobs = [str(k) for k in range(600)]
+    jobs[500] = kill_the_worker(tmp_path / "kills", 1)
+    expected = list(range(600))
+    expected[500] = "done"
+    assert mapped(jobs, pool) == expected
+    assert sum(groups) == 600
+    assert max(groups) > 10
+
+
 def test_a_result_is_kept_although_its_worker_is_lost_at_once(pool, monkeypatch):
     gather = pool._client._gather
 
