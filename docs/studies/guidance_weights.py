@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from stored_table import StoredTable, run_study
 from tabulate import tabulate
 
 from amsbench.benchmark.datasets.dataset import Dataset
@@ -41,7 +42,6 @@ from amsbench.benchmark.system.files import write_text
 from amsbench.benchmark.training.checkpoint_choice import load_checkpoint_for
 from amsbench.benchmark.training.checkpoints import content_hash, save_checkpoint
 from amsbench.errors import AmsbenchError
-from amsbench.leaderboards.pages import between_markers
 
 SAMPLERS = {
     "material-sde": "guided",
@@ -55,9 +55,7 @@ RELATIVE = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 COUNT = {"asio2": 64, "meg": 24}
 """Glasses of a trial of each dataset."""
 STEPS, SEED = 25, 1_000
-RESULTS = Path(__file__).parent / "guidance_weights.json"
-PAGE = Path(__file__).parent.parent / "training.md"
-MARKERS = ("<!-- guidance weights -->", "<!-- end of guidance weights -->")
+STORED = StoredTable("guidance_weights", "training.md", "guidance weights")
 
 
 def default_weight(method: Method) -> float:
@@ -141,12 +139,12 @@ def trial(
     }
 
 
-def stored(path: Path = RESULTS) -> list[dict[str, Any]]:
+def stored(path: Path = STORED.file) -> list[dict[str, Any]]:
     """All trials so far."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
-def run(name: str, dataset_name: str, names: list[str], path: Path = RESULTS) -> None:
+def run(name: str, dataset_name: str, names: list[str], path: Path = STORED.file) -> None:
     """Compute the trials of a method on the plans of a dataset that are not stored."""
     if name not in SAMPLERS:
         raise AmsbenchError(f"method '{name}' has no guidance weight; choose one of {', '.join(SAMPLERS)}")
@@ -239,7 +237,7 @@ def chosen_weights(trials: list[dict[str, Any]], name: str, dataset: str, method
     return min(first, key=lambda weight: rank([weights[weight] for weights in plans.values()]))
 
 
-def apply(name: str, dataset: str, path: Path = RESULTS) -> None:
+def apply(name: str, dataset: str, path: Path = STORED.file) -> None:
     """Write the chosen weights into the released checkpoint, whose network stays as it is."""
     checkpoint = load_checkpoint_for(name, dataset)
     method = checkpoint.method
@@ -249,11 +247,6 @@ def apply(name: str, dataset: str, path: Path = RESULTS) -> None:
     print(f"{checkpoint.path.name}: {weights}")
 
 
-def page_with(text: str, page: str) -> str:
-    """The page with ``text`` between its markers."""
-    return between_markers(page, MARKERS, f"\n{text}\n\n")
-
-
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["run", name, dataset, *plans]:
@@ -261,13 +254,10 @@ def main(arguments: list[str]) -> None:
         case ["apply", name, dataset]:
             apply(name, dataset)
         case ["table"]:
-            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+            STORED.write(table(stored()))
         case _:
             sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except AmsbenchError as error:
-        sys.exit(str(error))
+    run_study(main)

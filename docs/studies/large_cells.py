@@ -11,17 +11,16 @@ atoms. The numbers are kept in large_cells.json beside this file; ``table`` writ
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from stored_table import StoredTable, run_study
 from tabulate import tabulate
 
 import amsbench
@@ -29,17 +28,13 @@ from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.generation.cells import start_cells
 from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.registry import load_metric
-from amsbench.benchmark.system.files import write_text
-from amsbench.leaderboards.pages import between_markers
 from amsbench.metrics.metric import CurveMetric
 from amsbench.metrics.rings import guttman_rings
 
 STEPS = 5
 LARGEST = 100_000
 MOST_WITH_MODULI = 2_000
-RESULTS = Path(__file__).parent / "large_cells.json"
-PAGE = Path(__file__).parent.parent / "speed.md"
-MARKERS = ("<!-- large cells -->", "<!-- end of large cells -->")
+STORED = StoredTable("large_cells", "speed.md", "large cells")
 MEASURED = ("rdf and adf", "sq", "rings", "energy", "shear modulus")
 
 
@@ -95,7 +90,7 @@ def measured(atoms: Any, ring_size: float | None) -> dict[str, float]:
 
 def stored() -> list[dict[str, Any]]:
     """A row per size."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    return STORED.numbers() or []
 
 
 def run() -> None:
@@ -106,12 +101,20 @@ def run() -> None:
             rows.append(pool.apply(of_size, (repeats,)))
         print(rows[-1], file=sys.stderr, flush=True)
         repeats *= 2
-    write_text(RESULTS, json.dumps(rows, indent=1) + "\n")
+    STORED.store(rows)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Microseconds per atom and gigabytes of each size."""
-    heads = ["atoms", f"a step of {STEPS}", "memory, GB", "g(r), P(theta)", *MEASURED[1:], "memory, GB"]
+    heads = [
+        "atoms",
+        f"generation, one of {STEPS} steps",
+        "its memory, GB",
+        "g(r), P(theta)",
+        "S(q)",
+        *MEASURED[2:],
+    ]
+    heads.append("memory of all, GB")
     lines = [
         [
             f"{row['atoms']:,}",
@@ -125,20 +128,15 @@ def table(rows: list[dict[str, Any]]) -> str:
     return str(tabulate(lines, heads, "github", disable_numparse=True))
 
 
-def page_with(text: str, page: str) -> str:
-    """The page with ``text`` between its markers."""
-    return between_markers(page, MARKERS, f"\n{text}\n\n")
-
-
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["run"]:
             run()
         case ["table"]:
-            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+            STORED.write(table(stored()))
         case _:
             sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_study(main)

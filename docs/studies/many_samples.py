@@ -6,23 +6,21 @@
 ``run`` gives COMMANDS for COUNTS structures each, on one core, and takes the largest memory of their processes; then a
 generation of WORKED structures by one and by two workers of each kind. Files lie in FOLDER (1 GB). The numbers are kept
 in many_samples.json beside this file, and a further call computes those that are missing; ``table`` writes the tables.
-Run it on an idle machine.
+The machine has to be idle for the times of workers.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from stored_table import StoredTable, run_study
 from tabulate import tabulate
 
-from amsbench.benchmark.system.files import write_text
 from amsbench.errors import AmsbenchError
-from amsbench.leaderboards.pages import between_markers
 
 COUNTS = (500, 5_000, 50_000)
 SMALL_CELL = "9"
@@ -43,9 +41,7 @@ GENERATION = (
     "generate -m amshortcut -d asi --steps 1 --count {count} {how} --output-file {folder}/{name}.extxyz"
 )
 MAIN = "from amsbench.cli.main import main; main()"
-RESULTS = Path(__file__).parent / "many_samples.json"
-PAGE = Path(__file__).parent.parent / "speed.md"
-MARKERS = ("<!-- many samples -->", "<!-- end of many samples -->")
+STORED = StoredTable("many_samples", "speed.md", "many samples")
 
 
 def measured(command: str, folder: Path) -> dict[str, float]:
@@ -70,7 +66,7 @@ def measured(command: str, folder: Path) -> dict[str, float]:
 
 def stored() -> dict[str, dict[str, float]]:
     """Measurements by command and number of structures or workers."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return STORED.numbers() or {}
 
 
 def run(folder: Path) -> None:
@@ -89,7 +85,7 @@ def run(folder: Path) -> None:
             )
     for name, command in jobs.items():
         if name not in stored():
-            write_text(RESULTS, json.dumps({**stored(), name: measured(command, folder)}, indent=1) + "\n")
+            STORED.store({**stored(), name: measured(command, folder)})
             print(name, stored()[name], file=sys.stderr, flush=True)
 
 
@@ -113,23 +109,15 @@ def tables(values: dict[str, dict[str, float]]) -> str:
     return f"{first}\n\n{second}"
 
 
-def page_with(text: str, page: str) -> str:
-    """The page with ``text`` between its markers."""
-    return between_markers(page, MARKERS, f"\n{text}\n\n")
-
-
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["run", folder]:
             run(Path(folder).absolute())
         case ["table"]:
-            write_text(PAGE, page_with(tables(stored()), PAGE.read_text(encoding="utf-8")))
+            STORED.write(tables(stored()))
         case _:
             sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except AmsbenchError as error:
-        sys.exit(str(error))
+    run_study(main)

@@ -10,25 +10,22 @@ computes those that are missing. ``table`` writes the differences from the way o
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.optimize import FIRE, LBFGS
 from ase.optimize.sciopt import OptimizerConvergenceError, SciPyFminCG
+from stored_table import StoredTable, run_study
 from tabulate import tabulate
 
 from amsbench.benchmark.datasets.storage import load_dataset
 from amsbench.benchmark.execution.local_pool import local_pool
 from amsbench.benchmark.execution.task_map import TaskLost, completed_tasks
-from amsbench.benchmark.system.files import write_text
 from amsbench.errors import AmsbenchError
-from amsbench.leaderboards.pages import between_markers
 from amsbench.metrics.elasticity import finite_strain
 from amsbench.metrics.elasticity.finite_strain import elastic_constants, relax
 from amsbench.metrics.potentials.lammps_calculator import LammpsCalculator
@@ -48,9 +45,7 @@ OWN = next(iter(WAYS))
 GLASSES = 50
 MAX_STEPS = 3_000
 """Twice the limit of the labels; FIRE takes more steps than LBFGS."""
-RESULTS = Path(__file__).parent / "minimiser_of_moduli.json"
-PAGE = Path(__file__).parent.parent / "datasets.md"
-MARKERS = ("<!-- minimisers -->", "<!-- end of minimisers -->")
+STORED = StoredTable("minimiser_of_moduli", "datasets.md", "minimisers")
 
 
 @contextmanager
@@ -97,7 +92,7 @@ def shear_modulus(atoms: Atoms, way: str) -> float | None:
 
 def stored() -> list[dict[str, Any]]:
     """A row per glass: its index in the dataset, its label, and its modulus by each way, in GPa."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    return STORED.numbers() or []
 
 
 def run(cores: int) -> None:
@@ -114,7 +109,7 @@ def run(cores: int) -> None:
             if isinstance(modulus, TaskLost):
                 raise AmsbenchError(f"glass {glass} by {way}: {modulus.reason}")
             rows[glass][way] = modulus
-            write_text(RESULTS, json.dumps(list(rows.values()), indent=1) + "\n")
+            STORED.store(list(rows.values()))
             print(glass, way, modulus, rows[glass]["label"], file=sys.stderr, flush=True)
 
 
@@ -142,11 +137,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     return str(tabulate(lines, heads, "github", disable_numparse=True))
 
 
-def page_with(text: str, page: str) -> str:
-    """The page with ``text`` between its markers."""
-    return between_markers(page, MARKERS, f"\n{text}\n\n")
-
-
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["run"]:
@@ -154,10 +144,10 @@ def main(arguments: list[str]) -> None:
         case ["run", cores] if cores.isdecimal() and int(cores):
             run(int(cores))
         case ["table"]:
-            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+            STORED.write(table(stored()))
         case _:
             sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_study(main)

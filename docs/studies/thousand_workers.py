@@ -11,7 +11,6 @@ WORKERS workers would take, and writes the page. Run it on an idle machine.
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import statistics
@@ -22,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from stored_table import StoredTable, run_study
 from tabulate import tabulate
 
 import amsbench
@@ -34,9 +34,6 @@ from amsbench.benchmark.generation.batches import atoms_per_batch
 from amsbench.benchmark.generation.cells import cells_of
 from amsbench.benchmark.generation.generate import generate_structures
 from amsbench.benchmark.interface.evaluation_plan import EvaluationPlan
-from amsbench.benchmark.system.files import write_text
-from amsbench.errors import AmsbenchError
-from amsbench.leaderboards.pages import between_markers
 
 DATASETS = ("asi", "asio2", "meg")
 PARTS = ("cluster", *DATASETS)
@@ -50,9 +47,7 @@ HOURS_BETWEEN_LOSSES = 1_000.0
 """Assumed hours after which a worker is lost on average: one of a thousand every hour."""
 SAMPLES = {"asi": (10_000, 4.0 / 60), "asio2": (6_000, 8.0 / 60), "meg": (9_027, None)}
 """Training structures of the paper, and core-hours of a simulation of full length (docs/datasets.md)."""
-RESULTS = Path(__file__).parent / "thousand_workers.json"
-PAGE = Path(__file__).parent.parent / "guides" / "use_a_cluster.md"
-MARKERS = ("<!-- thousand workers -->", "<!-- end of thousand workers -->")
+STORED = StoredTable("thousand_workers", "guides/use_a_cluster.md", "thousand workers")
 
 
 class Stage(NamedTuple):
@@ -170,7 +165,7 @@ def measure(parts: list[str]) -> None:
             times |= cluster_times()
         else:
             times |= {"generation": generation_times(part), "measurement": measuring_times(part)}
-        write_text(RESULTS, json.dumps({**stored(), part: times}, indent=1) + "\n")
+        STORED.store({**stored(), part: times})
 
 
 def stages(dataset: str, found: dict[str, Any]) -> tuple[list[Stage], list[Stage]]:
@@ -217,12 +212,7 @@ def _cells(work: list[Stage], cluster: dict[str, float]) -> list[str]:
 
 def stored() -> dict[str, Any]:
     """The stored times."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-
-
-def page_with(text: str, page: str) -> str:
-    """The page with ``text`` between its markers."""
-    return between_markers(page, MARKERS, f"\n{text}\n\n")
+    return STORED.numbers() or {}
 
 
 def main(arguments: list[str]) -> None:
@@ -230,13 +220,10 @@ def main(arguments: list[str]) -> None:
         case ["measure", *parts] if set(parts) <= set(PARTS):
             measure(parts)
         case ["table"]:
-            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+            STORED.write(table(stored()))
         case _:
             sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except AmsbenchError as error:
-        sys.exit(str(error))
+    run_study(main)

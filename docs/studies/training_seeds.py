@@ -11,7 +11,6 @@ that was stopped goes on. The numbers are kept in training_seeds.json beside thi
 
 from __future__ import annotations
 
-import json
 import sys
 from concurrent.futures import Executor
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from stored_table import StoredTable, run_study
 from tabulate import tabulate
 
 import amsbench
@@ -28,11 +28,9 @@ from amsbench.benchmark.execution.local_pool import local_pool
 from amsbench.benchmark.runs.generator import TrainedModel, Trial
 from amsbench.benchmark.runs.results import Result, ResultStore
 from amsbench.benchmark.runs.runner import Run
-from amsbench.benchmark.system.files import write_text
 from amsbench.benchmark.training.budgets import BUDGETS
 from amsbench.benchmark.training.checkpoints import load_checkpoint
 from amsbench.errors import AmsbenchError
-from amsbench.leaderboards.pages import between_markers
 
 DATASET = "asi"
 RATES = {
@@ -47,9 +45,7 @@ RATES = {
 SEEDS = (0, 1, 2)
 STEPS = (1, 5, 25)
 CURVES = ("rdf", "adf")
-RESULTS = Path(__file__).parent / "training_seeds.json"
-PAGE = Path(__file__).parent.parent / "baselines.md"
-MARKERS = ("<!-- training seeds -->", "<!-- end of training seeds -->")
+STORED = StoredTable("training_seeds", "baselines.md", "training seeds")
 
 
 class Silent:
@@ -113,7 +109,7 @@ def row(result: Result, seed: int) -> dict[str, Any]:
 
 def stored() -> list[dict[str, Any]]:
     """All rows so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    return STORED.numbers() or []
 
 
 def run(folder: Path, methods: list[str]) -> None:
@@ -130,7 +126,7 @@ def run(folder: Path, methods: list[str]) -> None:
                     continue
                 path = trained(method, seed, folder / f"{method}-{seed}")
                 new = [row(result, seed) for result in results(path, folder / "results", pool)]
-                write_text(RESULTS, json.dumps([*rows, *new], indent=1) + "\n")
+                STORED.store([*rows, *new])
                 print(method, seed, [item["rdf"]["rmsd"] for item in new], file=sys.stderr, flush=True)
 
 
@@ -162,23 +158,15 @@ def table(rows: list[dict[str, Any]]) -> str:
     return str(tabulate(lines, heads, "pipe", disable_numparse=True))
 
 
-def page_with(text: str, page: str) -> str:
-    """The page with ``text`` between its markers."""
-    return between_markers(page, MARKERS, f"\n{text}\n\n")
-
-
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["run", folder, *methods]:
             run(Path(folder), methods)
         case ["table"]:
-            write_text(PAGE, page_with(table(stored()), PAGE.read_text(encoding="utf-8")))
+            STORED.write(table(stored()))
         case _:
             sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except AmsbenchError as error:
-        sys.exit(str(error))
+    run_study(main)

@@ -160,7 +160,6 @@ def test_what_is_no_choice_is_refused(study, tmp_path):
 
 
 def test_the_page_has_the_table_of_the_stored_trials(study):
-    page = study.PAGE.read_text(encoding="utf-8")
-    assert study.page_with(study.table(study.stored()), page) == page, (
+    assert study.STORED.is_on_page(study.table(study.stored())), (
         "run: python docs/studies/guidance_weights.py table"
     )

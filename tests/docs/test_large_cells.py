@@ -28,7 +28,6 @@ def test_the_cost_of_an_atom_does_not_grow_from_small_to_large_cells(study):
 
 
 def test_the_page_has_the_table_of_the_stored_measurement(study):
-    page = study.PAGE.read_text(encoding="utf-8")
-    assert study.page_with(study.table(study.stored()), page) == page, (
+    assert study.STORED.is_on_page(study.table(study.stored())), (
         "run: python docs/studies/large_cells.py table"
     )

@@ -29,8 +29,7 @@ def test_one_training_has_no_spread(study):
 
 
 def test_the_page_has_the_table_of_the_stored_trainings(study):
-    page = study.PAGE.read_text(encoding="utf-8")
-    assert study.page_with(study.table(study.stored()), page) == page, (
+    assert study.STORED.is_on_page(study.table(study.stored())), (
         "run: python docs/studies/training_seeds.py table"
     )
 
